@@ -1,0 +1,13 @@
+// Package bundle reads, writes and checks training bundles, format winnow.bundle/1:
+// a folder with bundle.json (the roles of every input and output), train.onnx,
+// eval.onnx and init.safetensors. A bundle is the one contract between
+// onnx/autodiff, or any other tool that makes training graphs, and the trainer.
+//
+// It refuses unknown formats by name, state without a pair, shapes and types
+// that contradict the graphs, and any path that leaves the bundle's folder.
+//
+// Terms. A role is what an input or output of a graph stands for: images,
+// labels, loss. State is a tensor that a step reads and replaces: a parameter,
+// a buffer (running statistics), an optimizer's moment, or a running average
+// of the weights (ema).
+package bundle

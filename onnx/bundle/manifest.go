@@ -1,0 +1,107 @@
+package bundle
+
+import "winnow/onnx"
+
+// Format names the only layout this package writes.
+const Format = "winnow.bundle/1"
+
+// File names inside a bundle.
+const (
+	ManifestFile = "bundle.json"
+	TrainFile    = "train.onnx"
+	EvalFile     = "eval.onnx"
+)
+
+// Kinds of state.
+const (
+	KindParameter = "parameter"
+	KindBuffer    = "buffer"
+	KindOptimizer = "optimizer"
+	KindEMA       = "ema"
+)
+
+// Manifest is the content of bundle.json.
+type Manifest struct {
+	Format     string         `json:"format"`
+	Name       string         `json:"name"`
+	Source     Source         `json:"source"`
+	ImageShape [3]int64       `json:"image_shape"` // C, H, W
+	Classes    int64          `json:"classes"`
+	ClassNames []string       `json:"class_names,omitempty"`
+	Loss       Loss           `json:"loss"`
+	Optimizer  Optimizer      `json:"optimizer"`
+	Normalize  Normalize      `json:"normalize"`
+	Train      TrainRoles     `json:"train"`
+	Eval       EvalRoles      `json:"eval"`
+	State      []State        `json:"state"`
+	Weights    string         `json:"weights"` // file name of the initial values
+	Unknown    map[string]any `json:"-"`       // fields of other tools, kept on rewrite
+}
+
+// Source says which forward model the bundle was made from.
+type Source struct {
+	File   string `json:"file"`
+	SHA256 string `json:"sha256"`
+}
+
+// Loss is the loss written into train.onnx.
+type Loss struct {
+	Name      string  `json:"name"` // cross-entropy
+	Smoothing float64 `json:"smoothing,omitempty"`
+}
+
+// Optimizer is the update written into train.onnx.
+type Optimizer struct {
+	Name        string  `json:"name"` // sgd
+	Momentum    float64 `json:"momentum,omitempty"`
+	Nesterov    bool    `json:"nesterov,omitempty"`
+	WeightDecay float64 `json:"weight_decay,omitempty"`
+}
+
+// Normalize is the arithmetic on images inside both graphs: (x*Scale - Mean) / Std, by channel.
+type Normalize struct {
+	Scale float64   `json:"scale"`
+	Mean  []float64 `json:"mean,omitempty"`
+	Std   []float64 `json:"std,omitempty"`
+}
+
+// Value is a graph input or output: its name, element type (as onnx.DType
+// prints it) and shape, whose first dimension may be the symbol "N".
+type Value struct {
+	Name  string `json:"name"`
+	DType string `json:"dtype"`
+	Shape Dims   `json:"shape"`
+}
+
+// Dims is a shape whose JSON form mixes numbers and symbols: ["N", 3, 32, 32].
+type Dims onnx.Shape
+
+// TrainRoles maps the roles of train.onnx. Nil roles are absent.
+type TrainRoles struct {
+	Images        Value   `json:"images"`
+	Labels        *Value  `json:"labels,omitempty"`
+	SampleWeights *Value  `json:"sample_weights,omitempty"`
+	LossScale     *Value  `json:"loss_scale,omitempty"`
+	LearningRate  Value   `json:"learning_rate"`
+	Random        []Value `json:"random,omitempty"`
+	Loss          Value   `json:"loss"`
+	PerSampleLoss *Value  `json:"per_sample_loss,omitempty"`
+	Logits        *Value  `json:"logits,omitempty"`
+}
+
+// EvalRoles maps the roles of eval.onnx; its other inputs are state, by the name in State.
+type EvalRoles struct {
+	Images Value `json:"images"`
+	Logits Value `json:"logits"`
+}
+
+// State is one tensor that train.onnx reads as Input and replaces by Output.
+// eval.onnx, where it uses the tensor, takes it under the same input name.
+type State struct {
+	Name   string  `json:"name"`
+	Kind   string  `json:"kind"`
+	Input  string  `json:"input"`
+	Output string  `json:"output"`
+	DType  string  `json:"dtype"`
+	Shape  []int64 `json:"shape"`
+}

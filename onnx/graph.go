@@ -1,0 +1,133 @@
+package onnx
+
+// Model is a graph with the operator sets it is written in.
+type Model struct {
+	IRVersion int64
+	Opset     int64            // version of the default domain
+	Domains   map[string]int64 // versions of other domains
+	Producer  string
+	Graph     *Graph
+	Functions []*Function
+	Metadata  map[string]string
+}
+
+// Function is a model-local function, inlined before anything else looks at the graph.
+type Function struct {
+	Name, Domain    string
+	Inputs, Outputs []string
+	Attrs           []string        // names of attributes without a default
+	Defaults        map[string]Attr // attributes with one
+	Nodes           []*Node
+	Opset           int64
+	Domains         map[string]int64
+}
+
+// Graph is a list of nodes in topological order.
+type Graph struct {
+	Name         string
+	Inputs       []Value // without those that are initializers too
+	Outputs      []Value
+	Nodes        []*Node
+	Initializers map[string]*Tensor
+	Values       map[string]Value // value_info: what the exporter claims of inner values
+}
+
+// Value is a name with its type; Shape is nil where the rank is unknown.
+type Value struct {
+	Name  string
+	DType DType
+	Shape Shape
+}
+
+// Node is one operator. An empty name among Inputs or Outputs is an optional one left out.
+type Node struct {
+	Name, Op, Domain string
+	Inputs, Outputs  []string
+	Attrs            map[string]Attr
+}
+
+// AttrKind says which field of an Attr holds; the numbers are those of AttributeProto.AttributeType.
+type AttrKind int32
+
+// Attribute kinds.
+const (
+	AttrFloat   AttrKind = 1
+	AttrInt     AttrKind = 2
+	AttrString  AttrKind = 3
+	AttrTensor  AttrKind = 4
+	AttrGraph   AttrKind = 5
+	AttrFloats  AttrKind = 6
+	AttrInts    AttrKind = 7
+	AttrStrings AttrKind = 8
+)
+
+// Attr is an attribute's value. Ref, if set, names the attribute of the
+// enclosing function that it stands for.
+type Attr struct {
+	Kind    AttrKind
+	F       float32
+	I       int64
+	S       string
+	T       *Tensor
+	G       *Graph
+	Floats  []float32
+	Ints    []int64
+	Strings []string
+	Ref     string
+}
+
+// Constructors of attributes.
+func IntAttr(v int64) Attr         { return Attr{Kind: AttrInt, I: v} }
+func IntsAttr(v ...int64) Attr     { return Attr{Kind: AttrInts, Ints: v} }
+func FloatAttr(v float32) Attr     { return Attr{Kind: AttrFloat, F: v} }
+func StringAttr(v string) Attr     { return Attr{Kind: AttrString, S: v} }
+func TensorAttr(t *Tensor) Attr    { return Attr{Kind: AttrTensor, T: t} }
+func FloatsAttr(v ...float32) Attr { return Attr{Kind: AttrFloats, Floats: v} }
+
+// Int returns an integer attribute, or def if the node lacks it.
+func (n *Node) Int(name string, def int64) int64 {
+	if a, ok := n.Attrs[name]; ok && a.Kind == AttrInt {
+		return a.I
+	}
+	return def
+}
+
+// Ints returns an integer list attribute, or def if the node lacks it.
+func (n *Node) Ints(name string, def []int64) []int64 {
+	if a, ok := n.Attrs[name]; ok && a.Kind == AttrInts {
+		return a.Ints
+	}
+	return def
+}
+
+// Float returns a float attribute, or def if the node lacks it.
+func (n *Node) Float(name string, def float32) float32 {
+	if a, ok := n.Attrs[name]; ok && a.Kind == AttrFloat {
+		return a.F
+	}
+	return def
+}
+
+// Str returns a string attribute, or def if the node lacks it.
+func (n *Node) Str(name, def string) string {
+	if a, ok := n.Attrs[name]; ok && a.Kind == AttrString {
+		return a.S
+	}
+	return def
+}
+
+// Input returns the i-th input's name, "" if it is left out.
+func (n *Node) Input(i int) string {
+	if i < len(n.Inputs) {
+		return n.Inputs[i]
+	}
+	return ""
+}
+
+// Output returns the i-th output's name, "" if it is left out.
+func (n *Node) Output(i int) string {
+	if i < len(n.Outputs) {
+		return n.Outputs[i]
+	}
+	return ""
+}

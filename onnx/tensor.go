@@ -1,0 +1,150 @@
+package onnx
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+)
+
+// DType is an element type; the numbers are those of TensorProto.DataType.
+type DType int32
+
+// Element types.
+const (
+	Undefined DType = 0
+	Float32   DType = 1
+	Uint8     DType = 2
+	Int8      DType = 3
+	Uint16    DType = 4
+	Int16     DType = 5
+	Int32     DType = 6
+	Int64     DType = 7
+	String    DType = 8
+	Bool      DType = 9
+	Float16   DType = 10
+	Float64   DType = 11
+	Uint32    DType = 12
+	Uint64    DType = 13
+	BFloat16  DType = 16
+)
+
+var dtypeNames = map[DType]string{
+	Float32: "float32", Uint8: "uint8", Int8: "int8", Uint16: "uint16", Int16: "int16",
+	Int32: "int32", Int64: "int64", String: "string", Bool: "bool", Float16: "float16",
+	Float64: "float64", Uint32: "uint32", Uint64: "uint64", BFloat16: "bfloat16",
+}
+
+var dtypeSizes = map[DType]int{
+	Float32: 4, Uint8: 1, Int8: 1, Uint16: 2, Int16: 2, Int32: 4, Int64: 8, Bool: 1,
+	Float16: 2, Float64: 8, Uint32: 4, Uint64: 8, BFloat16: 2,
+}
+
+// String returns the type's name in the style of NumPy.
+func (d DType) String() string {
+	if s, ok := dtypeNames[d]; ok {
+		return s
+	}
+	return fmt.Sprintf("dtype(%d)", int32(d))
+}
+
+// ParseDType is the inverse of String.
+func ParseDType(name string) (DType, error) {
+	for d, s := range dtypeNames {
+		if s == name {
+			return d, nil
+		}
+	}
+	return Undefined, fmt.Errorf("onnx: unknown element type %q", name)
+}
+
+// Size returns the bytes of one element, 0 for types without a fixed size.
+func (d DType) Size() int { return dtypeSizes[d] }
+
+// IsFloat reports whether gradients can flow through values of the type.
+func (d DType) IsFloat() bool {
+	return d == Float32 || d == Float64 || d == Float16 || d == BFloat16
+}
+
+// Tensor is a constant: row-major elements, little-endian, len(Data) = elements * DType.Size().
+// String tensors keep their elements in Strings instead.
+type Tensor struct {
+	DType   DType
+	Dims    []int64
+	Data    []byte
+	Strings []string
+}
+
+// Len returns the number of elements.
+func (t *Tensor) Len() int {
+	n := 1
+	for _, d := range t.Dims {
+		n *= int(d)
+	}
+	return n
+}
+
+// NewTensor returns a zeroed tensor.
+func NewTensor(d DType, dims ...int64) *Tensor {
+	t := &Tensor{DType: d, Dims: append([]int64{}, dims...)}
+	t.Data = make([]byte, t.Len()*d.Size())
+	return t
+}
+
+// FromFloat32 copies v into a float32 tensor of the given shape; no dims make a scalar.
+func FromFloat32(v []float32, dims ...int64) *Tensor {
+	t := NewTensor(Float32, dims...)
+	for i, x := range v {
+		binary.LittleEndian.PutUint32(t.Data[4*i:], math.Float32bits(x))
+	}
+	return t
+}
+
+// FromInt64 copies v into an int64 tensor of the given shape; no dims make a scalar.
+func FromInt64(v []int64, dims ...int64) *Tensor {
+	t := NewTensor(Int64, dims...)
+	for i, x := range v {
+		binary.LittleEndian.PutUint64(t.Data[8*i:], uint64(x))
+	}
+	return t
+}
+
+// Float32s decodes a float32 tensor; nil if it holds another type.
+func (t *Tensor) Float32s() []float32 {
+	if t.DType != Float32 {
+		return nil
+	}
+	v := make([]float32, len(t.Data)/4)
+	for i := range v {
+		v[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
+	}
+	return v
+}
+
+// Int64s decodes an integer or boolean tensor, widening; nil for other types.
+func (t *Tensor) Int64s() []int64 {
+	size := t.DType.Size()
+	if size == 0 || t.DType.IsFloat() {
+		return nil
+	}
+	v := make([]int64, len(t.Data)/size)
+	for i := range v {
+		b := t.Data[i*size:]
+		switch t.DType {
+		case Int64, Uint64:
+			v[i] = int64(binary.LittleEndian.Uint64(b))
+		case Int32:
+			v[i] = int64(int32(binary.LittleEndian.Uint32(b)))
+		case Uint32:
+			v[i] = int64(binary.LittleEndian.Uint32(b))
+		case Int16:
+			v[i] = int64(int16(binary.LittleEndian.Uint16(b)))
+		case Uint16:
+			v[i] = int64(binary.LittleEndian.Uint16(b))
+		case Int8:
+			v[i] = int64(int8(b[0]))
+		default:
+			v[i] = int64(b[0])
+		}
+	}
+	return v
+}
