@@ -1,0 +1,28 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Sentinels of the package; every error it returns about a bundle's content wraps one of them.
+var (
+	ErrNotBundle     = errors.New("not a training bundle")
+	ErrUnknownFormat = errors.New("unknown bundle format")
+	ErrInvalid       = errors.New("invalid bundle")
+	ErrSafetensors   = errors.New("not a valid safetensors file")
+	ErrTooLarge      = errors.New("file too large")
+	ErrExists        = errors.New("folder holds other files")
+)
+
+// problem is one finding of Validate.
+type problem struct{ msg string }
+
+func (p *problem) Error() string        { return "bundle: " + p.msg }
+func (p *problem) Is(target error) bool { return target == ErrInvalid }
+
+var _ error = (*problem)(nil)
+
+func problemf(format string, args ...any) error {
+	return &problem{fmt.Sprintf(format, args...)}
+}
