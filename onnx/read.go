@@ -1,0 +1,396 @@
+package onnx
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"winnow/onnx/onnxpb"
+)
+
+// IR versions (of the file format itself) that are read.
+const (
+	minIRVersion = 3
+	maxIRVersion = 12
+)
+
+// Read reads a model file. Weights in other files are read with it if those
+// lie in the model's folder, links included. The model is not checked beyond
+// what its in-memory form needs: call Check.
+func Read(path string) (*Model, error) {
+	data, err := readModelFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("onnx: model %q: %w", path, err)
+	}
+	m, err := decode(data, filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("onnx: model %q: %w", path, err)
+	}
+	return m, nil
+}
+
+func readModelFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("not a regular file: %w", ErrNotONNX)
+	case info.Size() > maxModelBytes:
+		return nil, fmt.Errorf("%d bytes, over protobuf's 2 GiB: %w", info.Size(), ErrTooLarge)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data := make([]byte, info.Size())
+	if _, err := io.ReadFull(f, data); err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
+// Decode reads a model from its protobuf form. dir is where weights kept in
+// other files are looked for; with "" such weights are refused. Memory is
+// bounded by four times the size of data, plus a fixed allowance for the
+// structure, plus the external weights.
+func Decode(data []byte, dir string) (*Model, error) {
+	m, err := decode(data, dir)
+	if err != nil {
+		return nil, fmt.Errorf("onnx: model: %w", err)
+	}
+	return m, nil
+}
+
+func decode(data []byte, dir string) (*Model, error) {
+	if len(data) == 0 {
+		return nil, fmt.Errorf("the file is empty: %w", ErrNotONNX)
+	}
+	if bytes.HasPrefix(data, []byte("version https://git-lfs")) {
+		return nil, fmt.Errorf("a Git LFS pointer, the file itself was not fetched: %w", ErrNotONNX)
+	}
+	if int64(len(data)) > maxModelBytes {
+		return nil, fmt.Errorf("%d bytes, over protobuf's 2 GiB: %w", len(data), ErrTooLarge)
+	}
+	if err := measure(data); err != nil {
+		if errors.Is(err, ErrTruncated) && !looksLikeModel(data) {
+			err = ErrNotONNX
+		}
+		return nil, err
+	}
+	var pb onnxpb.ModelProto
+	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, &pb); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotONNX, err)
+	}
+	if pb.GetGraph() == nil {
+		if pb.GetIrVersion() == 0 {
+			return nil, ErrNotONNX
+		}
+		return nil, fmt.Errorf("it has no graph: %w", ErrInvalid)
+	}
+	if v := pb.GetIrVersion(); v < minIRVersion || v > maxIRVersion {
+		return nil, fmt.Errorf("IR version %d, read are %d to %d: %w", v, minIRVersion, maxIRVersion, ErrUnsupported)
+	}
+	d := decoder{external: newExternal(dir)}
+	defer d.external.Close()
+	m := d.model(&pb)
+	if len(d.errs) > 0 {
+		return nil, errors.Join(d.errs...)
+	}
+	return m, nil
+}
+
+// looksLikeModel tells a model that is cut short from a file of another kind:
+// a model starts with its IR version, a small number.
+func looksLikeModel(data []byte) bool {
+	return len(data) > 2 && data[0] == 1<<3 && data[1] <= maxIRVersion
+}
+
+// decoder converts parsed messages, collecting every problem it meets.
+type decoder struct {
+	external *external
+	errs     []error
+}
+
+const maxDecodeErrors = 50
+
+func (d *decoder) fail(kind error, format string, args ...any) {
+	if len(d.errs) < maxDecodeErrors {
+		d.errs = append(d.errs, fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), kind))
+	}
+}
+
+func (d *decoder) model(pb *onnxpb.ModelProto) *Model {
+	m := &Model{
+		IRVersion: pb.IrVersion,
+		Producer:  strings.TrimSpace(pb.ProducerName + " " + pb.ProducerVersion),
+		Metadata:  make(map[string]string, len(pb.MetadataProps)),
+	}
+	m.Opset, m.Domains = d.opsets("model", pb.OpsetImport)
+	for _, p := range pb.MetadataProps {
+		m.Metadata[p.Key] = p.Value
+	}
+	m.Graph = d.graph(pb.Graph)
+	seen := map[string]bool{}
+	for _, f := range pb.Functions {
+		fn := d.function(f)
+		id := fn.Domain + "." + fn.Name
+		if seen[id] {
+			d.fail(ErrInvalid, "function %q: defined twice", id)
+		}
+		seen[id] = true
+		m.Functions = append(m.Functions, fn)
+	}
+	return m
+}
+
+func (d *decoder) opsets(what string, list []*onnxpb.OperatorSetIdProto) (int64, map[string]int64) {
+	var opset int64
+	domains := make(map[string]int64, len(list))
+	for _, o := range list {
+		name := domain(o.Domain)
+		old := domains[name]
+		if name == "" {
+			old = opset
+		}
+		if old != 0 && old != o.Version {
+			d.fail(ErrInvalid, "%s: versions %d and %d of domain %q", what, old, o.Version, name)
+		}
+		if name == "" {
+			opset = o.Version
+		} else {
+			domains[name] = o.Version
+		}
+	}
+	return opset, domains
+}
+
+// domain spells the standard domain one way.
+func domain(name string) string {
+	if name == "ai.onnx" {
+		return ""
+	}
+	return name
+}
+
+// withOverload makes an overloaded function's name unique in its domain.
+func withOverload(name, overload string) string {
+	if overload == "" {
+		return name
+	}
+	return name + ":" + overload
+}
+
+func (d *decoder) function(pb *onnxpb.FunctionProto) *Function {
+	f := &Function{
+		Name: withOverload(pb.Name, pb.Overload), Domain: domain(pb.Domain),
+		Inputs: pb.Input, Outputs: pb.Output, Attrs: pb.Attribute,
+	}
+	what := "function " + strconv.Quote(f.Name)
+	f.Opset, f.Domains = d.opsets(what, pb.OpsetImport)
+	f.Defaults = d.attrs(what, pb.AttributeProto)
+	f.Nodes = d.nodes(pb.Node)
+	return f
+}
+
+func (d *decoder) graph(pb *onnxpb.GraphProto) *Graph {
+	g := &Graph{
+		Name:         pb.Name,
+		Initializers: make(map[string]*Tensor, len(pb.Initializer)),
+		Values:       make(map[string]Value, len(pb.ValueInfo)),
+	}
+	for _, t := range pb.Initializer {
+		if t.Name == "" {
+			d.fail(ErrInvalid, "graph %q: an initializer without a name", g.Name)
+			continue
+		}
+		if g.Initializers[t.Name] != nil {
+			d.fail(ErrInvalid, "initializer %q: defined twice", t.Name)
+		}
+		g.Initializers[t.Name] = d.tensor("initializer "+strconv.Quote(t.Name), t)
+	}
+	for _, s := range pb.SparseInitializer {
+		d.fail(ErrUnsupported, "initializer %q: a sparse tensor", s.GetValues().GetName())
+	}
+	for _, v := range pb.Input {
+		if g.Initializers[v.Name] == nil { // IR 3 lists the weights among the inputs
+			g.Inputs = append(g.Inputs, d.value("input", v))
+		}
+	}
+	for _, v := range pb.Output {
+		g.Outputs = append(g.Outputs, d.value("output", v))
+	}
+	for _, v := range pb.ValueInfo {
+		if kindOfType(v.Type) == "" && v.Name != "" {
+			g.Values[v.Name] = d.value("value", v)
+		}
+	}
+	g.Nodes = d.nodes(pb.Node)
+	return g
+}
+
+// kindOfType names a type that is no tensor; "" for a tensor or no type at all.
+func kindOfType(t *onnxpb.TypeProto) string {
+	switch t.GetValue().(type) {
+	case *onnxpb.TypeProto_SequenceType:
+		return "sequence"
+	case *onnxpb.TypeProto_MapType:
+		return "map"
+	case *onnxpb.TypeProto_OpaqueType:
+		return "opaque value"
+	case *onnxpb.TypeProto_SparseTensorType:
+		return "sparse tensor"
+	case *onnxpb.TypeProto_OptionalType:
+		return "optional value"
+	}
+	return ""
+}
+
+func (d *decoder) value(what string, pb *onnxpb.ValueInfoProto) Value {
+	v := Value{Name: pb.Name}
+	if kind := kindOfType(pb.Type); kind != "" {
+		d.fail(ErrUnsupported, "%s %q: a %s where a tensor is needed", what, pb.Name, kind)
+		return v
+	}
+	t := pb.GetType().GetTensorType()
+	v.DType = DType(t.GetElemType())
+	if t.GetShape() == nil {
+		return v
+	}
+	v.Shape = make(Shape, len(t.Shape.Dim))
+	for i, dim := range t.Shape.Dim {
+		v.Shape[i] = dimOf(dim, pb.Name, i)
+	}
+	return v
+}
+
+// unknownPrefix starts the symbol of a dimension that has no name in the file.
+const unknownPrefix = "?"
+
+// dimOf converts a dimension. Some exporters write -1 for one that is unknown.
+func dimOf(pb *onnxpb.TensorShapeProto_Dimension, value string, axis int) Dim {
+	switch v := pb.GetValue().(type) {
+	case *onnxpb.TensorShapeProto_Dimension_DimValue:
+		if v.DimValue >= 0 {
+			return Const(v.DimValue)
+		}
+	case *onnxpb.TensorShapeProto_Dimension_DimParam:
+		if v.DimParam != "" {
+			return parseDim(v.DimParam)
+		}
+	}
+	return Symbol(unknownPrefix + value + ":" + strconv.Itoa(axis))
+}
+
+// parseDim is the inverse of Dim.String for symbolic dimensions.
+func parseDim(s string) Dim {
+	if n, sym, ok := strings.Cut(s, "*"); ok && sym != "" && !strings.ContainsAny(sym, "+-*/() ") {
+		if k, err := strconv.ParseInt(n, 10, 64); err == nil && k > 0 {
+			return Dim{N: k, Sym: sym}
+		}
+	}
+	return Symbol(s)
+}
+
+func (d *decoder) nodes(list []*onnxpb.NodeProto) []*Node {
+	nodes := make([]*Node, 0, len(list))
+	for _, pb := range list {
+		n := &Node{
+			Name: pb.Name, Op: withOverload(pb.OpType, pb.Overload), Domain: domain(pb.Domain),
+			Inputs: pb.Input, Outputs: pb.Output,
+		}
+		n.Attrs = d.attrs(describe(n), pb.Attribute)
+		nodes = append(nodes, n)
+	}
+	return nodes
+}
+
+func (d *decoder) attrs(what string, list []*onnxpb.AttributeProto) map[string]Attr {
+	if len(list) == 0 {
+		return nil
+	}
+	attrs := make(map[string]Attr, len(list))
+	for _, pb := range list {
+		if _, ok := attrs[pb.Name]; ok || pb.Name == "" {
+			d.fail(ErrInvalid, "%s: attribute %q twice or without a name", what, pb.Name)
+		}
+		attrs[pb.Name] = d.attr(what, pb)
+	}
+	return attrs
+}
+
+func (d *decoder) attr(what string, pb *onnxpb.AttributeProto) Attr {
+	a := Attr{Kind: AttrKind(pb.Type), Ref: pb.RefAttrName}
+	if pb.Type == onnxpb.AttributeProto_UNDEFINED && a.Ref == "" {
+		a.Kind = guessKind(pb)
+	}
+	if a.Ref != "" {
+		return a
+	}
+	where := func() string { return what + ": attribute " + strconv.Quote(pb.Name) }
+	switch a.Kind {
+	case AttrFloat:
+		a.F = pb.GetF()
+	case AttrInt:
+		a.I = pb.GetI()
+	case AttrString:
+		a.S = string(pb.S)
+	case AttrFloats:
+		a.Floats = pb.Floats
+	case AttrInts:
+		a.Ints = pb.Ints
+	case AttrStrings:
+		a.Strings = make([]string, len(pb.Strings))
+		for i, s := range pb.Strings {
+			a.Strings[i] = string(s)
+		}
+	case AttrTensor:
+		if pb.T == nil {
+			d.fail(ErrInvalid, "%s: a tensor without a value", where())
+			break
+		}
+		a.T = d.tensor(where(), pb.T)
+	case AttrGraph:
+		if pb.G == nil {
+			d.fail(ErrInvalid, "%s: a graph without a value", where())
+			break
+		}
+		a.G = d.graph(pb.G)
+	default:
+		d.fail(ErrUnsupported, "%s: a value of type %s", where(), pb.Type)
+	}
+	return a
+}
+
+// guessKind finds the type of an attribute of which an old exporter filled in
+// the value alone.
+func guessKind(pb *onnxpb.AttributeProto) AttrKind {
+	switch {
+	case pb.F != nil:
+		return AttrFloat
+	case pb.I != nil:
+		return AttrInt
+	case pb.S != nil:
+		return AttrString
+	case pb.T != nil:
+		return AttrTensor
+	case pb.G != nil:
+		return AttrGraph
+	case len(pb.Floats) > 0:
+		return AttrFloats
+	case len(pb.Ints) > 0:
+		return AttrInts
+	case len(pb.Strings) > 0:
+		return AttrStrings
+	}
+	return 0
+}

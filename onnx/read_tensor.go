@@ -1,0 +1,166 @@
+package onnx
+
+import (
+	"encoding/binary"
+	"math"
+
+	"winnow/onnx/onnxpb"
+)
+
+// countElements multiplies dimensions; false if one is negative or the product
+// (of those that are not zero) does not fit.
+func countElements(dims []int64) (int64, bool) {
+	n, zero := int64(1), false
+	for _, d := range dims {
+		switch {
+		case d < 0:
+			return 0, false
+		case d == 0:
+			zero = true
+		case n > math.MaxInt32*int64(1<<20)/d:
+			return 0, false
+		default:
+			n *= d
+		}
+	}
+	if zero {
+		n = 0
+	}
+	return n, true
+}
+
+func (d *decoder) tensor(what string, pb *onnxpb.TensorProto) *Tensor {
+	t := &Tensor{DType: DType(pb.DataType), Dims: pb.Dims}
+	if t.Dims == nil {
+		t.Dims = []int64{}
+	}
+	n, ok := countElements(pb.Dims)
+	switch {
+	case !ok:
+		d.fail(ErrInvalid, "%s: shape %v", what, pb.Dims)
+		return t
+	case pb.Segment != nil:
+		d.fail(ErrUnsupported, "%s: a tensor split into segments", what)
+		return t
+	case t.DType != String && t.DType.Size() == 0:
+		d.fail(ErrUnsupported, "%s: elements of type %s", what, elemTypeName(t.DType))
+		return t
+	}
+	if pb.DataLocation == onnxpb.TensorProto_EXTERNAL {
+		if pb.RawData != nil || typedLen(pb) > 0 {
+			d.fail(ErrInvalid, "%s: elements both in the model and outside", what)
+		} else {
+			d.externalTensor(what, t, n, pb.ExternalData)
+		}
+		return t
+	}
+	if pb.RawData != nil && (len(pb.RawData) > 0 || typedLen(pb) == 0) {
+		d.rawTensor(what, t, n, pb)
+		return t
+	}
+	d.typedTensor(what, t, n, pb)
+	return t
+}
+
+// elemTypeName names the element types of the format that have no DType.
+func elemTypeName(t DType) string {
+	names := map[DType]string{
+		Undefined: "undefined", 14: "complex64", 15: "complex128", 17: "float8e4m3fn", 18: "float8e4m3fnuz",
+		19: "float8e5m2", 20: "float8e5m2fnuz", 21: "uint4", 22: "int4", 23: "float4e2m1", 24: "float8e8m0",
+		25: "uint2", 26: "int2",
+	}
+	if s, ok := names[t]; ok {
+		return s
+	}
+	return t.String()
+}
+
+// typedLen counts the elements in the lists by type.
+func typedLen(pb *onnxpb.TensorProto) int {
+	return len(pb.FloatData) + len(pb.Int32Data) + len(pb.StringData) + len(pb.Int64Data) +
+		len(pb.DoubleData) + len(pb.Uint64Data)
+}
+
+func (d *decoder) rawTensor(what string, t *Tensor, n int64, pb *onnxpb.TensorProto) {
+	switch size := int64(t.DType.Size()); {
+	case t.DType == String:
+		d.fail(ErrInvalid, "%s: strings as raw bytes", what)
+	case typedLen(pb) > 0:
+		d.fail(ErrInvalid, "%s: elements given twice", what)
+	case int64(len(pb.RawData)) != n*size:
+		d.fail(ErrInvalid, "%s: %d bytes for %d elements of %s, shape %v", what, len(pb.RawData), n, t.DType, pb.Dims)
+	default:
+		t.Data = pb.RawData[:len(pb.RawData):len(pb.RawData)]
+	}
+}
+
+func (d *decoder) typedTensor(what string, t *Tensor, n int64, pb *onnxpb.TensorProto) {
+	have := 0
+	switch t.DType {
+	case Float32:
+		have = len(pb.FloatData)
+	case Float64:
+		have = len(pb.DoubleData)
+	case Int64:
+		have = len(pb.Int64Data)
+	case Uint64, Uint32:
+		have = len(pb.Uint64Data)
+	case String:
+		have = len(pb.StringData)
+	default:
+		have = len(pb.Int32Data)
+	}
+	if int64(have) != n || have != typedLen(pb) {
+		d.fail(ErrInvalid, "%s: %d elements of %s where shape %v has %d", what, typedLen(pb), t.DType, pb.Dims, n)
+		return
+	}
+	if t.DType == String {
+		t.Strings = make([]string, have)
+		for i, s := range pb.StringData {
+			t.Strings[i] = string(s)
+		}
+		return
+	}
+	t.Data = make([]byte, have*t.DType.Size())
+	le := binary.LittleEndian
+	switch t.DType {
+	case Float32:
+		for i, v := range pb.FloatData {
+			le.PutUint32(t.Data[4*i:], math.Float32bits(v))
+		}
+	case Float64:
+		for i, v := range pb.DoubleData {
+			le.PutUint64(t.Data[8*i:], math.Float64bits(v))
+		}
+	case Int64:
+		for i, v := range pb.Int64Data {
+			le.PutUint64(t.Data[8*i:], uint64(v))
+		}
+	case Uint64:
+		for i, v := range pb.Uint64Data {
+			le.PutUint64(t.Data[8*i:], v)
+		}
+	case Uint32:
+		for i, v := range pb.Uint64Data {
+			le.PutUint32(t.Data[4*i:], uint32(v))
+		}
+	case Int32:
+		for i, v := range pb.Int32Data {
+			le.PutUint32(t.Data[4*i:], uint32(v))
+		}
+	case Int16, Uint16, Float16, BFloat16:
+		for i, v := range pb.Int32Data {
+			le.PutUint16(t.Data[2*i:], uint16(v))
+		}
+	case Bool:
+		for i, v := range pb.Int32Data {
+			if v != 0 {
+				t.Data[i] = 1
+			}
+		}
+	default: // int8, uint8
+		for i, v := range pb.Int32Data {
+			t.Data[i] = byte(v)
+		}
+	}
+}

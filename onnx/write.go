@@ -1,0 +1,256 @@
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"winnow/onnx/onnxpb"
+)
+
+// IR versions that are written: 8 came with opset 18, and 10 is the newest
+// that the oldest supported ONNX Runtime reads with certainty.
+const (
+	minWrittenIR = 8
+	maxWrittenIR = 10
+)
+
+// Encode returns the model's protobuf form, with all weights inside. Equal
+// models give equal bytes: what has no order of its own is sorted by name.
+// The IR version written is the model's, moved into 8..10.
+func (m *Model) Encode() ([]byte, error) {
+	if m == nil || m.Graph == nil {
+		return nil, fmt.Errorf("onnx: model: it has no graph: %w", ErrInvalid)
+	}
+	var e encoder
+	pb := &onnxpb.ModelProto{
+		IrVersion:    min(max(m.IRVersion, minWrittenIR), maxWrittenIR),
+		ProducerName: m.Producer,
+		OpsetImport:  opsetImports(m.Opset, m.Domains),
+		Graph:        e.graph(m.Graph, 0),
+	}
+	for _, k := range slices.Sorted(maps.Keys(m.Metadata)) {
+		pb.MetadataProps = append(pb.MetadataProps, &onnxpb.StringStringEntryProto{Key: k, Value: m.Metadata[k]})
+	}
+	for _, f := range m.Functions {
+		pb.Functions = append(pb.Functions, e.function(f))
+	}
+	if len(e.errs) > 0 {
+		return nil, fmt.Errorf("onnx: model: %w", errors.Join(e.errs...))
+	}
+	if n := int64(proto.Size(pb)); n > maxModelBytes {
+		return nil, fmt.Errorf("onnx: model: %d bytes, over protobuf's 2 GiB: %w", n, ErrTooLarge)
+	}
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(pb)
+	if err != nil {
+		return nil, fmt.Errorf("onnx: model: %w", err)
+	}
+	return data, nil
+}
+
+// Write encodes the model into a file, which holds either the whole model or
+// what it held before.
+func Write(path string, m *Model) error {
+	data, err := m.Encode()
+	if err != nil {
+		return err
+	}
+	if err := writeAtomic(path, data); err != nil {
+		return fmt.Errorf("onnx: model %q: %w", path, err)
+	}
+	return nil
+}
+
+func writeAtomic(path string, data []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+func opsetImports(opset int64, domains map[string]int64) []*onnxpb.OperatorSetIdProto {
+	list := []*onnxpb.OperatorSetIdProto{{Version: opset}}
+	for _, d := range slices.Sorted(maps.Keys(domains)) {
+		list = append(list, &onnxpb.OperatorSetIdProto{Domain: d, Version: domains[d]})
+	}
+	return list
+}
+
+// encoder converts to messages, collecting every problem it meets.
+type encoder struct{ errs []error }
+
+func (e *encoder) fail(format string, args ...any) {
+	if len(e.errs) < maxDecodeErrors {
+		e.errs = append(e.errs, fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), ErrInvalid))
+	}
+}
+
+func (e *encoder) function(f *Function) *onnxpb.FunctionProto {
+	name, overload, _ := strings.Cut(f.Name, ":")
+	return &onnxpb.FunctionProto{
+		Name: name, Overload: overload, Domain: f.Domain, Input: f.Inputs, Output: f.Outputs,
+		Attribute:      f.Attrs,
+		AttributeProto: e.attrs("function "+f.Name, f.Defaults, 0),
+		Node:           e.nodes(f.Nodes, 0),
+		OpsetImport:    opsetImports(f.Opset, f.Domains),
+	}
+}
+
+func (e *encoder) graph(g *Graph, depth int) *onnxpb.GraphProto {
+	pb := &onnxpb.GraphProto{Name: g.Name}
+	if pb.Name == "" {
+		pb.Name = "graph" // the format wants one
+	}
+	if depth > maxMessageDepth {
+		e.fail("graph %q: nested too deep", g.Name)
+		return pb
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.Initializers)) {
+		t := e.tensor("initializer "+name, g.Initializers[name])
+		t.Name = name
+		pb.Initializer = append(pb.Initializer, t)
+	}
+	for _, v := range g.Inputs {
+		pb.Input = append(pb.Input, valueProto(v))
+	}
+	for _, v := range g.Outputs {
+		pb.Output = append(pb.Output, valueProto(v))
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.Values)) {
+		v := g.Values[name]
+		v.Name = name
+		pb.ValueInfo = append(pb.ValueInfo, valueProto(v))
+	}
+	pb.Node = e.nodes(g.Nodes, depth)
+	return pb
+}
+
+func valueProto(v Value) *onnxpb.ValueInfoProto {
+	pb := &onnxpb.ValueInfoProto{Name: v.Name}
+	if v.DType == Undefined && v.Shape == nil {
+		return pb
+	}
+	t := &onnxpb.TypeProto_Tensor{ElemType: int32(v.DType)}
+	if v.Shape != nil {
+		t.Shape = &onnxpb.TensorShapeProto{}
+		for _, d := range v.Shape {
+			t.Shape.Dim = append(t.Shape.Dim, dimProto(d))
+		}
+	}
+	pb.Type = &onnxpb.TypeProto{Value: &onnxpb.TypeProto_TensorType{TensorType: t}}
+	return pb
+}
+
+func dimProto(d Dim) *onnxpb.TensorShapeProto_Dimension {
+	switch {
+	case d.IsConst():
+		return &onnxpb.TensorShapeProto_Dimension{Value: &onnxpb.TensorShapeProto_Dimension_DimValue{DimValue: d.N}}
+	case strings.HasPrefix(d.Sym, unknownPrefix):
+		return &onnxpb.TensorShapeProto_Dimension{}
+	}
+	return &onnxpb.TensorShapeProto_Dimension{Value: &onnxpb.TensorShapeProto_Dimension_DimParam{DimParam: d.String()}}
+}
+
+func (e *encoder) nodes(list []*Node, depth int) []*onnxpb.NodeProto {
+	var out []*onnxpb.NodeProto
+	for _, n := range list {
+		op, overload, _ := strings.Cut(n.Op, ":")
+		out = append(out, &onnxpb.NodeProto{
+			Name: n.Name, OpType: op, Overload: overload, Domain: n.Domain, Input: n.Inputs, Output: n.Outputs,
+			Attribute: e.attrs(describe(n), n.Attrs, depth),
+		})
+	}
+	return out
+}
+
+func (e *encoder) attrs(what string, attrs map[string]Attr, depth int) []*onnxpb.AttributeProto {
+	var out []*onnxpb.AttributeProto
+	for _, name := range slices.Sorted(maps.Keys(attrs)) {
+		a := attrs[name]
+		pb := &onnxpb.AttributeProto{Name: name, Type: onnxpb.AttributeProto_AttributeType(a.Kind), RefAttrName: a.Ref}
+		out = append(out, pb)
+		if a.Ref != "" {
+			continue
+		}
+		switch {
+		case a.Kind == AttrFloat:
+			pb.F = &a.F
+		case a.Kind == AttrInt:
+			pb.I = &a.I
+		case a.Kind == AttrString:
+			pb.S = []byte(a.S)
+		case a.Kind == AttrFloats:
+			pb.Floats = a.Floats
+		case a.Kind == AttrInts:
+			pb.Ints = a.Ints
+		case a.Kind == AttrStrings:
+			for _, s := range a.Strings {
+				pb.Strings = append(pb.Strings, []byte(s))
+			}
+		case a.Kind == AttrTensor && a.T != nil:
+			pb.T = e.tensor(what+": attribute "+name, a.T)
+		case a.Kind == AttrGraph && a.G != nil:
+			pb.G = e.graph(a.G, depth+1)
+		default:
+			e.fail("%s: attribute %q has no value", what, name)
+		}
+	}
+	return out
+}
+
+func (e *encoder) tensor(what string, t *Tensor) *onnxpb.TensorProto {
+	if err := checkTensor(t); err != nil {
+		e.fail("%s: %v", what, err)
+		return &onnxpb.TensorProto{}
+	}
+	pb := &onnxpb.TensorProto{DataType: int32(t.DType), Dims: t.Dims}
+	if t.DType == String {
+		for _, s := range t.Strings {
+			pb.StringData = append(pb.StringData, []byte(s))
+		}
+		return pb
+	}
+	pb.RawData = t.Data
+	if pb.RawData == nil {
+		pb.RawData = []byte{}
+	}
+	return pb
+}
+
+// checkTensor compares a tensor's elements with its shape.
+func checkTensor(t *Tensor) error {
+	if t == nil {
+		return errors.New("no tensor")
+	}
+	n, ok := countElements(t.Dims)
+	switch {
+	case !ok:
+		return fmt.Errorf("shape %v", t.Dims)
+	case t.DType == String:
+		if int64(len(t.Strings)) != n {
+			return fmt.Errorf("%d strings for shape %v", len(t.Strings), t.Dims)
+		}
+	case t.DType.Size() == 0:
+		return fmt.Errorf("elements of type %s", elemTypeName(t.DType))
+	case int64(len(t.Data)) != n*int64(t.DType.Size()):
+		return fmt.Errorf("%d bytes for %s of shape %v", len(t.Data), t.DType, t.Dims)
+	}
+	return nil
+}
