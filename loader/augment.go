@@ -1,0 +1,66 @@
+package loader
+
+import "fmt"
+
+// MaxCropPad bounds Augment.CropPad.
+const MaxCropPad = 1024
+
+// Augment is the random change made to a training image, a pure function of
+// (seed, epoch, sample index). The zero value changes nothing.
+type Augment struct {
+	// CropPad p > 0 pads the image with p zeros on every side and cuts a
+	// window of the image's own size at a uniformly drawn place: a shift by
+	// up to p pixels along each axis.
+	CropPad int
+	// HFlip mirrors the image left to right with probability 1/2.
+	HFlip bool
+}
+
+func (a Augment) none() bool { return a.CropPad == 0 && !a.HFlip }
+
+func (a Augment) validate() error {
+	if a.CropPad < 0 || a.CropPad > MaxCropPad {
+		return fmt.Errorf("crop padding %d: want 0 to %d", a.CropPad, MaxCropPad)
+	}
+	return nil
+}
+
+// draw returns the window's offset against the image and whether to mirror.
+func (a Augment) draw(seed uint64, epoch int, index uint32) (dy, dx int, flip bool) {
+	x := mix(mix(mix(seed^purposeAugment)+uint64(epoch)) + uint64(index))
+	if a.CropPad > 0 {
+		n := uint64(2*a.CropPad + 1)
+		dy = int(below(x, n)) - a.CropPad
+		x = mix(x)
+		dx = int(below(x, n)) - a.CropPad
+	}
+	if a.HFlip {
+		flip = mix(x)>>63 == 1
+	}
+	return dy, dx, flip
+}
+
+// apply writes to dst the image src moved by (-dy, -dx) and then, with flip,
+// mirrored; what the move uncovers is zero. Both are c*h*w bytes.
+func apply(dst, src []byte, c, h, w, dy, dx int, flip bool) {
+	x0, x1 := max(0, -dx), min(w, w-dx) // columns of the window inside the image
+	for k := range c {
+		for y := range h {
+			row := dst[(k*h+y)*w:][:w]
+			sy := y + dy
+			if sy < 0 || sy >= h || x0 >= x1 {
+				clear(row)
+				continue
+			}
+			from := src[(k*h+sy)*w:][:w]
+			clear(row[:x0])
+			copy(row[x0:x1], from[x0+dx:])
+			clear(row[x1:])
+			if flip {
+				for i, j := 0, w-1; i < j; i, j = i+1, j-1 {
+					row[i], row[j] = row[j], row[i]
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,15 @@
+package loader
+
+import "errors"
+
+var (
+	// ErrBadData marks a file that is not what its name or header claims, or
+	// a label outside the class range.
+	ErrBadData = errors.New("bad data")
+	// ErrBusy is returned by Loader.Epoch while an earlier Iterator is open.
+	ErrBusy = errors.New("the previous epoch is still open")
+	// ErrClosed is returned by an operation on a closed source or iterator.
+	ErrClosed = errors.New("closed")
+	// ErrIndex marks a sample index outside the source.
+	ErrIndex = errors.New("sample index out of range")
+)

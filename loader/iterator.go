@@ -1,0 +1,189 @@
+package loader
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// Batch is N samples. Its slices are the loader's, valid until the next call
+// of Next or Close; the caller may change Images and Labels in place.
+type Batch struct {
+	N       int
+	Indices []uint32  // [N] sample indices
+	Images  []byte    // [N, C, H, W]
+	Labels  []int64   // [N]
+	Weights []float32 // [N]; nil = all 1
+}
+
+// slot is one recycled batch buffer. A slot belongs to the worker that took
+// its step from the queue until ready is signalled, and then to the consumer.
+type slot struct {
+	images []byte
+	labels []int64
+	err    error
+	ready  chan struct{} // capacity 1
+}
+
+// Iterator delivers the batches of one epoch in order. It is used by one
+// goroutine.
+//
+// Step k is read into slot k mod len(slots); its number enters the queue when
+// the batch that held the slot before is given back, so the workers are never
+// more than Prefetch batches ahead and no buffer is made while it runs.
+type Iterator struct {
+	l       *Loader
+	ctx     context.Context
+	cancel  context.CancelFunc
+	epoch   int
+	steps   int
+	next    int // step that Next delivers
+	weights []float32
+	queue   chan int // steps to read
+	workers sync.WaitGroup
+	batch   Batch
+	err     error // sticky
+	closed  bool
+}
+
+func (l *Loader) start(ctx context.Context, epoch int, weights []float32) *Iterator {
+	n, b := len(l.indices), l.o.BatchSize
+	steps := n / b
+	if n%b != 0 && !l.o.DropLast {
+		steps++
+	}
+	if l.slots == nil {
+		l.slots = make([]slot, l.o.Prefetch+1)
+		for i := range l.slots {
+			l.slots[i] = slot{
+				images: make([]byte, b*l.imageBytes),
+				labels: make([]int64, b),
+			}
+		}
+	}
+	for i := range l.slots {
+		l.slots[i].ready = make(chan struct{}, 1) // an abandoned epoch may have left a signal
+	}
+	it := &Iterator{l: l, epoch: epoch, steps: steps, weights: weights, queue: make(chan int, len(l.slots))}
+	it.ctx, it.cancel = context.WithCancel(ctx)
+	for k := range min(steps, len(l.slots)) {
+		it.queue <- k
+	}
+	for range min(l.o.Workers, len(l.slots), steps) {
+		it.workers.Add(1)
+		go it.work()
+	}
+	return it
+}
+
+// Steps is the number of batches of the epoch.
+func (it *Iterator) Steps() int { return it.steps }
+
+// Next returns the next batch, io.EOF after the last one, the context's error
+// once it is cancelled, or the error of the first sample of the batch that
+// could not be read. Any error ends the epoch.
+func (it *Iterator) Next() (*Batch, error) {
+	if it.closed {
+		if it.err == nil {
+			return nil, fmt.Errorf("loader: iterator of %q: %w", NameOf(it.l.src), ErrClosed)
+		}
+		return nil, it.err
+	}
+	if it.next > 0 {
+		if k := it.next - 1 + len(it.l.slots); k < it.steps {
+			it.queue <- k // never blocks: the slot's former step has left the queue
+		}
+	}
+	if err := it.ctx.Err(); err != nil {
+		return nil, it.fail(err)
+	}
+	if it.next == it.steps {
+		return nil, it.fail(io.EOF)
+	}
+	s := &it.l.slots[it.next%len(it.l.slots)]
+	select {
+	case <-s.ready:
+	case <-it.ctx.Done():
+		return nil, it.fail(it.ctx.Err())
+	}
+	if s.err != nil {
+		return nil, it.fail(s.err)
+	}
+	lo, hi := it.bounds(it.next)
+	it.next++
+	n := hi - lo
+	it.batch = Batch{N: n, Indices: it.l.indices[lo:hi:hi], Images: s.images[:n*it.l.imageBytes], Labels: s.labels[:n]}
+	if it.weights != nil {
+		it.batch.Weights = it.weights[lo:hi:hi]
+	}
+	return &it.batch, nil
+}
+
+func (it *Iterator) fail(err error) error {
+	it.err = err
+	it.Close()
+	return err
+}
+
+// Close stops the workers, waits for them and frees the loader for its next
+// epoch. It is safe to repeat, and needless after Next returned an error.
+func (it *Iterator) Close() error {
+	if it.closed {
+		return nil
+	}
+	it.closed = true
+	it.cancel()
+	it.workers.Wait()
+	it.l.release()
+	return nil
+}
+
+func (it *Iterator) bounds(step int) (lo, hi int) {
+	lo = step * it.l.o.BatchSize
+	return lo, min(lo+it.l.o.BatchSize, len(it.l.indices))
+}
+
+func (it *Iterator) work() {
+	defer it.workers.Done()
+	var scratch []byte
+	if !it.l.o.Augment.none() {
+		scratch = make([]byte, it.l.imageBytes)
+	}
+	for {
+		select {
+		case <-it.ctx.Done():
+			return
+		case k := <-it.queue:
+			s := &it.l.slots[k%len(it.l.slots)]
+			s.err = it.fill(s, k, scratch)
+			s.ready <- struct{}{}
+		}
+	}
+}
+
+// fill reads the samples of one step into s.
+func (it *Iterator) fill(s *slot, step int, scratch []byte) error {
+	l := it.l
+	lo, hi := it.bounds(step)
+	for j, i := range l.indices[lo:hi] {
+		if err := it.ctx.Err(); err != nil {
+			return err
+		}
+		dst := s.images[j*l.imageBytes:][:l.imageBytes:l.imageBytes]
+		into := dst
+		if scratch != nil {
+			into = scratch
+		}
+		label, err := l.src.Read(i, into)
+		if err != nil {
+			return readError(l.src, i, err)
+		}
+		s.labels[j] = label
+		if scratch != nil {
+			dy, dx, flip := l.o.Augment.draw(l.o.Seed, it.epoch, i)
+			apply(dst, scratch, l.c, l.h, l.w, dy, dx, flip)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,174 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"sync"
+)
+
+// Defaults and bounds of Options.
+const (
+	DefaultBatchSize = 128 // the batch size of the CIFAR recipes in He et al. 2015 (arXiv 1512.03385)
+	DefaultPrefetch  = 4   // batches ready ahead of the trainer; hides one slow batch
+	MaxBatchSize     = 1 << 20
+	MaxWorkers       = 1024
+	MaxPrefetch      = 4096
+	// MaxBufferBytes bounds the image buffers of one loader, all together.
+	MaxBufferBytes = 16 << 30
+)
+
+// Options configure a Loader. Zero values of BatchSize, Workers and Prefetch
+// stand for DefaultBatchSize, half the processors (at least 1) and
+// DefaultPrefetch.
+type Options struct {
+	BatchSize int // samples in a batch
+	Workers   int // goroutines that read and augment
+	Prefetch  int // batches read ahead of the one in use
+
+	Shuffle  bool // visit the plan in the order of Order(Seed, epoch, ...)
+	DropLast bool // leave out a last batch smaller than BatchSize
+	Augment  Augment
+	Seed     uint64
+}
+
+func (o Options) withDefaults() Options {
+	if o.BatchSize == 0 {
+		o.BatchSize = DefaultBatchSize
+	}
+	if o.Workers == 0 {
+		o.Workers = max(1, runtime.GOMAXPROCS(0)/2)
+	}
+	if o.Prefetch == 0 {
+		o.Prefetch = DefaultPrefetch
+	}
+	return o
+}
+
+// Validate reports every option out of range.
+func (o Options) Validate() error {
+	o = o.withDefaults()
+	var errs []error
+	check := func(what string, v, hi int) {
+		if v < 1 || v > hi {
+			errs = append(errs, fmt.Errorf("loader: option %q: %d: want 1 to %d", what, v, hi))
+		}
+	}
+	check("batch size", o.BatchSize, MaxBatchSize)
+	check("workers", o.Workers, MaxWorkers)
+	check("prefetch", o.Prefetch, MaxPrefetch)
+	if err := o.Augment.validate(); err != nil {
+		errs = append(errs, fmt.Errorf("loader: option %q: %w", "augment", err))
+	}
+	return errors.Join(errs...)
+}
+
+// Loader makes batches of a source's samples, one epoch at a time. Its
+// buffers are made once and reused by every epoch: 8 bytes a sample for the
+// order, and Prefetch+1 batches.
+type Loader struct {
+	src        Source
+	o          Options
+	c, h, w    int
+	imageBytes int
+
+	mu      sync.Mutex
+	open    bool // an Iterator holds the buffers
+	indices []uint32
+	weights []float32
+	slots   []slot
+}
+
+// New makes a loader. It starts no goroutine; Epoch does.
+func New(src Source, o Options) (*Loader, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	l := &Loader{src: src, o: o}
+	l.c, l.h, l.w = src.Shape()
+	l.imageBytes = l.c * l.h * l.w
+	n := src.Len()
+	switch {
+	case n < 1:
+		return nil, fmt.Errorf("loader: source %q: %w: no samples", NameOf(src), ErrBadData)
+	case int64(n) > math.MaxUint32:
+		return nil, fmt.Errorf("loader: source %q: %d samples: want at most %d", NameOf(src), n, int64(math.MaxUint32))
+	case l.c < 1 || l.h < 1 || l.w < 1:
+		return nil, fmt.Errorf("loader: source %q: %w: image shape %dx%dx%d", NameOf(src), ErrBadData, l.c, l.h, l.w)
+	}
+	if !o.DropLast { // with it, a source smaller than one batch has no step
+		l.o.BatchSize = min(o.BatchSize, n)
+	}
+	if need := float64(l.o.BatchSize) * float64(l.imageBytes) * float64(o.Prefetch+1); need > MaxBufferBytes {
+		return nil, fmt.Errorf("loader: source %q: %d batches of %d images of %d bytes need %.0f bytes: want at most %d; lower the batch size or the prefetch",
+			NameOf(src), o.Prefetch+1, l.o.BatchSize, l.imageBytes, need, int64(MaxBufferBytes))
+	}
+	return l, nil
+}
+
+// Epoch starts reading one epoch: the plan given by indices and weights, in
+// the order of Order(Seed, epoch, indices, weights) where Options.Shuffle is
+// set and as given otherwise. nil indices are all samples, nil weights are 1;
+// both are copied and stay the caller's. Cancelling ctx stops the workers and
+// makes Next return its error. One epoch at a time: Close the Iterator, or
+// read it to its end, before the next.
+func (l *Loader) Epoch(ctx context.Context, epoch int, indices []uint32, weights []float32) (*Iterator, error) {
+	n := l.src.Len()
+	if indices == nil {
+		if weights != nil && len(weights) != n {
+			return nil, fmt.Errorf("loader: plan of epoch %d: %d weights for %d samples", epoch, len(weights), n)
+		}
+	} else {
+		if weights != nil && len(weights) != len(indices) {
+			return nil, fmt.Errorf("loader: plan of epoch %d: %d weights for %d indices", epoch, len(weights), len(indices))
+		}
+		for _, i := range indices {
+			if int64(i) >= int64(n) {
+				return nil, fmt.Errorf("loader: plan of epoch %d: %w: %d of %q, which has %d samples", epoch, ErrIndex, i, NameOf(l.src), n)
+			}
+		}
+	}
+
+	l.mu.Lock()
+	if l.open {
+		l.mu.Unlock()
+		return nil, fmt.Errorf("loader: epoch %d of %q: %w", epoch, NameOf(l.src), ErrBusy)
+	}
+	l.open = true
+	l.mu.Unlock()
+
+	if indices == nil {
+		l.indices = grow(l.indices, n)
+		for i := range l.indices {
+			l.indices[i] = uint32(i)
+		}
+	} else {
+		l.indices = append(l.indices[:0], indices...)
+	}
+	var w []float32
+	if weights != nil {
+		l.weights = append(l.weights[:0], weights...)
+		w = l.weights
+	}
+	if l.o.Shuffle {
+		Order(l.o.Seed, epoch, l.indices, w)
+	}
+	return l.start(ctx, epoch, w), nil
+}
+
+// grow returns s with length n, its content lost where it had to grow.
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
+
+func (l *Loader) release() {
+	l.mu.Lock()
+	l.open = false
+	l.mu.Unlock()
+}
