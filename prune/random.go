@@ -1,0 +1,59 @@
+package prune
+
+import "math/bits"
+
+// purpose keeps the random streams of different uses apart.
+type purpose uint64
+
+const (
+	forShare purpose = iota + 1
+	forStatic
+	forInfoBatch
+	forGreedy
+	forRePB
+)
+
+// stream is SplitMix64 (Steele, Lea and Flood 2014), seeded by a hash of
+// (seed, purpose, epoch): a plan's randomness needs no state of its own.
+type stream uint64
+
+func newStream(seed uint64, p purpose, epoch int) stream {
+	s := stream(seed)
+	a := s.next()
+	s = stream(a ^ uint64(p)*0x9e3779b97f4a7c15)
+	a = s.next()
+	s = stream(a ^ uint64(epoch)*0xd1342543de82ef95)
+	return stream(s.next())
+}
+
+func (s *stream) next() uint64 {
+	*s += 0x9e3779b97f4a7c15
+	z := uint64(*s)
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
+
+// chance is true with probability p.
+func (s *stream) chance(p float64) bool {
+	return float64(s.next()>>11)*(1.0/(1<<53)) < p
+}
+
+// picker draws a uniform subset without replacement of a population met one by
+// one in any fixed order (selection sampling, Knuth vol. 2, 3.4.2, algorithm S).
+type picker struct {
+	rnd  stream
+	need uint64 // still to be taken
+	left uint64 // still to be met
+}
+
+// take decides over the next member. It must be called once per member.
+func (p *picker) take() bool {
+	hi, _ := bits.Mul64(p.rnd.next(), p.left)
+	p.left--
+	if hi < p.need {
+		p.need--
+		return true
+	}
+	return false
+}

@@ -1,0 +1,371 @@
+package prune
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+	"math"
+	"slices"
+	"strings"
+)
+
+// The saved form, little-endian: magic, version (uint32), the options that
+// shape the plans as text (uint32 length, bytes), the state, and the CRC-32C
+// of all bytes before it. Every length but two is known from the options, so
+// a file cannot ask for memory.
+const (
+	stateMagic   = "WNPRUNE\n"
+	stateVersion = 1
+	maxHeader    = 4096
+)
+
+// header spells out the options that state depends on, one field a word.
+func (o Options) header() string {
+	return fmt.Sprintf("samples=%d epochs=%d scorer=%s policy=%s ratio=%v delta=%v seed=%d rescale=%s alpha=%v start=%s window=%d reference=%s pseudo-share=%v groups=%d scale=%v epsilon=%v confidence=%v batch-window=%d",
+		o.Samples, o.Epochs, o.Scorer, o.Policy, o.Ratio, o.Delta, o.Seed, o.Rescale, o.Alpha, o.Start,
+		o.Window, o.Reference, o.PseudoShare, o.Groups, o.Scale, o.Epsilon, o.Confidence, o.BatchWindow)
+}
+
+// Save writes the whole state, the current plan included: a Pruner of the same
+// options that loads it continues as this one would, in the middle of an epoch
+// too.
+func (p *Pruner) Save(w io.Writer) error {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	buf := bufio.NewWriterSize(w, ioBlock)
+	e := &encoder{w: buf, sum: crc32.New(castagnoli)}
+	e.bytes([]byte(stateMagic))
+	e.u32(stateVersion)
+	h := p.o.header()
+	e.u32(uint32(len(h)))
+	e.bytes([]byte(h))
+
+	s := &p.stats
+	e.flag(p.planned)
+	e.flag(p.ended)
+	for _, v := range []int{s.Epoch, s.Observed, s.Scored} {
+		e.u64(uint64(v))
+	}
+	e.u64(s.Planned)
+	e.u64(s.Saved)
+	e.flag(s.Ranking == ScorerLoss)
+	if p.planned {
+		kept := newBitset(p.t.n)
+		for _, i := range p.buf.indices {
+			kept.set(i)
+		}
+		e.u64s(kept)
+		e.flag(p.buf.weights != nil)
+		e.f32s(p.buf.weights)
+	}
+	e.f32s(p.t.score)
+	e.f32s(p.t.vari)
+	for _, part := range []any{p.scorer, p.inner} {
+		if x, ok := part.(stater); ok {
+			x.save(e)
+		}
+	}
+	e.u32(e.sum.Sum32())
+	if e.err == nil {
+		e.err = buf.Flush()
+	}
+	if e.err != nil {
+		return fmt.Errorf("prune: save %q: %w", "state", e.err)
+	}
+	return nil
+}
+
+// Load replaces the state by a saved one. State of another version, of other
+// options, truncated or damaged is an error that wraps ErrState and leaves the
+// Pruner as it was.
+func (p *Pruner) Load(r io.Reader) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	q, err := New(p.o)
+	if err != nil {
+		return err
+	}
+	d := &decoder{r: bufio.NewReaderSize(r, ioBlock), sum: crc32.New(castagnoli)}
+	if err := q.read(d); err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			err = fmt.Errorf("truncated: %w", ErrState)
+		}
+		return fmt.Errorf("prune: load %q: %w", "state", err)
+	}
+	p.t, p.scorer, p.policy, p.inner = q.t, q.scorer, q.policy, q.inner
+	p.buf, p.ended, p.planned, p.stats = q.buf, q.ended, q.planned, q.stats
+	p.hasBatch, p.hasEach, p.watch = q.hasBatch, q.hasEach, q.watch
+	return nil
+}
+
+func (p *Pruner) read(d *decoder) error {
+	magic := make([]byte, len(stateMagic))
+	d.bytes(magic)
+	if d.err == nil && string(magic) != stateMagic {
+		return fmt.Errorf("not a pruner's state: %w", ErrState)
+	}
+	if v := d.u32(); d.err == nil && v != stateVersion {
+		return fmt.Errorf("version %d, this program reads %d: %w", v, stateVersion, ErrState)
+	}
+	size := d.u32()
+	if d.err == nil && size > maxHeader {
+		return fmt.Errorf("header of %d bytes: %w", size, ErrState)
+	}
+	header := make([]byte, min(size, maxHeader))
+	d.bytes(header)
+	if d.err != nil {
+		return d.err
+	}
+	if want := p.o.header(); string(header) != want {
+		had, has := strings.Fields(string(header)), strings.Fields(want)
+		for k := range has {
+			if k >= len(had) || had[k] != has[k] {
+				return fmt.Errorf("saved with %q, now %q: %w", strings.Join(had[min(k, len(had)):min(k+1, len(had))], ""), has[k], ErrState)
+			}
+		}
+		return fmt.Errorf("saved with other options: %w", ErrState)
+	}
+	held := slices.Clone(p.t.score)
+
+	s := &p.stats
+	p.planned, p.ended = d.flag(), d.flag()
+	s.Epoch, s.Observed, s.Scored = d.count(maxEpochs), d.count(math.MaxInt), d.count(p.t.n)
+	s.Planned, s.Saved = d.u64(), d.u64()
+	byLoss := d.flag()
+	if p.planned {
+		s.Ranking = p.o.Scorer
+		if byLoss {
+			s.Ranking = ScorerLoss
+		}
+		kept := newBitset(p.t.n)
+		d.u64s(kept)
+		weighted := d.flag()
+		p.buf.open(weighted)
+		for i := range uint32(p.t.n) {
+			if kept.get(i) {
+				p.buf.indices = append(p.buf.indices, i)
+			}
+		}
+		s.Kept = len(p.buf.indices)
+		s.Pruned = s.Samples - s.Kept
+		if weighted {
+			p.buf.weights = p.buf.store[:s.Kept]
+			d.f32s(p.buf.weights)
+		}
+	}
+	d.f32s(p.t.score)
+	d.f32s(p.t.vari)
+	for _, part := range []any{p.scorer, p.inner} {
+		if x, ok := part.(stater); ok {
+			x.load(d)
+		}
+	}
+	sum := d.sum.Sum32()
+	if got := d.u32(); d.err == nil && got != sum {
+		return fmt.Errorf("checksum %08x, expected %08x: %w", sum, got, ErrState)
+	}
+	for i, h := range held {
+		if d.err == nil && isHeld(h) != isHeld(p.t.score[i]) {
+			return fmt.Errorf("saved with another holdout: %w", ErrState)
+		}
+	}
+	return d.err
+}
+
+func (p *seta) save(e *encoder) { e.u64(uint64(p.pruned)) }
+func (p *seta) load(d *decoder) { p.pruned = d.count(maxEpochs) }
+
+func (p *repb) save(e *encoder) {
+	e.u64s(p.below)
+	e.u16s(p.times)
+	e.u64(uint64(p.epochs))
+	e.u64(uint64(p.held))
+	e.u64(uint64(len(p.recent)))
+	e.u32s(p.recent)
+}
+
+func (p *repb) load(d *decoder) {
+	d.u64s(p.below)
+	d.u16s(p.times)
+	p.epochs = d.count(maxEpochs)
+	p.held = d.count(math.MaxInt)
+	p.recent = d.indices(d.count(math.MaxInt), p.t.n)
+}
+
+func (d *das) save(e *encoder) {
+	e.flag(d.ready)
+	e.f64(d.sum)
+	e.u64(d.count)
+	for s, row := range d.row {
+		e.u64(uint64(d.epoch[s]))
+		e.f64(d.ref[s])
+		if d.epoch[s] > 0 {
+			e.f32s(row)
+		}
+	}
+	e.flag(d.pseudo != nil)
+	e.u64s(d.pseudo)
+}
+
+func (d *das) load(from *decoder) {
+	d.ready = from.flag()
+	d.sum = from.f64()
+	d.count = from.u64()
+	for s := range d.row {
+		d.epoch[s] = from.count(maxEpochs)
+		d.ref[s] = from.f64()
+		if d.epoch[s] > 0 && from.err == nil {
+			d.row[s] = make([]float32, d.t.n)
+			from.f32s(d.row[s])
+		}
+	}
+	if from.flag() {
+		d.pseudo = newBitset(d.t.n)
+		from.u64s(d.pseudo)
+	}
+}
+
+var (
+	_ stater = (*seta)(nil)
+	_ stater = (*repb)(nil)
+	_ stater = (*das)(nil)
+)
+
+const ioBlock = 1 << 16
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// encoder writes little-endian numbers and sums them up. Its first error stays.
+type encoder struct {
+	w   io.Writer
+	sum hash.Hash32
+	err error
+	tmp [ioBlock]byte
+}
+
+func (e *encoder) bytes(b []byte) {
+	if e.err != nil {
+		return
+	}
+	e.sum.Write(b)
+	_, e.err = e.w.Write(b)
+}
+
+func (e *encoder) u32(v uint32)  { e.bytes(binary.LittleEndian.AppendUint32(e.tmp[:0], v)) }
+func (e *encoder) u64(v uint64)  { e.bytes(binary.LittleEndian.AppendUint64(e.tmp[:0], v)) }
+func (e *encoder) f64(v float64) { e.u64(math.Float64bits(v)) }
+
+func (e *encoder) flag(v bool) {
+	if v {
+		e.bytes([]byte{1})
+	} else {
+		e.bytes([]byte{0})
+	}
+}
+
+func encodeAll[T any](e *encoder, v []T, size int, put func([]byte, T) []byte) {
+	for len(v) > 0 {
+		n := min(len(v), ioBlock/size)
+		b := e.tmp[:0]
+		for _, x := range v[:n] {
+			b = put(b, x)
+		}
+		e.bytes(b)
+		v = v[n:]
+	}
+}
+
+func (e *encoder) u16s(v []uint16) { encodeAll(e, v, 2, binary.LittleEndian.AppendUint16) }
+func (e *encoder) u32s(v []uint32) { encodeAll(e, v, 4, binary.LittleEndian.AppendUint32) }
+func (e *encoder) u64s(v []uint64) { encodeAll(e, v, 8, binary.LittleEndian.AppendUint64) }
+func (e *encoder) f32s(v []float32) {
+	encodeAll(e, v, 4, func(b []byte, x float32) []byte {
+		return binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
+	})
+}
+
+// decoder is encoder's inverse.
+type decoder struct {
+	r   io.Reader
+	sum hash.Hash32
+	err error
+	tmp [ioBlock]byte
+}
+
+func (d *decoder) bytes(b []byte) {
+	if d.err == nil {
+		_, d.err = io.ReadFull(d.r, b)
+	}
+	if d.err != nil {
+		clear(b)
+		return
+	}
+	d.sum.Write(b)
+}
+
+func (d *decoder) u32() uint32 {
+	d.bytes(d.tmp[:4])
+	return binary.LittleEndian.Uint32(d.tmp[:])
+}
+
+func (d *decoder) u64() uint64 {
+	d.bytes(d.tmp[:8])
+	return binary.LittleEndian.Uint64(d.tmp[:])
+}
+
+func (d *decoder) f64() float64 { return math.Float64frombits(d.u64()) }
+
+func (d *decoder) flag() bool {
+	d.bytes(d.tmp[:1])
+	return d.tmp[0] == 1
+}
+
+// count reads a number that must not be above limit.
+func (d *decoder) count(limit int) int {
+	v := d.u64()
+	if v > uint64(limit) {
+		if d.err == nil {
+			d.err = fmt.Errorf("count %d above %d: %w", v, limit, ErrState)
+		}
+		return 0
+	}
+	return int(v)
+}
+
+func decodeAll[T any](d *decoder, v []T, size int, get func([]byte) T) {
+	for len(v) > 0 && d.err == nil {
+		n := min(len(v), ioBlock/size)
+		b := d.tmp[:n*size]
+		d.bytes(b)
+		for k := range n {
+			v[k] = get(b[k*size:])
+		}
+		v = v[n:]
+	}
+}
+
+func (d *decoder) u16s(v []uint16) { decodeAll(d, v, 2, binary.LittleEndian.Uint16) }
+func (d *decoder) u64s(v []uint64) { decodeAll(d, v, 8, binary.LittleEndian.Uint64) }
+func (d *decoder) f32s(v []float32) {
+	decodeAll(d, v, 4, func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) })
+}
+
+// indices reads m samples below n, growing only as the data comes in.
+func (d *decoder) indices(m, n int) []uint32 {
+	var out []uint32
+	for range m {
+		i := d.u32()
+		if d.err == nil && uint64(i) >= uint64(n) {
+			d.err = fmt.Errorf("sample %d of %d: %w", i, n, ErrState)
+		}
+		if d.err != nil {
+			return nil
+		}
+		out = append(out, i)
+	}
+	return out
+}
