@@ -1,0 +1,10 @@
+// Package models holds the forward graphs of small image classifiers, built
+// in Go with seeded weights, and the training bundles made from some of them
+// that ship inside the program.
+//
+// The architectures: mlp, 784-256-10; lenet, two convolutions of 16 and 32
+// channels and a hidden layer of 128 (after LeCun et al. 1998); resnet8 and
+// resnet20, the CIFAR form of He et al. 2016 (arXiv 1512.03385, section 4.2) with
+// projection shortcuts, 16-32-64 channels. Weights start as PyTorch's layers
+// do: uniform in +-1/sqrt(fan in).
+package models

@@ -1,0 +1,119 @@
+package models_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"winnow/models"
+	"winnow/onnx/bundle"
+)
+
+var update = flag.Bool("update", false, "rewrite the shipped bundles")
+
+// The shipped bundles are what Build makes today, and stay small together.
+func TestShippedBundlesAreCurrent(t *testing.T) {
+	total := int64(0)
+	for _, info := range models.List() {
+		if !info.Shipped {
+			continue
+		}
+		want, err := models.Build(info.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join("shipped", info.Name+".zip")
+		if *update {
+			if err := pack(path, want); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := bundle.OpenPath(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s differs from what the builder makes; run make models", path)
+		}
+		if !*update {
+			if opened, err := models.Builtin(info.Name); err != nil || !reflect.DeepEqual(opened, want) {
+				t.Errorf("Builtin(%q): %v", info.Name, err)
+			}
+		}
+		stat, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += stat.Size()
+	}
+	if total == 0 || total > 2_000_000 {
+		t.Errorf("the shipped bundles take %d bytes, more than 2 MB", total)
+	}
+}
+
+// pack writes a bundle as a zip file without times, so that equal bundles make equal files.
+func pack(path string, b *bundle.Bundle) error {
+	dir, err := os.MkdirTemp("", "bundle")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	folder := filepath.Join(dir, "bundle")
+	if err := b.Save(folder); err != nil {
+		return err
+	}
+	var buf bytes.Buffer
+	z := zip.NewWriter(&buf)
+	for _, name := range []string{bundle.ManifestFile, bundle.TrainFile, bundle.EvalFile, bundle.WeightsFile} {
+		data, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			return err
+		}
+		w, err := z.Create(name)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(data); err != nil {
+			return err
+		}
+	}
+	if err := z.Close(); err != nil {
+		return err
+	}
+	return os.WriteFile(path, buf.Bytes(), 0o644)
+}
+
+func TestEveryModelBuilds(t *testing.T) {
+	params := map[string]int{ // of the PyTorch twins: sum(p.numel() for p in model.parameters())
+		"mlp": 203530, "lenet": 206922, "resnet8": 77754, "resnet20": 272474,
+	}
+	for _, name := range models.Names() {
+		b, err := models.Build(name)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		got := 0
+		for _, s := range b.Manifest.State {
+			if s.Kind == bundle.KindParameter {
+				got += b.Init[s.Name].Len()
+			}
+		}
+		if got != params[name] {
+			t.Errorf("%s has %d parameters, want %d", name, got, params[name])
+		}
+	}
+}
+
+func TestUnknownModel(t *testing.T) {
+	if _, err := models.Builtin("alexnet"); !errors.Is(err, models.ErrUnknown) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := models.Forward("alexnet", 1); !errors.Is(err, models.ErrUnknown) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,80 @@
+package models
+
+import (
+	"archive/zip"
+	"bytes"
+	"embed"
+	"fmt"
+	"slices"
+	"strings"
+
+	"winnow/onnx/autodiff"
+	"winnow/onnx/bundle"
+)
+
+//go:generate go test . -run TestShipped -update
+
+//go:embed shipped
+var archives embed.FS
+
+// shipped names the models whose bundles are inside the program; a bundle of
+// any other is built when asked for.
+var shipped = []string{"mlp", "lenet", "resnet8"}
+
+// Info describes a model that Builtin can make a bundle of.
+type Info struct {
+	Name, About string
+	Shipped     bool // read from the program; otherwise built in memory
+}
+
+// List describes the models, smallest first.
+func List() []Info {
+	var list []Info
+	for _, a := range architectures {
+		list = append(list, Info{a.name, a.about, slices.Contains(shipped, a.name)})
+	}
+	return list
+}
+
+// Names lists the models, smallest first.
+func Names() []string {
+	var names []string
+	for _, a := range architectures {
+		names = append(names, a.name)
+	}
+	return names
+}
+
+// Builtin opens the training bundle of a named model: the shipped one, or one built now.
+func Builtin(name string) (*bundle.Bundle, error) {
+	if !slices.Contains(Names(), name) {
+		return nil, fmt.Errorf("models: %w %q; there are %s", ErrUnknown, name, strings.Join(Names(), ", "))
+	}
+	if !slices.Contains(shipped, name) {
+		return Build(name)
+	}
+	data, err := archives.ReadFile("shipped/" + name + ".zip")
+	if err != nil {
+		return nil, fmt.Errorf("models: shipped bundle %q: %w", name, err)
+	}
+	r, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil, fmt.Errorf("models: shipped bundle %q: %w", name, err)
+	}
+	return bundle.Open(r)
+}
+
+// Seed draws the weights of the shipped bundles.
+const Seed = 1
+
+// Build makes the bundle of a named model as it ships: cross-entropy, SGD with
+// momentum 0.9 and weight decay 5e-4, pixels scaled to [0, 1].
+func Build(name string) (*bundle.Bundle, error) {
+	m, err := Forward(name, Seed)
+	if err != nil {
+		return nil, err
+	}
+	return autodiff.Build(m, autodiff.Options{
+		Name: name, SourceFile: "winnow/models", Momentum: autodiff.DefaultMomentum, WeightDecay: autodiff.DefaultWeightDecay,
+	})
+}

@@ -1,0 +1,341 @@
+package autodiff
+
+import (
+	"fmt"
+	"slices"
+
+	"winnow/onnx"
+	"winnow/onnx/bundle"
+)
+
+// Names of the graph inputs and outputs that a bundle's graphs add to the
+// model's own; a number is put behind one that the model already uses.
+const (
+	nameLabels       = "labels"
+	nameWeights      = "sample_weights"
+	nameLossScale    = "loss_scale"
+	nameLearningRate = "learning_rate"
+	nameLoss         = "loss"
+	nameSampleLoss   = "per_sample_loss"
+)
+
+// Build makes a training bundle from a forward model, which it takes over and
+// changes. The model needs one float32 image input with a dynamic first axis
+// and an output of class scores, [N, K].
+func Build(m *onnx.Model, o Options) (*bundle.Bundle, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	f, err := prepare(m, o.ImageShape, o.Freeze)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range [2][]float64{o.Normalize.Mean, o.Normalize.Std} {
+		if len(n) > 1 && int64(len(n)) != f.shape[0] {
+			return nil, fmt.Errorf("autodiff: %w: %d means or standard deviations for %d channels", ErrOptions, len(n), f.shape[0])
+		}
+	}
+	if len(o.ClassNames) > 0 && int64(len(o.ClassNames)) != f.classes() {
+		return nil, fmt.Errorf("autodiff: %w: %d class names for %d classes", ErrOptions, len(o.ClassNames), f.classes())
+	}
+	for _, w := range f.warnings() {
+		o.Warn(w)
+	}
+	b := &bundle.Bundle{
+		Manifest: bundle.Manifest{
+			Format: bundle.Format, Name: o.Name,
+			Source:     bundle.Source{File: o.SourceFile, SHA256: o.SourceSHA256},
+			ImageShape: f.shape, Classes: f.classes(), ClassNames: o.ClassNames,
+			Loss:      bundle.Loss{Name: o.Loss, Smoothing: o.Smoothing},
+			Optimizer: bundle.Optimizer{Name: o.Optimizer, Momentum: o.Momentum, Nesterov: o.Nesterov, WeightDecay: o.WeightDecay},
+			Normalize: o.Normalize, Weights: bundle.WeightsFile,
+		},
+		Init: map[string]*onnx.Tensor{},
+	}
+	if err := buildTrain(f, o, b); err != nil {
+		return nil, err
+	}
+	if err := buildEval(f, o, b); err != nil {
+		return nil, err
+	}
+	if err := b.Validate(); err != nil {
+		return nil, fmt.Errorf("autodiff: the bundle contradicts itself: %w", err)
+	}
+	return b, nil
+}
+
+// graphFor copies the forward graph's nodes into a new graph whose image input
+// is o's; parameters and buffers become inputs, constants stay initializers.
+func graphFor(f *forward, o Options) (*emitter, []*onnx.Node, bundle.Value) {
+	g := &onnx.Graph{Name: f.graph.Name, Initializers: map[string]*onnx.Tensor{}}
+	image := onnx.Value{Name: f.image.Name, DType: onnx.Uint8, Shape: onnx.Shape{onnx.Symbol(onnx.BatchSymbol)}}
+	if o.FloatImages {
+		image.DType = onnx.Float32
+	}
+	image.Shape = append(image.Shape, onnx.ShapeOf(f.shape[:]...)...)
+	g.Inputs = append(g.Inputs, image)
+	state := slices.Concat(f.params, f.buffers)
+	for _, name := range state {
+		t := f.graph.Initializers[name]
+		g.Inputs = append(g.Inputs, onnx.Value{Name: name, DType: t.DType, Shape: onnx.ShapeOf(t.Dims...)})
+	}
+	for name, t := range f.graph.Initializers {
+		if !slices.Contains(state, name) {
+			g.Initializers[name] = t
+		}
+	}
+	e := newEmitter(g, onnx.NewInference(g))
+	for _, n := range f.graph.Nodes { // their names are taken, though they come later
+		for _, out := range n.Outputs {
+			e.taken[out] = true
+		}
+	}
+	e.prefix = "images."
+	x := e.normalise(image.Name, f, o)
+	var nodes []*onnx.Node
+	for _, n := range f.graph.Nodes {
+		c := *n
+		c.Inputs, c.Outputs = slices.Clone(n.Inputs), slices.Clone(n.Outputs)
+		for i, in := range c.Inputs {
+			if in == image.Name {
+				c.Inputs[i] = x
+			}
+		}
+		if c.Name == "" {
+			c.Name = c.Outputs[0]
+		}
+		nodes = append(nodes, &c)
+	}
+	return e, nodes, manifestValue(image)
+}
+
+// normalise emits what Normalize says, and a reshape where the model takes flat vectors.
+func (e *emitter) normalise(x string, f *forward, o Options) string {
+	if !o.FloatImages {
+		x = e.op("Cast", attrs{"to": onnx.IntAttr(int64(onnx.Float32))}, x)
+		scale, shift := make([]float32, f.shape[0]), make([]float32, f.shape[0])
+		shifted := false
+		for c := range scale {
+			mean, std := channel(o.Normalize.Mean, c, 0), channel(o.Normalize.Std, c, 1)
+			scale[c], shift[c] = float32(o.Normalize.Scale/std), float32(mean/std)
+			shifted = shifted || shift[c] != 0
+		}
+		x = e.mul(x, e.floats(scale, f.shape[0], 1, 1))
+		if shifted {
+			x = e.sub(x, e.floats(shift, f.shape[0], 1, 1))
+		}
+	}
+	if len(f.image.Shape) == 2 {
+		x = e.flat(x, 0, f.image.Shape[1].N)
+	}
+	return x
+}
+
+// channel is the c-th of one value a channel, or of one for all, or def.
+func channel(v []float64, c int, def float64) float64 {
+	switch {
+	case len(v) == 0:
+		return def
+	case len(v) == 1:
+		return v[0]
+	}
+	return v[c]
+}
+
+func manifestValue(v onnx.Value) bundle.Value {
+	return bundle.Value{Name: v.Name, DType: v.DType.String(), Shape: bundle.Dims(v.Shape)}
+}
+
+// input declares a graph input under a free name like want.
+func (e *emitter) input(want string, d onnx.DType, shape onnx.Shape) bundle.Value {
+	v := onnx.Value{Name: e.unique(want), DType: d, Shape: shape}
+	e.graph.Inputs = append(e.graph.Inputs, v)
+	e.inf.Set(v)
+	return manifestValue(v)
+}
+
+// output declares a graph output that exists as a value.
+func (e *emitter) output(name string) bundle.Value {
+	v, _ := e.inf.Type(name)
+	v.Name = name
+	e.graph.Outputs = append(e.graph.Outputs, v)
+	return manifestValue(v)
+}
+
+// state declares that the tensor is read under its name as input and replaced by the value next.
+func (e *emitter) state(b *bundle.Bundle, name, kind, next string, init *onnx.Tensor) {
+	e.output(next)
+	b.Manifest.State = append(b.Manifest.State, bundle.State{
+		Name: name, Kind: kind, Input: name, Output: next, DType: init.DType.String(), Shape: init.Dims,
+	})
+	b.Init[name] = init
+}
+
+// nextName is the output that replaces a state tensor.
+func (e *emitter) nextName(name string) string { return e.unique(name + ".next") }
+
+func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
+	e, nodes, images := graphFor(f, o)
+	r := &b.Manifest.Train
+	r.Images = images
+	batch := onnx.Shape{onnx.Symbol(onnx.BatchSymbol)}
+	labels := e.input(nameLabels, onnx.Int64, batch)
+	r.Labels = &labels
+	var weights, scale string
+	if o.BatchLossOnly {
+		v := e.input(nameLossScale, onnx.Float32, onnx.Shape{})
+		r.LossScale, scale = &v, v.Name
+	} else {
+		v := e.input(nameWeights, onnx.Float32, batch)
+		r.SampleWeights, weights = &v, v.Name
+	}
+	r.LearningRate = e.input(nameLearningRate, onnx.Float32, onnx.Shape{})
+
+	e.prefix = "batch."
+	e.batch = e.sum(e.op("Where", nil, e.truth(true), e.scalar(1),
+		e.op("Cast", attrs{"to": onnx.IntAttr(int64(onnx.Float32))}, labels.Name)), false, 0)
+
+	next := map[string]string{} // buffer -> value that replaces it
+	var walk []*onnx.Node
+	for _, n := range nodes {
+		e.prefix = "forward."
+		switch n.Op {
+		case "BatchNormalization":
+			training, mean, variance, err := e.batchNorm(n)
+			if err != nil {
+				return fmt.Errorf("autodiff: node %q (%s): %w", n.Name, n.Op, err)
+			}
+			next[n.Inputs[3]], next[n.Inputs[4]] = mean, variance
+			n = training
+		case "Dropout":
+			random, out, err := e.dropout(n, len(r.Random))
+			if err != nil {
+				return fmt.Errorf("autodiff: node %q (%s): %w", n.Name, n.Op, err)
+			}
+			if random != nil {
+				r.Random = append(r.Random, *random)
+			}
+			n = out
+		}
+		e.add(n)
+		walk = append(walk, n)
+	}
+	if e.err != nil {
+		return e.err
+	}
+
+	e.prefix = "loss."
+	loss, perSample, seed := e.crossEntropy(f.scores.Name, labels.Name, weights, scale, o.Smoothing)
+	r.Loss = e.output(loss)
+	if !o.BatchLossOnly {
+		v, l := e.output(perSample), e.output(f.scores.Name)
+		r.PerSampleLoss, r.Logits = &v, &l
+	}
+
+	e.prefix = "grad."
+	flow := forwardFlow(walk, e.inf, f.params)
+	grads, err := backward(e, walk, flow, map[string]string{f.scores.Name: seed}, o.Lowering)
+	if err != nil {
+		return err
+	}
+
+	e.prefix = "update."
+	for _, p := range f.params {
+		e.sgd(b, p, grads[p], r.LearningRate.Name, f.graph.Initializers[p], o)
+	}
+	for _, buf := range f.buffers {
+		value, ok := next[buf]
+		if !ok {
+			return fmt.Errorf("autodiff: buffer %q belongs to no normalisation: %w", buf, ErrModel)
+		}
+		value = e.named(e.nextName(buf), "Identity", nil, value)
+		e.state(b, buf, bundle.KindBuffer, value, f.graph.Initializers[buf])
+	}
+	if e.err != nil {
+		return e.err
+	}
+	b.Train, err = encode(e.graph)
+	return err
+}
+
+// dropout replaces a Dropout by arithmetic on a random input: y = x where
+// u >= ratio, divided by 1 - ratio, u uniform in [0, 1).
+func (e *emitter) dropout(n *onnx.Node, serial int) (*bundle.Value, *onnx.Node, error) {
+	ratio := float32(0.5)
+	if name := n.Input(1); name != "" {
+		t := e.graph.Initializers[name]
+		if t == nil || len(t.Float32s()) != 1 {
+			return nil, nil, fmt.Errorf("the ratio %q is not a float32 constant: %w", name, ErrModel)
+		}
+		ratio = t.Float32s()[0]
+	}
+	x := n.Inputs[0]
+	switch {
+	case ratio == 0:
+		return nil, &onnx.Node{Name: n.Name, Op: "Identity", Inputs: []string{x}, Outputs: n.Outputs[:1]}, nil
+	case !(ratio > 0 && ratio < 1):
+		return nil, nil, fmt.Errorf("a ratio of %v: %w", ratio, ErrModel)
+	}
+	u := e.input(fmt.Sprintf("random.%d", serial), onnx.Float32, e.shape(x))
+	mask := e.op("Cast", attrs{"to": onnx.IntAttr(int64(onnx.Float32))}, e.op("GreaterOrEqual", nil, u.Name, e.scalar(float64(ratio))))
+	mask = e.mul(mask, e.scalar(1/(1-float64(ratio))))
+	return &u, &onnx.Node{Name: n.Name, Op: "Mul", Inputs: []string{x, mask}, Outputs: n.Outputs[:1]}, nil
+}
+
+func buildEval(f *forward, o Options, b *bundle.Bundle) error {
+	e, nodes, images := graphFor(f, o)
+	for _, n := range nodes {
+		switch n.Op {
+		case "BatchNormalization":
+			n.Outputs = n.Outputs[:1]
+			n.Attrs = attrs{"epsilon": onnx.FloatAttr(n.Float("epsilon", 1e-5))}
+		case "Dropout":
+			n = &onnx.Node{Name: n.Name, Op: "Identity", Inputs: n.Inputs[:1], Outputs: n.Outputs[:1]}
+		}
+		e.add(n)
+	}
+	if e.err != nil {
+		return e.err
+	}
+	b.Manifest.Eval = bundle.EvalRoles{Images: images, Logits: e.output(f.scores.Name)}
+	var err error
+	b.Eval, err = encode(e.graph)
+	return err
+}
+
+// encode writes a graph as a model of the opset and IR version that ONNX
+// Runtime 1.24 and later have kernels for on every provider.
+func encode(g *onnx.Graph) ([]byte, error) {
+	m := &onnx.Model{IRVersion: 8, Opset: 18, Producer: "winnow", Graph: g}
+	if err := onnx.Check(m); err != nil {
+		return nil, fmt.Errorf("autodiff: the graph written does not pass the checker: %w", err)
+	}
+	return m.Encode()
+}
+
+// Inference makes a plain model of a bundle's inference graph: images in, as
+// the bundle takes them, class scores out, with the state given as initializers.
+func Inference(b *bundle.Bundle, state map[string]*onnx.Tensor) (*onnx.Model, error) {
+	m, err := onnx.Decode(b.Eval, "")
+	if err != nil {
+		return nil, err
+	}
+	inputs := m.Graph.Inputs[:0]
+	for _, in := range m.Graph.Inputs {
+		if in.Name == b.Manifest.Eval.Images.Name {
+			inputs = append(inputs, in)
+			continue
+		}
+		i := slices.IndexFunc(b.Manifest.State, func(s bundle.State) bool { return s.Input == in.Name })
+		if i < 0 {
+			return nil, fmt.Errorf("autodiff: input %q of the inference graph is no state", in.Name)
+		}
+		t := state[b.Manifest.State[i].Name]
+		if t == nil {
+			return nil, fmt.Errorf("autodiff: state %q is missing", b.Manifest.State[i].Name)
+		}
+		m.Graph.Initializers[in.Name] = t
+	}
+	m.Graph.Inputs = inputs
+	return m, nil
+}

@@ -1,0 +1,17 @@
+// Package autodiff turns a forward ONNX model into a training bundle: it marks
+// what depends on a trainable parameter, walks the graph backward with one rule
+// per operator, adds the loss and the optimizer's update, and writes a training
+// graph and an inference graph of standard operators only.
+//
+// It refuses operators without a rule, naming every one of them at once, and
+// models whose image input or class scores cannot be found.
+//
+// Terms. The root is the mean loss of a batch. The adjoint of a value is the
+// gradient of the root with respect to it, and has the value's shape. A rule
+// takes the adjoints of a node's outputs and emits nodes that compute the
+// adjoints of its inputs; a rule may return an adjoint in the broadcast shape,
+// and the walk sums it down to the input's own. A parameter is a trained
+// initializer; a buffer is state that a step replaces without a gradient
+// (running statistics); a lowering is one way to write a gradient that has no
+// operator of its own.
+package autodiff

@@ -1,0 +1,218 @@
+package autodiff
+
+import (
+	"fmt"
+	"regexp"
+
+	"winnow/onnx"
+)
+
+// forward is a model made ready: functions inlined, opset 18, shapes folded,
+// its parameters and buffers told apart from constants.
+type forward struct {
+	graph      *onnx.Graph
+	image      onnx.Value // the one input that is not an initializer
+	scores     onnx.Value // class scores, [N, K]
+	shape      [3]int64   // C, H, W of an image
+	params     []string   // trained initializers, by first use
+	buffers    []string   // running statistics, by first use
+	hasNorm    bool
+	convBiased bool // a convolution with a bias and no normalisation behind it
+}
+
+// prepare takes ownership of m.
+func prepare(m *onnx.Model, imageShape [3]int64, freeze *regexp.Regexp) (*forward, error) {
+	if err := onnx.Inline(m); err != nil {
+		return nil, err
+	}
+	if err := onnx.ToOpset18(m); err != nil {
+		return nil, err
+	}
+	if err := onnx.Check(m); err != nil {
+		return nil, err
+	}
+	for name, t := range m.Graph.Initializers {
+		if t.DType == onnx.Float16 || t.DType == onnx.BFloat16 {
+			return nil, fmt.Errorf("autodiff: initializer %q is %v: only float32 models are trained: %w", name, t.DType, ErrModel)
+		}
+	}
+	named := map[string]bool{}
+	for name, t := range m.Graph.Initializers {
+		named[name] = t.DType == onnx.Float32 && len(t.Dims) > 0
+	}
+	err := onnx.Fold(m, onnx.FoldOptions{Keep: func(name string) bool { return named[name] }, KeepDropout: true})
+	if err != nil {
+		return nil, err
+	}
+	inf, err := onnx.Infer(m)
+	if err != nil {
+		return nil, err
+	}
+	f := &forward{graph: m.Graph}
+	if err := f.findEnds(inf, imageShape); err != nil {
+		return nil, err
+	}
+	f.prune()
+	f.findState(named, inf, freeze)
+	if len(f.params) == 0 {
+		return nil, fmt.Errorf("autodiff: the model has no float32 initializer on the way to %q, so nothing to train; "+
+			"export it with its weights inside: %w", f.scores.Name, ErrModel)
+	}
+	return f, nil
+}
+
+// findEnds finds the image input and the class scores.
+func (f *forward) findEnds(inf *onnx.Inference, want [3]int64) error {
+	var images []onnx.Value
+	for _, in := range f.graph.Inputs {
+		images = append(images, in)
+	}
+	if len(images) != 1 {
+		var names []string
+		for _, v := range images {
+			names = append(names, fmt.Sprintf("%q %v", v.Name, v.Shape))
+		}
+		return fmt.Errorf("autodiff: the model has %d inputs %v, and one that takes images is needed: %w", len(images), names, ErrModel)
+	}
+	f.image = images[0]
+	in := f.image
+	if in.DType != onnx.Float32 {
+		return fmt.Errorf("autodiff: input %q is %v, and float32 images are needed: %w", in.Name, in.DType, ErrModel)
+	}
+	if len(in.Shape) > 0 && in.Shape[0].IsConst() {
+		return fmt.Errorf("autodiff: input %q has a fixed batch of %v; export the model with a dynamic first axis: %w", in.Name, in.Shape[0], ErrModel)
+	}
+	switch {
+	case len(in.Shape) == 4 && in.Shape[1:].IsConst():
+		copy(f.shape[:], in.Shape[1:].Ints())
+	case len(in.Shape) == 2 && in.Shape[1].IsConst():
+		f.shape = [3]int64{1, 1, in.Shape[1].N}
+		if want != [3]int64{} {
+			f.shape = want
+		}
+		if f.shape[0]*f.shape[1]*f.shape[2] != in.Shape[1].N {
+			return fmt.Errorf("autodiff: input %q takes %v values, and an image of %v has %d: %w", in.Name, in.Shape[1], want, f.shape[0]*f.shape[1]*f.shape[2], ErrModel)
+		}
+	default:
+		return fmt.Errorf("autodiff: input %q has shape %v; [N, C, H, W] with fixed C, H and W, or [N, F], is needed: %w", in.Name, in.Shape, ErrModel)
+	}
+	if want != [3]int64{} && want != f.shape {
+		return fmt.Errorf("autodiff: input %q takes images of %v, not %v: %w", in.Name, f.shape, want, ErrModel)
+	}
+	for _, d := range f.shape {
+		if d < 1 || d > 1<<20 {
+			return fmt.Errorf("autodiff: input %q takes images of %v: %w", in.Name, f.shape, ErrModel)
+		}
+	}
+	var seen []string
+	for _, out := range f.graph.Outputs {
+		v, _ := inf.Type(out.Name)
+		if v.DType == onnx.Float32 && len(v.Shape) == 2 && v.Shape[0] == onnx.Symbol(onnx.BatchSymbol) && v.Shape[1].IsConst() {
+			v.Name = out.Name
+			f.scores = v
+			return nil
+		}
+		seen = append(seen, fmt.Sprintf("%q %v %v", out.Name, v.DType, v.Shape))
+	}
+	return fmt.Errorf("autodiff: no output is a float32 [N, classes]; the model has %v: %w", seen, ErrModel)
+}
+
+// prune drops outputs other than the scores, and nodes that do not lead to them.
+func (f *forward) prune() {
+	live := map[string]bool{f.scores.Name: true}
+	var keep []*onnx.Node
+	for i := len(f.graph.Nodes) - 1; i >= 0; i-- {
+		n := f.graph.Nodes[i]
+		used := false
+		for _, o := range n.Outputs {
+			used = used || o != "" && live[o]
+		}
+		if !used {
+			continue
+		}
+		keep = append(keep, n)
+		for _, in := range n.Inputs {
+			live[in] = true
+		}
+	}
+	for i, j := 0, len(keep)-1; i < j; i, j = i+1, j-1 {
+		keep[i], keep[j] = keep[j], keep[i]
+	}
+	f.graph.Nodes = keep
+	for name := range f.graph.Initializers {
+		if !live[name] {
+			delete(f.graph.Initializers, name)
+		}
+	}
+}
+
+// findState sorts initializers into parameters, buffers and constants by how they are used.
+func (f *forward) findState(named map[string]bool, inf *onnx.Inference, freeze *regexp.Regexp) {
+	buffer, fixed := map[string]bool{}, map[string]bool{}
+	normalised := map[string]bool{}
+	for _, n := range f.graph.Nodes {
+		switch n.Op {
+		case "BatchNormalization":
+			f.hasNorm = true
+			normalised[n.Inputs[0]] = true
+			buffer[n.Input(3)], buffer[n.Input(4)] = true, true
+		case "LayerNormalization", "GroupNormalization", "InstanceNormalization":
+			f.hasNorm = true
+		case "Clip", "Pad", "Dropout", "Resize":
+			for _, in := range n.Inputs[1:] {
+				fixed[in] = true
+			}
+		}
+	}
+	seen := map[string]bool{}
+	for _, n := range f.graph.Nodes {
+		if n.Op == "Conv" && len(n.Inputs) > 2 && !normalised[n.Outputs[0]] {
+			f.convBiased = true
+		}
+		for _, in := range n.Inputs {
+			if _, ok := f.graph.Initializers[in]; !ok || !named[in] || seen[in] {
+				continue
+			}
+			seen[in] = true
+			switch {
+			case buffer[in]:
+				f.buffers = append(f.buffers, in)
+			case !fixed[in] && (freeze == nil || !freeze.MatchString(in)):
+				f.params = append(f.params, in)
+			}
+		}
+	}
+	// A parameter that no gradient reaches is a constant.
+	flow := forwardFlow(f.graph.Nodes, inf, f.params)
+	reach := map[string]bool{f.scores.Name: true}
+	for i := len(f.graph.Nodes) - 1; i >= 0; i-- {
+		n := f.graph.Nodes[i]
+		live := false
+		for _, o := range n.Outputs {
+			live = live || reach[o] && flow.needs[o]
+		}
+		for _, in := range n.Inputs {
+			reach[in] = reach[in] || live
+		}
+	}
+	trained := f.params[:0]
+	for _, p := range f.params {
+		if reach[p] {
+			trained = append(trained, p)
+		}
+	}
+	f.params = trained
+}
+
+// classes is the number of scores a sample gets.
+func (f *forward) classes() int64 { return f.scores.Shape[1].N }
+
+// warnings says what is odd about a forward model for training.
+func (f *forward) warnings() []string {
+	var w []string
+	if f.convBiased && !f.hasNorm {
+		w = append(w, "convolutions have biases and no normalisation is left: if the model had batch normalisation, "+
+			"the exporter folded it away; export in training mode (torch.onnx.export with training=TrainingMode.TRAINING, do_constant_folding=False) to train with it")
+	}
+	return w
+}

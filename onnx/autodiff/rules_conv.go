@@ -1,0 +1,228 @@
+package autodiff
+
+import (
+	"fmt"
+	"slices"
+
+	"winnow/onnx"
+)
+
+// Forms of a convolution's gradient with respect to its input.
+const (
+	DataTranspose = "transpose" // ConvTranspose with the same filter
+	DataFlip      = "flip"      // Conv with the filter turned around; stride 1 only
+)
+
+// Forms of a convolution's gradient with respect to its filter.
+const (
+	WeightGemm   = "gemm"   // one product over the whole batch, patches channel first
+	WeightImages = "images" // one product an image, summed
+)
+
+// Lowering picks the form of each convolution gradient; an empty field leaves
+// the choice to the shape. A form that a shape does not allow is passed over.
+type Lowering struct {
+	Data, Weight string
+}
+
+// Largest output area at which one product over the batch was measured faster
+// than one an image, and smallest at which the flipped filter was faster than
+// ConvTranspose (ONNX Runtime CPU provider, 3x3 filters of 16 to 512 channels).
+const (
+	gemmArea = 400
+	flipArea = 144
+)
+
+func (l Lowering) data(w window) string {
+	able := w.unitStride()
+	for i := range w.in {
+		able = able && w.extent(i)-1 >= max(w.begin[i], w.end[i])
+	}
+	switch {
+	case !able:
+		return DataTranspose
+	case l.Data != "":
+		return l.Data
+	case w.area() >= flipArea:
+		return DataFlip
+	}
+	return DataTranspose
+}
+
+func (l Lowering) weight(w window) string {
+	switch {
+	case l.Weight != "":
+		return l.Weight
+	case w.area() > gemmArea:
+		return WeightImages
+	}
+	return WeightGemm
+}
+
+// y = x * W + b, * a correlation: dx is g correlated with the filter turned
+// around, dW is x correlated with g, db = sum of g over images and positions.
+func gradConv(n *node) ([]string, error) {
+	wShape := n.shape(n.Inputs[1]).Ints()
+	if len(wShape) < 3 {
+		return nil, fmt.Errorf("filter of shape %v: %w", n.shape(n.Inputs[1]), ErrModel)
+	}
+	w, err := n.windowOf(wShape[2:])
+	if err != nil {
+		return nil, err
+	}
+	c := conv{node: n, window: w, group: n.Int("group", 1), outC: wShape[0], groupC: wShape[1]}
+	dx := make([]string, len(n.Inputs))
+	if n.want[0] {
+		if n.lower.data(w) == DataFlip {
+			dx[0] = c.dataFlip()
+		} else {
+			dx[0] = n.convTranspose(n.dy[0], n.Inputs[1], w, c.group)
+		}
+	}
+	if n.want[1] {
+		switch {
+		case c.group > 1 && c.groupC == 1 && c.outC == c.group:
+			dx[1] = c.weightDepthwise()
+		case c.group > 1:
+			dx[1] = c.weightGrouped()
+		case n.lower.weight(w) == WeightImages:
+			dx[1] = c.weightImages()
+		default:
+			dx[1] = c.weightGemm()
+		}
+	}
+	if len(n.Inputs) > 2 && n.want[2] {
+		dx[2] = n.sum(n.dy[0], false, spatialAxes(2+w.rank(), true)...)
+	}
+	return dx, nil
+}
+
+type conv struct {
+	*node
+	window
+	group, outC, groupC int64 // groups, output channels, input channels a group
+}
+
+// convTranspose spreads g over the input positions of w through the filter.
+func (e *emitter) convTranspose(g, filter string, w window, group int64) string {
+	r := w.rank()
+	pads, extra := make([]int64, 2*r), make([]int64, r)
+	padded := w.symmetric() // other padding has no CUDA kernel: crop instead
+	crop := !padded
+	for i := range r {
+		full := (w.out[i]-1)*w.stride[i] + w.extent(i)
+		if padded {
+			pads[i], pads[r+i] = w.begin[i], w.end[i]
+			extra[i] = w.in[i] + w.begin[i] + w.end[i] - full
+		} else {
+			extra[i] = max(w.begin[i]+w.in[i]-full, 0)
+		}
+		if extra[i] < 0 { // a window overhangs the padding (ceil_mode)
+			padded, crop = false, true
+		}
+	}
+	if !padded {
+		clear(pads)
+		for i := range r {
+			extra[i] = max(w.begin[i]+w.in[i]-(w.out[i]-1)*w.stride[i]-w.extent(i), 0)
+		}
+	}
+	a := attrs{
+		"strides": onnx.IntsAttr(w.stride...), "dilations": onnx.IntsAttr(w.dilation...),
+		"kernel_shape": onnx.IntsAttr(w.kernel...), "pads": onnx.IntsAttr(pads...), "group": onnx.IntAttr(group),
+	}
+	if slices.ContainsFunc(extra, func(x int64) bool { return x != 0 }) {
+		a["output_padding"] = onnx.IntsAttr(extra...)
+	}
+	dx := e.op("ConvTranspose", a, g, filter)
+	if crop {
+		dx = e.crop(dx, w.begin, w.in)
+	}
+	return dx
+}
+
+func (c conv) dataFlip() string {
+	r := c.rank()
+	filter := c.Inputs[1]
+	perm := []int64{1, 0}
+	for i := range r {
+		perm = append(perm, int64(2+i))
+	}
+	if c.group == 1 {
+		filter = c.transpose(filter, perm...)
+	} else {
+		filter = c.flat(filter, append([]int64{c.group, c.outC / c.group, c.groupC}, c.kernel...)...)
+		grouped := []int64{0, 2, 1}
+		for i := range r {
+			grouped = append(grouped, int64(3+i))
+		}
+		filter = c.transpose(filter, grouped...)
+		filter = c.flat(filter, append([]int64{c.group * c.groupC, c.outC / c.group}, c.kernel...)...)
+	}
+	filter = c.reversed(filter, c.kernel)
+	pads := make([]int64, 2*r)
+	for i := range r {
+		pads[i], pads[r+i] = c.extent(i)-1-c.begin[i], c.extent(i)-1-c.end[i]
+	}
+	return c.op("Conv", attrs{
+		"kernel_shape": onnx.IntsAttr(c.kernel...), "dilations": onnx.IntsAttr(c.dilation...),
+		"strides": onnx.IntsAttr(c.stride...), "pads": onnx.IntsAttr(pads...), "group": onnx.IntAttr(c.group),
+	}, c.dy[0], filter)
+}
+
+// channelFirst swaps the batch axis and the channel axis.
+func (c conv) channelFirst(x string) string {
+	perm := []int64{1, 0}
+	for i := range c.rank() {
+		perm = append(perm, int64(2+i))
+	}
+	return c.transpose(x, perm...)
+}
+
+// filterFrom turns [outC, taps, groupC] into the filter's own layout.
+func (c conv) filterFrom(v string) string {
+	v = c.transpose(c.flat(v, c.outC, c.tapCount(), c.groupC), 0, 2, 1)
+	return c.flat(v, append([]int64{c.outC, c.groupC}, c.kernel...)...)
+}
+
+// stack joins patches along their first axis.
+func (c conv) stack(parts []string) string {
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	return c.op("Concat", attrs{"axis": onnx.IntAttr(0)}, parts...)
+}
+
+func (c conv) weightGemm() string {
+	columns := c.flat(c.stack(c.patches(c.channelFirst(c.Inputs[0]), c.window)), c.tapCount()*c.groupC, -1)
+	g := c.flat(c.channelFirst(c.dy[0]), c.outC, -1)
+	return c.filterFrom(c.gemm(g, columns, false, true, 1))
+}
+
+func (c conv) weightImages() string {
+	parts := c.patches(c.Inputs[0], c.window)
+	columns := parts[0]
+	if len(parts) > 1 {
+		columns = c.op("Concat", attrs{"axis": onnx.IntAttr(1)}, parts...)
+	}
+	columns = c.flat(columns, 0, c.tapCount()*c.groupC, c.area())
+	g := c.flat(c.dy[0], 0, c.outC, c.area())
+	return c.filterFrom(c.sum(c.matmul(g, c.transpose(columns, 0, 2, 1)), false, 0))
+}
+
+func (c conv) weightGrouped() string {
+	columns := c.stack(c.patches(c.channelFirst(c.Inputs[0]), c.window))
+	columns = c.flat(columns, c.tapCount(), c.group, c.groupC, -1)
+	columns = c.flat(c.transpose(columns, 1, 3, 0, 2), c.group, -1, c.tapCount()*c.groupC)
+	g := c.flat(c.channelFirst(c.dy[0]), c.group, c.outC/c.group, -1)
+	return c.filterFrom(c.matmul(g, columns))
+}
+
+func (c conv) weightDepthwise() string {
+	axes := spatialAxes(2+c.rank(), true)
+	var sums []string
+	for _, part := range c.patches(c.Inputs[0], c.window) {
+		sums = append(sums, c.flat(c.sum(c.mul(c.dy[0], part), false, axes...), 1, c.outC))
+	}
+	return c.flat(c.transpose(c.stack(sums), 1, 0), append([]int64{c.outC, 1}, c.kernel...)...)
+}

@@ -1,0 +1,79 @@
+package autodiff
+
+import "winnow/onnx"
+
+// y = a + b: da = g, db = g.
+func gradAdd(n *node) ([]string, error) { return []string{n.dy[0], n.dy[0]}, nil }
+
+// y = a - b: da = g, db = -g.
+func gradSub(n *node) ([]string, error) {
+	dx := []string{n.dy[0], ""}
+	if n.want[1] {
+		dx[1] = n.neg(n.dy[0])
+	}
+	return dx, nil
+}
+
+// y = a*b: da = g*b, db = g*a.
+func gradMul(n *node) ([]string, error) {
+	dx := make([]string, 2)
+	if n.want[0] {
+		dx[0] = n.mul(n.dy[0], n.Inputs[1])
+	}
+	if n.want[1] {
+		dx[1] = n.mul(n.dy[0], n.Inputs[0])
+	}
+	return dx, nil
+}
+
+// y = a/b: da = g/b, db = -g*y/b.
+func gradDiv(n *node) ([]string, error) {
+	q := n.div(n.dy[0], n.Inputs[1])
+	dx := []string{q, ""}
+	if n.want[1] {
+		dx[1] = n.neg(n.mul(q, n.Outputs[0]))
+	}
+	return dx, nil
+}
+
+// y = max(x, 0): dx = g where y > 0. The sign of y is that mask, as a number.
+func gradRelu(n *node) ([]string, error) {
+	return []string{n.mul(n.dy[0], n.op("Sign", nil, n.Outputs[0]))}, nil
+}
+
+// y = 1/(1 + exp(-x)): dx = g*y*(1 - y).
+func gradSigmoid(n *node) ([]string, error) {
+	y := n.Outputs[0]
+	return []string{n.mul(n.dy[0], n.mul(y, n.sub(n.number(1, y), y)))}, nil
+}
+
+// y = tanh(x): dx = g*(1 - y^2).
+func gradTanh(n *node) ([]string, error) {
+	y := n.Outputs[0]
+	return []string{n.mul(n.dy[0], n.sub(n.number(1, y), n.mul(y, y)))}, nil
+}
+
+// y = min(max(x, lo), hi): dx = g strictly between the bounds, 0 at and beyond
+// them, as torch.nn.functional.hardtanh has it (most Clips are a ReLU6).
+func gradClip(n *node) ([]string, error) {
+	x, dx := n.Inputs[0], n.dy[0]
+	if lo := n.Input(1); lo != "" {
+		dx = n.op("Where", nil, n.op("Greater", nil, x, lo), dx, n.number(0, x))
+	}
+	if hi := n.Input(2); hi != "" {
+		dx = n.op("Where", nil, n.op("Less", nil, x, hi), dx, n.number(0, x))
+	}
+	return []string{dx}, nil
+}
+
+// y = x: dx = g.
+func gradIdentity(n *node) ([]string, error) { return []string{n.dy[0]}, nil }
+
+// y = x in another floating point type: dx = g in the type of x.
+func gradCast(n *node) ([]string, error) {
+	to := n.dtype(n.Inputs[0])
+	if !to.IsFloat() {
+		return []string{""}, nil
+	}
+	return []string{n.op("Cast", attrs{"to": onnx.IntAttr(int64(to))}, n.dy[0])}, nil
+}

@@ -1,0 +1,97 @@
+package autodiff
+
+import "winnow/onnx"
+
+// batchStats are the values behind a batch normalisation in training: its
+// node takes mean and variance of the batch instead of the running ones.
+type batchStats struct {
+	count string // scalar: elements behind each statistic
+}
+
+// batchNorm rewrites n, a BatchNormalization of the forward model, to
+// normalise by the statistics of the batch. It emits the statistics and the
+// next running ones, and returns the latter. The operator's own training mode
+// has no CUDA kernel; the inference form with computed statistics has one on
+// every provider.
+//
+// The running variance takes the unbiased variance of the batch, as
+// torch.nn.BatchNorm2d does.
+func (e *emitter) batchNorm(n *onnx.Node) (out *onnx.Node, nextMean, nextVar string, err error) {
+	x := n.Inputs[0]
+	axes := spatialAxes(len(e.shape(x)), true)
+	count, err := e.countOf(x, axes)
+	if err != nil {
+		return nil, "", "", err
+	}
+	no := onnx.IntAttr(0)
+	mean := e.op("ReduceMean", attrs{"keepdims": no}, x, e.ints(axes...))
+	square := e.div(e.op("ReduceSumSquare", attrs{"keepdims": no}, x, e.ints(axes...)), count)
+	variance := e.op("Relu", nil, e.sub(square, e.mul(mean, mean))) // rounding must not make it negative
+	keep := float64(n.Float("momentum", 0.9))
+	toward := func(running, batch string) string {
+		return e.addOp(e.mul(running, e.scalar(keep)), e.mul(batch, e.scalar(1-keep)))
+	}
+	rest := e.op("Max", nil, e.sub(count, e.scalar(1)), e.scalar(1))
+	nextMean = toward(n.Inputs[3], mean)
+	nextVar = toward(n.Inputs[4], e.mul(variance, e.div(count, rest)))
+	out = &onnx.Node{
+		Name: n.Name, Op: n.Op, Outputs: n.Outputs[:1],
+		Inputs: []string{x, n.Inputs[1], n.Inputs[2], mean, variance},
+		Attrs:  attrs{"epsilon": onnx.FloatAttr(n.Float("epsilon", 1e-5))},
+	}
+	e.stats[out] = batchStats{count: count}
+	return out, nextMean, nextVar, nil
+}
+
+// y = scale*(x - mean)/sqrt(var + eps) + bias, with inv = 1/sqrt(var + eps), by channel:
+//
+//	dbias  = sum(g)
+//	dscale = inv*(sum(g*x) - mean*sum(g))
+//	dx     = scale*inv*g, with fixed statistics; with those of the batch of m elements
+//	dx     = scale*inv*(g - dbias/m - (x - mean)*inv*dscale/m)
+//	       = a*g + (b*x + c), which is one product and one normalisation by constants.
+func gradBatchNorm(n *node) ([]string, error) {
+	x, scale, mean, variance, g := n.Inputs[0], n.Inputs[1], n.Inputs[3], n.Inputs[4], n.dy[0]
+	rank := len(n.shape(x))
+	axes := spatialAxes(rank, true)
+	stats, training := n.stats[n.Node]
+
+	eps := n.number(float64(n.Float("epsilon", 1e-5)), x)
+	inv := n.op("Reciprocal", nil, n.op("Sqrt", nil, n.addOp(variance, eps)))
+	dbias := n.sum(g, false, axes...)
+	dx := []string{"", "", dbias, "", ""}
+	var dscale string
+	if n.want[1] || training {
+		dscale = n.mul(inv, n.sub(n.sum(n.mul(g, x), false, axes...), n.mul(mean, dbias)))
+		dx[1] = dscale
+	}
+	if !n.want[0] {
+		return dx, nil
+	}
+	perChannel := append(onnx.Shape{n.shape(scale)[0]}, make(onnx.Shape, rank-2)...)
+	for i := 1; i < len(perChannel); i++ {
+		perChannel[i] = onnx.Const(1)
+	}
+	a := n.mul(scale, inv)
+	dx[0] = n.mul(g, n.reshape(a, perChannel))
+	if !training {
+		return dx, nil
+	}
+	am := n.div(a, stats.count)
+	b := n.neg(n.mul(am, n.mul(inv, dscale)))
+	c := n.neg(n.addOp(n.mul(am, dbias), n.mul(b, mean)))
+	dx[0] = n.addOp(dx[0], n.affine(x, b, c))
+	return dx, nil
+}
+
+// affine is b*x + c by channel in one pass: a normalisation by mean 0 and variance 1.
+func (e *emitter) affine(x, b, c string) string {
+	const eps = 1e-5
+	channels := e.shape(b)[0].N
+	zeros, rest := make([]float32, channels), make([]float32, channels)
+	for i := range rest {
+		rest[i] = 1 - eps
+	}
+	return e.op("BatchNormalization", attrs{"epsilon": onnx.FloatAttr(eps)}, x, b, c,
+		e.floats(zeros, channels), e.floats(rest, channels))
+}

@@ -1,0 +1,213 @@
+package autodiff
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"winnow/onnx"
+)
+
+// node is what a rule sees: one forward node, the adjoints of its outputs,
+// and which of its inputs want one. It emits through the embedded emitter.
+type node struct {
+	*emitter
+	*onnx.Node
+	dy    []string // adjoint of each output, "" where nothing flows back
+	want  []bool   // by input
+	lower Lowering
+}
+
+// rule emits the adjoints of a node's inputs, in order; "" where none flows.
+type rule func(n *node) ([]string, error)
+
+// flow is one graph's dependence on its sources.
+type flow struct {
+	sources []string
+	needs   map[string]bool // depends on a source through floating point values
+}
+
+// forwardFlow marks every value that depends on a source through floating point values.
+func forwardFlow(nodes []*onnx.Node, inf *onnx.Inference, sources []string) flow {
+	f := flow{sources: sources, needs: map[string]bool{}}
+	for _, s := range sources {
+		f.needs[s] = true
+	}
+	for _, n := range nodes {
+		if stopsGradient[n.Op] {
+			continue
+		}
+		depends := false
+		for _, in := range n.Inputs {
+			depends = depends || f.needs[in]
+		}
+		if !depends {
+			continue
+		}
+		for _, out := range n.Outputs {
+			if v, ok := inf.Type(out); out != "" && (!ok || v.DType == onnx.Undefined || v.DType.IsFloat()) {
+				f.needs[out] = true
+			}
+		}
+	}
+	return f
+}
+
+// stopsGradient lists operators whose derivative is zero wherever it exists,
+// or whose output is no function of values but of shapes.
+var stopsGradient = map[string]bool{
+	"Shape": true, "Size": true, "ArgMax": true, "ArgMin": true, "Floor": true, "Ceil": true,
+	"Round": true, "Sign": true, "Equal": true, "Less": true, "LessOrEqual": true, "Greater": true,
+	"GreaterOrEqual": true, "Not": true, "And": true, "Or": true, "OneHot": true, "Range": true,
+	"ConstantOfShape": true, "NonZero": true, "IsNaN": true, "IsInf": true, "EyeLike": true,
+}
+
+// backward emits the gradients of nodes. seeds holds the adjoints to start
+// from, by value; the result has the adjoint of every source that the seeded
+// values depend on.
+func backward(e *emitter, nodes []*onnx.Node, f flow, seeds map[string]string, lower Lowering) (map[string]string, error) {
+	parts := map[string][]string{} // contributions to each value's adjoint
+	for v, dy := range seeds {
+		parts[v] = append(parts[v], dy)
+	}
+	if err := missingRules(nodes, f, seeds); err != nil {
+		return nil, err
+	}
+	for i := len(nodes) - 1; i >= 0; i-- {
+		n := nodes[i]
+		if stopsGradient[n.Op] {
+			continue
+		}
+		ctx := &node{emitter: e, Node: n, lower: lower, dy: make([]string, len(n.Outputs)), want: make([]bool, len(n.Inputs))}
+		flows, wanted := false, false
+		for k, out := range n.Outputs {
+			if f.needs[out] && len(parts[out]) > 0 {
+				ctx.dy[k] = accumulate(e, parts[out])
+				flows = true
+			}
+		}
+		for k, in := range n.Inputs {
+			ctx.want[k] = in != "" && f.needs[in]
+			wanted = wanted || ctx.want[k]
+		}
+		if !flows || !wanted {
+			continue
+		}
+		dx, err := rules[n.Op](ctx)
+		if err == nil {
+			err = e.err
+		}
+		if err != nil {
+			return nil, fmt.Errorf("autodiff: gradient of node %q (%s): %w", n.Name, n.Op, err)
+		}
+		for k, in := range n.Inputs {
+			if k >= len(dx) || dx[k] == "" || !ctx.want[k] {
+				continue
+			}
+			part, err := unbroadcast(e, dx[k], in)
+			if err != nil {
+				return nil, fmt.Errorf("autodiff: gradient of node %q (%s), input %d: %w", n.Name, n.Op, k, err)
+			}
+			parts[in] = append(parts[in], part)
+		}
+	}
+	grads := map[string]string{}
+	for _, source := range f.sources {
+		if len(parts[source]) > 0 {
+			grads[source] = accumulate(e, parts[source])
+		}
+	}
+	return grads, e.err
+}
+
+// accumulate adds the contributions to one adjoint.
+func accumulate(e *emitter, parts []string) string {
+	switch len(parts) {
+	case 1:
+		return parts[0]
+	case 2:
+		return e.addOp(parts[0], parts[1])
+	}
+	return e.op("Sum", nil, parts...)
+}
+
+// unbroadcast sums an adjoint over the axes along which its value was spread.
+func unbroadcast(e *emitter, dy, value string) (string, error) {
+	from, to := e.shape(dy), e.shape(value)
+	if from == nil || to == nil {
+		return "", fmt.Errorf("the shape of %q is unknown: %w", value, ErrModel)
+	}
+	if from.Equal(to) {
+		return dy, nil
+	}
+	lead := len(from) - len(to)
+	if lead < 0 {
+		return "", fmt.Errorf("an adjoint of shape %v for %q of shape %v", from, value, to)
+	}
+	var axes, kept []int64
+	for i := 0; i < lead; i++ {
+		axes = append(axes, int64(i))
+	}
+	for i, d := range to {
+		if f := from[lead+i]; f != d {
+			if d != onnx.Const(1) {
+				return "", fmt.Errorf("an adjoint of shape %v for %q of shape %v", from, value, to)
+			}
+			kept = append(kept, int64(lead+i))
+		}
+	}
+	return e.reshape(e.sum(dy, false, append(axes, kept...)...), to), e.err
+}
+
+// missingRules lists every operator between the sources and the seeds that has no rule.
+func missingRules(nodes []*onnx.Node, f flow, seeds map[string]string) error {
+	live := map[string]bool{}
+	for v := range seeds {
+		live[v] = true
+	}
+	missing := map[string][]string{}
+	for i := len(nodes) - 1; i >= 0; i-- {
+		n := nodes[i]
+		reached := false
+		for _, o := range n.Outputs {
+			reached = reached || live[o] && f.needs[o]
+		}
+		if !reached {
+			continue
+		}
+		for _, in := range n.Inputs {
+			live[in] = true
+		}
+		if _, ok := rules[n.Op]; !ok || !isDefaultDomain(n.Domain) {
+			op := n.Op
+			if !isDefaultDomain(n.Domain) {
+				op = n.Domain + "." + op
+			}
+			missing[op] = append(missing[op], n.Name)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	ops := make([]string, 0, len(missing))
+	for op := range missing {
+		ops = append(ops, op)
+	}
+	sort.Strings(ops)
+	var list []string
+	for _, op := range ops {
+		at := missing[op]
+		text := fmt.Sprintf("%s (node %q", op, at[len(at)-1])
+		if len(at) > 1 {
+			text += fmt.Sprintf(" and %d more", len(at)-1)
+		}
+		list = append(list, text+")")
+	}
+	return fmt.Errorf("autodiff: %w for %s", ErrNoRule, strings.Join(list, ", "))
+}
+
+func isDefaultDomain(d string) bool { return d == "" || d == "ai.onnx" }
+
+// HasRule reports whether gradients can be taken through an operator of the default domain,
+// or whether none flows through it by its nature.
+func HasRule(op string) bool { return rules[op] != nil || stopsGradient[op] || op == "Dropout" }

@@ -1,0 +1,197 @@
+package autodiff
+
+import (
+	"fmt"
+	"math"
+
+	"winnow/onnx"
+)
+
+// window is the geometry of a convolution or a pooling over spatial axes of
+// known size; begin and end hold the padding of each axis.
+type window struct {
+	in, out, kernel, stride, dilation, begin, end []int64
+}
+
+// extent is how many input positions one window spans along an axis.
+func (w window) extent(i int) int64 { return (w.kernel[i]-1)*w.dilation[i] + 1 }
+
+func (w window) rank() int { return len(w.in) }
+
+func (w window) area() int64 {
+	a := int64(1)
+	for _, d := range w.out {
+		a *= d
+	}
+	return a
+}
+
+// symmetric reports whether both sides of every axis are padded alike.
+func (w window) symmetric() bool {
+	for i := range w.begin {
+		if w.begin[i] != w.end[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func (w window) unitStride() bool {
+	for _, s := range w.stride {
+		if s != 1 {
+			return false
+		}
+	}
+	return true
+}
+
+// taps calls f with the position of every element of the kernel, in row-major order.
+func (w window) taps(f func(tap []int64)) {
+	tap := make([]int64, w.rank())
+	for {
+		f(tap)
+		i := w.rank() - 1
+		for ; i >= 0; i-- {
+			if tap[i]++; tap[i] < w.kernel[i] {
+				break
+			}
+			tap[i] = 0
+		}
+		if i < 0 {
+			return
+		}
+	}
+}
+
+// windowOf reads a node's geometry. kernel is nil where the node says it itself.
+func (n *node) windowOf(kernel []int64) (window, error) {
+	x, y := n.shape(n.Inputs[0]), n.shape(n.Outputs[0])
+	if len(x) < 3 || len(y) != len(x) {
+		return window{}, fmt.Errorf("input of shape %v: %w", x, ErrModel)
+	}
+	in, out := x[2:].Ints(), y[2:].Ints()
+	if in == nil || out == nil {
+		return window{}, fmt.Errorf("the image size %v is not fixed; export with a fixed height and width: %w", x, ErrModel)
+	}
+	r := len(in)
+	if kernel == nil {
+		kernel = n.Ints("kernel_shape", nil)
+	}
+	ones := make([]int64, r)
+	for i := range ones {
+		ones[i] = 1
+	}
+	w := window{in: in, out: out, kernel: kernel, stride: n.Ints("strides", ones), dilation: n.Ints("dilations", ones)}
+	if len(w.kernel) != r || len(w.stride) != r || len(w.dilation) != r {
+		return window{}, fmt.Errorf("kernel, strides or dilations do not fit the rank of %v: %w", x, ErrModel)
+	}
+	w.begin, w.end = make([]int64, r), make([]int64, r)
+	switch auto := n.Str("auto_pad", "NOTSET"); auto {
+	case "NOTSET", "":
+		pads := n.Ints("pads", make([]int64, 2*r))
+		if len(pads) != 2*r {
+			return window{}, fmt.Errorf("%d pads for %d spatial axes: %w", len(pads), r, ErrModel)
+		}
+		copy(w.begin, pads[:r])
+		copy(w.end, pads[r:])
+	case "VALID":
+	case "SAME_UPPER", "SAME_LOWER":
+		for i := range r {
+			total := max((out[i]-1)*w.stride[i]+w.extent(i)-in[i], 0)
+			w.begin[i], w.end[i] = total/2, total-total/2
+			if auto == "SAME_LOWER" {
+				w.begin[i], w.end[i] = w.end[i], w.begin[i]
+			}
+		}
+	default:
+		return window{}, fmt.Errorf("auto_pad %q: %w", auto, ErrModel)
+	}
+	return w, nil
+}
+
+// pad puts zeros around the spatial axes of x, the last len(begin) ones.
+func (e *emitter) pad(x string, begin, end []int64) string {
+	rank := len(e.shape(x))
+	lead := rank - len(begin)
+	pads := make([]int64, 2*rank)
+	some := false
+	for i := range begin {
+		pads[lead+i], pads[rank+lead+i] = begin[i], end[i]
+		some = some || begin[i] != 0 || end[i] != 0
+	}
+	if !some {
+		return x
+	}
+	return e.op("Pad", nil, x, e.ints(pads...), e.number(0, x))
+}
+
+// crop takes size elements from start on along the spatial axes.
+func (e *emitter) crop(x string, start, size []int64) string {
+	lead := len(e.shape(x)) - len(start)
+	ends, axes, steps := make([]int64, len(start)), make([]int64, len(start)), make([]int64, len(start))
+	whole := true
+	for i := range start {
+		ends[i], axes[i], steps[i] = start[i]+size[i], int64(lead+i), 1
+		whole = whole && start[i] == 0 && e.shape(x)[lead+i] == onnx.Const(size[i])
+	}
+	if whole {
+		return x
+	}
+	return e.slice(x, start, ends, axes, steps)
+}
+
+// patches is, for each tap of the window, the part of x that the tap meets:
+// x has two leading axes and is padded here; each part has the output's size.
+func (e *emitter) patches(x string, w window) []string {
+	end := make([]int64, w.rank())
+	for i := range end { // a window may overhang the padding (ceil_mode)
+		end[i] = max(w.end[i], (w.out[i]-1)*w.stride[i]+w.extent(i)-w.in[i]-w.begin[i])
+	}
+	x = e.pad(x, w.begin, end)
+	var parts []string
+	w.taps(func(tap []int64) {
+		r := w.rank()
+		starts, ends, axes := make([]int64, r), make([]int64, r), make([]int64, r)
+		whole := true
+		for i := range r {
+			starts[i] = tap[i] * w.dilation[i]
+			ends[i] = starts[i] + (w.out[i]-1)*w.stride[i] + 1
+			axes[i] = int64(2 + i)
+			whole = whole && starts[i] == 0 && w.stride[i] == 1 && e.shape(x)[2+i] == onnx.Const(w.out[i])
+		}
+		if whole {
+			parts = append(parts, x)
+			return
+		}
+		parts = append(parts, e.slice(x, starts, ends, axes, w.stride))
+	})
+	return parts
+}
+
+// reversed flips the last r axes of x.
+func (e *emitter) reversed(x string, kernel []int64) string {
+	rank := len(e.shape(x))
+	var starts, ends, axes, steps []int64
+	for i, k := range kernel {
+		if k > 1 {
+			starts, ends = append(starts, -1), append(ends, math.MinInt32)
+			axes, steps = append(axes, int64(rank-len(kernel)+i)), append(steps, -1)
+		}
+	}
+	if len(axes) == 0 {
+		return x
+	}
+	return e.slice(x, starts, ends, axes, steps)
+}
+
+// spatialAxes are the axes from 2 on, with the batch axis in front if asked.
+func spatialAxes(rank int, batch bool) []int64 {
+	var axes []int64
+	if batch {
+		axes = append(axes, 0)
+	}
+	for i := 2; i < rank; i++ {
+		axes = append(axes, int64(i))
+	}
+	return axes
+}
