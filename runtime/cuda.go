@@ -1,0 +1,3 @@
+package runtime
+
+func cudaReason(dir string, err error) error { return err }

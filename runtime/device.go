@@ -1,0 +1,305 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	ort "github.com/yalue/onnxruntime_go"
+)
+
+// Providers by ONNX Runtime's names.
+const (
+	CPUProvider  = "CPUExecutionProvider"
+	CUDAProvider = "CUDAExecutionProvider"
+)
+
+// Defaults of Options.
+const (
+	// DefaultDevice takes a GPU when one can be used.
+	DefaultDevice = "auto"
+	// DefaultConvSearch lets cuDNN choose convolution kernels by its own
+	// heuristics, which gives the same choice in every run; EXHAUSTIVE times
+	// the kernels and may choose otherwise the next time.
+	DefaultConvSearch = "HEURISTIC"
+)
+
+// Options says which library and device to use.
+type Options struct {
+	// Library is the path of libonnxruntime; "" looks for it as Path does.
+	Library string
+	// Device is "auto", "cpu", "cuda" or "cuda:N"; "" is DefaultDevice.
+	Device string
+	// Threads of one operator on the CPU; 0 is the number of physical cores.
+	Threads int
+	// Spin lets idle threads of a session busy-wait for work. It takes time
+	// from whoever else needs the cores, a data loader above all.
+	Spin bool
+	// StrictDevice makes it an error if any node of a graph cannot run on the
+	// device asked for; otherwise such nodes run on the CPU.
+	StrictDevice bool
+	// CUDA holds options of the CUDA provider by its own names, such as
+	// gpu_mem_limit, arena_extend_strategy, cudnn_conv_algo_search, use_tf32.
+	CUDA map[string]string
+	// Log receives notices, such as "auto" settling for the CPU; nil drops them.
+	Log func(format string, args ...any)
+
+	// deviceValues makes the CPU provider take the path that CUDA takes: state
+	// in values of the provider's allocator, inputs bound anew for each step.
+	deviceValues bool
+}
+
+// Validate reports every option that cannot be used, all at once.
+func (o Options) Validate() error {
+	var errs []error
+	kind, index, err := parseDevice(o.Device)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	if o.Threads < 0 {
+		errs = append(errs, fmt.Errorf("runtime: threads %d: must be 0 or more", o.Threads))
+	}
+	if kind == "cpu" && len(o.CUDA) > 0 {
+		errs = append(errs, fmt.Errorf("runtime: device %q: CUDA options need a CUDA device", o.Device))
+	}
+	if id, ok := o.CUDA["device_id"]; ok && kind == "cuda" && id != strconv.Itoa(index) {
+		errs = append(errs, fmt.Errorf("runtime: device %q: device_id %q says otherwise", o.Device, id))
+	}
+	if v := o.CUDA["enable_cuda_graph"]; v != "" && v != "0" {
+		// A captured graph replays one set of addresses; state has two.
+		errs = append(errs, errors.New("runtime: enable_cuda_graph: a captured graph cannot follow state that changes sides"))
+	}
+	return errors.Join(errs...)
+}
+
+// parseDevice splits a device name into "auto", "cpu" or "cuda" and an index.
+func parseDevice(name string) (kind string, index int, err error) {
+	switch name {
+	case "", DefaultDevice:
+		return DefaultDevice, 0, nil
+	case "cpu", "cuda":
+		return name, 0, nil
+	}
+	if number, ok := strings.CutPrefix(name, "cuda:"); ok {
+		if index, err := strconv.Atoi(number); err == nil && index >= 0 && strconv.Itoa(index) == number {
+			return "cuda", index, nil
+		}
+	}
+	return "", 0, fmt.Errorf("runtime: device %q: must be auto, cpu, cuda or cuda:N", name)
+}
+
+// Device is one execution provider, ready to make sessions. Close it when all
+// work is done; it closes what was made from it.
+type Device struct {
+	native
+	lib      *library
+	options  Options
+	provider string
+	index    int
+	threads  int
+	host     memory  // CPU memory, of every bound buffer
+	copies   *copier // device memory; nil where state lies in plain CPU memory
+
+	mu     sync.Mutex
+	owned  []io.Closer
+	closed bool
+}
+
+// Open loads ONNX Runtime, once per process, and takes the device asked for.
+// The errors wrap ErrNoLibrary, ErrOldLibrary or ErrNoDevice. With "auto" the
+// CPU is taken when no GPU can be used, and Options.Log is told why.
+func Open(o Options) (*Device, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	lib, n, err := start(o.Library)
+	if err != nil {
+		return nil, err
+	}
+	kind, index, err := parseDevice(o.Device)
+	if err != nil {
+		return nil, err
+	}
+	if o.Log == nil {
+		o.Log = func(string, ...any) {}
+	}
+	d := &Device{native: n, lib: lib, options: o, provider: CPUProvider, index: index, threads: o.Threads}
+	if d.threads == 0 {
+		d.threads = physicalCores()
+	}
+	if d.host, err = n.memory("Cpu", 0); err != nil {
+		return nil, fmt.Errorf("runtime: device %q: %w", "cpu", err)
+	}
+	if kind != "cpu" {
+		reason := d.openCUDA()
+		if reason == nil {
+			return d, nil
+		}
+		if kind == "cuda" {
+			d.host.close()
+			return nil, fmt.Errorf("runtime: device \"cuda:%d\": %w: %w", index, ErrNoDevice, reason)
+		}
+		o.Log("no CUDA device can be used, running on the CPU: %v", reason)
+		d.provider, d.index = CPUProvider, 0
+	}
+	if o.deviceValues {
+		if d.copies, err = newCopier(d, "Cpu", 0); err != nil {
+			d.host.close()
+			return nil, fmt.Errorf("runtime: device %q: %w", "cpu", err)
+		}
+	}
+	return d, nil
+}
+
+// openCUDA settles on the CUDA provider if a first session runs on it.
+func (d *Device) openCUDA() error {
+	providers, err := d.providers()
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(providers, CUDAProvider) {
+		return fmt.Errorf("%q is built without the CUDA provider", d.lib.path)
+	}
+	d.provider = CUDAProvider
+	copies, err := newCopier(d, "Cuda", d.index)
+	if err != nil {
+		return cudaReason(filepath.Dir(d.lib.path), err)
+	}
+	d.copies = copies
+	return nil
+}
+
+// Provider is ONNX Runtime's name of the execution provider in use.
+func (d *Device) Provider() string { return d.provider }
+
+// Name is the device in the form that Options takes: "cpu", "cuda:0".
+func (d *Device) Name() string {
+	if d.provider == CUDAProvider {
+		return "cuda:" + strconv.Itoa(d.index)
+	}
+	return "cpu"
+}
+
+// Threads is the number of threads one operator may use on the CPU.
+func (d *Device) Threads() int { return d.threads }
+
+// LibraryVersion is the version of the ONNX Runtime library, such as "1.29.0".
+func (d *Device) LibraryVersion() string { return d.lib.version }
+
+// LibraryPath is the file the library was loaded from.
+func (d *Device) LibraryPath() string { return d.lib.path }
+
+// Close closes what was made from the device and is still open, newest first,
+// then the device. Closing twice is harmless.
+func (d *Device) Close() error {
+	d.mu.Lock()
+	owned := d.owned
+	d.owned = nil
+	closed := d.closed
+	d.closed = true
+	d.mu.Unlock()
+	if closed {
+		return nil
+	}
+	var errs []error
+	for _, c := range slices.Backward(owned) {
+		errs = append(errs, c.Close())
+	}
+	if d.copies != nil {
+		errs = append(errs, d.copies.close())
+	}
+	d.host.close()
+	return errors.Join(errs...)
+}
+
+// own remembers something that must be closed before the device.
+func (d *Device) own(c io.Closer) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return ErrClosed
+	}
+	d.owned = append(d.owned, c)
+	return nil
+}
+
+func (d *Device) disown(c io.Closer) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.owned = slices.DeleteFunc(d.owned, func(o io.Closer) bool { return o == c })
+}
+
+// session makes a session for a graph on the device.
+func (d *Device) session(model []byte) (*ort.DynamicAdvancedSession, error) {
+	options, err := d.sessionOptions()
+	if err != nil {
+		return nil, err
+	}
+	defer options.Destroy() //nolint:errcheck // frees memory, cannot fail
+	session, err := ort.NewDynamicAdvancedSessionWithONNXData(model, nil, nil, options)
+	if err != nil {
+		return nil, errors.New(oneLine(strings.TrimPrefix(err.Error(), "Error creating C session: ")))
+	}
+	return session, nil
+}
+
+func (d *Device) sessionOptions() (_ *ort.SessionOptions, err error) {
+	options, err := ort.NewSessionOptions()
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			options.Destroy() //nolint:errcheck // the first error counts
+		}
+	}()
+	entries := map[string]string{"session.intra_op.allow_spinning": "0"}
+	if d.options.Spin {
+		entries["session.intra_op.allow_spinning"] = "1"
+	}
+	if d.options.StrictDevice && d.provider != CPUProvider {
+		entries["session.disable_cpu_ep_fallback"] = "1"
+	}
+	for key, v := range entries {
+		if err := options.AddSessionConfigEntry(key, v); err != nil {
+			return nil, err
+		}
+	}
+	for _, err := range []error{
+		options.SetExecutionMode(ort.ExecutionModeSequential),
+		options.SetIntraOpNumThreads(d.threads),
+		options.SetInterOpNumThreads(1),
+		options.SetMemPattern(true),
+	} {
+		if err != nil {
+			return nil, err
+		}
+	}
+	if d.provider == CUDAProvider {
+		if err := d.appendCUDA(options); err != nil {
+			return nil, err
+		}
+	}
+	return options, nil
+}
+
+func (d *Device) appendCUDA(options *ort.SessionOptions) error {
+	cuda, err := ort.NewCUDAProviderOptions()
+	if err != nil {
+		return err
+	}
+	defer cuda.Destroy() //nolint:errcheck // frees memory, cannot fail
+	entries := map[string]string{"cudnn_conv_algo_search": DefaultConvSearch}
+	maps.Copy(entries, d.options.CUDA)
+	entries["device_id"] = strconv.Itoa(d.index)
+	if err := cuda.Update(entries); err != nil {
+		return err
+	}
+	return options.AppendExecutionProviderCUDA(cuda)
+}

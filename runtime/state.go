@@ -1,0 +1,179 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"unsafe"
+)
+
+// StateSlot is one tensor of the state: the graph input that reads it, the
+// output that replaces it, and its first value.
+type StateSlot struct {
+	Input, Output string
+	DType         DType
+	Shape         []int64 // no batch dimension
+	Init          []byte  // little-endian; nil is zeros
+}
+
+// State is a set of tensors kept on the device in two sides. It is made once
+// for a training run and shared by its Trainer and Evaluator.
+type State struct {
+	device *Device
+	slots  []StateSlot
+	bytes  []int
+	values [2][]*value
+	memory [2]unsafe.Pointer // one block a side, where state lies in CPU memory
+	data   [2][][]byte       // the same, tensor by tensor
+	side   int               // the current side
+	closed bool
+}
+
+// NewState allocates both sides on the device and fills the current one from
+// the slots' first values.
+func (d *Device) NewState(slots []StateSlot) (_ *State, err error) {
+	s := &State{device: d, slots: slices.Clone(slots), bytes: make([]int, len(slots))}
+	seen := map[string]bool{}
+	for i := range s.slots {
+		slot := &s.slots[i]
+		slot.Shape = slices.Clone(slot.Shape)
+		if slot.Input == "" || slot.Output == "" {
+			return nil, fmt.Errorf("runtime: state %d: an input and an output name are needed", i)
+		}
+		if seen["i:"+slot.Input] || seen["o:"+slot.Output] {
+			return nil, fmt.Errorf("runtime: state %q: its input or output is named twice", slot.Input)
+		}
+		seen["i:"+slot.Input], seen["o:"+slot.Output] = true, true
+		if s.bytes[i], err = byteSize(slot.Input, slot.DType, slot.Shape); err != nil {
+			return nil, fmt.Errorf("runtime: state %w", err)
+		}
+		if slot.Init != nil && len(slot.Init) != s.bytes[i] {
+			return nil, fmt.Errorf("runtime: state %q: first value has %d bytes, shape %v needs %d",
+				slot.Input, len(slot.Init), slot.Shape, s.bytes[i])
+		}
+	}
+	defer func() {
+		if err != nil {
+			s.release()
+		}
+	}()
+	for side := range s.values {
+		if err := s.allocate(side); err != nil {
+			return nil, fmt.Errorf("runtime: state: %w", err)
+		}
+	}
+	for i := range s.slots {
+		init := s.slots[i].Init
+		if init == nil {
+			init = make([]byte, s.bytes[i])
+		}
+		if err := s.Write(i, init); err != nil {
+			return nil, err
+		}
+		s.slots[i].Init = nil // the caller's, and no longer wanted
+	}
+	return s, d.own(s)
+}
+
+func (s *State) allocate(side int) (err error) {
+	s.values[side] = make([]*value, len(s.slots))
+	if c := s.device.copies; c != nil {
+		for i, slot := range s.slots {
+			if s.values[side][i], err = c.allocator.tensor(slot.DType, slot.Shape); err != nil {
+				return fmt.Errorf("%q: %w", slot.Input, err)
+			}
+		}
+		return nil
+	}
+	total := 0
+	offsets := make([]int, len(s.slots))
+	for i, n := range s.bytes {
+		offsets[i] = total
+		total += (n + alignment - 1) / alignment * alignment
+		if total < 0 || total > maxBytes {
+			return errors.New("too large")
+		}
+	}
+	if s.memory[side], err = alignedAlloc(total); err != nil {
+		return err
+	}
+	s.data[side] = make([][]byte, len(s.slots))
+	for i, slot := range s.slots {
+		p := unsafe.Add(s.memory[side], offsets[i])
+		s.data[side][i] = unsafe.Slice((*byte)(p), s.bytes[i])
+		if s.values[side][i], err = s.device.host.over(p, s.bytes[i], slot.DType, slot.Shape); err != nil {
+			return fmt.Errorf("%q: %w", slot.Input, err)
+		}
+	}
+	return nil
+}
+
+// Len is the number of tensors.
+func (s *State) Len() int { return len(s.slots) }
+
+// Bytes is the size of tensor i.
+func (s *State) Bytes(i int) int { return s.bytes[i] }
+
+// Read copies the current value of tensor i, little-endian, into dst.
+func (s *State) Read(i int, dst []byte) error {
+	if err := s.check(i, len(dst)); err != nil {
+		return err
+	}
+	if c := s.device.copies; c != nil {
+		if err := c.download(s.values[s.side][i], s.slots[i].DType, s.slots[i].Shape, dst); err != nil {
+			return fmt.Errorf("runtime: state %q: %w", s.slots[i].Input, err)
+		}
+		return nil
+	}
+	copy(dst, s.data[s.side][i])
+	return nil
+}
+
+// Write replaces the current value of tensor i.
+func (s *State) Write(i int, src []byte) error {
+	if err := s.check(i, len(src)); err != nil {
+		return err
+	}
+	if c := s.device.copies; c != nil {
+		if err := c.upload(s.values[s.side][i], s.slots[i].DType, s.slots[i].Shape, src); err != nil {
+			return fmt.Errorf("runtime: state %q: %w", s.slots[i].Input, err)
+		}
+		return nil
+	}
+	copy(s.data[s.side][i], src)
+	return nil
+}
+
+func (s *State) check(i, length int) error {
+	switch {
+	case s.closed:
+		return fmt.Errorf("runtime: state: %w", ErrClosed)
+	case i < 0 || i >= len(s.slots):
+		return fmt.Errorf("runtime: state %d: there are %d", i, len(s.slots))
+	case length != s.bytes[i]:
+		return fmt.Errorf("runtime: state %q: %d bytes given, it has %d", s.slots[i].Input, length, s.bytes[i])
+	}
+	return nil
+}
+
+// Close frees both sides. The Trainer and Evaluator that use them must be
+// closed first.
+func (s *State) Close() error {
+	if s.closed {
+		return nil
+	}
+	s.device.disown(s)
+	s.release()
+	return nil
+}
+
+func (s *State) release() {
+	s.closed = true
+	for side := range s.values {
+		for _, v := range s.values[side] {
+			v.close()
+		}
+		alignedFree(s.memory[side])
+		s.values[side], s.data[side], s.memory[side] = nil, nil, nil
+	}
+}

@@ -1,0 +1,210 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+)
+
+// TrainSpec is a training graph and the roles of its inputs and outputs. What
+// the graph does not have is nil or "".
+type TrainSpec struct {
+	Model         []byte // an ONNX file
+	Images        Slot   // uint8 or float32 [N, C, H, W]
+	Labels        *Slot  // int64 [N] or float32 [N, K]
+	SampleWeights *Slot  // float32 [N]
+	LossScale     *Slot  // float32 scalar
+	LearningRate  Slot   // float32 scalar
+	Random        []Slot // float32, uniform in [0,1)
+	Loss          string // float32 scalar: the mean over the batch
+	PerSampleLoss string // float32 [N]
+	Logits        *Slot  // float32 [N, K]
+}
+
+// StepInput is one batch. Its slices are read during Step and not kept.
+type StepInput struct {
+	N            int       // samples, 1 to the Trainer's largest batch
+	Images       []byte    // N images in the type and layout of TrainSpec.Images
+	Labels       []int64   // N, where labels are int64
+	LabelsFloat  []float32 // N*K, where labels are float32
+	Weights      []float32 // N, or nil for 1 each
+	LearningRate float32
+	LossScale    float32
+	// Random fills dst with uniforms in [0,1) for TrainSpec.Random[slot].
+	Random func(slot int, dst []float32)
+}
+
+// StepOutput is what a step reports. The slices are valid until the next Step.
+type StepOutput struct {
+	Loss      float32
+	PerSample []float32 // N; nil where the graph has none
+	Logits    []float32 // N*K; nil where the graph has none
+}
+
+// Trainer runs a training graph step by step over a State.
+type Trainer struct {
+	*runner
+	state     *State
+	images    *port
+	labels    *port
+	weights   *port
+	lossScale *port
+	rate      *port
+	random    []*port
+	loss      *port
+	perSample *port
+	logits    *port
+}
+
+// NewTrainer makes the session for a training graph, whose state inputs and
+// outputs are those of st, and binds both sides of st. Steps take 1 to
+// maxBatch samples.
+func (d *Device) NewTrainer(spec TrainSpec, st *State, maxBatch int) (_ *Trainer, err error) {
+	if st == nil || st.closed || st.device != d {
+		return nil, errors.New("runtime: trainer: a state of the same device is needed")
+	}
+	r, err := d.newRunner(spec.Model, maxBatch)
+	if err != nil {
+		return nil, fmt.Errorf("runtime: training graph: %w", err)
+	}
+	t := &Trainer{runner: r, state: st}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("runtime: training graph: %w", errors.Join(err, r.close()))
+		}
+	}()
+	if err := t.addPorts(spec); err != nil {
+		return nil, err
+	}
+	inputs, outputs := map[string]int{}, map[string]int{}
+	for i, slot := range st.slots {
+		inputs[slot.Input], outputs[slot.Output] = i, i
+	}
+	if err := r.bind(st, inputs, outputs); err != nil {
+		return nil, err
+	}
+	return t, d.own(t)
+}
+
+func (t *Trainer) addPorts(spec TrainSpec) error {
+	var errs []error
+	add := func(slot Slot, output bool, types ...DType) *port {
+		for _, dtype := range types {
+			if slot.DType == dtype {
+				p, err := t.port(slot, output)
+				errs = append(errs, err)
+				return p
+			}
+		}
+		errs = append(errs, fmt.Errorf("%q: element type %d: must be one of %v", slot.Name, slot.DType, types))
+		return nil
+	}
+	t.images = add(spec.Images, false, Uint8, Float32)
+	t.rate = add(spec.LearningRate, false, Float32)
+	t.loss = add(Slot{Name: spec.Loss, DType: Float32}, true, Float32)
+	if spec.Labels != nil {
+		t.labels = add(*spec.Labels, false, Int64, Float32)
+	}
+	if spec.SampleWeights != nil {
+		t.weights = add(*spec.SampleWeights, false, Float32)
+	}
+	if spec.LossScale != nil {
+		t.lossScale = add(*spec.LossScale, false, Float32)
+	}
+	for _, slot := range spec.Random {
+		t.random = append(t.random, add(slot, false, Float32))
+	}
+	if spec.PerSampleLoss != "" {
+		t.perSample = add(Slot{Name: spec.PerSampleLoss, DType: Float32, Shape: []int64{-1}}, true, Float32)
+	}
+	if spec.Logits != nil {
+		t.logits = add(*spec.Logits, true, Float32)
+	}
+	return errors.Join(errs...)
+}
+
+// Step trains on one batch: the state moves to its other side, and out gets
+// the losses. When it fails the state is as it was before. A step of the size
+// of the one before it allocates nothing.
+func (t *Trainer) Step(in *StepInput, out *StepOutput) error {
+	if t.session == nil || t.state.closed {
+		return fmt.Errorf("runtime: step: %w", ErrClosed)
+	}
+	if err := t.fill(in); err != nil {
+		return fmt.Errorf("runtime: step: %w", err)
+	}
+	if err := t.run(t.state.side, in.N); err != nil {
+		return fmt.Errorf("runtime: step: %w", err)
+	}
+	t.state.side = 1 - t.state.side
+	out.Loss = as[float32](t.loss.buffer.bytes)[0]
+	out.PerSample, out.Logits = nil, nil
+	if t.perSample != nil {
+		out.PerSample = as[float32](t.perSample.bytes(in.N, t.maxBatch))
+	}
+	if t.logits != nil {
+		out.Logits = as[float32](t.logits.bytes(in.N, t.maxBatch))
+	}
+	return nil
+}
+
+// fill copies a batch into the bound buffers.
+func (t *Trainer) fill(in *StepInput) error {
+	if err := t.checkBatch(in.N); err != nil {
+		return err
+	}
+	images := t.images.bytes(in.N, t.maxBatch)
+	if len(in.Images) != len(images) {
+		return fmt.Errorf("%q: %d bytes given, %d samples have %d", t.images.slot.Name, len(in.Images), in.N, len(images))
+	}
+	copy(images, in.Images)
+	if t.labels != nil {
+		var err error
+		if t.labels.slot.DType == Int64 {
+			err = fillPort(t, t.labels, in.Labels, in.N)
+		} else {
+			err = fillPort(t, t.labels, in.LabelsFloat, in.N)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	switch {
+	case t.weights != nil && in.Weights != nil:
+		if err := fillPort(t, t.weights, in.Weights, in.N); err != nil {
+			return err
+		}
+	case t.weights != nil:
+		ones := as[float32](t.weights.bytes(in.N, t.maxBatch))
+		for i := range ones {
+			ones[i] = 1
+		}
+	case in.Weights != nil:
+		return errors.New("sample weights are given, the graph takes none")
+	}
+	if t.lossScale != nil {
+		as[float32](t.lossScale.buffer.bytes)[0] = in.LossScale
+	}
+	as[float32](t.rate.buffer.bytes)[0] = in.LearningRate
+	if len(t.random) > 0 && in.Random == nil {
+		return errors.New("the graph takes random numbers, none are given")
+	}
+	for i, p := range t.random {
+		in.Random(i, as[float32](p.bytes(in.N, t.maxBatch)))
+	}
+	return nil
+}
+
+func fillPort[T int64 | float32](t *Trainer, p *port, src []T, n int) error {
+	dst := as[T](p.bytes(n, t.maxBatch))
+	if len(src) != len(dst) {
+		return fmt.Errorf("%q: %d values given, %d samples have %d", p.slot.Name, len(src), n, len(dst))
+	}
+	copy(dst, src)
+	return nil
+}
+
+// Close frees the session and its bindings, not the state.
+func (t *Trainer) Close() error {
+	t.device.disown(t)
+	return t.runner.close()
+}
