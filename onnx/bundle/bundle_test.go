@@ -1,0 +1,361 @@
+package bundle
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"winnow/onnx"
+)
+
+// tiny returns a bundle whose graphs have the right signature and nearly no content.
+func tiny(t *testing.T) *Bundle {
+	t.Helper()
+	n := onnx.Symbol("N")
+	images := onnx.Value{Name: "images", DType: onnx.Uint8, Shape: onnx.Shape{n, onnx.Const(1), onnx.Const(2), onnx.Const(2)}}
+	w := onnx.Value{Name: "w", DType: onnx.Float32, Shape: onnx.ShapeOf(4, 3)}
+	logits := onnx.Value{Name: "logits", DType: onnx.Float32, Shape: onnx.Shape{n, onnx.Const(3)}}
+	train := &onnx.Graph{Name: "train",
+		Inputs: []onnx.Value{images, {Name: "labels", DType: onnx.Int64, Shape: onnx.Shape{n}},
+			{Name: "lr", DType: onnx.Float32, Shape: onnx.ShapeOf()}, w},
+		Outputs: []onnx.Value{{Name: "loss", DType: onnx.Float32, Shape: onnx.ShapeOf()}, logits,
+			{Name: "w_next", DType: onnx.Float32, Shape: onnx.ShapeOf(4, 3)}},
+	}
+	eval := &onnx.Graph{Name: "eval", Inputs: []onnx.Value{images, w}, Outputs: []onnx.Value{logits}}
+	return &Bundle{
+		Manifest: Manifest{Format: Format, Name: "tiny", ImageShape: [3]int64{1, 2, 2}, Classes: 3,
+			Loss: Loss{Name: "cross-entropy"}, Optimizer: Optimizer{Name: "sgd"},
+			Train: TrainRoles{
+				Images:       Value{"images", "uint8", Dims(images.Shape)},
+				Labels:       &Value{"labels", "int64", Dims{n}},
+				LearningRate: Value{"lr", "float32", Dims{}},
+				Loss:         Value{"loss", "float32", Dims{}},
+				Logits:       &Value{"logits", "float32", Dims(logits.Shape)},
+			},
+			Eval:    EvalRoles{Images: Value{"images", "uint8", Dims(images.Shape)}, Logits: Value{"logits", "float32", Dims(logits.Shape)}},
+			State:   []State{{Name: "weight", Kind: KindParameter, Input: "w", Output: "w_next", DType: "float32", Shape: []int64{4, 3}}},
+			Weights: WeightsFile,
+		},
+		Train: encode(t, train), Eval: encode(t, eval),
+		Init: map[string]*onnx.Tensor{"weight": onnx.FromFloat32(make([]float32, 12), 4, 3)},
+	}
+}
+
+func encode(t *testing.T, g *onnx.Graph) []byte {
+	t.Helper()
+	data, err := (&onnx.Model{IRVersion: 8, Opset: 18, Graph: g}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestSaveOpen(t *testing.T) {
+	b := tiny(t)
+	if err := b.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "deep", "tiny")
+	for range 2 { // the second replaces the first
+		if err := b.Save(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := OpenPath(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, b) {
+		t.Errorf("opened %+v, want %+v", got, b)
+	}
+	left, err := filepath.Glob(filepath.Join(filepath.Dir(dir), ".*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+	for _, top := range []string{"", "tiny/"} {
+		got, err := OpenPath(zipped(t, dir, top))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, b) {
+			t.Errorf("zip with top folder %q: %+v", top, got)
+		}
+	}
+}
+
+func zipped(t *testing.T, dir, top string) string {
+	t.Helper()
+	var buf bytes.Buffer
+	z := zip.NewWriter(&buf)
+	if top != "" {
+		if _, err := z.Create(top); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{ManifestFile, TrainFile, EvalFile, WeightsFile} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := z.Create(top + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "b.zip")
+	if err := os.WriteFile(path, buf.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestSaveRefusesOtherFolders(t *testing.T) {
+	dir := t.TempDir()
+	keep := filepath.Join(dir, "thesis.txt")
+	if err := os.WriteFile(keep, []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := tiny(t).Save(dir); !errors.Is(err, ErrExists) {
+		t.Errorf("error %v, want ErrExists", err)
+	}
+	if _, err := os.Stat(keep); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUnknownFieldsAreKept(t *testing.T) {
+	b := tiny(t)
+	dir := filepath.Join(t.TempDir(), "b")
+	if err := b.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, ManifestFile)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree map[string]any
+	if err := json.Unmarshal(text, &tree); err != nil {
+		t.Fatal(err)
+	}
+	tree["made_by"] = "a tool"
+	tree["source"].(map[string]any)["epoch"] = 12
+	tree["state"].([]any)[0].(map[string]any)["group"] = []any{"head"}
+	text, _ = json.Marshal(tree)
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = OpenPath(dir); err != nil {
+		t.Fatal(err)
+	}
+	b.Manifest.Name = "renamed"
+	if err := b.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	if text, err = os.ReadFile(path); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"made_by": "a tool"`, `"epoch": 12`, `"head"`, `"name": "renamed"`} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("bundle.json lost %s:\n%s", want, text)
+		}
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit func(dir string)
+		want error
+		text string
+	}{
+		"unknown format": {func(dir string) { replaceIn(t, dir, Format, "winnow.bundle/9") }, ErrUnknownFormat, `"winnow.bundle/9"`},
+		"no manifest":    {func(dir string) { os.Remove(filepath.Join(dir, ManifestFile)) }, ErrNotBundle, "bundle.json"},
+		"not JSON":       {func(dir string) { replaceIn(t, dir, "{", "[") }, ErrNotBundle, "bundle.json"},
+		"outside":        {func(dir string) { replaceIn(t, dir, WeightsFile, "../init.safetensors") }, ErrInvalid, "leaves the bundle's folder"},
+		"absolute":       {func(dir string) { replaceIn(t, dir, WeightsFile, "/etc/passwd") }, ErrInvalid, "leaves the bundle's folder"},
+		"wrong type":     {func(dir string) { replaceIn(t, dir, `"classes": 3`, `"classes": "x"`) }, ErrInvalid, "classes"},
+		"bad dimension":  {func(dir string) { replaceIn(t, dir, `"N",`, `-1,`) }, ErrInvalid, "dimension"},
+		"a link that leaves": {func(dir string) {
+			out := filepath.Join(filepath.Dir(dir), "out.safetensors")
+			os.Rename(filepath.Join(dir, WeightsFile), out)
+			os.Symlink(out, filepath.Join(dir, WeightsFile))
+		}, nil, WeightsFile},
+		"truncated weights": {func(dir string) { os.Truncate(filepath.Join(dir, WeightsFile), 100) }, ErrSafetensors, WeightsFile},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "b")
+			if err := tiny(t).Save(dir); err != nil {
+				t.Fatal(err)
+			}
+			c.edit(dir)
+			_, err := OpenPath(dir)
+			if err == nil || c.want != nil && !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
+				t.Errorf("error %v, want %v naming %s", err, c.want, c.text)
+			}
+		})
+	}
+}
+
+func replaceIn(t *testing.T, dir, old, new string) {
+	t.Helper()
+	path := filepath.Join(dir, ManifestFile)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(text, []byte(old)) {
+		t.Fatalf("bundle.json does not hold %q", old)
+	}
+	if err := os.WriteFile(path, bytes.Replace(text, []byte(old), []byte(new), 1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestValidateNamesEveryProblem(t *testing.T) {
+	b := tiny(t)
+	m := &b.Manifest
+	m.ImageShape[1] = 3
+	m.Train.Labels = nil
+	m.Train.PerSampleLoss = &Value{"losses", "float32", Dims{onnx.Symbol("N")}}
+	m.Train.LearningRate.DType = "float64"
+	m.State[0].Output = "w_new"
+	m.State = append(m.State, State{Name: "bias", Kind: "weights", Input: "b", Output: "b_next", DType: "float32", Shape: []int64{3}})
+	b.Init["weight"] = onnx.FromFloat32(make([]float32, 12), 3, 4)
+	b.Init["stray"] = onnx.FromFloat32(nil, 0)
+	err := b.Validate()
+	if !errors.Is(err, ErrInvalid) {
+		t.Fatalf("error %v, want ErrInvalid", err)
+	}
+	for _, want := range []string{
+		`images "images": shape [N, 1, 2, 2], want [N, 1, 3, 2]`,
+		`train.onnx: input "labels" [N] has no role and is no state`,
+		`per_sample_loss "losses" is no output of the graph`,
+		`learning_rate "lr": element type "float64", want float32`,
+		`learning_rate "lr": bundle.json says float64, the graph float32`,
+		`state "weight": output "w_new" is no free output of the graph`,
+		`state "bias": unknown kind "weights"`,
+		`state "bias": init.safetensors has no tensor of that name`,
+		`state "bias": input "b" is no free input`,
+		`state "weight": float32[4 3], but init.safetensors holds float32[3 4]`,
+		`tensor "stray" is no state`,
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("missing %s in\n%v", want, err)
+		}
+	}
+}
+
+func TestValidateRefusesOtherGraphs(t *testing.T) {
+	b := tiny(t)
+	b.Train, b.Eval = b.Train[:len(b.Train)/2], nil
+	err := b.Validate()
+	if err == nil || !strings.Contains(err.Error(), TrainFile) {
+		t.Errorf("truncated %s: %v", TrainFile, err)
+	}
+	if err := (&Bundle{}).Validate(); !errors.Is(err, ErrInvalid) {
+		t.Errorf("empty bundle: %v", err)
+	}
+}
+
+func TestSafetensorsRoundTrip(t *testing.T) {
+	in := map[string]*onnx.Tensor{
+		"a": onnx.FromFloat32([]float32{1, -2, 3}, 3), "scalar": onnx.FromInt64([]int64{-5}),
+		"empty": onnx.NewTensor(onnx.Float32, 0, 4), "flag": {DType: onnx.Bool, Dims: []int64{1}, Data: []byte{1}},
+	}
+	meta := map[string]string{"epoch": "3"}
+	var buf, again bytes.Buffer
+	for _, w := range []*bytes.Buffer{&buf, &again} {
+		if err := WriteSafetensors(w, in, meta); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(buf.Bytes(), again.Bytes()) {
+		t.Error("two writes differ")
+	}
+	out, gotMeta, err := ReadSafetensors(bytes.NewReader(buf.Bytes()), int64(buf.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(out, in) || !reflect.DeepEqual(gotMeta, meta) {
+		t.Errorf("read %v %v, want %v %v", out, gotMeta, in, meta)
+	}
+}
+
+func safe(header string, data int) []byte {
+	b := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
+	return append(append(b, header...), make([]byte, data)...)
+}
+
+func TestReadSafetensorsReference(t *testing.T) {
+	// Bytes as the format's description gives them, spaces after the header included.
+	file := safe(`{"__metadata__":{"k":"v"},"t":{"dtype":"I16","shape":[1,2],"data_offsets":[0,4]}}   `, 0)
+	file = append(file, 1, 0, 0xff, 0xff)
+	got, meta, err := ReadSafetensors(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := got["t"].Int64s(); !reflect.DeepEqual(v, []int64{1, -1}) || meta["k"] != "v" {
+		t.Errorf("read %v %v", v, meta)
+	}
+}
+
+func TestReadSafetensorsRefuses(t *testing.T) {
+	one := `{"dtype":"F32","shape":[1],"data_offsets":[%d,%d]}`
+	for name, file := range map[string][]byte{
+		"empty":           {},
+		"huge header":     binary.LittleEndian.AppendUint64(nil, 1<<62),
+		"header past end": binary.LittleEndian.AppendUint64(nil, 9),
+		"not an object":   safe(`[]`, 0),
+		"unfinished":      safe(`{"a":`+fmt.Sprintf(one, 0, 4), 4),
+		"overlap":         safe(`{"a":`+fmt.Sprintf(one, 0, 4)+`,"b":`+fmt.Sprintf(one, 0, 4)+`}`, 4),
+		"hole":            safe(`{"a":`+fmt.Sprintf(one, 0, 4)+`,"b":`+fmt.Sprintf(one, 8, 12)+`}`, 12),
+		"rest":            safe(`{"a":`+fmt.Sprintf(one, 0, 4)+`}`, 5),
+		"past the end":    safe(`{"a":`+fmt.Sprintf(one, 0, 4)+`}`, 3),
+		"negative":        safe(`{"a":`+fmt.Sprintf(one, -4, 0)+`}`, 4),
+		"twice":           safe(`{"a":`+fmt.Sprintf(one, 0, 4)+`,"a":`+fmt.Sprintf(one, 4, 8)+`}`, 8),
+		"overflow":        safe(`{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}`, 0),
+		"unknown type":    safe(`{"a":{"dtype":"F8_E5M2","shape":[1],"data_offsets":[0,1]}}`, 1),
+		"null":            safe(`{"a":null}`, 4),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, _, err := ReadSafetensors(bytes.NewReader(file), int64(len(file))); !errors.Is(err, ErrSafetensors) {
+				t.Errorf("error %v, want ErrSafetensors", err)
+			}
+		})
+	}
+}
+
+func FuzzReadSafetensors(f *testing.F) {
+	f.Add(safe(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 4))
+	f.Add(safe(`{"__metadata__":{"a":"b"}}`, 0))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		tensors, meta, err := ReadSafetensors(bytes.NewReader(file), int64(len(file)))
+		if err != nil {
+			return
+		}
+		total := 0
+		for _, x := range tensors {
+			total += len(x.Data)
+		}
+		if total > len(file) {
+			t.Fatalf("%d bytes of tensors from %d", total, len(file))
+		}
+		if err := WriteSafetensors(&bytes.Buffer{}, tensors, meta); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
