@@ -1,0 +1,610 @@
+package onnx
+
+import (
+	"math"
+	"slices"
+)
+
+// moveRules evaluate operators that only move elements, of whatever type.
+var moveRules = map[string]evalRule{
+	"Identity": evalCopy, "Reshape": evalCopy, "Flatten": evalCopy, "Squeeze": evalCopy, "Unsqueeze": evalCopy,
+	"Transpose": evalTranspose, "Concat": evalConcat, "Split": evalSplit, "Slice": evalSlice,
+	"Gather": evalGather, "GatherElements": evalGatherElements, "GatherND": evalGatherND,
+	"ScatterElements": evalScatterElements, "ScatterND": evalScatterND,
+	"Expand": evalExpand, "Tile": evalTile, "Where": evalWhere, "Pad": evalPad,
+	"ConstantOfShape": evalConstantOfShape, "Shape": evalShape, "Size": evalSize,
+	"EyeLike": evalEyeLike, "Trilu": evalTrilu, "OneHot": evalOneHot,
+}
+
+// copyElement copies one element between tensors of one type.
+func copyElement(dst *Tensor, i int64, src *Tensor, j int64) {
+	size := int64(src.DType.Size())
+	copy(dst.Data[i*size:(i+1)*size], src.Data[j*size:(j+1)*size])
+}
+
+// evalCopy serves the operators that keep the elements in their order.
+func evalCopy(e *evaluator) ([]*Tensor, error) {
+	x, err := e.need(0)
+	if err != nil {
+		return nil, err
+	}
+	types, err := e.infer()
+	if err != nil {
+		return nil, err
+	}
+	out := &Tensor{DType: x.DType, Dims: types[0].Shape.Ints(), Data: x.Data}
+	if _, ok := elements(out); !ok {
+		return nil, errNotEvaluated
+	}
+	return []*Tensor{out}, nil
+}
+
+func evalTranspose(e *evaluator) ([]*Tensor, error) {
+	x, err := e.need(0)
+	if err != nil {
+		return nil, err
+	}
+	perm, err := permutation(e.n, len(x.Dims))
+	if err != nil {
+		return nil, err
+	}
+	own := stridesOf(x.Dims)
+	dims, strides := make([]int64, len(perm)), make([]int64, len(perm))
+	for i, p := range perm {
+		dims[i], strides[i] = x.Dims[p], own[p]
+	}
+	return e.gather(x, dims, strides, 0)
+}
+
+// gather makes a tensor of shape dims that reads x along strides.
+func (e *evaluator) gather(x *Tensor, dims, strides []int64, offset int64) ([]*Tensor, error) {
+	out, err := e.alloc(x.DType, dims)
+	if err != nil {
+		return nil, err
+	}
+	walk(dims, strides, offset, func(i int, at int64) { copyElement(out, int64(i), x, at) })
+	return []*Tensor{out}, nil
+}
+
+// around splits a shape at an axis: elements before it and after it.
+func around(dims []int64, axis int) (before, after int64) {
+	before, after = 1, 1
+	for _, d := range dims[:axis] {
+		before *= d
+	}
+	for _, d := range dims[axis+1:] {
+		after *= d
+	}
+	return before, after
+}
+
+func evalConcat(e *evaluator) ([]*Tensor, error) {
+	types, err := e.infer()
+	if err != nil {
+		return nil, err
+	}
+	out, err := e.alloc(types[0].DType, types[0].Shape.Ints())
+	if err != nil {
+		return nil, err
+	}
+	axis, err := normAxis(e.n.Int("axis", 0), len(out.Dims))
+	if err != nil {
+		return nil, err
+	}
+	size := int64(out.DType.Size())
+	before, after := around(out.Dims, axis)
+	at := int64(0)
+	for _, x := range e.in {
+		if x == nil || x.DType != out.DType {
+			return nil, errNotEvaluated
+		}
+		run := x.Dims[axis] * after * size
+		for b := range before {
+			copy(out.Data[(b*out.Dims[axis]+at)*after*size:], x.Data[b*run:(b+1)*run])
+		}
+		at += x.Dims[axis]
+	}
+	return []*Tensor{out}, nil
+}
+
+func evalSplit(e *evaluator) ([]*Tensor, error) {
+	x, err := e.need(0)
+	if err != nil {
+		return nil, err
+	}
+	types, err := e.infer()
+	if err != nil {
+		return nil, err
+	}
+	axis, err := normAxis(e.n.Int("axis", 0), len(x.Dims))
+	if err != nil {
+		return nil, err
+	}
+	strides := stridesOf(x.Dims)
+	var outs []*Tensor
+	at := int64(0)
+	for _, v := range types {
+		dims := v.Shape.Ints()
+		if at+dims[axis] > x.Dims[axis] {
+			return nil, errNotEvaluated
+		}
+		out, err := e.gather(x, dims, strides, at*strides[axis])
+		if err != nil {
+			return nil, err
+		}
+		outs = append(outs, out...)
+		at += dims[axis]
+	}
+	return outs, nil
+}
+
+func evalSlice(e *evaluator) ([]*Tensor, error) {
+	x, err := e.need(0)
+	if err != nil {
+		return nil, err
+	}
+	starts, ends, axes, steps := e.ints(1), e.ints(2), e.ints(3), e.ints(4)
+	if axes == nil {
+		for i := range starts {
+			axes = append(axes, int64(i))
+		}
+	}
+	if len(ends) != len(starts) || len(axes) != len(starts) || steps != nil && len(steps) != len(starts) {
+		return nil, errNotEvaluated
+	}
+	dims, strides, offset := slices.Clone(x.Dims), stridesOf(x.Dims), int64(0)
+	seen := make([]bool, len(dims))
+	for i, a := range axes {
+		k, err := normAxis(a, len(dims))
+		if err != nil {
+			return nil, err
+		}
+		step := int64(1)
+		if steps != nil {
+			step = steps[i]
+		}
+		if step == 0 || seen[k] {
+			return nil, errNotEvaluated
+		}
+		seen[k] = true
+		first, n := sliceRange(x.Dims[k], starts[i], ends[i], step)
+		offset += first * strides[k]
+		dims[k] = n
+		if n <= 1 {
+			step = 1
+		}
+		strides[k] *= step
+	}
+	return e.gather(x, dims, strides, offset)
+}
+
+// index counts a possibly negative index from the front.
+func index(i, n int64) (int64, bool) {
+	if i < 0 {
+		i += n
+	}
+	return i, i >= 0 && i < n
+}
+
+func evalGather(e *evaluator) ([]*Tensor, error) {
+	x, err := e.need(0)
+	if err != nil {
+		return nil, err
+	}
+	t, err := e.need(1)
+	if err != nil {
+		return nil, err
+	}
+	idx := t.Int64s()
+	axis, err := normAxis(e.n.Int("axis", 0), len(x.Dims))
+	if err != nil || idx == nil {
+		return nil, errNotEvaluated
+	}
+	out, err := e.alloc(x.DType, slices.Concat([]int64{}, x.Dims[:axis], t.Dims, x.Dims[axis+1:]))
+	if err != nil {
+		return nil, err
+	}
+	before, after := around(x.Dims, axis)
+	run := after * int64(x.DType.Size())
+	at := int64(0)
+	for b := range before {
+		for _, i := range idx {
+			i, ok := index(i, x.Dims[axis])
+			if !ok {
+				return nil, errNotEvaluated
+			}
+			from := (b*x.Dims[axis] + i) * run
+			at += int64(copy(out.Data[at:at+run], x.Data[from:from+run]))
+		}
+	}
+	return []*Tensor{out}, nil
+}
+
+func evalGatherElements(e *evaluator) ([]*Tensor, error) {
+	x, err := e.need(0)
+	if err != nil {
+		return nil, err
+	}
+	t, err := e.need(1)
+	if err != nil {
+		return nil, err
+	}
+	axis, err := normAxis(e.n.Int("axis", 0), len(x.Dims))
+	idx := t.Int64s()
+	if err != nil || idx == nil || !fits(t.Dims, x.Dims, axis) {
+		return nil, errNotEvaluated
+	}
+	out, err := e.alloc(x.DType, t.Dims)
+	if err != nil {
+		return nil, err
+	}
+	strides := stridesOf(x.Dims)
+	step := strides[axis]
+	strides[axis] = 0
+	bad := false
+	walk(t.Dims, strides, 0, func(i int, at int64) {
+		k, ok := index(idx[i], x.Dims[axis])
+		if !ok {
+			bad = true
+			return
+		}
+		copyElement(out, int64(i), x, at+k*step)
+	})
+	if bad {
+		return nil, errNotEvaluated
+	}
+	return []*Tensor{out}, nil
+}
+
+// fits reports whether indices of shape a address a tensor of shape b along axis.
+func fits(a, b []int64, axis int) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if i != axis && a[i] > b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func evalScatterElements(e *evaluator) ([]*Tensor, error) {
+	x, t, u := e.arg(0), e.arg(1), e.arg(2)
+	if x == nil || t == nil || u == nil || e.n.Str("reduction", "none") != "none" {
+		return nil, errNotEvaluated
+	}
+	axis, err := normAxis(e.n.Int("axis", 0), len(x.Dims))
+	idx := t.Int64s()
+	if err != nil || idx == nil || !fits(t.Dims, x.Dims, axis) || !slices.Equal(t.Dims, u.Dims) || u.DType != x.DType {
+		return nil, errNotEvaluated
+	}
+	out, err := e.alloc(x.DType, x.Dims)
+	if err != nil {
+		return nil, err
+	}
+	copy(out.Data, x.Data)
+	strides := stridesOf(x.Dims)
+	step := strides[axis]
+	strides[axis] = 0
+	bad := false
+	walk(t.Dims, strides, 0, func(i int, at int64) {
+		k, ok := index(idx[i], x.Dims[axis])
+		if !ok {
+			bad = true
+			return
+		}
+		copyElement(out, at+k*step, u, int64(i))
+	})
+	if bad {
+		return nil, errNotEvaluated
+	}
+	return []*Tensor{out}, nil
+}
+
+// tuples reads indices of shape [..., k] as offsets of runs in a tensor of shape dims.
+func tuples(t *Tensor, dims []int64) (offsets []int64, run int64, k int, ok bool) {
+	idx := t.Int64s()
+	if len(t.Dims) == 0 || idx == nil {
+		return nil, 0, 0, false
+	}
+	last := t.Dims[len(t.Dims)-1]
+	if last < 1 || last > int64(len(dims)) {
+		return nil, 0, 0, false
+	}
+	k = int(last)
+	run = 1
+	for _, d := range dims[k:] {
+		run *= d
+	}
+	strides := stridesOf(dims)
+	offsets = make([]int64, len(idx)/k)
+	for i := range offsets {
+		for j := range k {
+			v, ok := index(idx[i*k+j], dims[j])
+			if !ok {
+				return nil, 0, 0, false
+			}
+			offsets[i] += v * strides[j]
+		}
+	}
+	return offsets, run, k, true
+}
+
+func evalGatherND(e *evaluator) ([]*Tensor, error) {
+	x, t := e.arg(0), e.arg(1)
+	if x == nil || t == nil || e.n.Int("batch_dims", 0) != 0 {
+		return nil, errNotEvaluated
+	}
+	offsets, run, k, ok := tuples(t, x.Dims)
+	if !ok {
+		return nil, errNotEvaluated
+	}
+	out, err := e.alloc(x.DType, slices.Concat([]int64{}, t.Dims[:len(t.Dims)-1], x.Dims[k:]))
+	if err != nil {
+		return nil, err
+	}
+	size := int64(x.DType.Size())
+	for i, o := range offsets {
+		copy(out.Data[int64(i)*run*size:], x.Data[o*size:(o+run)*size])
+	}
+	return []*Tensor{out}, nil
+}
+
+func evalScatterND(e *evaluator) ([]*Tensor, error) {
+	x, t, u := e.arg(0), e.arg(1), e.arg(2)
+	if x == nil || t == nil || u == nil || u.DType != x.DType || e.n.Str("reduction", "none") != "none" {
+		return nil, errNotEvaluated
+	}
+	offsets, run, _, ok := tuples(t, x.Dims)
+	size := int64(x.DType.Size())
+	if !ok || int64(len(offsets))*run*size != int64(len(u.Data)) {
+		return nil, errNotEvaluated
+	}
+	out, err := e.alloc(x.DType, x.Dims)
+	if err != nil {
+		return nil, err
+	}
+	copy(out.Data, x.Data)
+	for i, o := range offsets {
+		copy(out.Data[o*size:], u.Data[int64(i)*run*size:int64(i+1)*run*size])
+	}
+	return []*Tensor{out}, nil
+}
+
+func evalExpand(e *evaluator) ([]*Tensor, error) {
+	x, err := e.need(0)
+	if err != nil {
+		return nil, err
+	}
+	types, err := e.infer()
+	if err != nil {
+		return nil, err
+	}
+	dims := types[0].Shape.Ints()
+	return e.gather(x, dims, broadcastStrides(x.Dims, dims), 0)
+}
+
+func evalTile(e *evaluator) ([]*Tensor, error) {
+	x, err := e.need(0)
+	if err != nil {
+		return nil, err
+	}
+	types, err := e.infer()
+	if err != nil {
+		return nil, err
+	}
+	out, err := e.alloc(x.DType, types[0].Shape.Ints())
+	if err != nil || len(out.Data) == 0 {
+		return []*Tensor{out}, err
+	}
+	own, pos := stridesOf(x.Dims), stridesOf(out.Dims)
+	for i := range int64(out.Len()) {
+		at := int64(0)
+		for k, d := range x.Dims {
+			at += i / pos[k] % out.Dims[k] % d * own[k]
+		}
+		copyElement(out, i, x, at)
+	}
+	return []*Tensor{out}, nil
+}
+
+func evalWhere(e *evaluator) ([]*Tensor, error) {
+	cond, a, b := e.arg(0), e.arg(1), e.arg(2)
+	if cond == nil || a == nil || b == nil || cond.DType != Bool || a.DType != b.DType {
+		return nil, errNotEvaluated
+	}
+	types, err := e.infer()
+	if err != nil {
+		return nil, err
+	}
+	dims := types[0].Shape.Ints()
+	out, err := e.alloc(a.DType, dims)
+	if err != nil {
+		return nil, err
+	}
+	chosen := make([]bool, out.Len())
+	walk(dims, broadcastStrides(cond.Dims, dims), 0, func(i int, at int64) { chosen[i] = cond.Data[at] != 0 })
+	walk(dims, broadcastStrides(a.Dims, dims), 0, func(i int, at int64) {
+		if chosen[i] {
+			copyElement(out, int64(i), a, at)
+		}
+	})
+	walk(dims, broadcastStrides(b.Dims, dims), 0, func(i int, at int64) {
+		if !chosen[i] {
+			copyElement(out, int64(i), b, at)
+		}
+	})
+	return []*Tensor{out}, nil
+}
+
+func evalPad(e *evaluator) ([]*Tensor, error) {
+	x, err := e.need(0)
+	if err != nil {
+		return nil, err
+	}
+	pads, axes := e.ints(1), e.ints(3)
+	if axes == nil {
+		for i := range x.Dims {
+			axes = append(axes, int64(i))
+		}
+	}
+	if e.n.Str("mode", "constant") != "constant" || len(pads) != 2*len(axes) {
+		return nil, errNotEvaluated
+	}
+	dims, low := slices.Clone(x.Dims), make([]int64, len(x.Dims))
+	for i, a := range axes {
+		k, err := normAxis(a, len(dims))
+		if err != nil {
+			return nil, err
+		}
+		low[k] = pads[i]
+		for _, p := range []int64{pads[i], pads[len(axes)+i]} {
+			var ok bool
+			if dims[k], ok = add64(dims[k], p); !ok || p < 0 {
+				return nil, errNotEvaluated
+			}
+		}
+	}
+	out, err := e.alloc(x.DType, dims)
+	if err != nil {
+		return nil, err
+	}
+	if v := e.arg(2); v != nil {
+		if v.DType != x.DType || v.Len() != 1 {
+			return nil, errNotEvaluated
+		}
+		for i := range int64(out.Len()) {
+			copyElement(out, i, v, 0)
+		}
+	}
+	strides, offset := stridesOf(dims), int64(0)
+	for i, l := range low {
+		offset += l * strides[i]
+	}
+	walk(x.Dims, strides, offset, func(i int, at int64) { copyElement(out, at, x, int64(i)) })
+	return []*Tensor{out}, nil
+}
+
+func evalConstantOfShape(e *evaluator) ([]*Tensor, error) {
+	if e.arg(0) == nil {
+		return nil, errNotEvaluated
+	}
+	v := NewTensor(Float32, 1)
+	if a, ok := e.n.Attrs["value"]; ok {
+		v = a.T
+		if v == nil {
+			return nil, errNotEvaluated
+		}
+		if n, ok := elements(v); !ok || n != 1 {
+			return nil, errNotEvaluated
+		}
+	}
+	out, err := e.alloc(v.DType, e.ints(0))
+	if err != nil {
+		return nil, err
+	}
+	for i := range int64(out.Len()) {
+		copyElement(out, i, v, 0)
+	}
+	return []*Tensor{out}, nil
+}
+
+func evalShape(e *evaluator) ([]*Tensor, error) {
+	x, err := e.need(0)
+	if err != nil {
+		return nil, err
+	}
+	lo, hi := shapeRange(e.n, len(x.Dims))
+	return []*Tensor{FromInt64(x.Dims[lo:hi], int64(hi-lo))}, nil
+}
+
+func evalSize(e *evaluator) ([]*Tensor, error) {
+	x, err := e.need(0)
+	if err != nil {
+		return nil, err
+	}
+	return []*Tensor{FromInt64([]int64{int64(x.Len())})}, nil
+}
+
+func evalEyeLike(e *evaluator) ([]*Tensor, error) {
+	x, err := e.need(0)
+	if err != nil {
+		return nil, err
+	}
+	dt := DType(e.n.Int("dtype", int64(x.DType)))
+	shift := e.n.Int("k", 0)
+	if len(x.Dims) != 2 || shift > math.MaxInt32 || shift < -math.MaxInt32 {
+		return nil, errNotEvaluated
+	}
+	out, err := e.alloc(Float64, x.Dims)
+	if err != nil {
+		return nil, err
+	}
+	v := make([]float64, out.Len())
+	for r := range x.Dims[0] {
+		if c := r + shift; c >= 0 && c < x.Dims[1] {
+			v[r*x.Dims[1]+c] = 1
+		}
+	}
+	res, err := encode(dt, x.Dims, v, nil)
+	return []*Tensor{res}, err
+}
+
+func evalTrilu(e *evaluator) ([]*Tensor, error) {
+	x, err := e.need(0)
+	if err != nil {
+		return nil, err
+	}
+	shift := int64(0)
+	if k := e.ints(1); len(k) > 0 {
+		shift = k[0]
+	}
+	r := len(x.Dims)
+	if r < 2 || shift > math.MaxInt32 || shift < -math.MaxInt32 {
+		return nil, errNotEvaluated
+	}
+	out, err := e.alloc(x.DType, x.Dims)
+	if err != nil {
+		return nil, err
+	}
+	upper := e.n.Int("upper", 1) != 0
+	for i := range int64(out.Len()) {
+		row, col := i/x.Dims[r-1]%x.Dims[r-2], i%x.Dims[r-1]
+		if upper && col-row >= shift || !upper && col-row <= shift {
+			copyElement(out, i, x, i)
+		}
+	}
+	return []*Tensor{out}, nil
+}
+
+func evalOneHot(e *evaluator) ([]*Tensor, error) {
+	idx, values := e.arg(0), e.arg(2)
+	if idx == nil || values == nil || values.Len() != 2 {
+		return nil, errNotEvaluated
+	}
+	types, err := e.infer()
+	if err != nil {
+		return nil, err
+	}
+	at := idx.Int64s()
+	axis, err := normAxis(e.n.Int("axis", -1), len(idx.Dims)+1)
+	if err != nil || at == nil {
+		return nil, errNotEvaluated
+	}
+	out, err := e.alloc(values.DType, types[0].Shape.Ints())
+	if err != nil {
+		return nil, err
+	}
+	depth := out.Dims[axis]
+	_, after := around(out.Dims, axis)
+	for i := range int64(out.Len()) {
+		hit := int64(0)
+		want, ok := index(at[i/(after*depth)*after+i%after], depth)
+		if ok && want == i/after%depth {
+			hit = 1
+		}
+		copyElement(out, i, values, hit)
+	}
+	return []*Tensor{out}, nil
+}

@@ -1,0 +1,384 @@
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// ErrShape is wrapped by every error about shapes that contradict each other.
+var ErrShape = errors.New("shapes contradict")
+
+// Bounds of what inference keeps: no model needs more, and a hostile one gets no further.
+const (
+	maxRank         = 64      // longest shape
+	maxContent      = 1024    // elements of one value whose content is followed
+	maxFloatContent = 64      // the same for floating-point values
+	maxContentTotal = 1 << 22 // elements over the whole graph
+)
+
+// BatchSymbol is the symbol of the batch dimension.
+const BatchSymbol = "N"
+
+// Inference knows the types of the values of one graph, and the content of
+// the small integer ones. It grows node by node, in topological order, and is
+// not safe for concurrent use.
+type Inference struct {
+	outer   *Inference // of the graph around a branch of If
+	types   map[string]Value
+	content map[string][]Dim   // also whole-numbered floats, which exporters use in shape arithmetic
+	consts  map[string]*Tensor // small constants, whatever their type
+	claims  map[string]Value   // the exporter's own value_info, believed where nothing else is known
+	keep    func(string) bool  // initializers whose elements may change
+	symbols map[string]bool    // of the graph's inputs
+	fresh   *int
+	total   *int
+}
+
+// NewInference seeds an inference with the graph's inputs and initializers.
+// The graph is neither changed nor walked.
+func NewInference(g *Graph) *Inference { return newInference(g, nil, nil) }
+
+func newInference(g *Graph, keep func(string) bool, outer *Inference) *Inference {
+	in := &Inference{
+		outer: outer, claims: g.Values, keep: keep,
+		types:   make(map[string]Value, len(g.Inputs)+len(g.Initializers)+2*len(g.Nodes)),
+		content: map[string][]Dim{}, consts: map[string]*Tensor{}, symbols: map[string]bool{},
+	}
+	if outer != nil {
+		in.keep, in.fresh, in.total, in.symbols = outer.keep, outer.fresh, outer.total, outer.symbols
+	} else {
+		in.fresh, in.total = new(int), new(int)
+	}
+	for _, v := range g.Inputs {
+		in.Set(v)
+		for _, d := range v.Shape {
+			if !d.IsConst() {
+				in.symbols[d.Sym] = true
+			}
+		}
+	}
+	for name, t := range g.Initializers {
+		in.setTensor(name, t, in.keep == nil || !in.keep(name))
+	}
+	return in
+}
+
+// Set declares a value, replacing what was known of its name.
+func (in *Inference) Set(v Value) {
+	if len(v.Shape) > maxRank {
+		v.Shape = nil
+	}
+	in.types[v.Name] = v
+	delete(in.content, v.Name)
+	delete(in.consts, v.Name)
+}
+
+// SetTensor declares a constant: its type, and its content if that is small.
+func (in *Inference) SetTensor(name string, t *Tensor) { in.setTensor(name, t, true) }
+
+func (in *Inference) setTensor(name string, t *Tensor, known bool) {
+	if t == nil {
+		in.Set(Value{Name: name})
+		return
+	}
+	n, ok := elements(t)
+	if !ok {
+		in.Set(Value{Name: name, DType: t.DType})
+		return
+	}
+	in.Set(Value{Name: name, DType: t.DType, Shape: ShapeOf(t.Dims...)})
+	limit := int64(maxContent)
+	if t.DType.IsFloat() {
+		limit = maxFloatContent
+	}
+	if !known || n > limit || !in.spend(int(n)) {
+		return
+	}
+	in.consts[name] = t
+	if c, ok := tensorContent(t); ok {
+		in.content[name] = c
+	}
+}
+
+// spend takes n elements from the budget of followed contents.
+func (in *Inference) spend(n int) bool {
+	if *in.total+n > maxContentTotal {
+		return false
+	}
+	*in.total += n
+	return true
+}
+
+// Type returns what is known of a value; false if it was never declared.
+func (in *Inference) Type(name string) (Value, bool) {
+	for s := in; s != nil; s = s.outer {
+		if v, ok := s.types[name]; ok {
+			return v, true
+		}
+	}
+	return Value{Name: name}, false
+}
+
+// Content returns the elements, row-major, of an integer or boolean value of
+// at most 1024 elements, if they are known. An element whose symbol starts
+// with "?" is unknown.
+func (in *Inference) Content(name string) ([]Dim, bool) {
+	c, ok := in.elements(name)
+	if !ok {
+		return nil, false
+	}
+	if v, _ := in.Type(name); v.DType.IsFloat() {
+		return nil, false
+	}
+	return c, true
+}
+
+func (in *Inference) elements(name string) ([]Dim, bool) {
+	for s := in; s != nil; s = s.outer {
+		if _, ok := s.types[name]; ok {
+			c, ok := s.content[name]
+			return c, ok
+		}
+	}
+	return nil, false
+}
+
+func (in *Inference) constant(name string) (*Tensor, bool) {
+	for s := in; s != nil; s = s.outer {
+		if _, ok := s.types[name]; ok {
+			t, ok := s.consts[name]
+			return t, ok
+		}
+	}
+	return nil, false
+}
+
+// unknownDim makes a dimension nothing is known of but that it is not negative.
+func (in *Inference) unknownDim() Dim {
+	*in.fresh++
+	return Symbol("?" + strconv.Itoa(*in.fresh))
+}
+
+// unknownElement makes an element nothing is known of.
+func (in *Inference) unknownElement() Dim {
+	*in.fresh++
+	return Symbol("?v" + strconv.Itoa(*in.fresh))
+}
+
+func (in *Inference) unknownShape(rank int) Shape {
+	s := make(Shape, rank)
+	for i := range s {
+		s[i] = in.unknownDim()
+	}
+	return s
+}
+
+// Node infers the outputs of one node, by the rules of opset 18, from what is
+// known of its inputs. An operator without a rule gives unknown types. The
+// error names the node, its operator and the shapes that contradict.
+func (in *Inference) Node(n *Node) error {
+	c := call{in: in, n: n}
+	for _, o := range n.Outputs {
+		if o != "" {
+			in.Set(Value{Name: o})
+		}
+	}
+	if rule := inferRules[opKey(n)]; rule != nil {
+		if err := rule(c); err != nil {
+			return c.wrap(err)
+		}
+		if err := in.follow(n); err != nil {
+			return c.wrap(err)
+		}
+	}
+	for _, o := range n.Outputs {
+		if o != "" {
+			in.believe(o)
+		}
+	}
+	return nil
+}
+
+// believe fills what is still unknown of a value from the exporter's claim.
+func (in *Inference) believe(name string) {
+	v := in.types[name]
+	claim, ok := in.claims[name]
+	if !ok || (v.DType != Undefined && v.Shape != nil) {
+		return
+	}
+	if v.DType == Undefined {
+		v.DType = claim.DType
+	}
+	if v.Shape == nil && claim.Shape != nil && len(claim.Shape) <= maxRank {
+		v.Shape = make(Shape, len(claim.Shape))
+		for i, d := range claim.Shape {
+			if !d.IsConst() && !in.symbols[d.Sym] {
+				d = in.unknownDim()
+			}
+			v.Shape[i] = d
+		}
+	}
+	in.types[name] = v
+}
+
+// Infer infers every value of a model. It first gives the batch dimension its
+// name: a dynamic first dimension of a float or uint8 input becomes N. All
+// errors are reported at once.
+func Infer(m *Model) (*Inference, error) {
+	if m == nil || m.Graph == nil {
+		return nil, errors.New("onnx: infer: model has no graph")
+	}
+	nameBatch(m.Graph)
+	in := NewInference(m.Graph)
+	var errs []error
+	for _, n := range m.Graph.Nodes {
+		if err := in.Node(n); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return in, errors.Join(errs...)
+}
+
+// nameBatch renames the batch symbol to N in inputs, outputs and claims.
+func nameBatch(g *Graph) {
+	rename := map[string]string{}
+	taken := false
+	for _, v := range g.Inputs {
+		if (v.DType.IsFloat() || v.DType == Uint8) && len(v.Shape) > 0 && !v.Shape[0].IsConst() {
+			rename[v.Shape[0].Sym] = BatchSymbol
+		}
+		for _, d := range v.Shape {
+			taken = taken || d.Sym == BatchSymbol
+		}
+	}
+	if len(rename) == 0 {
+		return
+	}
+	if _, ok := rename[BatchSymbol]; taken && !ok {
+		rename[BatchSymbol] = BatchSymbol + "_"
+	}
+	apply := func(s Shape) Shape {
+		if s == nil {
+			return nil
+		}
+		t := make(Shape, len(s))
+		for i, d := range s {
+			if to, ok := rename[d.Sym]; ok && d.Sym != "" {
+				d.Sym = to
+			}
+			t[i] = d
+		}
+		return t
+	}
+	for i := range g.Inputs {
+		g.Inputs[i].Shape = apply(g.Inputs[i].Shape)
+	}
+	for i := range g.Outputs {
+		g.Outputs[i].Shape = apply(g.Outputs[i].Shape)
+	}
+	for name, v := range g.Values {
+		v.Shape = apply(v.Shape)
+		g.Values[name] = v
+	}
+}
+
+// inferRule infers the outputs of one node.
+type inferRule func(c call) error
+
+// opKey is the operator's name, with its domain unless that is the default one.
+func opKey(n *Node) string {
+	if n.Domain == "" || n.Domain == "ai.onnx" {
+		return n.Op
+	}
+	return n.Domain + "." + n.Op
+}
+
+// inferRules has one entry per operator; the tables are in the infer_*.go files.
+var inferRules map[string]inferRule
+
+func init() {
+	inferRules = map[string]inferRule{}
+	for _, table := range []map[string]inferRule{elementwiseRules, shapeRules, indexRules, windowRules, reduceRules, miscRules} {
+		for op, rule := range table {
+			inferRules[op] = rule
+		}
+	}
+}
+
+// call is one node being inferred.
+type call struct {
+	in *Inference
+	n  *Node
+}
+
+func (c call) has(i int) bool { return c.n.Input(i) != "" }
+
+func (c call) value(i int) Value {
+	v, _ := c.in.Type(c.n.Input(i))
+	return v
+}
+
+func (c call) shape(i int) Shape { return c.value(i).Shape }
+
+func (c call) dtype(i int) DType { return c.value(i).DType }
+
+// content returns an input's elements; false if it is left out or not known.
+func (c call) content(i int) ([]Dim, bool) {
+	if !c.has(i) {
+		return nil, false
+	}
+	return c.in.elements(c.n.Input(i))
+}
+
+// ints returns an input's elements if all are known numbers.
+func (c call) ints(i int) ([]int64, bool) {
+	d, ok := c.content(i)
+	if !ok {
+		return nil, false
+	}
+	return constInts(d)
+}
+
+// floats returns a float32 input's elements if it is a small constant.
+func (c call) floats(i int) ([]float32, bool) {
+	if !c.has(i) {
+		return nil, false
+	}
+	t, ok := c.in.constant(c.n.Input(i))
+	if !ok || t.DType != Float32 {
+		return nil, false
+	}
+	return t.Float32s(), true
+}
+
+// set declares an output; an output the node leaves out is ignored.
+func (c call) set(i int, d DType, s Shape) {
+	if name := c.n.Output(i); name != "" {
+		c.in.Set(Value{Name: name, DType: d, Shape: s})
+	}
+}
+
+// axis reads an axis attribute and counts it from the front.
+func (c call) axis(name string, def int64, rank int) (int, error) {
+	return normAxis(c.n.Int(name, def), rank)
+}
+
+func (c call) wrap(err error) error {
+	shapes := make([]string, 0, len(c.n.Inputs))
+	for i := range c.n.Inputs {
+		if len(shapes) == 8 {
+			shapes = append(shapes, "...")
+			break
+		}
+		if c.has(i) {
+			shapes = append(shapes, c.n.Inputs[i]+" "+c.shape(i).String())
+		}
+	}
+	return fmt.Errorf("onnx: %s of %s: %w", describe(c.n), strings.Join(shapes, ", "), err)
+}
+
+func shapeErrorf(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrShape, fmt.Sprintf(format, args...))
+}

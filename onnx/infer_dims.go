@@ -1,0 +1,290 @@
+package onnx
+
+import (
+	"math"
+	"math/bits"
+	"slices"
+	"strings"
+)
+
+// mul64 multiplies, false on overflow.
+func mul64(a, b int64) (int64, bool) {
+	neg := (a < 0) != (b < 0)
+	hi, lo := bits.Mul64(abs64(a), abs64(b))
+	if hi != 0 || lo > math.MaxInt64 {
+		return 0, false
+	}
+	if neg {
+		return -int64(lo), true
+	}
+	return int64(lo), true
+}
+
+func abs64(a int64) uint64 {
+	if a < 0 {
+		return -uint64(a)
+	}
+	return uint64(a)
+}
+
+// add64 adds, false on overflow.
+func add64(a, b int64) (int64, bool) {
+	s := a + b
+	return s, (s > a) == (b > 0)
+}
+
+// floorDiv rounds the quotient down; b > 0.
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b != 0 && a < 0 {
+		q--
+	}
+	return q
+}
+
+// ceilDiv rounds the quotient up; b > 0.
+func ceilDiv(a, b int64) int64 {
+	q := a / b
+	if a%b != 0 && a > 0 {
+		q++
+	}
+	return q
+}
+
+// elements counts a tensor's elements; false if its dimensions do not fit its data.
+func elements(t *Tensor) (int64, bool) {
+	n, ok := product(t.Dims)
+	if !ok {
+		return 0, false
+	}
+	if t.DType == String {
+		return n, n == int64(len(t.Strings))
+	}
+	size := int64(t.DType.Size())
+	return n, size > 0 && n <= math.MaxInt64/8 && n*size == int64(len(t.Data))
+}
+
+// product multiplies dimensions; false on a negative one or overflow.
+func product(dims []int64) (int64, bool) {
+	n, ok := int64(1), true
+	for _, d := range dims {
+		if d < 0 {
+			return 0, false
+		}
+		if n, ok = mul64(n, d); !ok {
+			return 0, false
+		}
+	}
+	return n, true
+}
+
+// tensorContent is a tensor as elements; false for floats that are not whole numbers.
+func tensorContent(t *Tensor) ([]Dim, bool) {
+	if v := t.Int64s(); v != nil {
+		c := make([]Dim, len(v))
+		for i, x := range v {
+			c[i] = Const(x)
+		}
+		return c, true
+	}
+	v := t.Float32s()
+	if v == nil {
+		return nil, false
+	}
+	c := make([]Dim, len(v))
+	for i, x := range v {
+		if x != float32(int32(x)) {
+			return nil, false
+		}
+		c[i] = Const(int64(x))
+	}
+	return c, true
+}
+
+func constInts(d []Dim) ([]int64, bool) {
+	v := make([]int64, len(d))
+	for i, x := range d {
+		if !x.IsConst() {
+			return nil, false
+		}
+		v[i] = x.N
+	}
+	return v, true
+}
+
+// positive reports whether the symbol stands for a number of at least 1: the
+// dimensions of the graph's inputs do.
+func (d Dim) positive() bool {
+	if d.Sym == "" {
+		return d.N > 0
+	}
+	return d.N > 0 && !strings.HasPrefix(d.Sym, "?")
+}
+
+// unknown reports a dimension nothing is known of.
+func (d Dim) unknown() bool { return strings.HasPrefix(d.Sym, "?") }
+
+// anyElement reports an element that may even be negative.
+func (d Dim) anyElement() bool { return strings.HasPrefix(d.Sym, "?v") }
+
+func normDim(n int64, sym string) Dim {
+	if n == 0 {
+		sym = ""
+	}
+	return Dim{N: n, Sym: sym}
+}
+
+func mulDims(a, b Dim) (Dim, bool) {
+	if a == Const(0) || b == Const(0) {
+		return Const(0), true
+	}
+	if a.Sym != "" && b.Sym != "" {
+		return Dim{}, false
+	}
+	n, ok := mul64(a.N, b.N)
+	return normDim(n, a.Sym+b.Sym), ok
+}
+
+func addDims(a, b Dim) (Dim, bool) {
+	switch {
+	case a == Const(0):
+		return b, true
+	case b == Const(0):
+		return a, true
+	case a.Sym != b.Sym:
+		return Dim{}, false
+	}
+	n, ok := add64(a.N, b.N)
+	return normDim(n, a.Sym), ok
+}
+
+// divDims divides exactly, or truncates a constant by a constant.
+func divDims(a, b Dim) (Dim, bool) {
+	switch {
+	case b.N == 0 || a.N == math.MinInt64:
+		return Dim{}, false
+	case a.Sym == b.Sym && (a.Sym == "" || b.positive()):
+		return Const(a.N / b.N), true
+	case b.Sym == "" && a.N%b.N == 0:
+		return normDim(a.N/b.N, a.Sym), true
+	}
+	return Dim{}, false
+}
+
+// monomial is a product of dimensions: a number times sorted symbols.
+type monomial struct {
+	n    int64
+	syms []string
+}
+
+func monomialOf(dims []Dim) (monomial, bool) {
+	m := monomial{n: 1}
+	ok := true
+	for _, d := range dims {
+		if m.n, ok = mul64(m.n, d.N); !ok {
+			return m, false
+		}
+		if d.Sym != "" {
+			m.syms = append(m.syms, d.Sym)
+		}
+	}
+	slices.Sort(m.syms)
+	return m, true
+}
+
+// over divides; false if the quotient is not a whole monomial.
+func (m monomial) over(d monomial) (monomial, bool) {
+	if d.n == 0 || m.n == math.MinInt64 || m.n%d.n != 0 {
+		return m, false
+	}
+	q := monomial{n: m.n / d.n}
+	i := 0
+	for _, s := range m.syms {
+		if i < len(d.syms) && d.syms[i] == s {
+			i++
+			continue
+		}
+		q.syms = append(q.syms, s)
+	}
+	return q, i == len(d.syms)
+}
+
+// dim is the monomial as a dimension, if it has one symbol at most.
+func (m monomial) dim() (Dim, bool) {
+	switch len(m.syms) {
+	case 0:
+		return Const(m.n), true
+	case 1:
+		return normDim(m.n, m.syms[0]), true
+	}
+	return Dim{}, false
+}
+
+// productDim multiplies dimensions, an unknown one where the product is none.
+func (in *Inference) productDim(dims []Dim) Dim {
+	if slices.Contains(dims, Const(0)) {
+		return Const(0)
+	}
+	if m, ok := monomialOf(dims); ok {
+		if d, ok := m.dim(); ok {
+			return d
+		}
+	}
+	return in.unknownDim()
+}
+
+func normAxis(a int64, rank int) (int, error) {
+	if a < -int64(rank) || a >= int64(rank) {
+		return 0, shapeErrorf("axis %d of rank %d", a, rank)
+	}
+	if a < 0 {
+		a += int64(rank)
+	}
+	return int(a), nil
+}
+
+// broadcast joins two shapes as NumPy does; nil if either is unknown.
+func (in *Inference) broadcast(a, b Shape) (Shape, error) {
+	if a == nil || b == nil {
+		return nil, nil
+	}
+	if len(a) < len(b) {
+		a, b = b, a
+	}
+	out := slices.Clone(a)
+	for i, y := range b {
+		j := len(a) - len(b) + i
+		x := a[j]
+		switch {
+		case x == y || y == Const(1):
+		case x == Const(1):
+			out[j] = y
+		case x.IsConst() && y.IsConst():
+			return nil, shapeErrorf("%v and %v do not broadcast: %v and %v", a, b, x, y)
+		case x.IsConst():
+		case y.IsConst():
+			out[j] = y
+		default:
+			out[j] = in.unknownDim()
+		}
+	}
+	if out == nil {
+		out = Shape{}
+	}
+	return out, nil
+}
+
+// same joins two dimensions that must be equal, preferring the better known.
+func same(a, b Dim) (Dim, error) {
+	switch {
+	case a == b || b.unknown():
+		return a, nil
+	case a.unknown():
+		return b, nil
+	case a.IsConst() && b.IsConst():
+		return a, shapeErrorf("%v is not %v", a, b)
+	case b.IsConst():
+		return b, nil
+	}
+	return a, nil
+}

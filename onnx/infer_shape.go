@@ -1,0 +1,783 @@
+package onnx
+
+import (
+	"math"
+	"slices"
+)
+
+var shapeRules = map[string]inferRule{
+	"Reshape": inferReshape, "Flatten": inferFlatten, "Transpose": inferTranspose,
+	"Squeeze": inferSqueeze, "Unsqueeze": inferUnsqueeze, "Concat": inferConcat, "Split": inferSplit,
+	"Expand": inferExpand, "Tile": inferTile, "Pad": inferPad, "Slice": inferSlice,
+	"Shape": inferShape, "Size": inferSize, "Constant": inferConstant, "ConstantOfShape": inferConstantOfShape,
+	"Range": inferRange, "DepthToSpace": inferDepthToSpace, "SpaceToDepth": inferSpaceToDepth,
+	"Resize": inferResize, "Upsample": inferResize,
+}
+
+// target reads a shape given as content: unknown elements become unknown
+// dimensions, an input of known length alone gives the rank.
+func (c call) target(i int) (Shape, bool) {
+	if t, ok := c.content(i); ok {
+		return Shape(t), len(t) <= maxRank
+	}
+	if s := c.shape(i); s.IsConst() && len(s) == 1 && s[0].N >= 0 && s[0].N <= maxRank {
+		t := make(Shape, s[0].N)
+		for k := range t {
+			t[k] = c.in.unknownElement()
+		}
+		return t, true
+	}
+	return nil, false
+}
+
+// dims turns a target into dimensions, negative constants being errors.
+func (c call) dims(t Shape) (Shape, error) {
+	out := make(Shape, len(t))
+	for i, d := range t {
+		if d.anyElement() {
+			d = c.in.unknownDim()
+		} else if d.N < 0 {
+			return nil, shapeErrorf("negative dimension in %v", t)
+		}
+		out[i] = d
+	}
+	return out, nil
+}
+
+func inferReshape(c call) error {
+	x, dt := c.shape(0), c.dtype(0)
+	t, ok := c.target(1)
+	if !ok {
+		c.set(0, dt, nil)
+		return nil
+	}
+	out, err := c.in.reshaped(x, t, c.n.Int("allowzero", 0) != 0)
+	c.set(0, dt, out)
+	return err
+}
+
+// reshaped applies a Reshape target to a shape: 0 copies, -1 and a single
+// unknown element follow from the number of elements, by exact division.
+func (in *Inference) reshaped(x, t Shape, allowZero bool) (Shape, error) {
+	out := make(Shape, len(t))
+	rest := -1 // the dimension that follows from the others
+	open := 0  // dimensions that stay unknown
+	for i, d := range t {
+		switch {
+		case d == Const(0) && !allowZero:
+			if x != nil && i >= len(x) {
+				return nil, shapeErrorf("target %v copies axis %d of %v", t, i, x)
+			}
+			out[i] = in.unknownDim()
+			if x != nil {
+				out[i] = x[i]
+			} else {
+				open++
+			}
+		case d == Const(-1):
+			if rest >= 0 && t[rest] == Const(-1) {
+				return nil, shapeErrorf("target %v has two -1", t)
+			}
+			if rest >= 0 {
+				open++
+			}
+			rest = i
+			out[i] = in.unknownDim()
+		case d.anyElement():
+			if rest >= 0 {
+				open++
+			} else {
+				rest = i
+			}
+			out[i] = in.unknownDim()
+		case d.N < 0:
+			return nil, shapeErrorf("target %v", t)
+		default:
+			out[i] = d
+		}
+	}
+	if x == nil || open > 0 {
+		return out, nil
+	}
+	if slices.Contains(x, Const(0)) || slices.Contains(out, Const(0)) {
+		return out, nil
+	}
+	others := out
+	if rest >= 0 {
+		others = slices.Delete(slices.Clone(out), rest, rest+1)
+	}
+	total, ok1 := monomialOf(x)
+	part, ok2 := monomialOf(others)
+	if !ok1 || !ok2 {
+		return out, nil
+	}
+	quotient, exact := total.over(part)
+	if rest >= 0 {
+		if d, ok := quotient.dim(); exact && ok {
+			out[rest] = d
+		} else if !exact && len(total.syms) == 0 && len(part.syms) == 0 {
+			return nil, shapeErrorf("%v elements do not fill %v", x, t)
+		}
+		return out, nil
+	}
+	if slices.Equal(total.syms, part.syms) && total.n != part.n {
+		return nil, shapeErrorf("%v does not hold as many elements as %v", x, t)
+	}
+	return out, nil
+}
+
+func inferFlatten(c call) error {
+	x := c.shape(0)
+	if x == nil {
+		c.set(0, c.dtype(0), c.in.unknownShape(2))
+		return nil
+	}
+	axis := c.n.Int("axis", 1)
+	if axis < -int64(len(x)) || axis > int64(len(x)) {
+		return shapeErrorf("axis %d of rank %d", axis, len(x))
+	}
+	if axis < 0 {
+		axis += int64(len(x))
+	}
+	c.set(0, c.dtype(0), Shape{c.in.productDim(x[:axis]), c.in.productDim(x[axis:])})
+	return nil
+}
+
+func inferTranspose(c call) error {
+	x := c.shape(0)
+	if x == nil {
+		c.set(0, c.dtype(0), nil)
+		return nil
+	}
+	perm, err := permutation(c.n, len(x))
+	if err != nil {
+		return err
+	}
+	out := make(Shape, len(x))
+	for i, p := range perm {
+		out[i] = x[p]
+	}
+	c.set(0, c.dtype(0), out)
+	return nil
+}
+
+// permutation reads Transpose's perm, by default the reverse order.
+func permutation(n *Node, rank int) ([]int, error) {
+	given := n.Ints("perm", nil)
+	perm := make([]int, rank)
+	if len(given) == 0 {
+		for i := range perm {
+			perm[i] = rank - 1 - i
+		}
+		return perm, nil
+	}
+	seen := make([]bool, rank)
+	for i, p := range given {
+		if len(given) != rank || p < 0 || p >= int64(rank) || seen[p] {
+			return nil, shapeErrorf("perm %v of rank %d", given, rank)
+		}
+		seen[p] = true
+		perm[i] = int(p)
+	}
+	return perm, nil
+}
+
+func inferSqueeze(c call) error {
+	x, dt := c.shape(0), c.dtype(0)
+	axes, given, known := c.axes(1)
+	if x == nil || !known {
+		c.set(0, dt, nil)
+		return nil
+	}
+	gone := make([]bool, len(x))
+	for _, a := range axes {
+		i, err := normAxis(a, len(x))
+		if err != nil {
+			return err
+		}
+		if x[i].IsConst() && x[i].N != 1 {
+			return shapeErrorf("axis %d is %v, not 1", i, x[i])
+		}
+		gone[i] = true
+	}
+	if !given {
+		for i, d := range x {
+			if d.unknown() {
+				c.set(0, dt, nil)
+				return nil
+			}
+			gone[i] = d == Const(1)
+		}
+	}
+	out := Shape{}
+	for i, d := range x {
+		if !gone[i] {
+			out = append(out, d)
+		}
+	}
+	c.set(0, dt, out)
+	return nil
+}
+
+func inferUnsqueeze(c call) error {
+	x, dt := c.shape(0), c.dtype(0)
+	axes, _, known := c.axes(1)
+	if x == nil || !known {
+		c.set(0, dt, nil)
+		return nil
+	}
+	rank := len(x) + len(axes)
+	added := make([]bool, rank)
+	for _, a := range axes {
+		i, err := normAxis(a, rank)
+		if err != nil {
+			return err
+		}
+		if added[i] {
+			return shapeErrorf("axis %d twice", i)
+		}
+		added[i] = true
+	}
+	out := make(Shape, 0, rank)
+	for i := range rank {
+		if added[i] {
+			out = append(out, Const(1))
+		} else {
+			out = append(out, x[0])
+			x = x[1:]
+		}
+	}
+	c.set(0, dt, out)
+	return nil
+}
+
+func inferConcat(c call) error {
+	dt := Undefined
+	var out Shape
+	known := true
+	for i := range c.n.Inputs {
+		if dt == Undefined {
+			dt = c.dtype(i)
+		}
+		known = known && c.shape(i) != nil
+		if out == nil {
+			out = slices.Clone(c.shape(i))
+		}
+	}
+	if out == nil {
+		c.set(0, dt, nil)
+		return nil
+	}
+	axis, err := c.axis("axis", 0, len(out))
+	if err != nil {
+		return err
+	}
+	sum := Const(0)
+	for i := range c.n.Inputs {
+		s := c.shape(i)
+		if s == nil {
+			continue
+		}
+		if len(s) != len(out) {
+			return shapeErrorf("input %d has rank %d, not %d", i, len(s), len(out))
+		}
+		for k := range s {
+			if k == axis {
+				var ok bool
+				if sum, ok = addDims(sum, s[k]); !ok {
+					known = false
+				}
+			} else if out[k], err = same(out[k], s[k]); err != nil {
+				return shapeErrorf("input %d differs in axis %d: %v", i, k, err)
+			}
+		}
+	}
+	out[axis] = sum
+	if !known {
+		out[axis] = c.in.unknownDim()
+	}
+	c.set(0, dt, out)
+	return nil
+}
+
+func inferSplit(c call) error {
+	x, dt := c.shape(0), c.dtype(0)
+	parts := len(c.n.Outputs)
+	if x == nil {
+		for i := range parts {
+			c.set(i, dt, nil)
+		}
+		return nil
+	}
+	axis, err := c.axis("axis", 0, len(x))
+	if err != nil {
+		return err
+	}
+	sizes, given := c.n.Attrs["split"].Ints, c.n.Attrs["split"].Kind == AttrInts
+	if !given && c.has(1) {
+		given = true
+		if sizes, _ = c.ints(1); sizes == nil {
+			sizes = make([]int64, 0)
+		}
+	}
+	sum, complete := int64(0), given && len(sizes) == parts
+	if given && len(sizes) > 0 && len(sizes) != parts {
+		return shapeErrorf("%d parts for %d outputs", len(sizes), parts)
+	}
+	for i := range parts {
+		out := slices.Clone(x)
+		switch {
+		case complete:
+			if sizes[i] < 0 {
+				return shapeErrorf("part of length %d", sizes[i])
+			}
+			sum += sizes[i]
+			out[axis] = Const(sizes[i])
+		case given:
+			out[axis] = c.in.unknownDim()
+		case x[axis].IsConst():
+			each := ceilDiv(x[axis].N, int64(parts))
+			out[axis] = Const(max(0, min(each, x[axis].N-each*int64(i))))
+		default:
+			if d, ok := divDims(x[axis], Const(int64(parts))); ok {
+				out[axis] = d
+			} else {
+				out[axis] = c.in.unknownDim()
+			}
+		}
+		c.set(i, dt, out)
+	}
+	if complete && x[axis].IsConst() && sum != x[axis].N {
+		return shapeErrorf("parts sum to %d, axis %d is %v", sum, axis, x[axis])
+	}
+	return nil
+}
+
+func inferExpand(c call) error {
+	x, dt := c.shape(0), c.dtype(0)
+	t, ok := c.target(1)
+	if !ok {
+		c.set(0, dt, nil)
+		return nil
+	}
+	t, err := c.dims(t)
+	if err != nil {
+		return err
+	}
+	out, err := c.in.broadcast(x, t)
+	c.set(0, dt, out)
+	return err
+}
+
+func inferTile(c call) error {
+	x, dt := c.shape(0), c.dtype(0)
+	if x == nil {
+		c.set(0, dt, nil)
+		return nil
+	}
+	reps, ok := c.content(1)
+	if ok && len(reps) != len(x) {
+		return shapeErrorf("%d repeats of rank %d", len(reps), len(x))
+	}
+	out := c.in.unknownShape(len(x))
+	for i := range reps {
+		if reps[i].anyElement() {
+			continue
+		}
+		if reps[i].N < 0 {
+			return shapeErrorf("repeats %v", Shape(reps))
+		}
+		if d, ok := mulDims(x[i], reps[i]); ok {
+			out[i] = d
+		}
+	}
+	c.set(0, dt, out)
+	return nil
+}
+
+func inferPad(c call) error {
+	x, dt := c.shape(0), c.dtype(0)
+	if x == nil {
+		c.set(0, dt, nil)
+		return nil
+	}
+	pads, ok := c.content(1)
+	if a, isAttr := c.n.Attrs["pads"]; isAttr {
+		pads, ok = ShapeOf(a.Ints...), true
+	}
+	axes, known, err := c.sliceAxes(3, len(x), len(pads)/2)
+	if err != nil {
+		return err
+	}
+	if !ok || !known {
+		c.set(0, dt, c.in.unknownShape(len(x)))
+		return nil
+	}
+	if len(pads) != 2*len(axes) {
+		return shapeErrorf("%d pads for %d axes", len(pads), len(axes))
+	}
+	out := slices.Clone(x)
+	for i, a := range axes {
+		d, ok := addDims(pads[i], pads[len(axes)+i])
+		if ok {
+			d, ok = addDims(x[a], d)
+		}
+		switch {
+		case !ok:
+			d = c.in.unknownDim()
+		case d.IsConst() && d.N < 0:
+			return shapeErrorf("axis %d padded to %v", a, d)
+		}
+		out[a] = d
+	}
+	c.set(0, dt, out)
+	return nil
+}
+
+// sliceAxes reads an optional axes input whose default is the first n axes.
+func (c call) sliceAxes(i, rank, n int) (axes []int, known bool, err error) {
+	list := make([]int64, n)
+	for k := range list {
+		list[k] = int64(k)
+	}
+	if c.has(i) {
+		var ok bool
+		if list, ok = c.ints(i); !ok {
+			return nil, false, nil
+		}
+	}
+	for _, a := range list {
+		k, err := normAxis(a, rank)
+		if err != nil {
+			return nil, true, err
+		}
+		axes = append(axes, k)
+	}
+	return axes, true, nil
+}
+
+func inferSlice(c call) error {
+	x, dt := c.shape(0), c.dtype(0)
+	if x == nil {
+		c.set(0, dt, nil)
+		return nil
+	}
+	out := slices.Clone(x)
+	starts, ok1 := c.content(1)
+	ends, ok2 := c.content(2)
+	n := len(starts)
+	if !ok1 {
+		n = len(ends)
+	}
+	if !ok1 && !ok2 {
+		if s := c.shape(1); s.IsConst() && len(s) == 1 && s[0].N <= int64(len(x)) {
+			n = int(s[0].N)
+		} else if !c.has(3) {
+			c.set(0, dt, c.in.unknownShape(len(x)))
+			return nil
+		}
+	}
+	axes, known, err := c.sliceAxes(3, len(x), n)
+	if err != nil {
+		return err
+	}
+	if !known {
+		c.set(0, dt, c.in.unknownShape(len(x)))
+		return nil
+	}
+	if (ok1 && len(starts) != len(axes)) || (ok2 && len(ends) != len(axes)) {
+		return shapeErrorf("%d starts and %d ends for %d axes", len(starts), len(ends), len(axes))
+	}
+	steps := make([]int64, len(axes))
+	for i := range steps {
+		steps[i] = 1
+	}
+	ok3 := true
+	if c.has(4) {
+		if steps, ok3 = c.ints(4); ok3 && len(steps) != len(axes) {
+			return shapeErrorf("%d steps for %d axes", len(steps), len(axes))
+		}
+	}
+	for i, a := range axes {
+		out[a] = c.in.unknownDim()
+		if !ok1 || !ok2 || !ok3 {
+			continue
+		}
+		if steps[i] == 0 {
+			return shapeErrorf("step 0")
+		}
+		if d, ok := slicedDim(x[a], starts[i], ends[i], steps[i]); ok {
+			out[a] = d
+		}
+	}
+	c.set(0, dt, out)
+	return nil
+}
+
+// slicedDim is the length of start:end:step over a dimension.
+func slicedDim(d, start, end Dim, step int64) (Dim, bool) {
+	if d.IsConst() && start.IsConst() && end.IsConst() {
+		_, n := sliceRange(d.N, start.N, end.N, step)
+		return Const(n), true
+	}
+	if step == -1 && start.IsConst() && end.IsConst() && end.N <= -math.MaxInt32 && (start.N == -1 || start.N >= math.MaxInt32) {
+		return d, true
+	}
+	if step != 1 {
+		return Dim{}, false
+	}
+	// Ends past every real image are the axis's own length, as in x[a:].
+	if end == d || end.IsConst() && end.N >= math.MaxInt32 {
+		if start == Const(0) {
+			return d, true
+		}
+		if d.positive() && start.Sym == d.Sym && start.N >= 0 && start.N <= d.N {
+			return normDim(d.N-start.N, d.Sym), true
+		}
+		return Dim{}, false
+	}
+	// Both ends multiples of the axis's own symbol, inside it.
+	if d.positive() && !d.IsConst() && within(start, d) && within(end, d) && start.N <= end.N {
+		return normDim(end.N-start.N, d.Sym), true
+	}
+	return Dim{}, false
+}
+
+func within(e, d Dim) bool {
+	return e == Const(0) || e.Sym == d.Sym && e.N >= 0 && e.N <= d.N
+}
+
+// sliceRange clamps start:end:step over n elements; it returns the first index and the count.
+func sliceRange(n, start, end, step int64) (first, count int64) {
+	clamp := func(v, low, high int64) int64 {
+		if v < 0 {
+			if v < -n {
+				return low
+			}
+			v += n
+		}
+		return max(low, min(v, high))
+	}
+	if step > 0 {
+		start, end = clamp(start, 0, n), clamp(end, 0, n)
+		if end <= start {
+			return start, 0
+		}
+		return start, (end-start-1)/step + 1
+	}
+	start, end = clamp(start, 0, n-1), clamp(end, -1, n-1)
+	if n == 0 || start <= end {
+		return max(start, 0), 0
+	}
+	if step == math.MinInt64 {
+		step++
+	}
+	return start, (start-end-1)/-step + 1
+}
+
+func inferShape(c call) error {
+	out := Shape{c.in.unknownDim()}
+	if x := c.shape(0); x != nil {
+		lo, hi := shapeRange(c.n, len(x))
+		out[0] = Const(int64(hi - lo))
+	}
+	c.set(0, Int64, out)
+	return nil
+}
+
+// shapeRange is the part of a shape that Shape's start and end select.
+func shapeRange(n *Node, rank int) (lo, hi int) {
+	clamp := func(v int64) int {
+		if v < 0 {
+			v += int64(rank)
+		}
+		return int(max(0, min(v, int64(rank))))
+	}
+	lo, hi = clamp(n.Int("start", 0)), clamp(n.Int("end", int64(rank)))
+	return lo, max(lo, hi)
+}
+
+func inferSize(c call) error {
+	c.set(0, Int64, Shape{})
+	return nil
+}
+
+func inferConstant(c call) error {
+	t, err := constantTensor(c.n)
+	if err != nil {
+		return err
+	}
+	if o := c.n.Output(0); o != "" && t != nil {
+		c.in.setTensor(o, t, c.in.keep == nil || !c.in.keep(o))
+	}
+	return nil
+}
+
+// constantTensor is the value of a Constant node; nil if it is of a kind without tensor.
+func constantTensor(n *Node) (*Tensor, error) {
+	for name, a := range n.Attrs {
+		switch name {
+		case "value":
+			if a.T == nil {
+				return nil, shapeErrorf("a constant without a value")
+			}
+			if _, ok := elements(a.T); !ok {
+				return nil, shapeErrorf("constant of shape %v holds %d bytes", a.T.Dims, len(a.T.Data))
+			}
+			return a.T, nil
+		case "value_int":
+			return FromInt64([]int64{a.I}), nil
+		case "value_ints":
+			return FromInt64(a.Ints, int64(len(a.Ints))), nil
+		case "value_float":
+			return FromFloat32([]float32{a.F}), nil
+		case "value_floats":
+			return FromFloat32(a.Floats, int64(len(a.Floats))), nil
+		case "value_string":
+			return &Tensor{DType: String, Dims: []int64{}, Strings: []string{a.S}}, nil
+		case "value_strings":
+			return &Tensor{DType: String, Dims: []int64{int64(len(a.Strings))}, Strings: a.Strings}, nil
+		}
+	}
+	return nil, nil
+}
+
+func inferConstantOfShape(c call) error {
+	dt := Float32
+	if a, ok := c.n.Attrs["value"]; ok && a.T != nil {
+		dt = a.T.DType
+	}
+	t, ok := c.target(0)
+	if !ok {
+		c.set(0, dt, nil)
+		return nil
+	}
+	s, err := c.dims(t)
+	c.set(0, dt, s)
+	return err
+}
+
+func inferRange(c call) error {
+	n := c.in.unknownDim()
+	start, ok1 := c.content(0)
+	limit, ok2 := c.content(1)
+	delta, ok3 := c.ints(2)
+	if ok1 && ok2 && ok3 && len(start) == 1 && len(limit) == 1 && len(delta) == 1 {
+		switch {
+		case delta[0] == 0:
+			return shapeErrorf("step 0")
+		case start[0].IsConst() && limit[0].IsConst():
+			n = Const(rangeLen(start[0].N, limit[0].N, delta[0]))
+		case start[0] == Const(0) && !limit[0].anyElement() && delta[0] == 1:
+			n = limit[0]
+		}
+	}
+	c.set(0, c.dtype(0), Shape{n})
+	return nil
+}
+
+func rangeLen(start, limit, delta int64) int64 {
+	span, ok := add64(limit, -start)
+	if !ok || delta == 0 || delta == math.MinInt64 || start == math.MinInt64 {
+		return 0
+	}
+	if delta < 0 {
+		span, delta = -span, -delta
+	}
+	return max(0, ceilDiv(span, delta))
+}
+
+func inferDepthToSpace(c call) error {
+	return c.blocks(func(b Dim, s Shape) (Shape, bool) {
+		area, ok0 := mulDims(b, b)
+		ch, ok1 := divDims(s[1], area)
+		h, ok2 := mulDims(s[2], b)
+		w, ok3 := mulDims(s[3], b)
+		return Shape{s[0], ch, h, w}, ok0 && ok1 && ok2 && ok3 && s[1].N%area.N == 0
+	})
+}
+
+func inferSpaceToDepth(c call) error {
+	return c.blocks(func(b Dim, s Shape) (Shape, bool) {
+		area, ok0 := mulDims(b, b)
+		ch, ok1 := mulDims(s[1], area)
+		h, ok2 := divDims(s[2], b)
+		w, ok3 := divDims(s[3], b)
+		return Shape{s[0], ch, h, w}, ok0 && ok1 && ok2 && ok3 && s[2].N%b.N == 0 && s[3].N%b.N == 0
+	})
+}
+
+func (c call) blocks(f func(block Dim, s Shape) (Shape, bool)) error {
+	s := c.shape(0)
+	if s == nil {
+		c.set(0, c.dtype(0), nil)
+		return nil
+	}
+	b := c.n.Int("blocksize", 0)
+	if len(s) != 4 || b < 1 || b > 1<<20 {
+		return shapeErrorf("blocksize %d over rank %d", b, len(s))
+	}
+	out, ok := f(Const(b), s)
+	if !ok {
+		if s.IsConst() {
+			return shapeErrorf("blocksize %d does not divide %v", b, s)
+		}
+		out = c.in.unknownShape(4)
+		out[0] = s[0]
+	}
+	c.set(0, c.dtype(0), out)
+	return nil
+}
+
+func inferResize(c call) error {
+	x, dt := c.shape(0), c.dtype(0)
+	if x == nil {
+		c.set(0, dt, nil)
+		return nil
+	}
+	scalesAt := 2
+	if c.n.Op == "Upsample" {
+		scalesAt = 1
+	}
+	out := slices.Clone(x)
+	axes := c.n.Ints("axes", nil)
+	if len(axes) == 0 {
+		for i := range x {
+			axes = append(axes, int64(i))
+		}
+	}
+	sizes, okSizes := c.content(3)
+	scales, okScales := c.floats(scalesAt)
+	okScales = okScales && len(scales) > 0
+	stretch := c.n.Str("keep_aspect_ratio_policy", "stretch") == "stretch"
+	for i, a := range axes {
+		k, err := normAxis(a, len(x))
+		if err != nil {
+			return err
+		}
+		out[k] = c.in.unknownDim()
+		switch {
+		case okSizes && c.has(3):
+			if len(sizes) != len(axes) {
+				return shapeErrorf("%d sizes for %d axes", len(sizes), len(axes))
+			}
+			if stretch && !sizes[i].anyElement() && sizes[i].N >= 0 {
+				out[k] = sizes[i]
+			}
+		case okScales:
+			if len(scales) != len(axes) {
+				return shapeErrorf("%d scales for %d axes", len(scales), len(axes))
+			}
+			s := float64(scales[i])
+			if s == math.Trunc(s) && s > 0 && s < 1<<31 {
+				if d, ok := mulDims(x[k], Const(int64(s))); ok {
+					out[k] = d
+				}
+			} else if x[k].IsConst() && s > 0 && s < 1<<31 && x[k].N < 1<<31 {
+				out[k] = Const(int64(math.Floor(float64(float32(x[k].N) * scales[i]))))
+			}
+		}
+	}
+	c.set(0, dt, out)
+	return nil
+}
