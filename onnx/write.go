@@ -3,10 +3,8 @@ package onnx
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -35,7 +33,7 @@ func (m *Model) Encode() ([]byte, error) {
 		OpsetImport:  opsetImports(m.Opset, m.Domains),
 		Graph:        e.graph(m.Graph, 0),
 	}
-	for _, k := range slices.Sorted(maps.Keys(m.Metadata)) {
+	for _, k := range sortedKeys(m.Metadata) {
 		pb.MetadataProps = append(pb.MetadataProps, &onnxpb.StringStringEntryProto{Key: k, Value: m.Metadata[k]})
 	}
 	for _, f := range m.Functions {
@@ -87,7 +85,7 @@ func writeAtomic(path string, data []byte) (err error) {
 
 func opsetImports(opset int64, domains map[string]int64) []*onnxpb.OperatorSetIdProto {
 	list := []*onnxpb.OperatorSetIdProto{{Version: opset}}
-	for _, d := range slices.Sorted(maps.Keys(domains)) {
+	for _, d := range sortedKeys(domains) {
 		list = append(list, &onnxpb.OperatorSetIdProto{Domain: d, Version: domains[d]})
 	}
 	return list
@@ -122,7 +120,7 @@ func (e *encoder) graph(g *Graph, depth int) *onnxpb.GraphProto {
 		e.fail("graph %q: nested too deep", g.Name)
 		return pb
 	}
-	for _, name := range slices.Sorted(maps.Keys(g.Initializers)) {
+	for _, name := range sortedKeys(g.Initializers) {
 		t := e.tensor("initializer "+name, g.Initializers[name])
 		t.Name = name
 		pb.Initializer = append(pb.Initializer, t)
@@ -133,7 +131,7 @@ func (e *encoder) graph(g *Graph, depth int) *onnxpb.GraphProto {
 	for _, v := range g.Outputs {
 		pb.Output = append(pb.Output, valueProto(v))
 	}
-	for _, name := range slices.Sorted(maps.Keys(g.Values)) {
+	for _, name := range sortedKeys(g.Values) {
 		v := g.Values[name]
 		v.Name = name
 		pb.ValueInfo = append(pb.ValueInfo, valueProto(v))
@@ -182,7 +180,7 @@ func (e *encoder) nodes(list []*Node, depth int) []*onnxpb.NodeProto {
 
 func (e *encoder) attrs(what string, attrs map[string]Attr, depth int) []*onnxpb.AttributeProto {
 	var out []*onnxpb.AttributeProto
-	for _, name := range slices.Sorted(maps.Keys(attrs)) {
+	for _, name := range sortedKeys(attrs) {
 		a := attrs[name]
 		pb := &onnxpb.AttributeProto{Name: name, Type: onnxpb.AttributeProto_AttributeType(a.Kind), RefAttrName: a.Ref}
 		out = append(out, pb)

@@ -1,0 +1,319 @@
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Check verifies what the rest of the package takes for granted: known opset,
+// operators and domains, unique names, nodes in topological order, no value
+// used that nothing produces, tensors as large as their shapes. It returns
+// every problem at once, each naming its node and operator. Operators of
+// other domains are refused unless the domain is allowed.
+func Check(m *Model, allowDomains ...string) error {
+	if m == nil || m.Graph == nil {
+		return fmt.Errorf("onnx: model: it has no graph: %w", ErrInvalid)
+	}
+	c := checker{allowed: map[string]bool{}, functions: map[string]bool{}, opset: m.Opset}
+	for _, d := range allowDomains {
+		c.allowed[d] = true
+	}
+	if m.Opset != 0 && (m.Opset < minOpset || m.Opset > maxOpset) {
+		c.fail(ErrUnsupported, "model: opset %d, read are %d to %d", m.Opset, minOpset, maxOpset)
+	}
+	for _, f := range m.Functions {
+		c.functions[f.Domain+"."+f.Name] = true
+	}
+	for _, f := range m.Functions {
+		c.function(f)
+	}
+	if c.opset = m.Opset; len(m.Graph.Nodes) == 0 {
+		c.fail(ErrInvalid, "graph %q: it has no nodes", m.Graph.Name)
+	}
+	if len(m.Graph.Outputs) == 0 {
+		c.fail(ErrInvalid, "graph %q: it has no outputs", m.Graph.Name)
+	}
+	for _, v := range m.Graph.Inputs {
+		if v.DType != String && v.DType.Size() == 0 {
+			c.fail(ErrUnsupported, "input %q: elements of type %s", v.Name, elemTypeName(v.DType))
+		}
+	}
+	c.graph(m.Graph, nil)
+	return errors.Join(c.errs...)
+}
+
+type checker struct {
+	allowed, functions map[string]bool
+	opset              int64
+	attrs              map[string]bool // attributes of the function being checked; nil in the model's graph
+	depth              int
+	errs               []error
+}
+
+// maxProblems keeps the report on a hostile file readable.
+const maxProblems = 1000
+
+func (c *checker) fail(kind error, format string, args ...any) {
+	if len(c.errs) < maxProblems {
+		c.errs = append(c.errs, fmt.Errorf("onnx: %s: %w", fmt.Sprintf(format, args...), kind))
+	}
+}
+
+func (c *checker) node(n *Node, kind error, format string, args ...any) {
+	if len(c.errs) < maxProblems {
+		c.errs = append(c.errs, nodeErr(n, kind, format, args...))
+	}
+}
+
+// scope is what a graph's nodes can see; producer holds the nodes still to come too.
+type scope struct {
+	defined  map[string]bool
+	producer map[string]*Node
+	outer    *scope
+}
+
+func (s *scope) sees(name string) bool {
+	for ; s != nil; s = s.outer {
+		if s.defined[name] {
+			return true
+		}
+	}
+	return false
+}
+
+// later finds the node that produces name further down, here or outside.
+func (s *scope) later(name string) *Node {
+	for ; s != nil; s = s.outer {
+		if n := s.producer[name]; n != nil {
+			return n
+		}
+	}
+	return nil
+}
+
+func (c *checker) function(f *Function) {
+	c.attrs = map[string]bool{}
+	for _, name := range f.Attrs {
+		c.attrs[name] = true
+	}
+	for name := range f.Defaults {
+		c.attrs[name] = true
+	}
+	c.opset = f.Opset
+	s := &scope{defined: map[string]bool{}}
+	for _, name := range f.Inputs {
+		c.define(s, name, fmt.Sprintf("input %q of function %q", name, f.Name))
+	}
+	c.nodes(f.Nodes, s)
+	for _, name := range f.Outputs {
+		if !s.sees(name) {
+			c.fail(ErrInvalid, "output %q of function %q: nothing produces it", name, f.Name)
+		}
+	}
+	c.attrs = nil
+}
+
+func (c *checker) define(s *scope, name, what string) {
+	switch {
+	case name == "":
+		c.fail(ErrInvalid, "%s: it has no name", what)
+	case s.sees(name):
+		c.fail(ErrInvalid, "%s: the name is taken", what)
+	}
+	s.defined[name] = true
+}
+
+func (c *checker) graph(g *Graph, outer *scope) {
+	s := &scope{defined: map[string]bool{}, outer: outer}
+	for _, v := range g.Inputs {
+		what := fmt.Sprintf("input %q", v.Name)
+		c.define(s, v.Name, what)
+		c.shape(what, v.Shape)
+	}
+	for _, name := range sortedKeys(g.Initializers) {
+		what := fmt.Sprintf("initializer %q", name)
+		c.define(s, name, what)
+		if err := checkTensor(g.Initializers[name]); err != nil {
+			c.fail(ErrInvalid, "%s: %v", what, err)
+		}
+	}
+	c.nodes(g.Nodes, s)
+	seen := map[string]bool{}
+	for _, v := range g.Outputs {
+		what := fmt.Sprintf("output %q", v.Name)
+		c.shape(what, v.Shape)
+		if seen[v.Name] {
+			c.fail(ErrInvalid, "%s: listed twice", what)
+		}
+		if !s.sees(v.Name) {
+			c.fail(ErrInvalid, "%s: nothing produces it", what)
+		}
+		seen[v.Name] = true
+	}
+}
+
+func (c *checker) shape(what string, s Shape) {
+	for _, d := range s {
+		if d.N < 0 || (d.N == 0 && !d.IsConst()) {
+			c.fail(ErrInvalid, "%s: dimension %s in shape %s", what, d, s)
+		}
+	}
+}
+
+func (c *checker) nodes(list []*Node, s *scope) {
+	s.producer = map[string]*Node{}
+	for _, n := range list {
+		for _, out := range n.Outputs {
+			if out != "" && s.producer[out] == nil {
+				s.producer[out] = n
+			}
+		}
+	}
+	cyclic := cycles(list, s.producer)
+	for _, n := range list {
+		c.operator(n)
+		for _, in := range n.Inputs {
+			c.use(n, in, s, cyclic)
+		}
+		for _, name := range sortedKeys(n.Attrs) {
+			c.attr(n, name, n.Attrs[name], s)
+		}
+		produces := false
+		for _, out := range n.Outputs {
+			if out == "" {
+				continue
+			}
+			produces = true
+			if s.sees(out) {
+				c.node(n, ErrInvalid, "output %q: the name is taken", out)
+			}
+			s.defined[out] = true
+		}
+		if !produces {
+			c.node(n, ErrInvalid, "it has no outputs")
+		}
+	}
+}
+
+func (c *checker) use(n *Node, name string, s *scope, cyclic map[*Node]bool) {
+	if name == "" || s.sees(name) {
+		return
+	}
+	switch later := s.later(name); {
+	case later == nil:
+		c.node(n, ErrInvalid, "input %q: nothing produces it, and it is no input or initializer of the graph", name)
+	case cyclic[n] && cyclic[later]:
+		c.node(n, ErrInvalid, "input %q: it depends on this node's own output, through %s", name, describe(later))
+	default:
+		c.node(n, ErrInvalid, "input %q: used before %s produces it; the nodes are not in order", name, describe(later))
+	}
+}
+
+// operator checks that the node's operator exists.
+func (c *checker) operator(n *Node) {
+	switch {
+	case n.Op == "":
+		c.node(n, ErrInvalid, "it has no operator")
+	case c.functions[n.Domain+"."+n.Op] || c.allowed[n.Domain]:
+	case n.Domain != "":
+		c.node(n, ErrUnsupported, "operators of domain %q are not known", n.Domain)
+	case c.opset == 0:
+		c.node(n, ErrInvalid, "the model does not say which opset it is of")
+	case len(opVersions[n.Op]) == 0:
+		c.node(n, ErrUnsupported, "no such operator")
+	case opVersion(n.Op, c.opset) == 0:
+		c.node(n, ErrInvalid, "not an operator of opset %d", c.opset)
+	}
+}
+
+func (c *checker) attr(n *Node, name string, a Attr, s *scope) {
+	switch {
+	case a.Ref != "":
+		if !c.attrs[a.Ref] {
+			c.node(n, ErrInvalid, "attribute %q: it stands for %q, which no function around it has", name, a.Ref)
+		}
+	case a.Kind < AttrFloat || a.Kind > AttrStrings:
+		c.node(n, ErrUnsupported, "attribute %q: a value of kind %d", name, a.Kind)
+	case a.Kind == AttrTensor:
+		if err := checkTensor(a.T); err != nil {
+			c.node(n, ErrInvalid, "attribute %q: %v", name, err)
+		}
+	case a.Kind == AttrGraph:
+		if c.depth++; a.G == nil || c.depth > maxMessageDepth {
+			c.node(n, ErrInvalid, "attribute %q: no graph, or one nested too deep", name)
+		} else {
+			c.graph(a.G, s)
+		}
+		c.depth--
+	}
+}
+
+// cycles returns the nodes that lie on a cycle, or between two: those left
+// after nodes that wait for nothing, and then those that nothing waits for,
+// are taken away over and over.
+func cycles(list []*Node, producer map[string]*Node) map[*Node]bool {
+	before, after := map[*Node][]*Node{}, map[*Node][]*Node{}
+	last := map[*Node]*Node{} // the reader for which a producer was last noted
+	for _, n := range list {
+		for _, name := range uses(n) {
+			if p := producer[name]; p != nil && last[p] != n {
+				last[p] = n
+				before[n] = append(before[n], p)
+				after[p] = append(after[p], n)
+			}
+		}
+	}
+	left := make(map[*Node]bool, len(list))
+	for _, n := range list {
+		left[n] = true
+	}
+	peel(list, left, before, after)
+	peel(list, left, after, before)
+	return left
+}
+
+// peel removes nodes of which no edge in from is left, following those in to.
+func peel(list []*Node, left map[*Node]bool, from, to map[*Node][]*Node) {
+	count := map[*Node]int{}
+	var ready []*Node
+	for _, n := range list {
+		if !left[n] {
+			continue
+		}
+		for _, m := range from[n] {
+			if left[m] {
+				count[n]++
+			}
+		}
+		if count[n] == 0 {
+			ready = append(ready, n)
+		}
+	}
+	for len(ready) > 0 {
+		n := ready[len(ready)-1]
+		ready = ready[:len(ready)-1]
+		delete(left, n)
+		for _, m := range to[n] {
+			if count[m]--; count[m] == 0 && left[m] {
+				ready = append(ready, m)
+			}
+		}
+	}
+}
+
+// uses lists the values a node reads, those of its subgraphs included.
+func uses(n *Node) []string {
+	names := slices.Clone(n.Inputs)
+	for _, a := range n.Attrs {
+		if a.G != nil {
+			for _, inner := range a.G.Nodes {
+				names = append(names, uses(inner)...)
+			}
+			for _, v := range a.G.Outputs {
+				names = append(names, v.Name)
+			}
+		}
+	}
+	return names
+}
