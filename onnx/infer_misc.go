@@ -5,13 +5,8 @@ import (
 	"strings"
 )
 
-var miscRules = makeMiscRules()
-
-func makeMiscRules() map[string]inferRule {
-	t := map[string]inferRule{
-		"MatMul": inferMatMul, "Gemm": inferGemm, "Einsum": inferEinsum,
-	}
-	t["If"] = inferIf
+var miscRules = map[string]inferRule{
+	"MatMul": inferMatMul, "Gemm": inferGemm, "Einsum": inferEinsum, "If": inferIf,
 }
 
 func inferMatMul(c call) error {
