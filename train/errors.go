@@ -1,0 +1,22 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Sentinels of the package.
+var (
+	ErrOptions   = errors.New("invalid option")
+	ErrBadData   = errors.New("data and bundle contradict each other")
+	ErrRunExists = errors.New("the folder already holds a run")
+	ErrNotFinite = errors.New("the loss is not finite")
+)
+
+func optionError(name string, format string, args ...any) error {
+	return fmt.Errorf("train: %w %q: %s", ErrOptions, name, fmt.Sprintf(format, args...))
+}
+
+func dataError(format string, args ...any) error {
+	return fmt.Errorf("train: %w: %s", ErrBadData, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,281 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"winnow/loader"
+	"winnow/onnx/bundle"
+	"winnow/prune"
+	ortrun "winnow/runtime"
+)
+
+// run is one training run.
+type run struct {
+	o       Options
+	folder  *folder
+	began   time.Time
+	classes int
+
+	state     *ortrun.State
+	trainer   *ortrun.Trainer
+	evaluator *ortrun.Evaluator
+	closers   []io.Closer
+
+	train, test *loader.Loader
+	reference   *loader.Loader // over the training split, without augmentation; nil without an outside reference
+	refIndices  []uint32
+	pruner      *prune.Pruner
+
+	wantsBatch bool
+	wantsEach  bool
+	rescale    string // how weights reach the step
+	weightPath weightPath
+
+	in      ortrun.StepInput
+	out     ortrun.StepOutput
+	pixels  pixels
+	random  inputs
+	mean    []float32 // batch weights, where the graph takes them per sample
+	oneHot  []float32
+	losses  []float32
+	perStep bool // labels must be checked batch by batch
+
+	summary  Summary
+	used     int64
+	fullDone int64 // full training's samples in finished epochs
+	total    int   // full training's samples in the open epoch
+	step     int64 // finished, in the run
+
+	epochStep, epochSteps       int // finished and all, of the open epoch
+	wait, steps, pruning, evals time.Duration
+}
+
+// Run trains as the options say and writes the run folder. When ctx is
+// cancelled it finishes the step it is in, writes what was done, and returns
+// the summary, marked as interrupted, together with the context's error. After
+// any other error no summary is written; the files of the last finished epoch
+// stay.
+func Run(ctx context.Context, o Options) (_ *Summary, err error) {
+	r := &run{o: o, began: time.Now()}
+	if r.o.Reporter == nil {
+		r.o.Reporter = silent{}
+	}
+	if err := r.o.Validate(); err != nil {
+		return nil, err
+	}
+	if err := r.o.Bundle.Validate(); err != nil {
+		return nil, fmt.Errorf("train: bundle %q: %w", r.o.BundleName, err)
+	}
+	if err := r.checkData(); err != nil {
+		return nil, err
+	}
+	if err := r.setupPruning(); err != nil {
+		return nil, err
+	}
+	if r.folder, err = openFolder(o.Out, o.Overwrite); err != nil {
+		return nil, err
+	}
+	defer r.folder.close()
+	defer func() {
+		for i := len(r.closers) - 1; i >= 0; i-- {
+			err = errors.Join(err, r.closers[i].Close())
+		}
+	}()
+	if err := r.setup(); err != nil {
+		return nil, err
+	}
+	if err := r.folder.clear(); err != nil {
+		return nil, err
+	}
+	for epoch := 1; epoch <= o.Epochs; epoch++ {
+		if err := r.epoch(ctx, epoch); err != nil {
+			if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+				return nil, err
+			}
+			return r.interrupted(ctx, epoch)
+		}
+	}
+	return r.finish()
+}
+
+// finish writes the summary.
+func (r *run) finish() (*Summary, error) {
+	s := &r.summary
+	s.WallSeconds = time.Since(r.began).Seconds()
+	r.count()
+	if err := r.folder.writeSummary(s); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// interrupted writes where training stopped. The model and the accuracy stay
+// those of the last finished epoch.
+func (r *run) interrupted(ctx context.Context, epoch int) (*Summary, error) {
+	r.summary.Interrupted = true
+	if err := r.checkpoint(epoch - 1); err != nil {
+		return nil, err
+	}
+	s, err := r.finish()
+	if err != nil {
+		return nil, err
+	}
+	return s, fmt.Errorf("train: interrupted in epoch %d after %d steps: %w", epoch, r.epochStep, context.Cause(ctx))
+}
+
+func (r *run) count() {
+	s := &r.summary
+	s.TrainSamplesUsed = r.used
+	s.TrainSamplesFull = r.full()
+	s.SavedRatio = savedRatio(s.TrainSamplesUsed, s.TrainSamplesFull)
+	s.StepSeconds, s.WaitSeconds = r.steps.Seconds(), r.wait.Seconds()
+	s.PruneSeconds, s.EvalSeconds = r.pruning.Seconds(), r.evals.Seconds()
+}
+
+// checkData holds the data against the bundle before anything long starts.
+func (r *run) checkData() error {
+	m := &r.o.Bundle.Manifest
+	r.classes = int(m.Classes)
+	var errs []error
+	for _, split := range []struct {
+		name string
+		src  loader.Source
+	}{{"train", r.o.Train}, {"test", r.o.Test}} {
+		if split.src.Len() == 0 {
+			errs = append(errs, dataError("%s split of %q holds no samples", split.name, r.o.Data))
+			continue
+		}
+		c, h, w := split.src.Shape()
+		if got := [3]int64{int64(c), int64(h), int64(w)}; got != m.ImageShape {
+			errs = append(errs, dataError("%s images of %q are %dx%dx%d, bundle %q takes %dx%dx%d; export the model for that size, or choose other data",
+				split.name, r.o.Data, c, h, w, r.o.BundleName, m.ImageShape[0], m.ImageShape[1], m.ImageShape[2]))
+			continue
+		}
+		if names := loader.ClassesOf(split.src); int64(len(names)) > m.Classes {
+			errs = append(errs, dataError("%q has %d classes, bundle %q has %d", r.o.Data, len(names), r.o.BundleName, m.Classes))
+			continue
+		}
+		labels, ok := split.src.(loader.Labeler)
+		if !ok {
+			r.perStep = true
+			continue
+		}
+		for i := range split.src.Len() {
+			if label := labels.Label(uint32(i)); label < 0 || label >= m.Classes {
+				errs = append(errs, dataError("label %d of %s sample %d of %q is outside the %d classes of bundle %q",
+					label, split.name, i, r.o.Data, m.Classes, r.o.BundleName))
+				break
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// setupPruning resolves the method and makes the pruner.
+func (r *run) setupPruning() error {
+	o, roles := &r.o, &r.o.Bundle.Manifest.Train
+	perSample := roles.PerSampleLoss != nil || roles.Logits != nil
+	p := o.Prune
+	var why string
+	var err error
+	if p.Scorer, p.Policy, why, err = prune.Resolve(o.Method, perSample); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	if o.Method == prune.MethodAuto {
+		r.noticef("prune: %s", why)
+	}
+	p.Samples, p.Epochs, p.Seed = o.Train.Len(), o.Epochs, o.Seed
+	if p.Scorer == prune.ScorerDAS {
+		ref, err := parseReference(o.Reference)
+		if err != nil {
+			return err
+		}
+		if r.refIndices, err = ref.apply(&p, o.Train, o.Seed); err != nil {
+			return err
+		}
+	}
+	if r.pruner, err = prune.New(p); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	r.wantsBatch, r.wantsEach, _ = r.pruner.Wants()
+	if err := r.resolveWeights(p); err != nil {
+		return err
+	}
+	s := &r.summary
+	m := &o.Bundle.Manifest
+	s.Scorer, s.Policy, s.Seed = p.Scorer, p.Policy, o.Seed
+	s.Bundle, s.Data = o.BundleName, o.Data
+	s.Config = Config{
+		Epochs: o.Epochs, BatchSize: o.BatchSize, LearningRate: o.LearningRate, Schedule: o.Schedule,
+		Optimizer: m.Optimizer, Loss: m.Loss, Seed: o.Seed,
+		Prune: PruneConfig{Method: o.Method, Scorer: p.Scorer, Policy: p.Policy, Ratio: p.Ratio, Delta: p.Delta,
+			Alpha: p.Alpha, Window: p.Window, Reference: o.Reference, Rescale: r.rescale},
+		Augment: AugmentConfig{o.Augment.CropPad, o.Augment.HFlip}, Workers: o.Workers, Prefetch: o.Prefetch,
+		TrainSamples: o.Train.Len(), TestSamples: o.Test.Len(), ImageShape: m.ImageShape, Classes: m.Classes,
+		Source: m.Source, Model: ModelConfig{m.Eval.Images.Name, m.Eval.Images.DType, m.Eval.Logits.Name}, Extra: o.Extra,
+	}
+	return nil
+}
+
+// setup makes the loaders and the sessions.
+func (r *run) setup() error {
+	o := &r.o
+	r.summary.Provider, r.summary.Device = o.Device.Provider(), o.Device.Name()
+	r.summary.RuntimeVersion = o.Device.LibraryVersion()
+	base := loader.Options{BatchSize: o.BatchSize, Workers: o.Workers, Prefetch: o.Prefetch, Seed: o.Seed}
+	var err error
+	if r.test, err = loader.New(o.Test, base); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	if r.refIndices != nil {
+		if r.reference, err = loader.New(o.Train, base); err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+	}
+	base.Shuffle, base.Augment = true, o.Augment
+	if r.train, err = loader.New(o.Train, base); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+
+	slots, err := stateSlots(o.Bundle)
+	if err != nil {
+		return err
+	}
+	if r.state, err = o.Device.NewState(slots); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	r.closers = append(r.closers, r.state)
+	spec, err := trainSpec(o.Bundle)
+	if err != nil {
+		return err
+	}
+	maxBatch := min(o.BatchSize, o.Train.Len())
+	if r.trainer, err = o.Device.NewTrainer(spec, r.state, maxBatch); err != nil {
+		return fmt.Errorf("train: bundle %q: %s: %w", o.BundleName, bundle.TrainFile, err)
+	}
+	r.closers = append(r.closers, r.trainer)
+	ev, err := evalSpec(o.Bundle)
+	if err != nil {
+		return err
+	}
+	if r.evaluator, err = o.Device.NewEvaluator(ev, r.state, max(maxBatch, min(o.BatchSize, o.Test.Len()))); err != nil {
+		return fmt.Errorf("train: bundle %q: %s: %w", o.BundleName, bundle.EvalFile, err)
+	}
+	r.closers = append(r.closers, r.evaluator)
+
+	r.pixels.float = spec.Images.DType == ortrun.Float32
+	r.random.seed = o.Seed
+	r.in.Random = r.random.fill
+	r.losses = make([]float32, maxBatch)
+	if r.weightPath == weightsMean {
+		r.mean = make([]float32, maxBatch)
+	}
+	if spec.Labels != nil && spec.Labels.DType == ortrun.Float32 {
+		r.oneHot = make([]float32, maxBatch*r.classes)
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package train
+
+// Epoch is one line of metrics.jsonl. Times are in seconds and end in
+// _seconds; everything else repeats exactly with the seed on the same CPU.
+type Epoch struct {
+	Epoch        int     `json:"epoch"`      // from 1
+	TrainLoss    float64 `json:"train_loss"` // mean of the reported, unweighted losses over the samples seen
+	TestLoss     float64 `json:"test_loss"`
+	TestAccuracy float64 `json:"test_accuracy"`
+	TestTop5     float64 `json:"test_top5"`
+	LearningRate float64 `json:"learning_rate"` // of the last step
+	Steps        int     `json:"steps"`
+	SamplesUsed  int     `json:"samples_used"`  // seen in this epoch
+	SamplesTotal int     `json:"samples_total"` // what full training would have seen
+	SavedRatio   float64 `json:"saved_ratio"`   // over all epochs so far
+	WallSeconds  float64 `json:"wall_seconds"`
+	StepSeconds  float64 `json:"step_seconds"`
+	WaitSeconds  float64 `json:"wait_seconds"`
+	PruneSeconds float64 `json:"prune_seconds"`
+	EvalSeconds  float64 `json:"eval_seconds"`
+}
+
+// Summary is the content of summary.json.
+type Summary struct {
+	TestAccuracy     float64 `json:"test_accuracy"` // after the last finished epoch, of model.onnx
+	BestTestAccuracy float64 `json:"best_test_accuracy"`
+	TestLoss         float64 `json:"test_loss"`
+	Epochs           int     `json:"epochs"`             // finished
+	TrainSamplesUsed int64   `json:"train_samples_used"` // counted, over all steps
+	TrainSamplesFull int64   `json:"train_samples_full"` // what full training up to the same point would have used
+	SavedRatio       float64 `json:"saved_ratio"`
+	WallSeconds      float64 `json:"wall_seconds"`
+	StepSeconds      float64 `json:"step_seconds"`  // inside training steps
+	WaitSeconds      float64 `json:"wait_seconds"`  // waiting for the loader
+	PruneSeconds     float64 `json:"prune_seconds"` // plans, scores and reference losses
+	EvalSeconds      float64 `json:"eval_seconds"`
+	Provider         string  `json:"provider"`
+	Device           string  `json:"device"`
+	RuntimeVersion   string  `json:"onnxruntime_version"`
+	Seed             uint64  `json:"seed"`
+	Scorer           string  `json:"scorer"`
+	Policy           string  `json:"policy"`
+	Bundle           string  `json:"bundle"`
+	Data             string  `json:"data"`
+	Config           Config  `json:"config"`
+	Interrupted      bool    `json:"interrupted,omitempty"` // stopped before its last epoch ended
+}
+
+// Config records every resolved option of a run.
+type Config struct {
+	Epochs       int            `json:"epochs"`
+	BatchSize    int            `json:"batch_size"`
+	LearningRate float64        `json:"lr"`
+	Schedule     Schedule       `json:"sched"`
+	Optimizer    any            `json:"opt"`  // as bundle.json has it
+	Loss         any            `json:"loss"` // the same
+	Seed         uint64         `json:"seed"`
+	Prune        PruneConfig    `json:"prune"`
+	Augment      AugmentConfig  `json:"augment"`
+	Workers      int            `json:"workers"`
+	Prefetch     int            `json:"prefetch"`
+	TrainSamples int            `json:"train_samples"`
+	TestSamples  int            `json:"test_samples"`
+	ImageShape   [3]int64       `json:"image_shape"`
+	Classes      int64          `json:"classes"`
+	Source       any            `json:"source"` // the forward model that the bundle was made from
+	Model        ModelConfig    `json:"model"`
+	Extra        map[string]any `json:"extra,omitempty"` // the caller's own options
+}
+
+// PruneConfig is the part of Config about pruning.
+type PruneConfig struct {
+	Method    string  `json:"method"` // as asked for: auto, bls-infobatch
+	Scorer    string  `json:"scorer"`
+	Policy    string  `json:"policy"`
+	Ratio     float64 `json:"ratio"`
+	Delta     float64 `json:"delta"`
+	Alpha     float64 `json:"alpha"`
+	Window    int     `json:"window"`
+	Reference string  `json:"reference"`
+	Rescale   string  `json:"rescale"`
+}
+
+// AugmentConfig is the part of Config about augmentation.
+type AugmentConfig struct {
+	CropPad int  `json:"crop_pad"`
+	HFlip   bool `json:"hflip"`
+}
+
+// ModelConfig says how to run model.onnx.
+type ModelConfig struct {
+	Images      string `json:"images"` // name of the input
+	ImagesDType string `json:"images_dtype"`
+	Logits      string `json:"logits"` // name of the output
+}
