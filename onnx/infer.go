@@ -164,7 +164,7 @@ func (in *Inference) unknownDim() Dim {
 // unknownElement makes an element nothing is known of.
 func (in *Inference) unknownElement() Dim {
 	*in.fresh++
-	return Symbol("?v" + strconv.Itoa(*in.fresh))
+	return Symbol("?!" + strconv.Itoa(*in.fresh))
 }
 
 func (in *Inference) unknownShape(rank int) Shape {

@@ -125,7 +125,7 @@ func (d Dim) positive() bool {
 func (d Dim) unknown() bool { return strings.HasPrefix(d.Sym, "?") }
 
 // anyElement reports an element that may even be negative.
-func (d Dim) anyElement() bool { return strings.HasPrefix(d.Sym, "?v") }
+func (d Dim) anyElement() bool { return strings.HasPrefix(d.Sym, "?!") }
 
 func normDim(n int64, sym string) Dim {
 	if n == 0 {

@@ -44,7 +44,6 @@ func inferMatMul(c call) error {
 	}
 	c.set(0, dt, out)
 	return nil
-	return t
 }
 
 func inferGemm(c call) error {
