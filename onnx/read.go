@@ -15,10 +15,11 @@ import (
 	"winnow/onnx/onnxpb"
 )
 
-// IR versions (of the file format itself) that are read.
+// IR versions (of the file format itself) that are read. Those after 10 only
+// added element types, each refused by name.
 const (
 	minIRVersion = 3
-	maxIRVersion = 12
+	maxIRVersion = 14
 )
 
 // Read reads a model file. Weights in other files are read with it if those
