@@ -115,11 +115,8 @@ func (d *Device) newRunner(model []byte, maxBatch int) (*runner, error) {
 	if len(model) == 0 {
 		return nil, errors.New("the graph is empty")
 	}
-	d.mu.Lock()
-	closed := d.closed
-	d.mu.Unlock()
-	if closed {
-		return nil, ErrClosed
+	if d.isClosed() {
+		return nil, fmt.Errorf("device: %w", ErrClosed)
 	}
 	session, err := d.session(model)
 	if err != nil {

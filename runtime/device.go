@@ -169,7 +169,7 @@ func (d *Device) openCUDA() error {
 	d.provider = CUDAProvider
 	copies, err := newCopier(d, "Cuda", d.index)
 	if err != nil {
-		return cudaReason(filepath.Dir(d.lib.path), err)
+		return cudaReason(filepath.Dir(d.lib.path), d.index, err)
 	}
 	d.copies = copies
 	return nil
@@ -216,6 +216,12 @@ func (d *Device) Close() error {
 	}
 	d.host.close()
 	return errors.Join(errs...)
+}
+
+func (d *Device) isClosed() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.closed
 }
 
 // own remembers something that must be closed before the device.

@@ -172,6 +172,12 @@ func dlopen(name string) (unsafe.Pointer, error) {
 	return handle, nil
 }
 
+func dlsym(handle unsafe.Pointer, name string) unsafe.Pointer {
+	cName := C.CString(name)
+	defer C.free(unsafe.Pointer(cName))
+	return C.dlsym(handle, cName)
+}
+
 // native is the function table, for what onnxruntime_go does not offer.
 type native struct{ api C.ort_api }
 

@@ -32,6 +32,9 @@ type State struct {
 // NewState allocates both sides on the device and fills the current one from
 // the slots' first values.
 func (d *Device) NewState(slots []StateSlot) (_ *State, err error) {
+	if d.isClosed() {
+		return nil, fmt.Errorf("runtime: state: device: %w", ErrClosed)
+	}
 	s := &State{device: d, slots: slices.Clone(slots), bytes: make([]int, len(slots))}
 	seen := map[string]bool{}
 	for i := range s.slots {
