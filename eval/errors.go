@@ -1,0 +1,12 @@
+package eval
+
+import "errors"
+
+// Sentinels of the package.
+var (
+	ErrLabel  = errors.New("label outside the class range")
+	ErrLogits = errors.New("logits of the wrong size")
+	ErrNoRun  = errors.New("not a finished run")
+	ErrBadRun = errors.New("bad run file")
+	ErrFormat = errors.New("unknown chart format")
+)
