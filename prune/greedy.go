@@ -63,7 +63,7 @@ func (g *greedy) plan(epoch int, out *buffer) {
 			continue
 		}
 		key := g.key(i)
-		if key > bound || (key == bound && ties > 0 && tie.take()) || rest.take() {
+		if key > bound || (key == bound && ties > 0 && tie.take() == 1) || rest.take() == 1 {
 			idx[k] = uint32(i)
 			k++
 		}

@@ -37,9 +37,7 @@ func (p *infoBatch) plan(epoch int, out *buffer) {
 		idx[k] = uint32(i)
 		if s < bound {
 			w[k] = up
-			if pick.take() {
-				k++
-			}
+			k += pick.take()
 			continue
 		}
 		w[k] = 1

@@ -63,9 +63,7 @@ func (b *buffer) share(keep float64, rnd stream) {
 	k := 0
 	for _, i := range b.indices {
 		b.indices[k] = i
-		if p.take() {
-			k++
-		}
+		k += p.take()
 	}
 	b.indices = b.indices[:k]
 }

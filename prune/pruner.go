@@ -205,16 +205,14 @@ func (p *Pruner) observable(indices []uint32, taken bool, report string) error {
 	if !taken && p.scorer != nil {
 		return fmt.Errorf("prune: observe %q: scorer %q: %w", report, p.o.Scorer, ErrReport)
 	}
-	n := uint32(p.t.n)
-	outside := uint32(0)
+	n := uint64(p.t.n)
+	var borrow uint64
 	for _, i := range indices {
-		if i >= n {
-			outside = 1
-		}
+		borrow |= n - 1 - uint64(i)
 	}
-	if outside != 0 {
+	if borrow>>63 != 0 {
 		for _, i := range indices {
-			if i >= n {
+			if uint64(i) >= n {
 				return fmt.Errorf("prune: observe %q: sample %d of %d: %w", report, i, n, ErrIndex)
 			}
 		}

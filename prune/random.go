@@ -47,13 +47,13 @@ type picker struct {
 	left uint64 // still to be met
 }
 
-// take decides over the next member. It must be called once per member.
-func (p *picker) take() bool {
+// take decides over the next member: 1 to take it, 0 to leave it. It must be
+// called once per member. There is no branch in it, since none could be
+// predicted.
+func (p *picker) take() int {
 	hi, _ := bits.Mul64(p.rnd.next(), p.left)
 	p.left--
-	if hi < p.need {
-		p.need--
-		return true
-	}
-	return false
+	_, less := bits.Sub64(hi, p.need, 0)
+	p.need -= less
+	return int(less)
 }

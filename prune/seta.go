@@ -47,10 +47,9 @@ func (p *seta) plan(epoch int, out *buffer) {
 		idx[k] = uint32(i)
 		if s == s {
 			keys[m] = floatKey(s)
-			if pick.take() {
-				m++
-				k++
-			}
+			taken := pick.take()
+			m += taken
+			k += taken
 		} else if !isHeld(s) {
 			k++
 		}
