@@ -5,6 +5,7 @@ import "errors"
 // Sentinels of the package.
 var (
 	ErrLabel  = errors.New("label outside the class range")
+	ErrShape  = errors.New("image shape contradicts the model")
 	ErrLogits = errors.New("logits of the wrong size")
 	ErrNoRun  = errors.New("not a finished run")
 	ErrBadRun = errors.New("bad run file")

@@ -1,0 +1,198 @@
+package eval
+
+import (
+	"errors"
+	"fmt"
+	"image/color"
+	"io"
+	"math"
+	"strconv"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// Axis is what a chart's accuracy is drawn against.
+type Axis string
+
+// Axes.
+const (
+	AxisSamples Axis = "samples" // training samples used so far
+	AxisSeconds Axis = "seconds" // wall-clock time so far
+)
+
+// Chart formats.
+const (
+	FormatSVG = "svg"
+	FormatPNG = "png"
+)
+
+// Size of a chart, and the dots per inch of a PNG.
+const (
+	chartWidth  = 16 * vg.Centimeter
+	chartHeight = 10 * vg.Centimeter
+	chartDPI    = 150
+)
+
+// palette is that of Okabe and Ito, told apart by colour-blind readers too.
+var palette = []color.RGBA{
+	{0, 114, 178, 255}, {213, 94, 0, 255}, {0, 158, 115, 255}, {204, 121, 167, 255},
+	{230, 159, 0, 255}, {86, 180, 233, 255}, {90, 90, 90, 255},
+}
+
+// WriteChart draws each run's test accuracy, epoch by epoch, against the
+// training samples or the time it had used, as SVG or PNG.
+func (c *Comparison) WriteChart(w io.Writer, format string, axis Axis) error {
+	p, err := c.plot(axis)
+	if err != nil {
+		return err
+	}
+	var canvas interface {
+		vg.CanvasSizer
+		io.WriterTo
+	}
+	switch format {
+	case FormatSVG:
+		canvas = vgsvg.New(chartWidth, chartHeight)
+	case FormatPNG:
+		canvas = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(chartWidth, chartHeight), vgimg.UseDPI(chartDPI))}
+	default:
+		return fmt.Errorf("eval: chart: %w %q, want %s or %s", ErrFormat, format, FormatSVG, FormatPNG)
+	}
+	p.Draw(draw.New(canvas))
+	if _, err := canvas.WriteTo(w); err != nil {
+		return fmt.Errorf("eval: chart: %w", err)
+	}
+	return nil
+}
+
+func (c *Comparison) plot(axis Axis) (*plot.Plot, error) {
+	p := plot.New()
+	unit := ""
+	longest := 0.0
+	for i := range c.runs {
+		pts := points(&c.runs[i], axis)
+		if len(pts) > 0 {
+			longest = math.Max(longest, pts[len(pts)-1].X)
+		}
+	}
+	scale := 1.0
+	switch axis {
+	case AxisSamples:
+		switch {
+		case longest >= 2e6:
+			scale, unit = 1e6, " (millions)"
+		case longest >= 2e4:
+			scale, unit = 1e3, " (thousands)"
+		}
+		p.X.Label.Text = "training samples used" + unit
+	case AxisSeconds:
+		if longest >= 600 {
+			scale, unit = 60, "minutes"
+		} else {
+			unit = "seconds"
+		}
+		p.X.Label.Text = "time (" + unit + ")"
+	default:
+		return nil, fmt.Errorf("eval: chart: %w: axis %q, want %s or %s", ErrFormat, axis, AxisSamples, AxisSeconds)
+	}
+	style(p)
+	drawn := false
+	for i := range c.runs {
+		pts := points(&c.runs[i], axis)
+		if len(pts) == 0 {
+			continue
+		}
+		for j := range pts {
+			pts[j].X /= scale
+		}
+		line, marks, err := plotter.NewLinePoints(pts)
+		if err != nil {
+			return nil, fmt.Errorf("eval: chart: run %q: %w", c.runs[i].Name, err)
+		}
+		shade := palette[i%len(palette)]
+		line.Color, line.Width = shade, vg.Points(1.8)
+		marks.Color, marks.Shape, marks.Radius = shade, draw.CircleGlyph{}, vg.Points(2.6)
+		p.Add(line, marks)
+		p.Legend.Add(label(c.Rows[i]), line, marks)
+		drawn = true
+	}
+	if !drawn {
+		return nil, errors.New("eval: chart: no run has a finished epoch")
+	}
+	p.X.Min = 0
+	margin := math.Max((p.Y.Max-p.Y.Min)*0.05, 0.25)
+	p.Y.Min, p.Y.Max = p.Y.Min-margin, math.Min(p.Y.Max+margin, 100.5)
+	p.X.Max *= 1.02
+	return p, nil
+}
+
+// label names a run in the legend, its method where the name does not say it.
+func label(r Row) string {
+	name := r.Name
+	if r.Method != "" && r.Method != r.Name {
+		name += " (" + r.Method + ")"
+	}
+	return name + ", " + percent(r.Accuracy)
+}
+
+func style(p *plot.Plot) {
+	grey, text := color.RGBA{225, 225, 225, 255}, color.RGBA{50, 50, 50, 255}
+	p.BackgroundColor = color.White
+	p.Y.Label.Text = "test accuracy (%)"
+	for _, a := range []*plot.Axis{&p.X, &p.Y} {
+		a.Label.TextStyle.Font.Size = vg.Points(11)
+		a.Label.TextStyle.Color = text
+		a.Label.Padding = vg.Points(4)
+		a.Tick.Label.Font.Size = vg.Points(10)
+		a.Tick.Label.Color = text
+		a.Tick.Marker = plainTicks{}
+		a.LineStyle.Color = color.RGBA{120, 120, 120, 255}
+		a.Tick.LineStyle.Color = a.LineStyle.Color
+	}
+	p.Legend.TextStyle.Font.Size = vg.Points(10)
+	p.Legend.TextStyle.Color = text
+	p.Legend.Padding = vg.Points(3)
+	p.Legend.Left, p.Legend.Top = false, false
+	p.Legend.XOffs, p.Legend.YOffs = -vg.Points(10), vg.Points(10)
+	p.Legend.ThumbnailWidth = vg.Points(24)
+	grid := plotter.NewGrid()
+	grid.Horizontal.Color, grid.Vertical.Color = grey, grey
+	p.Add(grid)
+}
+
+// plainTicks keeps gonum's labelled ticks and writes them without exponents.
+type plainTicks struct{}
+
+var _ plot.Ticker = plainTicks{}
+
+func (plainTicks) Ticks(low, high float64) []plot.Tick {
+	var out []plot.Tick
+	for _, t := range (plot.DefaultTicks{}).Ticks(low, high) {
+		if t.Label != "" {
+			t.Label = strconv.FormatFloat(math.Round(t.Value*1e6)/1e6, 'f', -1, 64)
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// points are a run's accuracies in percent against what it had used.
+func points(r *Run, axis Axis) plotter.XYs {
+	var pts plotter.XYs
+	used, seconds := int64(0), 0.0
+	for _, e := range r.Epochs {
+		used += e.SamplesUsed
+		seconds += e.WallSeconds
+		x := float64(used)
+		if axis == AxisSeconds {
+			x = seconds
+		}
+		pts = append(pts, plotter.XY{X: x, Y: 100 * e.TestAccuracy})
+	}
+	return pts
+}

@@ -1,0 +1,134 @@
+package eval
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Files of a run folder that this package reads.
+const (
+	SummaryFile = "summary.json"
+	MetricsFile = "metrics.jsonl"
+	ModelFile   = "model.onnx"
+)
+
+// Bounds of run files, in bytes. A line of metrics is under 1 KiB.
+const (
+	maxSummary = 16 << 20
+	maxMetrics = 256 << 20
+	maxLine    = 1 << 16
+)
+
+// Record is what a comparison reads of summary.json.
+type Record struct {
+	TestAccuracy     float64 `json:"test_accuracy"`
+	BestTestAccuracy float64 `json:"best_test_accuracy"`
+	TestLoss         float64 `json:"test_loss"`
+	Epochs           int     `json:"epochs"`
+	TrainSamplesUsed int64   `json:"train_samples_used"`
+	TrainSamplesFull int64   `json:"train_samples_full"`
+	SavedRatio       float64 `json:"saved_ratio"`
+	WallSeconds      float64 `json:"wall_seconds"`
+	StepSeconds      float64 `json:"step_seconds"`
+	WaitSeconds      float64 `json:"wait_seconds"`
+	PruneSeconds     float64 `json:"prune_seconds"`
+	EvalSeconds      float64 `json:"eval_seconds"`
+	Provider         string  `json:"provider"`
+	Device           string  `json:"device"`
+	Seed             uint64  `json:"seed"`
+	Scorer           string  `json:"scorer"`
+	Policy           string  `json:"policy"`
+	Bundle           string  `json:"bundle"`
+	Data             string  `json:"data"`
+	Interrupted      bool    `json:"interrupted"`
+	Config           struct {
+		Epochs     int      `json:"epochs"`
+		ImageShape [3]int64 `json:"image_shape"`
+		Classes    int64    `json:"classes"`
+		Prune      struct {
+			Method string `json:"method"`
+		} `json:"prune"`
+		Model struct {
+			Images      string `json:"images"`
+			ImagesDType string `json:"images_dtype"`
+			Logits      string `json:"logits"`
+		} `json:"model"`
+	} `json:"config"`
+}
+
+// Epoch is what a comparison reads of a line of metrics.jsonl.
+type Epoch struct {
+	Epoch        int     `json:"epoch"`
+	TrainLoss    float64 `json:"train_loss"`
+	TestLoss     float64 `json:"test_loss"`
+	TestAccuracy float64 `json:"test_accuracy"`
+	SamplesUsed  int64   `json:"samples_used"`
+	SamplesTotal int64   `json:"samples_total"`
+	WallSeconds  float64 `json:"wall_seconds"`
+}
+
+// Run is a finished run.
+type Run struct {
+	Name    string // the folder's last element, or the caller's choice
+	Dir     string
+	Summary Record
+	Epochs  []Epoch
+}
+
+// ReadRun reads a run folder. A folder without summary.json holds no finished
+// run: the error wraps ErrNoRun.
+func ReadRun(dir string) (*Run, error) {
+	r := &Run{Name: filepath.Base(filepath.Clean(dir)), Dir: dir}
+	text, err := readBounded(filepath.Join(dir, SummaryFile), maxSummary)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("eval: run %q: %w: it has no %s", dir, ErrNoRun, SummaryFile)
+	} else if err != nil {
+		return nil, fmt.Errorf("eval: run %q: %w", dir, err)
+	}
+	if err := json.Unmarshal(text, &r.Summary); err != nil {
+		return nil, fmt.Errorf("eval: run %q: %w: %s: %w", dir, ErrBadRun, SummaryFile, err)
+	}
+	text, err = readBounded(filepath.Join(dir, MetricsFile), maxMetrics)
+	if err != nil && !(errors.Is(err, fs.ErrNotExist) && r.Summary.Epochs == 0) {
+		return nil, fmt.Errorf("eval: run %q: %w", dir, err)
+	}
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	lines.Buffer(nil, maxLine)
+	for n := 1; lines.Scan(); n++ {
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue
+		}
+		var e Epoch
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			return nil, fmt.Errorf("eval: run %q: %w: %s line %d: %w", dir, ErrBadRun, MetricsFile, n, err)
+		}
+		r.Epochs = append(r.Epochs, e)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("eval: run %q: %w: %s: %w", dir, ErrBadRun, MetricsFile, err)
+	}
+	return r, nil
+}
+
+func readBounded(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(text)) > limit {
+		return nil, fmt.Errorf("%w: %s is over %d bytes", ErrBadRun, filepath.Base(path), limit)
+	}
+	return text, nil
+}
