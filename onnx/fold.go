@@ -1,0 +1,444 @@
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Bounds of what folding computes: shape arithmetic and masks are far below,
+// and what is above is better computed once per run than stored.
+const (
+	maxFoldedValue = 2 << 20  // bytes of one node's outputs
+	maxFoldedTotal = 64 << 20 // bytes computed over the whole graph
+)
+
+// FoldOptions says what Fold must leave alone.
+type FoldOptions struct {
+	// Keep reports an initializer (or the output of a Constant node) that may
+	// be trained: nothing computed from its elements is folded. nil keeps none.
+	Keep func(initializer string) bool
+	// KeepDropout leaves Dropout in evaluation mode in place. Dropout whose
+	// training_mode input is true always stays.
+	KeepDropout bool
+}
+
+// Fold computes what does not depend on the model's inputs. Constant nodes
+// and nodes with known inputs become initializers, named as the values they
+// replace; shapes that follow from the input's shape up to the batch size
+// become Reshape targets of 0 and -1; nodes that change nothing are bypassed;
+// an If whose condition is known gives way to its branch; what nothing uses
+// is removed. The names of the graph's inputs and outputs stay. The batch
+// dimension is named as by Infer. Contradicting shapes are errors, all
+// reported at once; the model is then partly folded and not to be used.
+func Fold(m *Model, o FoldOptions) error {
+	if m == nil || m.Graph == nil {
+		return errors.New("onnx: fold: model has no graph")
+	}
+	g := m.Graph
+	nameBatch(g)
+	if g.Initializers == nil {
+		g.Initializers = map[string]*Tensor{}
+	}
+	f := &folder{
+		g: g, o: o, in: newInference(g, o.Keep, nil), names: newNameSet(g),
+		replaced: map[string]string{}, outputs: map[string]bool{}, uses: map[string]int{},
+		made: map[string]bool{}, trainable: map[string]bool{}, shared: map[string]string{}, built: map[string]bool{},
+		sources: map[string]dimSource{}, budget: maxFoldedTotal,
+	}
+	for _, v := range g.Outputs {
+		f.outputs[v.Name] = true
+	}
+	for _, n := range g.Nodes {
+		countUses(n, f.uses)
+	}
+	for name := range g.Initializers {
+		f.trainable[name] = o.Keep != nil && o.Keep(name)
+	}
+	for _, v := range g.Inputs {
+		for axis, d := range v.Shape {
+			if _, ok := f.sources[d.Sym]; !ok && d.Sym != "" && d.N == 1 {
+				f.sources[d.Sym] = dimSource{v.Name, int64(axis)}
+			}
+		}
+	}
+	nodes := g.Nodes
+	f.nodes = make([]*Node, 0, len(nodes))
+	for _, n := range nodes {
+		f.node(n, 0)
+	}
+	if len(f.errs) > 0 {
+		return errors.Join(f.errs...)
+	}
+	g.Nodes = f.nodes
+	removeDead(g)
+	return nil
+}
+
+// dimSource is a graph input's axis whose length a symbol stands for.
+type dimSource struct {
+	input string
+	axis  int64
+}
+
+type folder struct {
+	g         *Graph
+	o         FoldOptions
+	in        *Inference
+	names     *nameSet
+	nodes     []*Node              // what stays, in order
+	replaced  map[string]string    // bypassed values and what stands for them
+	outputs   map[string]bool      // of the graph
+	uses      map[string]int       // by nodes of the unfolded graph
+	made      map[string]bool      // initializers that folding computed
+	trainable map[string]bool      // initializers Keep asked for
+	shared    map[string]string    // targets already built, by content
+	built     map[string]bool      // values of nodes that folding added
+	sources   map[string]dimSource // of symbols
+	budget    int64
+	errs      []error
+}
+
+// maxErrors keeps the report on a hostile model readable.
+const maxErrors = 1000
+
+func (f *folder) node(n *Node, depth int) {
+	n = f.castNode((&renaming{to: f.replaced}).node(n))
+	if g := f.branch(n); g != nil && depth < maxDepth {
+		f.inlineBranch(n, g, depth)
+		return
+	}
+	if err := f.in.Node(n); err != nil {
+		if len(f.errs) < maxErrors {
+			f.errs = append(f.errs, err)
+		}
+		return
+	}
+	switch {
+	case f.bypass(n), f.constant(n), f.evaluate(n):
+		return
+	}
+	f.simplify(n)
+	f.nodes = append(f.nodes, n)
+}
+
+// castNode turns a CastLike, of whose second input only the type counts, into a Cast.
+func (f *folder) castNode(n *Node) *Node {
+	if opKey(n) != "CastLike" {
+		return n
+	}
+	if to := (call{in: f.in, n: n}).dtype(1); to != Undefined && len(n.Inputs) == 2 {
+		return &Node{Name: n.Name, Op: "Cast", Inputs: n.Inputs[:1], Outputs: n.Outputs, Attrs: map[string]Attr{"to": IntAttr(int64(to))}}
+	}
+	return n
+}
+
+// constant replaces a node whose outputs are small and known, whether or not its inputs are.
+func (f *folder) constant(n *Node) bool {
+	if slices.ContainsFunc(n.Outputs, func(o string) bool { return f.outputs[o] }) {
+		return false
+	}
+	if opKey(n) == "Constant" {
+		o := n.Output(0)
+		t, err := constantTensor(n)
+		if err != nil || t == nil || o == "" {
+			return false
+		}
+		f.g.Initializers[o] = t
+		f.trainable[o] = f.o.Keep != nil && f.o.Keep(o)
+		return true
+	}
+	values := make([]*Tensor, len(n.Outputs))
+	for i, o := range n.Outputs {
+		if o == "" {
+			continue
+		}
+		t, ok := f.in.constant(o)
+		if !ok {
+			return false
+		}
+		values[i] = t
+	}
+	return f.replace(n, values)
+}
+
+// evaluate computes a node whose inputs are all known.
+func (f *folder) evaluate(n *Node) bool {
+	if slices.ContainsFunc(n.Outputs, func(o string) bool { return f.outputs[o] }) || evalRules[opKey(n)] == nil {
+		return false
+	}
+	args := make([]*Tensor, len(n.Inputs))
+	for i, name := range n.Inputs {
+		if name == "" {
+			continue
+		}
+		t := f.g.Initializers[name]
+		if t == nil || f.trainable[name] {
+			return false
+		}
+		args[i] = t
+	}
+	if len(args) == 0 {
+		return false
+	}
+	out, err := evalNode(n, args, min(maxFoldedValue, f.budget))
+	if err != nil {
+		return false
+	}
+	for _, t := range out {
+		f.budget -= int64(len(t.Data))
+	}
+	return f.replace(n, out[:len(n.Outputs)])
+}
+
+// replace makes a node's outputs initializers.
+func (f *folder) replace(n *Node, values []*Tensor) bool {
+	any := false
+	for i, o := range n.Outputs {
+		if o == "" {
+			continue
+		}
+		any = true
+		f.define(o, values[i])
+	}
+	return any
+}
+
+// define adds an initializer that folding computed.
+func (f *folder) define(name string, t *Tensor) {
+	f.g.Initializers[name] = t
+	f.made[name] = true
+	f.in.setTensor(name, t, true)
+}
+
+// bypass lets the users of a node that changes nothing read its input.
+func (f *folder) bypass(n *Node) bool {
+	from, to := n.Output(0), n.Input(0)
+	if from == "" || to == "" || f.outputs[from] || !f.changesNothing(n) {
+		return false
+	}
+	for _, o := range n.Outputs[1:] {
+		if o != "" && (f.uses[o] > 0 || f.outputs[o]) {
+			return false
+		}
+	}
+	f.replaced[from] = to
+	return true
+}
+
+// changesNothing reports a node whose first output always equals its first input.
+func (f *folder) changesNothing(n *Node) bool {
+	c := call{in: f.in, n: n}
+	x, y := c.value(0), f.in.types[n.Output(0)]
+	sameShape := x.Shape.Equal(y.Shape)
+	switch opKey(n) {
+	case "Identity":
+		return true
+	case "Dropout":
+		mode, known := []int64{0}, true
+		if c.has(2) {
+			mode, known = c.ints(2)
+		}
+		return !f.o.KeepDropout && known && len(mode) == 1 && mode[0] == 0
+	case "Cast":
+		return x.DType != Undefined && x.DType == y.DType
+	case "Reshape", "Expand", "Tile", "Flatten":
+		return sameShape
+	case "Slice":
+		steps, ok := []int64{1}, true
+		if c.has(4) {
+			steps, ok = c.ints(4)
+		}
+		return sameShape && ok && (len(steps) == 0 || slices.Min(steps) > 0)
+	case "Pad":
+		pads, ok := c.ints(1)
+		return sameShape && ok && !slices.ContainsFunc(pads, func(p int64) bool { return p != 0 })
+	case "Concat", "Sum", "Max", "Min", "Mean":
+		return len(n.Inputs) == 1
+	case "Transpose":
+		perm, err := permutation(n, len(x.Shape))
+		return err == nil && x.Shape != nil && slices.IsSorted(perm)
+	}
+	return false
+}
+
+// simplify rewrites what a node that stays takes as shapes.
+func (f *folder) simplify(n *Node) {
+	switch opKey(n) {
+	case "Reshape":
+		if !f.reshapeTarget(n) {
+			f.rebuild(n, 1)
+		}
+	case "Expand":
+		if !f.expandTarget(n) {
+			f.rebuild(n, 1)
+		}
+	case "Tile", "Pad":
+		f.rebuild(n, 1)
+	case "ConstantOfShape":
+		f.rebuild(n, 0)
+	case "Slice":
+		f.rebuild(n, 1)
+		f.rebuild(n, 2)
+	case "Resize":
+		f.rebuild(n, 3)
+	case "Conv", "ConvTranspose":
+		f.dropZeroBias(n)
+	}
+}
+
+// reshapeTarget gives a Reshape a constant target: 0 where it copies a
+// dimension that is not constant, -1 for one that follows from the others.
+func (f *folder) reshapeTarget(n *Node) bool {
+	c := call{in: f.in, n: n}
+	x, y := c.shape(0), f.in.types[n.Output(0)].Shape
+	if f.g.Initializers[n.Input(1)] != nil || y == nil || n.Input(1) == "" {
+		return false
+	}
+	target := make([]int64, len(y))
+	copies, rest := false, -1
+	for i, d := range y {
+		switch {
+		case d == Const(0):
+			return false
+		case d.IsConst():
+			target[i] = d.N
+		case i < len(x) && x[i] == d:
+			copies = true
+		case rest < 0:
+			rest, target[i] = i, -1
+		default:
+			return false
+		}
+	}
+	if _, ok := n.Attrs["allowzero"]; ok && copies {
+		n.Attrs = withoutAttr(n.Attrs, "allowzero")
+	}
+	n.Inputs[1] = f.target(n.Input(1), target)
+	return true
+}
+
+// expandTarget gives an Expand a constant target: 1 where it keeps a dimension that is not constant.
+func (f *folder) expandTarget(n *Node) bool {
+	c := call{in: f.in, n: n}
+	x, y := c.shape(0), f.in.types[n.Output(0)].Shape
+	if f.g.Initializers[n.Input(1)] != nil || x == nil || y == nil || n.Input(1) == "" {
+		return false
+	}
+	target := make([]int64, len(y))
+	for i, d := range y {
+		k := i - (len(y) - len(x))
+		switch {
+		case d.IsConst():
+			target[i] = d.N
+		case k >= 0 && x[k] == d:
+			target[i] = 1
+		default:
+			return false
+		}
+	}
+	n.Inputs[1] = f.target(n.Input(1), target)
+	return true
+}
+
+// target returns an int64 initializer with the given elements.
+func (f *folder) target(base string, v []int64) string {
+	key := fmt.Sprint(v)
+	if name, ok := f.shared[key]; ok {
+		return name
+	}
+	name := f.names.fresh(base + "_target")
+	f.define(name, FromInt64(v, int64(len(v))))
+	f.shared[key] = name
+	return name
+}
+
+// rebuild replaces an integer list whose elements are known up to the symbols
+// of the graph's inputs by the shortest way to compute it.
+func (f *folder) rebuild(n *Node, i int) {
+	name := n.Input(i)
+	list, ok := f.in.Content(name)
+	v, _ := f.in.Type(name)
+	if !ok || f.g.Initializers[name] != nil || f.built[name] || v.DType != Int64 || len(v.Shape) != 1 || len(list) > maxRank {
+		return
+	}
+	for _, d := range list {
+		if _, ok := f.sources[d.Sym]; !ok && !d.IsConst() {
+			return
+		}
+	}
+	key := Shape(list).String()
+	if made, ok := f.shared[key]; ok {
+		n.Inputs[i] = made
+		return
+	}
+	var parts []string
+	for len(list) > 0 {
+		d := list[0]
+		if d.IsConst() {
+			k := slices.IndexFunc(list, func(d Dim) bool { return !d.IsConst() })
+			if k < 0 {
+				k = len(list)
+			}
+			run, _ := constInts(list[:k])
+			parts = append(parts, f.target(name, run))
+			list = list[k:]
+			continue
+		}
+		parts = append(parts, f.dimension(name, d))
+		list = list[1:]
+	}
+	made := parts[0]
+	if len(parts) > 1 {
+		made = f.emit(&Node{Op: "Concat", Inputs: parts, Attrs: map[string]Attr{"axis": IntAttr(0)}}, name+"_shape")
+	}
+	f.shared[key] = made
+	n.Inputs[i] = made
+}
+
+// dimension returns a list of one element, a symbolic dimension.
+func (f *folder) dimension(base string, d Dim) string {
+	key := Shape{d}.String()
+	if made, ok := f.shared[key]; ok {
+		return made
+	}
+	var made string
+	if d.N != 1 {
+		factor := f.target(base, []int64{d.N})
+		made = f.emit(&Node{Op: "Mul", Inputs: []string{f.dimension(base, Symbol(d.Sym)), factor}}, base+"_dim")
+	} else {
+		s := f.sources[d.Sym]
+		made = f.emit(&Node{Op: "Shape", Inputs: []string{s.input}, Attrs: map[string]Attr{
+			"start": IntAttr(s.axis), "end": IntAttr(s.axis + 1),
+		}}, s.input+"_dim")
+	}
+	f.shared[key] = made
+	return made
+}
+
+// emit adds a node of folding's own.
+func (f *folder) emit(n *Node, base string) string {
+	out := f.names.fresh(base)
+	n.Name, n.Outputs = out, []string{out}
+	if err := f.in.Node(n); err != nil {
+		f.errs = append(f.errs, err)
+	}
+	f.built[out] = true
+	f.nodes = append(f.nodes, n)
+	return out
+}
+
+// dropZeroBias takes away the vector of zeros that some exporters compute for
+// a convolution without bias. One that is the model's own stays.
+func (f *folder) dropZeroBias(n *Node) {
+	b := n.Input(2)
+	if !f.made[b] || len(n.Inputs) != 3 {
+		return
+	}
+	for _, x := range f.g.Initializers[b].Data {
+		if x != 0 {
+			return
+		}
+	}
+	n.Inputs = n.Inputs[:2]
+}
