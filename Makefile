@@ -1,0 +1,72 @@
+# Every target has a one-line comment; `make help` prints them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO       ?= go
+DATA     ?= glyphs
+FUZZTIME ?= 30s
+COUNT    ?= 5
+
+TOOLS         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/winnow/tools
+LINT_VERSION  := v2.15.0
+LINT          := $(TOOLS)/golangci-lint-$(LINT_VERSION)/golangci-lint
+DEMO          := runs/demo-$(firstword $(subst :, ,$(DATA)))
+DEMO_FLAGS    := --bundle lenet --data $(DATA) --seed 1 --overwrite
+
+.PHONY: help setup setup-cuda build demo test test-cuda fmt lint fuzz bench bench-prune proto models
+
+help: ## print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: ## install the ONNX Runtime library (pinned, checked, safe to repeat)
+	@bash runtime/setup.sh
+
+setup-cuda: ## install the CUDA provider beside the library (Linux x64, CUDA 13)
+	@bash runtime/setup.sh cuda
+
+build: ## build bin/winnow
+	@mkdir -p bin
+	$(GO) build -trimpath -o bin/winnow .
+
+demo: setup build ## train lenet in full and pruned, compare them (DATA=fashion-mnist for real images)
+	bin/winnow data fetch $(firstword $(subst :, ,$(DATA)))
+	bin/winnow train $(DEMO_FLAGS) --prune none --out $(DEMO)/full
+	bin/winnow train $(DEMO_FLAGS) --prune bls-infobatch --out $(DEMO)/pruned
+	bin/winnow compare $(DEMO)/full $(DEMO)/pruned --plot $(DEMO)/compare.svg
+
+test: setup ## run every test; installs what is missing first
+	$(GO) run . data fetch fashion-mnist
+	CI=true $(GO) test ./...
+
+test-cuda: setup-cuda ## run the tests that need an NVIDIA GPU
+	WINNOW_TEST_CUDA=1 $(GO) test -count=1 -v -run CUDA ./...
+
+fmt: ## format the Go code
+	gofmt -l -w $$(git ls-files '*.go')
+
+lint: $(LINT) ## check the code, its formatting and the import rules
+	$(LINT) run ./...
+
+$(LINT):
+	@mkdir -p $(@D)
+	GOFLAGS= GOBIN=$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+fuzz: ## run every fuzz target for FUZZTIME each
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; \
+	done
+
+bench: ## run every benchmark COUNT times
+	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./...
+
+bench-prune: ## run the pruner's benchmarks COUNT times
+	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./prune
+
+proto: ## regenerate the protobuf code of onnx/onnxpb
+	$(GO) generate ./onnx/onnxpb
+
+models: ## regenerate the bundles that ship inside the binary
+	$(GO) generate ./models

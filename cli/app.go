@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+const about = `Winnow trains image classifiers exported to ONNX, on stock ONNX Runtime, and
+skips the samples that no longer teach the model.
+
+   winnow train --bundle lenet --data glyphs --prune auto
+   winnow export model.onnx -o bundle
+   winnow compare runs/full runs/pruned`
+
+// Run parses args, the whole command line with the program's name first, and
+// runs the command in it. Cancelling ctx ends long commands cleanly, with what
+// was done so far written. The error, if any, is what main.go reports.
+func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	app := newApp(newOutput(stdout, stderr))
+	if n := len(args); n == 0 || args[n-1] != "--generate-bash-completion" {
+		var err error
+		if args, err = interleave(app, args); err != nil {
+			return err
+		}
+	}
+	err := app.RunContext(ctx, args)
+	var exit cli.ExitCoder
+	if errors.As(err, &exit) { // only the help command's "no such topic"
+		return usagef("%s", strings.ToLower(exit.Error()))
+	}
+	return err
+}
+
+func newApp(out *output) *cli.App {
+	app := &cli.App{
+		Name:                 "winnow",
+		Usage:                "train exported ONNX models on fewer samples",
+		UsageText:            "winnow command [flags] [arguments]",
+		Description:          about,
+		HideVersion:          true,
+		EnableBashCompletion: true,
+		Suggest:              true,
+		Writer:               out.stdout,
+		ErrWriter:            out.stderr,
+		ExitErrHandler:       func(*cli.Context, error) {},
+		OnUsageError:         func(c *cli.Context, err error, _ bool) error { return flagError(c, err) },
+		Commands: []*cli.Command{
+			newExportCommand(out),
+			newInspectCommand(out),
+			newTrainCommand(out),
+			newEvalCommand(out),
+			newCompareCommand(out),
+			newDataCommand(out),
+			newDoctorCommand(out),
+			newVersionCommand(out),
+		},
+	}
+	app.Action = group(func(c *cli.Context) []*cli.Command { return c.App.VisibleCommands() })
+	for _, c := range app.Commands {
+		prepare(c)
+	}
+	return app
+}
+
+// prepare gives a command, and those under it, this program's way with errors.
+func prepare(c *cli.Command) {
+	c.HideHelpCommand = true
+	c.OnUsageError = func(ctx *cli.Context, err error, _ bool) error { return flagError(ctx, err) }
+	for _, sub := range c.Subcommands {
+		prepare(sub)
+	}
+	if len(c.Subcommands) > 0 {
+		c.Action = group(func(ctx *cli.Context) []*cli.Command { return ctx.Command.Subcommands })
+	}
+}
+
+// group is the action of something that only holds commands: help without
+// arguments, an error that suggests the nearest command with an unknown one.
+func group(commands func(*cli.Context) []*cli.Command) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if !c.Args().Present() {
+			if c.Command.Name == c.App.Name {
+				return cli.ShowAppHelp(c)
+			}
+			return cli.ShowSubcommandHelp(c)
+		}
+		given, names := c.Args().First(), []string{}
+		for _, sub := range commands(c) {
+			names = append(names, sub.Name)
+		}
+		hint := strings.TrimSpace(cli.SuggestCommand(commands(c), given))
+		return usagef("unknown command %q; %s (commands: %s)",
+			given, strings.ReplaceAll(hint, "Did", "did"), strings.Join(names, ", "))
+	}
+}
+
+// positional checks the number of arguments that are not flags.
+func positional(c *cli.Context, least, most int, what string) ([]string, error) {
+	args := c.Args().Slice()
+	switch {
+	case len(args) < least:
+		return nil, usagef("%s: give %s (see %s --help)", c.Command.Name, what, c.Command.HelpName)
+	case most >= 0 && len(args) > most:
+		return nil, usagef("%s: unexpected argument %q (see %s --help)", c.Command.Name, args[most], c.Command.HelpName)
+	}
+	return args, nil
+}
+
+// examples formats the part of a command's help that shows it at work.
+func examples(text string, lines ...string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\nExamples:\n", strings.TrimSpace(text))
+	for _, l := range lines {
+		fmt.Fprintf(&b, "   %s\n", l)
+	}
+	return strings.TrimRight(b.String(), "\n")
+}

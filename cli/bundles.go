@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"winnow/models"
+	"winnow/onnx/autodiff"
+	"winnow/onnx/bundle"
+)
+
+func seedFlag(dst *uint64) cli.Flag {
+	return &cli.Uint64Flag{Name: "seed", Destination: dst, Category: flagsRecipe, DefaultText: "0",
+		Usage: "seed `N` of everything random"}
+}
+
+func shippedText() string { return strings.Join(models.Names(), ", ") }
+
+// openBundle opens what --bundle names: a shipped bundle, a folder or a zip
+// file. A name that is also a path means the shipped bundle; ./NAME the path.
+func openBundle(_ context.Context, spec string) (*bundle.Bundle, error) {
+	if slices.Contains(models.Names(), spec) {
+		return models.Builtin(spec)
+	}
+	if notThere(spec) {
+		return nil, inputf("no bundle %q: shipped are %s; or give a folder, a .zip or an .onnx file", spec, shippedText())
+	}
+	return bundle.OpenPath(spec)
+}
+
+// trainingBundle is openBundle for a run: an .onnx file is exported in memory,
+// a shipped model is rebuilt where a flag changes its recipe, and a finished
+// bundle refuses such flags. changed names the recipe's flags that were given.
+func trainingBundle(ctx context.Context, spec string, g graphOptions, changed []string, warn func(string)) (*bundle.Bundle, error) {
+	if err := g.validate(); err != nil {
+		return nil, err
+	}
+	shipped := slices.Contains(models.Names(), spec)
+	switch {
+	case shipped && len(changed) > 0:
+		return rebuild(spec, g)
+	case !shipped && strings.HasSuffix(strings.ToLower(spec), ".onnx") && isModelFile(spec):
+		return exportBundle(ctx, exportOptions{Model: spec, Graph: g, Images: imageOptions{Scale: autodiff.DefaultScale}}, warn)
+	}
+	b, err := openBundle(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	if len(changed) > 0 {
+		return nil, usagef("--%s: bundle %q was exported with %s and %s; export it again to change that",
+			changed[0], spec, optimizerText(b.Manifest.Optimizer), lossText(b.Manifest.Loss))
+	}
+	if err := b.Validate(); err != nil {
+		list := problems(err)
+		return nil, fmt.Errorf("bundle %q: %d problems (winnow inspect lists them): %w", spec, len(list), err)
+	}
+	return b, nil
+}
+
+// rebuild makes a shipped model's bundle anew: its first weights, another recipe.
+func rebuild(name string, g graphOptions) (*bundle.Bundle, error) {
+	m, err := models.Forward(name, models.Seed)
+	if err != nil {
+		return nil, err
+	}
+	o := autodiff.Options{Name: name, SourceFile: "winnow/models"}
+	g.apply(&o)
+	return autodiff.Build(m, o)
+}
+
+// exists reports whether a path names something.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}

@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"winnow/eval"
+)
+
+type compareOptions struct {
+	Runs []string
+	JSON bool
+	Plot string
+	Axis string
+}
+
+func newCompareCommand(out *output) *cli.Command {
+	var o compareOptions
+	return &cli.Command{
+		Name:      "compare",
+		Category:  "Results",
+		Usage:     "set runs side by side: accuracy, samples and time saved",
+		ArgsUsage: "RUN RUN...",
+		Description: examples(`Compares finished runs with the first one, in a table, as JSON or as a chart of
+accuracy against the samples or the seconds used.`,
+			"winnow compare runs/full runs/pruned",
+			"winnow compare runs/full runs/pruned --plot compare.svg --axis seconds"),
+		Flags: []cli.Flag{
+			jsonFlag(&o.JSON),
+			&cli.StringFlag{Name: "plot", Destination: &o.Plot, Category: flagsOutput, TakesFile: true,
+				Usage: "also draw a chart into `FILE`, .svg or .png"},
+			&cli.StringFlag{Name: "axis", Value: string(eval.AxisSamples), Destination: &o.Axis, Category: flagsOutput,
+				Usage: "what the chart's accuracy is drawn against: `samples|seconds`"},
+		},
+		Action: func(c *cli.Context) error {
+			args, err := positional(c, 1, -1, "the folders of the runs")
+			if err != nil {
+				return err
+			}
+			o.Runs = args
+			return runCompare(c.Context, o, out)
+		},
+	}
+}
+
+func runCompare(_ context.Context, o compareOptions, out *output) error {
+	format := strings.TrimPrefix(strings.ToLower(filepath.Ext(o.Plot)), ".")
+	if o.Plot != "" {
+		if err := oneOf("--plot: file ending", format, eval.FormatSVG, eval.FormatPNG); err != nil {
+			return err
+		}
+	}
+	if err := oneOf("--axis", o.Axis, string(eval.AxisSamples), string(eval.AxisSeconds)); err != nil {
+		return err
+	}
+	var runs []eval.Run
+	for _, dir := range o.Runs {
+		r, err := eval.ReadRun(dir)
+		if err != nil {
+			return err
+		}
+		runs = append(runs, *r)
+	}
+	c, err := eval.Compare(runs)
+	if err != nil {
+		return err
+	}
+	if o.Plot != "" {
+		draw := func(w io.Writer) error { return c.WriteChart(w, format, eval.Axis(o.Axis)) }
+		if err := writeWhole(o.Plot, draw); err != nil {
+			return err
+		}
+	}
+	if o.JSON {
+		return c.WriteJSON(out.stdout)
+	}
+	if err := c.WriteText(out.stdout); err != nil {
+		return err
+	}
+	if o.Plot != "" {
+		out.printf("chart %s\n", o.Plot)
+	}
+	return nil
+}
+
+// writeWhole writes a file beside its place and renames it, so that it appears
+// whole or not at all.
+func writeWhole(path string, write func(io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".winnow-*")
+	if err != nil {
+		return fmt.Errorf("write %q: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()           // the first error counts
+			_ = os.Remove(f.Name()) // the same
+		}
+	}()
+	if err := write(f); err != nil {
+		return err
+	}
+	if err := f.Chmod(0o644); err != nil {
+		return fmt.Errorf("write %q: %w", path, err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("write %q: %w", path, err)
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return fmt.Errorf("write %q: %w", path, err)
+	}
+	return nil
+}

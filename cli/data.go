@@ -1,0 +1,216 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"winnow/datasets"
+	"winnow/loader"
+)
+
+// DefaultData is the data set that needs no files.
+const DefaultData = "glyphs"
+
+func dataFlag(dst *string) cli.Flag {
+	return &cli.StringFlag{Name: "data", Aliases: []string{"d"}, Value: DefaultData, Destination: dst, Category: flagsData,
+		Usage: "data `SPEC`: glyphs, fashion-mnist, fashion-mnist:PATH, mnist:PATH (see winnow data list)"}
+}
+
+func newDataCommand(out *output) *cli.Command {
+	return &cli.Command{
+		Name:     "data",
+		Category: "Data",
+		Usage:    "list, fetch and show data sets",
+		Subcommands: []*cli.Command{
+			newDataListCommand(out),
+			newDataFetchCommand(out),
+			newDataShowCommand(out),
+		},
+	}
+}
+
+type dataListOptions struct{ JSON bool }
+
+func newDataListCommand(out *output) *cli.Command {
+	var o dataListOptions
+	return &cli.Command{
+		Name:  "list",
+		Usage: "list the data sets that --data knows",
+		Flags: []cli.Flag{jsonFlag(&o.JSON)},
+		Action: func(c *cli.Context) error {
+			if _, err := positional(c, 0, 0, ""); err != nil {
+				return err
+			}
+			return runDataList(o, out)
+		},
+	}
+}
+
+func runDataList(o dataListOptions, out *output) error {
+	infos := datasets.List()
+	if o.JSON {
+		return out.printJSON(infos)
+	}
+	for _, i := range infos {
+		where := i.Where
+		switch {
+		case i.Installed && where == "":
+			where = "built in"
+		case !i.Installed && i.Fetchable:
+			where = "not installed: winnow data fetch " + i.Name
+		case !i.Installed:
+			where = "give its folder: " + i.Name + ":PATH"
+		}
+		out.printf("%s  %s\n", out.style(styleBold, i.Name), i.About)
+		rows := [][]string{
+			{"samples", fmt.Sprintf("%s train, %s test", countText(int64(i.Train)), countText(int64(i.Test)))},
+			{"images", fmt.Sprintf("%dx%dx%d", i.Shape[0], i.Shape[1], i.Shape[2])},
+			{"classes", fmt.Sprint(i.Classes)},
+		}
+		if i.Settings != "" {
+			rows = append(rows, []string{"settings", i.Settings})
+		}
+		out.table(append(rows, []string{"where", where}))
+	}
+	return nil
+}
+
+type dataFetchOptions struct {
+	Names []string
+	Dir   string
+}
+
+func newDataFetchCommand(out *output) *cli.Command {
+	var o dataFetchOptions
+	return &cli.Command{
+		Name:      "fetch",
+		Usage:     "install data sets, checked by SHA-256; what is there is left alone",
+		ArgsUsage: "NAME...",
+		Flags: []cli.Flag{&cli.StringFlag{Name: "dir", Destination: &o.Dir, Category: flagsData,
+			DefaultText: "WINNOW_DATA, else the user's cache", Usage: "data folder `DIR`"}},
+		Action: func(c *cli.Context) error {
+			args, err := positional(c, 1, -1, "the name of a data set")
+			if err != nil {
+				return err
+			}
+			o.Names = args
+			return runDataFetch(c.Context, o, out)
+		},
+	}
+}
+
+func runDataFetch(ctx context.Context, o dataFetchOptions, out *output) error {
+	for _, name := range o.Names {
+		if err := datasets.Fetch(ctx, name, o.Dir, fetchProgress(out, name)); err != nil {
+			return err
+		}
+		out.printf("%s is in place\n", name)
+	}
+	return nil
+}
+
+type dataShowOptions struct {
+	Spec  string
+	Index int
+	Count int
+	Test  bool
+}
+
+func newDataShowCommand(out *output) *cli.Command {
+	var o dataShowOptions
+	return &cli.Command{
+		Name:      "show",
+		Usage:     "draw samples of a data set in the terminal",
+		ArgsUsage: "SPEC",
+		Flags: []cli.Flag{
+			&cli.IntFlag{Name: "index", Aliases: []string{"i"}, Destination: &o.Index, Category: flagsData, Usage: "first sample `N`"},
+			&cli.IntFlag{Name: "count", Aliases: []string{"n"}, Value: 4, Destination: &o.Count, Category: flagsData, Usage: "number of samples"},
+			&cli.BoolFlag{Name: "test", Destination: &o.Test, Category: flagsData, Usage: "show the test split"},
+		},
+		Action: func(c *cli.Context) error {
+			args, err := positional(c, 0, 1, "")
+			if err != nil {
+				return err
+			}
+			o.Spec = DefaultData
+			if len(args) > 0 {
+				o.Spec = args[0]
+			}
+			return runDataShow(o, out)
+		},
+	}
+}
+
+func runDataShow(o dataShowOptions, out *output) error {
+	d, err := openData(o.Spec)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	src := d.Train
+	if o.Test {
+		src = d.Test
+	}
+	if o.Index < 0 || o.Count < 1 || o.Index >= src.Len() || o.Count > src.Len()-o.Index {
+		return usagef("data show: samples %d to %d are not all among the %s of %q",
+			o.Index, o.Index+o.Count-1, countText(int64(src.Len())), o.Spec)
+	}
+	c, h, w := src.Shape()
+	image := make([]byte, c*h*w)
+	for i := o.Index; i < o.Index+o.Count; i++ {
+		label, err := src.Read(uint32(i), image)
+		if err != nil {
+			return err
+		}
+		name := ""
+		if label >= 0 && label < int64(len(d.ClassNames)) {
+			name = " (" + d.ClassNames[label] + ")"
+		}
+		out.printf("sample %d: label %d%s, %dx%dx%d\n%s\n", i, label, name, c, h, w, drawImage(image, c, h, w))
+	}
+	return nil
+}
+
+// shades go from dark to light, on a dark terminal.
+const shades = " .:-=+*#%@"
+
+// drawImage writes an image, uint8 CHW, as text: a character for each pixel's
+// mean over the channels, every second row left out as characters are tall.
+func drawImage(image []byte, c, h, w int) string {
+	var b strings.Builder
+	for y := 0; y < h; y += 2 {
+		b.WriteString("  ")
+		for x := range w {
+			sum, n := 0, 0
+			for ch := range c {
+				for dy := 0; dy < 2 && y+dy < h; dy++ {
+					sum += int(image[(ch*h+y+dy)*w+x])
+					n++
+				}
+			}
+			b.WriteByte(shades[sum*len(shades)/(256*n)])
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// openData opens a data spec. Generated data and label noise follow the spec's
+// own seed, not the run's, so that runs with several seeds share their data.
+func openData(spec string) (*datasets.Dataset, error) {
+	return datasets.Open(spec, datasets.Options{})
+}
+
+// limited takes the first n samples, 0 for all.
+func limited(src loader.Source, n int, flag string) (loader.Source, error) {
+	if n < 0 {
+		return nil, usagef("%s %d: give 0 (all) or more", flag, n)
+	}
+	if n == 0 || n >= src.Len() {
+		return src, nil
+	}
+	return datasets.Subset(src, n), nil
+}

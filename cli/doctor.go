@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	ortrun "winnow/runtime"
+)
+
+type doctorOptions struct {
+	Device deviceOptions
+	JSON   bool
+}
+
+func newDoctorCommand(out *output) *cli.Command {
+	var o doctorOptions
+	return &cli.Command{
+		Name:     "doctor",
+		Category: "About",
+		Usage:    "say whether ONNX Runtime and CUDA can be used, and if not why",
+		Description: examples(`Looks at everything that training needs: the runtime library, its version and
+providers, CUDA, the graphics processors, the processor. The exit code is 4 if
+the library, or the device asked for, cannot be used.`,
+			"winnow doctor",
+			"winnow doctor --device cuda:0 --json"),
+		Flags: append(o.Device.flags(), jsonFlag(&o.JSON)),
+		Action: func(c *cli.Context) error {
+			if _, err := positional(c, 0, 0, ""); err != nil {
+				return err
+			}
+			return runDoctor(o, out)
+		},
+	}
+}
+
+func runDoctor(o doctorOptions, out *output) error {
+	opts, err := o.Device.resolve(func(string, ...any) {})
+	if err != nil {
+		return err
+	}
+	r := ortrun.Doctor(opts)
+	if o.JSON {
+		if err := out.printJSON(r); err != nil {
+			return err
+		}
+	} else {
+		out.printf("%s", r)
+	}
+	if r.Err != nil {
+		return r.Err
+	}
+	if strings.HasPrefix(o.Device.Device, "cuda") && !r.CUDA {
+		return &marked{text: "doctor: device " + o.Device.Device + " cannot be used: " + r.CUDAReason, kind: ErrRuntime}
+	}
+	return nil
+}

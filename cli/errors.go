@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// ErrUsage marks a command line that cannot be understood.
+var ErrUsage = errors.New("wrong usage")
+
+// ErrInput marks bad input that was already explained on stdout, such as a
+// bundle in which inspect found faults.
+var ErrInput = errors.New("bad input")
+
+// ErrRuntime marks a runtime library or device that cannot be used.
+var ErrRuntime = errors.New("runtime unusable")
+
+// marked is an error with its own text that is also one of the sentinels above:
+// the sentinel decides the exit code and does not show in the message.
+type marked struct {
+	text string
+	kind error
+	err  error
+}
+
+func (e *marked) Error() string { return e.text }
+
+func (e *marked) Unwrap() []error {
+	if e.err == nil {
+		return []error{e.kind}
+	}
+	return []error{e.kind, e.err}
+}
+
+func usagef(format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	return &marked{text: err.Error(), kind: ErrUsage, err: errors.Unwrap(err)}
+}
+
+func inputf(format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	return &marked{text: err.Error(), kind: ErrInput, err: errors.Unwrap(err)}
+}
+
+// flagError turns the flag parser's complaint into a usage error that names
+// the command, the flag as it is typed, and the nearest flag there is.
+func flagError(c *cli.Context, err error) error {
+	const unknown = "flag provided but not defined: -"
+	name, text := c.Command.FullName(), err.Error()
+	if c.Command.HelpName != "" {
+		name = c.Command.HelpName
+	}
+	if given, ok := strings.CutPrefix(text, unknown); ok {
+		given = strings.TrimLeft(given, "-")
+		hint := ""
+		if s := cli.SuggestFlag(c.Command.Flags, given, false); s != "" {
+			hint = fmt.Sprintf(", did you mean %s?", s)
+		}
+		return usagef("unknown flag %q%s (see %s --help)", dashes(given), hint, name)
+	}
+	return usagef("%s (see %s --help)", retype(text), name)
+}
+
+// retype writes the flag in a parser's message the way it is typed.
+func retype(text string) string {
+	for _, mark := range []string{"for flag -", "needs an argument: -"} {
+		if i := strings.Index(text, mark); i >= 0 {
+			i += len(mark) - 1
+			name, rest, _ := strings.Cut(strings.TrimLeft(text[i:], "-"), ":")
+			if rest != "" {
+				rest = ":" + rest
+			}
+			return text[:i] + dashes(name) + rest
+		}
+	}
+	return text
+}
+
+func dashes(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}

@@ -1,0 +1,247 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"winnow/onnx"
+	"winnow/onnx/autodiff"
+	"winnow/onnx/bundle"
+)
+
+type exportOptions struct {
+	Model     string
+	Out       string
+	Name      string
+	Overwrite bool
+	InputSize string
+	Freeze    string
+	Graph     graphOptions
+	Images    imageOptions
+}
+
+// imageOptions are the arithmetic on images that is written into the graphs.
+type imageOptions struct {
+	Mean, Std  cli.Float64Slice
+	Scale      float64
+	FloatInput bool
+}
+
+func (o *imageOptions) flags() []cli.Flag {
+	return append(o.normalizeFlags(),
+		&cli.BoolFlag{Name: "float-input", Destination: &o.FloatInput, Category: flagsData,
+			Usage: "take float32 images instead of bytes; the caller normalises"})
+}
+
+func (o *imageOptions) normalizeFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.Float64SliceFlag{Name: "mean", Destination: &o.Mean, Category: flagsData,
+			Usage: "mean `M,M,M` by channel, taken off after scaling"},
+		&cli.Float64SliceFlag{Name: "std", Destination: &o.Std, Category: flagsData,
+			Usage: "standard deviation `S,S,S` by channel, divided by after the mean"},
+		&cli.Float64Flag{Name: "scale", Value: autodiff.DefaultScale, Destination: &o.Scale, Category: flagsData, DefaultText: "1/255",
+			Usage: "factor `F` on the bytes of an image"},
+	}
+}
+
+func newExportCommand(out *output) *cli.Command {
+	var o exportOptions
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Destination: &o.Out, Category: flagsOutput, TakesFile: true,
+			DefaultText: "the model's name", Usage: "folder `DIR` to write the bundle to"},
+		&cli.StringFlag{Name: "name", Destination: &o.Name, Category: flagsOutput, DefaultText: "the file's name",
+			Usage: "the bundle's `NAME`"},
+		overwriteFlag(&o.Overwrite, "a bundle that is there"),
+		&cli.StringFlag{Name: "input-size", Destination: &o.InputSize, Category: flagsData, DefaultText: "the model's own",
+			Usage: "image size `CxHxW` for a model that takes flat vectors"},
+		&cli.StringFlag{Name: "freeze", Destination: &o.Freeze, Category: flagsRecipe,
+			Usage: "keep parameters whose name matches `REGEX` as they are"},
+	}
+	return &cli.Command{
+		Name:      "export",
+		Category:  "Train",
+		Usage:     "make a training bundle from a forward ONNX model",
+		ArgsUsage: "MODEL.onnx",
+		Description: examples(`Adds the loss, the backward pass and the optimizer to MODEL.onnx as standard
+operators, and writes the training bundle that winnow train takes. Export the
+model in training mode, with its batch normalisation left in and the number of
+images left open.`,
+			"winnow export lenet.onnx -o lenet-bundle",
+			"winnow export resnet18.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --smoothing 0.1",
+			"winnow export vit.onnx --freeze '^patch_embed' --name vit-head"),
+		Flags: append(append(flags, o.Graph.flags()...), o.Images.flags()...),
+		Action: func(c *cli.Context) error {
+			args, err := positional(c, 1, 1, "the model to export")
+			if err != nil {
+				return err
+			}
+			o.Model = args[0]
+			return runExport(c.Context, o, out)
+		},
+	}
+}
+
+func runExport(ctx context.Context, o exportOptions, out *output) error {
+	if o.Out == "" {
+		o.Out = strings.TrimSuffix(filepath.Base(o.Model), filepath.Ext(o.Model))
+		if o.Out == filepath.Base(o.Model) {
+			o.Out += "-bundle"
+		}
+	}
+	if err := o.Graph.validate(); err != nil {
+		return err
+	}
+	if err := freeFolder(o.Out, o.Overwrite, bundle.ManifestFile, "a bundle"); err != nil {
+		return err
+	}
+	b, err := exportBundle(ctx, o, func(text string) { out.notef("warning: %s", text) })
+	if err != nil {
+		return err
+	}
+	if err := b.Save(o.Out); err != nil {
+		return fmt.Errorf("write bundle %q: %w", o.Out, err)
+	}
+	m := &b.Manifest
+	var params int64
+	for _, s := range m.State {
+		if s.Kind == bundle.KindParameter {
+			params += elements(s.Shape)
+		}
+	}
+	out.printf("bundle %s: %s, images %s, %d classes, %s parameters, %s, %s\n",
+		o.Out, m.Name, shapeText(m.ImageShape[:]), m.Classes, countText(params), lossText(m.Loss), optimizerText(m.Optimizer))
+	out.printf("train it with: winnow train --bundle %s --data DATA\n", o.Out)
+	return nil
+}
+
+// exportBundle makes the bundle in memory; train uses it too, for an .onnx file.
+func exportBundle(ctx context.Context, o exportOptions, warn func(string)) (*bundle.Bundle, error) {
+	build := autodiff.Options{Name: o.Name, SourceFile: filepath.Base(o.Model)}
+	o.Graph.apply(&build)
+	build.FloatImages, build.Warn = o.Images.FloatInput, warn
+	build.Normalize = bundle.Normalize{Scale: o.Images.Scale, Mean: o.Images.Mean.Value(), Std: o.Images.Std.Value()}
+	if build.Name == "" {
+		build.Name = strings.TrimSuffix(build.SourceFile, filepath.Ext(build.SourceFile))
+	}
+	var err error
+	if o.InputSize != "" {
+		if build.ImageShape, err = parseImageShape(o.InputSize); err != nil {
+			return nil, err
+		}
+	}
+	if o.Freeze != "" {
+		if build.Freeze, err = regexp.Compile(o.Freeze); err != nil {
+			return nil, usagef("--freeze: %w", err)
+		}
+	}
+	if build.SourceSHA256, err = fileSHA256(o.Model); err != nil {
+		return nil, err
+	}
+	model, err := onnx.Read(o.Model)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return autodiff.Build(model, build)
+}
+
+func (o *graphOptions) apply(b *autodiff.Options) {
+	b.Loss, b.Smoothing = o.Loss, o.Smoothing
+	b.Optimizer, b.Momentum, b.Nesterov, b.WeightDecay = o.Opt, o.Momentum, o.Nesterov, o.WeightDecay
+	b.BatchLossOnly = o.BatchLossOnly
+}
+
+// freeFolder refuses a folder that is in use: one that holds the marker file
+// is replaced with overwrite, any other content never is.
+func freeFolder(dir string, overwrite bool, marker, what string) error {
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return usagef("%q is a file, not a folder for %s; choose another with --out", dir, what)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(dir, marker)); err != nil {
+		return usagef("folder %q is not empty and holds no %s; choose another with --out", dir, strings.TrimPrefix(what, "a "))
+	}
+	if !overwrite {
+		return usagef("folder %q already holds %s; choose another with --out, or replace it with --overwrite", dir, what)
+	}
+	return nil
+}
+
+func fileSHA256(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", inputf("%w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", inputf("read %q: %w", path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func elements(shape []int64) int64 {
+	n := int64(1)
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+func shapeText(shape []int64) string {
+	parts := make([]string, len(shape))
+	for i, d := range shape {
+		parts[i] = fmt.Sprint(d)
+	}
+	return strings.Join(parts, "x")
+}
+
+func lossText(l bundle.Loss) string {
+	if l.Smoothing > 0 {
+		return fmt.Sprintf("%s (smoothing %g)", l.Name, l.Smoothing)
+	}
+	return l.Name
+}
+
+func optimizerText(o bundle.Optimizer) string {
+	var extra []string
+	if o.Momentum > 0 {
+		extra = append(extra, fmt.Sprintf("momentum %g", o.Momentum))
+	}
+	if o.Nesterov {
+		extra = append(extra, "nesterov")
+	}
+	if o.WeightDecay > 0 {
+		extra = append(extra, fmt.Sprintf("weight decay %g", o.WeightDecay))
+	}
+	if len(extra) == 0 {
+		return o.Name
+	}
+	return fmt.Sprintf("%s (%s)", o.Name, strings.Join(extra, ", "))
+}

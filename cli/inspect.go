@@ -1,0 +1,341 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"winnow/onnx"
+	"winnow/onnx/autodiff"
+	"winnow/onnx/bundle"
+)
+
+type inspectOptions struct {
+	Path string
+	JSON bool
+}
+
+func newInspectCommand(out *output) *cli.Command {
+	var o inspectOptions
+	return &cli.Command{
+		Name:      "inspect",
+		Category:  "Train",
+		Usage:     "show what a model or a bundle holds, and everything wrong with it",
+		ArgsUsage: "MODEL.onnx|BUNDLE",
+		Description: examples(`For a forward model: inputs, outputs, parameters, operators and whether each has
+a gradient, and whether it can be exported for training. For a bundle, a folder
+or a zip file: roles, state, optimizer and loss. All faults are listed at once;
+with any, the exit code is 3.`,
+			"winnow inspect model.onnx",
+			"winnow inspect lenet-bundle --json"),
+		Flags: []cli.Flag{jsonFlag(&o.JSON)},
+		Action: func(c *cli.Context) error {
+			args, err := positional(c, 1, 1, "a model or a bundle")
+			if err != nil {
+				return err
+			}
+			o.Path = args[0]
+			return runInspect(c.Context, o, out)
+		},
+	}
+}
+
+func runInspect(ctx context.Context, o inspectOptions, out *output) error {
+	b, err := openBundle(ctx, o.Path)
+	if b == nil && isModelFile(o.Path) {
+		return inspectModel(o, out)
+	}
+	if err != nil {
+		return err
+	}
+	return inspectBundle(b, o, out)
+}
+
+func isModelFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && !strings.EqualFold(filepath.Ext(path), ".zip")
+}
+
+// modelReport is the JSON form of an inspected model.
+type modelReport struct {
+	File       string           `json:"file"`
+	Producer   string           `json:"producer,omitempty"`
+	IRVersion  int64            `json:"ir_version"`
+	Opset      int64            `json:"opset"`
+	Inputs     []valueReport    `json:"inputs"`
+	Outputs    []valueReport    `json:"outputs"`
+	Weights    int              `json:"weights"`
+	Parameters int64            `json:"parameters"`
+	Bytes      int64            `json:"bytes"`
+	Operators  []operatorReport `json:"operators"`
+	Trainable  bool             `json:"trainable"`
+	Problems   []string         `json:"problems"`
+}
+
+type valueReport struct {
+	Name  string `json:"name"`
+	DType string `json:"dtype"`
+	Shape string `json:"shape"`
+}
+
+type operatorReport struct {
+	Name     string `json:"name"`
+	Count    int    `json:"count"`
+	Gradient bool   `json:"gradient"`
+}
+
+func inspectModel(o inspectOptions, out *output) error {
+	m, err := onnx.Read(o.Path)
+	if err != nil {
+		return err
+	}
+	r := modelReport{File: o.Path, Producer: m.Producer, IRVersion: m.IRVersion, Opset: m.Opset, Problems: []string{}}
+	r.Problems = append(r.Problems, problems(onnx.Check(m))...)
+	if len(r.Problems) == 0 {
+		r.Problems = append(r.Problems, problems(onnx.Inline(m))...)
+	}
+	describeGraph(&r, m.Graph)
+	if len(r.Problems) == 0 {
+		_, err := autodiff.Build(m, inspectionBuild())
+		r.Problems = append(r.Problems, problems(err)...)
+	}
+	r.Trainable = len(r.Problems) == 0
+	if o.JSON {
+		if err := out.printJSON(r); err != nil {
+			return err
+		}
+	} else {
+		r.print(out)
+	}
+	return faults(o.Path, len(r.Problems))
+}
+
+// inspectionBuild are the options with which inspect tries a model.
+func inspectionBuild() autodiff.Options {
+	return autodiff.Options{Name: "inspect"}
+}
+
+func describeGraph(r *modelReport, g *onnx.Graph) {
+	values := func(vs []onnx.Value) []valueReport {
+		reports := make([]valueReport, 0, len(vs))
+		for _, v := range vs {
+			reports = append(reports, valueReport{v.Name, v.DType.String(), v.Shape.String()})
+		}
+		return reports
+	}
+	r.Inputs, r.Outputs = values(g.Inputs), values(g.Outputs)
+	for _, t := range g.Initializers {
+		r.Bytes += int64(len(t.Data))
+		if t.DType.IsFloat() {
+			r.Weights++
+			r.Parameters += elements(t.Dims)
+		}
+	}
+	counts := map[string]*operatorReport{}
+	countOperators(g, counts)
+	r.Operators = []operatorReport{}
+	for _, op := range counts {
+		r.Operators = append(r.Operators, *op)
+	}
+	sort.Slice(r.Operators, func(i, j int) bool {
+		a, b := r.Operators[i], r.Operators[j]
+		if a.Count != b.Count {
+			return a.Count > b.Count
+		}
+		return a.Name < b.Name
+	})
+}
+
+func countOperators(g *onnx.Graph, counts map[string]*operatorReport) {
+	for _, n := range g.Nodes {
+		name := n.Op
+		if n.Domain != "" {
+			name = n.Domain + "." + n.Op
+		}
+		op := counts[name]
+		if op == nil {
+			op = &operatorReport{Name: name, Gradient: n.Domain == "" && autodiff.HasRule(n.Op)}
+			counts[name] = op
+		}
+		op.Count++
+		for _, a := range n.Attrs {
+			if a.G != nil {
+				countOperators(a.G, counts)
+			}
+		}
+	}
+}
+
+func (r *modelReport) print(out *output) {
+	out.printf("%s: ONNX model, opset %d", out.style(styleBold, r.File), r.Opset)
+	if r.Producer != "" {
+		out.printf(", by %s", r.Producer)
+	}
+	out.printf("\n\nInputs\n")
+	printValues(out, r.Inputs)
+	out.printf("\nOutputs\n")
+	printValues(out, r.Outputs)
+	out.printf("\nParameters\n  %s in %d tensors, %s\n", countText(r.Parameters), r.Weights, bytesText(r.Bytes))
+	out.printf("\nOperators\n")
+	rows := [][]string{}
+	for _, op := range r.Operators {
+		note := "gradient"
+		if !op.Gradient {
+			note = out.style(styleDim, "no gradient")
+		}
+		rows = append(rows, []string{op.Name, fmt.Sprint(op.Count), note})
+	}
+	out.table(rows)
+	if r.Trainable {
+		out.printf("\n%s\n", out.style(styleGreen, "It can be trained: winnow export "+r.File))
+		return
+	}
+	printProblems(out, r.Problems)
+}
+
+func printValues(out *output, values []valueReport) {
+	rows := make([][]string, 0, len(values))
+	for _, v := range values {
+		rows = append(rows, []string{v.Name, v.DType, v.Shape})
+	}
+	out.table(rows)
+}
+
+// bundleReport is the JSON form of an inspected bundle.
+type bundleReport struct {
+	Path       string           `json:"path"`
+	Manifest   *bundle.Manifest `json:"manifest"`
+	Parameters int64            `json:"parameters"`
+	StateBytes int64            `json:"state_bytes"`
+	Problems   []string         `json:"problems"`
+}
+
+func inspectBundle(b *bundle.Bundle, o inspectOptions, out *output) error {
+	r := bundleReport{Path: o.Path, Manifest: &b.Manifest, Problems: []string{}}
+	r.Problems = append(r.Problems, problems(b.Validate())...)
+	for _, s := range b.Manifest.State {
+		if d, err := onnx.ParseDType(s.DType); err == nil {
+			r.StateBytes += elements(s.Shape) * int64(d.Size())
+		}
+		if s.Kind == bundle.KindParameter {
+			r.Parameters += elements(s.Shape)
+		}
+	}
+	if o.JSON {
+		if err := out.printJSON(r); err != nil {
+			return err
+		}
+	} else {
+		r.print(out)
+	}
+	return faults(o.Path, len(r.Problems))
+}
+
+func (r *bundleReport) print(out *output) {
+	m := r.Manifest
+	out.printf("%s: training bundle %s, from %s\n\n", out.style(styleBold, r.Path), m.Name, m.Source.File)
+	rows := [][]string{
+		{"images", shapeText(m.ImageShape[:]) + " " + m.Train.Images.DType},
+		{"classes", fmt.Sprint(m.Classes)},
+		{"loss", lossText(m.Loss)},
+		{"optimizer", optimizerText(m.Optimizer)},
+		{"parameters", countText(r.Parameters)},
+		{"state", fmt.Sprintf("%d tensors, %s", len(m.State), bytesText(r.StateBytes))},
+		{"pruner sees", pruningSight(m)},
+	}
+	out.table(rows)
+	out.printf("\nRoles of %s\n", bundle.TrainFile)
+	out.table(roleRows(m))
+	out.printf("\nState\n")
+	rows = rows[:0]
+	for _, s := range m.State {
+		rows = append(rows, []string{s.Name, s.Kind, s.DType, shapeText(s.Shape)})
+	}
+	out.table(rows)
+	if len(r.Problems) > 0 {
+		printProblems(out, r.Problems)
+		return
+	}
+	out.printf("\n%s\n", out.style(styleGreen, "No faults found."))
+}
+
+// pruningSight says which losses the pruner gets, the ground on which
+// `--prune auto` decides.
+func pruningSight(m *bundle.Manifest) string {
+	switch {
+	case m.Train.PerSampleLoss != nil:
+		return "every sample's loss"
+	case m.Train.Logits != nil:
+		return "every sample's logits"
+	}
+	return "the batch's loss only"
+}
+
+func roleRows(m *bundle.Manifest) [][]string {
+	t := &m.Train
+	rows := [][]string{}
+	add := func(side, role string, v *bundle.Value) {
+		if v != nil {
+			rows = append(rows, []string{side, role, v.Name, v.DType, v.Shape.String()})
+		}
+	}
+	add("in", "images", &t.Images)
+	add("in", "labels", t.Labels)
+	add("in", "sample_weights", t.SampleWeights)
+	add("in", "loss_scale", t.LossScale)
+	add("in", "learning_rate", &t.LearningRate)
+	for i := range t.Random {
+		add("in", "random", &t.Random[i])
+	}
+	add("out", "loss", &t.Loss)
+	add("out", "per_sample_loss", t.PerSampleLoss)
+	add("out", "logits", t.Logits)
+	return rows
+}
+
+func printProblems(out *output, list []string) {
+	out.printf("\n%s\n", out.style(styleRed, "Problems"))
+	for _, p := range list {
+		out.printf("  - %s\n", p)
+	}
+}
+
+func faults(path string, n int) error {
+	switch n {
+	case 0:
+		return nil
+	case 1:
+		return inputf("inspect %q: 1 problem, listed above", path)
+	}
+	return inputf("inspect %q: %d problems, listed above", path, n)
+}
+
+// problems takes a joined error apart, one text for each.
+func problems(err error) []string {
+	if err == nil {
+		return nil
+	}
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) && strings.Contains(err.Error(), "\n") {
+		var list []string
+		for _, e := range joined.Unwrap() {
+			list = append(list, problems(e)...)
+		}
+		return list
+	}
+	return slices.DeleteFunc(strings.Split(err.Error(), "\n"), func(s string) bool { return strings.TrimSpace(s) == "" })
+}
+
+// notThere reports whether a path names nothing at all.
+func notThere(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}

@@ -1,0 +1,270 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"winnow/loader"
+	"winnow/onnx"
+	"winnow/onnx/autodiff"
+	"winnow/onnx/bundle"
+	"winnow/prune"
+	ortrun "winnow/runtime"
+	"winnow/train"
+)
+
+type trainOptions struct {
+	Bundle    string
+	Data      string
+	TrainSize int
+	TestSize  int
+	Augment   loader.Augment
+
+	Graph    graphOptions
+	Changed  []string // flags of Graph that were given
+	Epochs   int
+	Batch    int
+	LR       float64
+	Schedule train.Schedule
+	Seed     uint64
+
+	Method    string
+	Prune     prune.Options
+	Reference string
+
+	Device  deviceOptions
+	Workers int
+
+	Out       string
+	Overwrite bool
+	Quiet     bool
+}
+
+func newTrainCommand(out *output) *cli.Command {
+	o := trainOptions{}
+	return &cli.Command{
+		Name:     "train",
+		Category: "Train",
+		Usage:    "train a bundle on images, pruning samples as it goes",
+		Description: examples(`Trains the model of --bundle on --data and writes a run folder: metrics.jsonl
+(a line for each epoch), model.onnx (the trained model, for inference anywhere),
+a checkpoint and summary.json. --bundle takes the name of a shipped bundle
+(`+shippedText()+`), the folder or zip file of an exported one, or an .onnx
+file, which is exported on the way.
+
+Pruning methods:
+`+methodsText()+`
+The first Ctrl-C ends the run cleanly, with what was done so far written.`,
+			"winnow train --bundle lenet",
+			"winnow train --bundle lenet --data fashion-mnist --epochs 10 --prune bls-infobatch --prune-ratio 0.5 --seed 1",
+			"winnow train --bundle resnet8 --data glyphs:color=rgb --hflip --sched onecycle --lr 0.1 -o runs/glyphs",
+			"winnow train --bundle model.onnx --data fashion-mnist:DIR --device cuda"),
+		Flags: trainFlags(&o),
+		Action: func(c *cli.Context) error {
+			if _, err := positional(c, 0, 0, ""); err != nil {
+				return err
+			}
+			o.Changed = nil
+			for _, name := range graphFlagNames() {
+				if c.IsSet(name) {
+					o.Changed = append(o.Changed, name)
+				}
+			}
+			return runTrain(c.Context, o, out)
+		},
+	}
+}
+
+func trainFlags(o *trainOptions) []cli.Flag {
+	d := train.Defaults()
+	o.Schedule, o.Prune = d.Schedule, d.Prune
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Destination: &o.Bundle, Category: flagsData,
+			Usage: "`NAME` of a shipped bundle, a bundle's folder or zip file, or an .onnx file"},
+		dataFlag(&o.Data),
+		&cli.IntFlag{Name: "limit-train", Destination: &o.TrainSize, Category: flagsData, DefaultText: "all",
+			Usage: "use the first `N` training samples"},
+		&cli.IntFlag{Name: "limit-test", Destination: &o.TestSize, Category: flagsData, DefaultText: "all",
+			Usage: "use the first `N` test samples"},
+		&cli.IntFlag{Name: "crop-pad", Destination: &o.Augment.CropPad, Category: flagsData, DefaultText: "0",
+			Usage: "random crops after padding by `P` pixels"},
+		&cli.BoolFlag{Name: "hflip", Destination: &o.Augment.HFlip, Category: flagsData,
+			Usage: "flip half of the images left to right"},
+
+		&cli.IntFlag{Name: "epochs", Value: d.Epochs, Destination: &o.Epochs, Category: flagsRecipe, Usage: "epochs `E` to train"},
+		&cli.IntFlag{Name: "batch-size", Value: d.BatchSize, Destination: &o.Batch, Category: flagsRecipe, Usage: "samples `N` of a step"},
+		&cli.Float64Flag{Name: "lr", Value: d.LearningRate, Destination: &o.LR, Category: flagsRecipe, Usage: "largest learning rate `LR`"},
+		&cli.StringFlag{Name: "sched", Value: d.Schedule.Name, Destination: &o.Schedule.Name, Category: flagsRecipe,
+			Usage: "learning-rate schedule `NAME`: " + strings.Join(train.Schedules(), ", ")},
+		&cli.Float64Flag{Name: "warmup-epochs", Destination: &o.Schedule.WarmupEpochs, Category: flagsRecipe, DefaultText: "0",
+			Usage: "rise linearly over the first `E` epochs"},
+		&cli.Float64Flag{Name: "warmup-lr", Value: d.Schedule.WarmupLR, Destination: &o.Schedule.WarmupLR, Category: flagsRecipe,
+			Usage: "learning rate `LR` that warm-up starts from"},
+		&cli.Float64Flag{Name: "min-lr", Destination: &o.Schedule.MinLR, Category: flagsRecipe, DefaultText: "0",
+			Usage: "learning rate `LR` that cosine ends at"},
+		&cli.Float64Flag{Name: "decay-epochs", Value: d.Schedule.DecayEpochs, Destination: &o.Schedule.DecayEpochs, Category: flagsRecipe,
+			Usage: "epochs `E` between two decays of step"},
+		&cli.Float64Flag{Name: "decay-rate", Value: d.Schedule.DecayRate, Destination: &o.Schedule.DecayRate, Category: flagsRecipe,
+			Usage: "factor `F` of each decay of step"},
+		seedFlag(&o.Seed),
+
+		&cli.StringFlag{Name: "prune", Value: d.Method, Destination: &o.Method, Category: flagsPrune,
+			Usage: "pruning `METHOD`, see above"},
+		&cli.Float64Flag{Name: "prune-ratio", Value: prune.DefaultRatio, Destination: &o.Prune.Ratio, Category: flagsPrune,
+			Usage: "share `R` of the prunable samples to leave out"},
+		&cli.Float64Flag{Name: "prune-delta", Value: prune.DefaultDelta, Destination: &o.Prune.Delta, Category: flagsPrune,
+			Usage: "fraction `D` of training after which nothing is pruned"},
+		&cli.Float64Flag{Name: "prune-alpha", Value: prune.DefaultAlpha, Destination: &o.Prune.Alpha, Category: flagsPrune,
+			Usage: "weight `A` of the past in BLS's running average"},
+		&cli.IntFlag{Name: "prune-window", Value: prune.DefaultWindow, Destination: &o.Prune.Window, Category: flagsPrune,
+			Usage: "epochs `W` of DAS's trajectories"},
+		&cli.StringFlag{Name: "reference", Value: d.Reference, Destination: &o.Reference, Category: flagsPrune,
+			Usage: "DAS's reference `SET`: population, holdout:F, pseudo:F, or a file of clean indices"},
+		&cli.StringFlag{Name: "rescale", Value: d.Prune.Rescale, Destination: &o.Prune.Rescale, Category: flagsPrune,
+			Usage: "how a plan's weights reach the loss: `auto|sample|batch|none`"},
+
+		&cli.IntFlag{Name: "workers", Destination: &o.Workers, Category: flagsMachine, DefaultText: "chosen by the loader",
+			Usage: "goroutines that read images"},
+
+		&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Destination: &o.Out, Category: flagsOutput, TakesFile: true,
+			DefaultText: "runs/BUNDLE-DATA-METHOD-SEED", Usage: "run folder `DIR`"},
+		overwriteFlag(&o.Overwrite, "the run that --out holds"),
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &o.Quiet, Category: flagsOutput,
+			Usage: "print errors only"},
+	}
+	return append(append(flags, o.Graph.flags()...), o.Device.flags()...)
+}
+
+// methodsText lists the pruning methods for --help.
+func methodsText() string {
+	var b strings.Builder
+	for _, m := range prune.Methods() {
+		fmt.Fprintf(&b, "   %-15s %s\n", m.Name, m.Doc)
+	}
+	return b.String()
+}
+
+func runTrain(ctx context.Context, o trainOptions, out *output) error {
+	if o.Bundle == "" {
+		return usagef("train: give --bundle: a shipped one (%s), a bundle's folder, or an .onnx file", shippedText())
+	}
+	if _, _, _, err := prune.Resolve(o.Method, true); err != nil {
+		return usagef("%w", err)
+	}
+	p := newProgress(out, o.Quiet)
+	run, err := o.resolve(ctx, p.Notice)
+	if err != nil {
+		return err
+	}
+	data, err := openData(o.Data)
+	if err != nil {
+		return err
+	}
+	defer data.Close()
+	if run.Train, err = limited(data.Train, o.TrainSize, "--limit-train"); err != nil {
+		return err
+	}
+	if run.Test, err = limited(data.Test, o.TestSize, "--limit-test"); err != nil {
+		return err
+	}
+	if run.Out == "" {
+		run.Out = freeRun(runName(run.BundleName, data.Name, o.Method, o.Seed))
+	}
+	device, err := openDevice(o.Device, p.Notice)
+	if err != nil {
+		return err
+	}
+	defer device.Close()
+	run.Device, run.Reporter = device, p
+	p.Notice(runText(&run, device))
+
+	summary, err := train.Run(ctx, run)
+	p.clear()
+	if summary != nil && !o.Quiet {
+		printSummary(summary, run.Out, out)
+	}
+	return err
+}
+
+// resolve makes the trainer's options, but for the data and the device.
+func (o *trainOptions) resolve(ctx context.Context, notice func(string)) (train.Options, error) {
+	run := train.Defaults()
+	b, err := trainingBundle(ctx, o.Bundle, o.Graph, o.Changed, notice)
+	if err != nil {
+		return run, err
+	}
+	run.Bundle, run.BundleName, run.Data = b, b.Manifest.Name, o.Data
+	run.Epochs, run.BatchSize, run.LearningRate, run.Schedule = o.Epochs, o.Batch, o.LR, o.Schedule
+	run.Augment, run.Seed = o.Augment, o.Seed
+	run.Method, run.Prune, run.Reference = o.Method, o.Prune, o.Reference
+	run.Workers = o.Workers
+	run.Out, run.Overwrite = o.Out, o.Overwrite
+	run.Evaluator = evaluator{}
+	run.Export = func(state map[string]*onnx.Tensor) ([]byte, error) { return inferenceModel(b, state) }
+	run.Extra = map[string]any{
+		"bundle": o.Bundle, "limit_train": o.TrainSize, "limit_test": o.TestSize,
+		"device": o.Device.Device, "threads": o.Device.Threads,
+	}
+	return run, nil
+}
+
+func inferenceModel(b *bundle.Bundle, state map[string]*onnx.Tensor) ([]byte, error) {
+	m, err := autodiff.Inference(b, state)
+	if err != nil {
+		return nil, err
+	}
+	return m.Encode()
+}
+
+func openDevice(o deviceOptions, log func(string)) (*ortrun.Device, error) {
+	r, err := o.resolve(func(format string, args ...any) { log(fmt.Sprintf(format, args...)) })
+	if err != nil {
+		return nil, err
+	}
+	return ortrun.Open(r)
+}
+
+// runName is the default folder of a run.
+func runName(bundleName, data, method string, seed uint64) string {
+	parts := []string{bundleName, data, method, "s" + strconv.FormatUint(seed, 10)}
+	clean := func(r rune) rune {
+		if r == '-' || r == '_' || r == '.' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return '_'
+	}
+	return filepath.Join("runs", strings.Map(clean, strings.Join(parts, "-")))
+}
+
+// freeRun numbers a default folder that is taken; a folder asked for by name
+// is never replaced by another.
+func freeRun(name string) string {
+	free := name
+	for i := 2; exists(free); i++ {
+		free = fmt.Sprintf("%s-%d", name, i)
+	}
+	return free
+}
+
+func runText(r *train.Options, d *ortrun.Device) string {
+	m := &r.Bundle.Manifest
+	return fmt.Sprintf("training %s on %s (%s train, %s test) on %s, ONNX Runtime %s: %d epochs, batch %d, lr %g %s, %s, %s",
+		r.BundleName, r.Data, countText(int64(r.Train.Len())), countText(int64(r.Test.Len())), d.Name(), d.LibraryVersion(),
+		r.Epochs, r.BatchSize, r.LearningRate, r.Schedule.Name, optimizerText(m.Optimizer), lossText(m.Loss))
+}
+
+func printSummary(s *train.Summary, dir string, out *output) {
+	verdict := ""
+	if s.Interrupted {
+		verdict = ", interrupted"
+	}
+	out.printf("\naccuracy %s (best %.4f) after %d epochs%s; %s of %s samples used, %s saved; %.1f s\n",
+		out.style(styleBold, fmt.Sprintf("%.4f", s.TestAccuracy)), s.BestTestAccuracy, s.Epochs, verdict,
+		countText(s.TrainSamplesUsed), countText(s.TrainSamplesFull), percent(s.SavedRatio), s.WallSeconds)
+	out.printf("run %s\n", dir)
+}

@@ -1,0 +1,105 @@
+// Command winnow trains image classifiers exported to ONNX and skips the
+// samples that no longer teach the model.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"winnow/cli"
+	"winnow/datasets"
+	"winnow/eval"
+	"winnow/loader"
+	"winnow/onnx"
+	"winnow/onnx/autodiff"
+	"winnow/onnx/bundle"
+	"winnow/prune"
+	ortrun "winnow/runtime"
+	"winnow/train"
+)
+
+// Exit codes.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInput       = 3
+	exitRuntime     = 4
+	exitInterrupted = 130
+)
+
+// codes says which exit code an error has, by the sentinels it wraps; the first
+// that fits counts, and an error that wraps none of them is a failure.
+var codes = []struct {
+	code      int
+	sentinels []error
+}{
+	{exitInterrupted, []error{context.Canceled}},
+	{exitRuntime, []error{cli.ErrRuntime, ortrun.ErrNoLibrary, ortrun.ErrOldLibrary, ortrun.ErrNoDevice}},
+	{exitUsage, []error{
+		cli.ErrUsage, datasets.ErrSpec, train.ErrOptions, train.ErrRunExists, prune.ErrOptions, prune.ErrMethod,
+		prune.ErrNeedsLoss, autodiff.ErrOptions, bundle.ErrExists, eval.ErrFormat,
+	}},
+	{exitInput, []error{
+		cli.ErrInput,
+		onnx.ErrNotONNX, onnx.ErrTruncated, onnx.ErrUnsupported, onnx.ErrInvalid, onnx.ErrExternal, onnx.ErrTooLarge, onnx.ErrShape,
+		autodiff.ErrNoRule, autodiff.ErrModel,
+		bundle.ErrNotBundle, bundle.ErrUnknownFormat, bundle.ErrInvalid, bundle.ErrSafetensors, bundle.ErrTooLarge,
+		loader.ErrBadData, datasets.ErrMissing, datasets.ErrChecksum, train.ErrBadData,
+		eval.ErrLabel, eval.ErrLogits, eval.ErrShape, eval.ErrNoRun, eval.ErrBadRun,
+	}},
+}
+
+func exitCode(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	for _, c := range codes {
+		for _, s := range c.sentinels {
+			if errors.Is(err, s) {
+				return c.code
+			}
+		}
+	}
+	return exitFailed
+}
+
+func main() {
+	os.Exit(run(interruptible(os.Stderr), os.Args, os.Stdout, os.Stderr))
+}
+
+// run carries out one command line and returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	err := cli.Run(ctx, args, stdout, stderr)
+	code := exitCode(err)
+	switch code {
+	case exitDone:
+	case exitInterrupted:
+		fmt.Fprintln(stderr, "winnow: interrupted")
+	default:
+		fmt.Fprintln(stderr, "winnow: "+strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
+	}
+	return code
+}
+
+// interruptible returns a context that the first Ctrl-C cancels, so that the
+// command ends cleanly; the second ends the process.
+func interruptible(stderr io.Writer) context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		fmt.Fprintln(stderr, "\nwinnow: stopping, and writing what was done; press Ctrl-C again to quit at once")
+		cancel()
+		<-signals
+		os.Exit(exitInterrupted)
+	}()
+	return ctx
+}

@@ -1,0 +1,473 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"winnow/onnx"
+	ortrun "winnow/runtime"
+)
+
+// asProgram makes the test binary behave as the program, for tests that need a
+// process of their own: the library can be loaded only once in each.
+const asProgram = "WINNOW_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+type outcome struct {
+	code           int
+	stdout, stderr string
+}
+
+// winnow runs one command line in this process.
+func winnow(t *testing.T, args ...string) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code := run(context.Background(), append([]string{"winnow"}, args...), &stdout, &stderr)
+	return outcome{code, stdout.String(), stderr.String()}
+}
+
+// program is the command line as a process of its own.
+func program(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	return cmd
+}
+
+func needLibrary(t *testing.T) {
+	t.Helper()
+	d, err := ortrun.Open(ortrun.Options{Device: "cpu"})
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	d.Close()
+}
+
+// fails checks the exit code and that the error is one line with the words in it.
+func (o outcome) fails(t *testing.T, code int, words ...string) {
+	t.Helper()
+	last := o.stderr
+	if i := strings.LastIndex(strings.TrimSpace(o.stderr), "\n"); i >= 0 {
+		last = strings.TrimSpace(o.stderr)[i+1:]
+	}
+	if o.code != code {
+		t.Errorf("exit code %d, want %d; stderr:\n%s", o.code, code, o.stderr)
+	}
+	if !strings.HasPrefix(last, "winnow: ") || strings.Count(o.stderr, "winnow: ") != 1 {
+		t.Errorf("want one line that starts with winnow:, got\n%s", o.stderr)
+	}
+	if strings.Contains(o.stderr, "goroutine") {
+		t.Errorf("a stack trace:\n%s", o.stderr)
+	}
+	for _, w := range words {
+		if !strings.Contains(last, w) {
+			t.Errorf("the error does not say %q:\n%s", w, last)
+		}
+	}
+}
+
+func (o outcome) succeeds(t *testing.T) outcome {
+	t.Helper()
+	if o.code != 0 {
+		t.Fatalf("exit code %d; stderr:\n%s", o.code, o.stderr)
+	}
+	return o
+}
+
+func write(t *testing.T, path string, data []byte) string {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// lenet is a forward model as PyTorch exports it.
+func lenet(t *testing.T) []byte {
+	t.Helper()
+	f, err := os.Open("onnx/autodiff/testdata/lenet.t113.onnx.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// absent checks that a failed command left nothing behind.
+func absent(t *testing.T, path string) {
+	t.Helper()
+	if _, err := os.Stat(path); err == nil {
+		t.Errorf("%s was left behind", path)
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".*")); len(left) > 0 {
+		t.Errorf("temporary files were left behind: %v", left)
+	}
+}
+
+func TestUsageErrors(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"trian"}, []string{`"trian"`, `did you mean "train"`}},
+		{[]string{"data", "lst"}, []string{`"lst"`, `"list"`}},
+		{[]string{"train", "--epoch", "3"}, []string{`"--epoch"`, "did you mean --epochs", "winnow train --help"}},
+		{[]string{"train", "--epochs", "three", "--bundle", "lenet"}, []string{"--epochs", "three"}},
+		{[]string{"train", "--bundle", "lenet", "--epochs"}, []string{"needs an argument", "--epochs"}},
+		{[]string{"train"}, []string{"--bundle", "lenet", "resnet8"}},
+		{[]string{"train", "surplus"}, []string{`"surplus"`}},
+		{[]string{"train", "--bundle", "lenet", "--prune", "infobach"}, []string{"infobach", "bls-infobatch"}},
+		{[]string{"train", "--bundle", "lenet", "--data", "imagenet"}, []string{"imagenet", "fashion-mnist"}},
+		{[]string{"train", "--bundle", "lenet", "--device", "tpu"}, []string{"tpu", "cuda"}},
+		{[]string{"train", "--bundle", "lenet", "--momentum", "1.5"}, []string{"--momentum", "1.5"}},
+		{[]string{"train", "--bundle", "lenet", "--limit-train", "-1"}, []string{"--limit-train"}},
+		{[]string{"export"}, []string{"export", "--help"}},
+		{[]string{"export", "a.onnx", "b.onnx"}, []string{`"b.onnx"`}},
+		{[]string{"export", "a.onnx", "-o"}, []string{"needs an argument", "-o"}},
+		{[]string{"compare"}, []string{"run"}},
+		{[]string{"help", "nothing"}, []string{"nothing"}},
+	} {
+		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
+			winnow(t, c.args...).fails(t, exitUsage, c.want...)
+		})
+	}
+}
+
+func TestHelpAndCompletion(t *testing.T) {
+	all := winnow(t, "--help").succeeds(t).stdout
+	for _, name := range []string{"export", "inspect", "train", "eval", "compare", "data", "doctor", "version"} {
+		if !strings.Contains(all, name) {
+			t.Errorf("--help does not list %s", name)
+		}
+		help := winnow(t, name, "--help").succeeds(t).stdout
+		if !strings.Contains(help, "USAGE") {
+			t.Errorf("%s --help:\n%s", name, help)
+		}
+	}
+	if help := winnow(t, "train", "--help").stdout; !strings.Contains(help, "Examples:") || !strings.Contains(help, "bls-infobatch") {
+		t.Errorf("train --help has no examples or methods:\n%s", help)
+	}
+	if words := winnow(t, "--generate-bash-completion").succeeds(t).stdout; !strings.Contains(words, "train") {
+		t.Errorf("completion offers %q", words)
+	}
+	if words := winnow(t, "train", "--ba", "--generate-bash-completion").succeeds(t).stdout; !strings.Contains(words, "--batch-size") {
+		t.Errorf("completion of --ba offers %q", words)
+	}
+}
+
+func TestBadModels(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out", "bundle")
+	if err := os.Mkdir(filepath.Dir(out), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	good := lenet(t)
+	unknown, err := onnx.Decode(good, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ops := []string{"Det", "GridSample"}
+	for i, n := range slices.DeleteFunc(slices.Clone(unknown.Graph.Nodes), func(n *onnx.Node) bool { return n.Op != "Relu" })[:2] {
+		n.Op = ops[i]
+	}
+	odd, err := unknown.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		data []byte
+		want []string
+	}{
+		{"text.onnx", []byte("# not a model, but a page of text about one\n"), []string{"text.onnx"}},
+		{"empty.onnx", nil, []string{"empty.onnx"}},
+		{"short.onnx", good[:len(good)/2], []string{"short.onnx", "cut short"}},
+		{"odd.onnx", odd, ops},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := write(t, filepath.Join(dir, c.name), c.data)
+			winnow(t, "export", path, "-o", out).fails(t, exitInput, c.want...)
+			absent(t, out)
+			winnow(t, "train", "--bundle", path, "--out", out).fails(t, exitInput, c.want...)
+			absent(t, out)
+			o := winnow(t, "inspect", path)
+			if o.code != exitInput || strings.Contains(o.stdout, "It can be trained") {
+				t.Errorf("inspect: exit code %d\n%s", o.code, o.stdout)
+			}
+		})
+	}
+	winnow(t, "export", filepath.Join(dir, "none.onnx"), "-o", out).fails(t, exitInput, "none.onnx")
+	winnow(t, "train", "--bundle", "lennet").fails(t, exitInput, "lennet", "lenet", "resnet8")
+	winnow(t, "train", "--bundle", dir).fails(t, exitInput, dir, "bundle.json")
+}
+
+func TestBadData(t *testing.T) {
+	needLibrary(t)
+	dir := t.TempDir()
+	idx := func(magic uint32, body []byte, dims ...uint32) []byte {
+		b := binary.BigEndian.AppendUint32(nil, magic)
+		for _, d := range dims {
+			b = binary.BigEndian.AppendUint32(b, d)
+		}
+		return append(b, body...)
+	}
+	const n, images, labels = 4, 0x803, 0x801
+	pixels, classes := make([]byte, n*28*28), []byte{0, 1, 2, 3}
+	files := func(name string, trainImages, trainLabels []byte) string {
+		folder := filepath.Join(dir, name)
+		write(t, filepath.Join(folder, "train-images-idx3-ubyte"), trainImages)
+		write(t, filepath.Join(folder, "train-labels-idx1-ubyte"), trainLabels)
+		write(t, filepath.Join(folder, "t10k-images-idx3-ubyte"), idx(images, pixels, n, 28, 28))
+		write(t, filepath.Join(folder, "t10k-labels-idx1-ubyte"), idx(labels, classes, n))
+		return "mnist:" + folder
+	}
+	goodImages, goodLabels := idx(images, pixels, n, 28, 28), idx(labels, classes, n)
+	for _, c := range []struct {
+		name, data string
+		want       []string
+	}{
+		{"cut", files("cut", goodImages[:1000], goodLabels), []string{"train-images-idx3-ubyte"}},
+		{"swapped", files("swapped", goodLabels, goodImages), []string{"train-"}},
+		{"range", files("range", goodImages, idx(labels, []byte{0, 1, 2, 200}, n)), []string{"200"}},
+		{"fewer labels", files("fewer", goodImages, idx(labels, classes[:3], 3)), []string{"3", "4"}},
+		{"missing", "mnist:" + filepath.Join(dir, "nowhere"), []string{"nowhere"}},
+		{"shape", "glyphs:color=rgb,train=256,test=64", []string{"3", "32", "28"}},
+		{"classes", "glyphs:classes=36,train=256,test=64", []string{"36", "10"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out := filepath.Join(dir, "out-"+strings.ReplaceAll(c.name, " ", ""))
+			winnow(t, "train", "--bundle", "lenet", "--data", c.data, "--epochs", "1", "--device", "cpu", "-q", "--out", out).fails(t, exitInput, c.want...)
+			absent(t, filepath.Join(out, "summary.json"))
+		})
+	}
+}
+
+const tinyData = "glyphs:train=256,test=64"
+
+func tinyTrain(out string, more ...string) []string {
+	return append([]string{"train", "--bundle", "mlp", "--data", tinyData, "--epochs", "2", "--device", "cpu", "--threads", "1", "--out", out}, more...)
+}
+
+func TestRunFolders(t *testing.T) {
+	needLibrary(t)
+	dir := t.TempDir()
+	out := filepath.Join(dir, "run")
+	winnow(t, tinyTrain(out)...).succeeds(t)
+	winnow(t, tinyTrain(out)...).fails(t, exitUsage, out, "--overwrite")
+	winnow(t, tinyTrain(out, "--overwrite")...).succeeds(t)
+
+	file := write(t, filepath.Join(dir, "file"), nil)
+	winnow(t, tinyTrain(filepath.Join(file, "run"))...).fails(t, exitFailed, file)
+	if os.Geteuid() != 0 {
+		locked := filepath.Join(dir, "locked")
+		if err := os.Mkdir(locked, 0o555); err != nil {
+			t.Fatal(err)
+		}
+		winnow(t, tinyTrain(filepath.Join(locked, "run"))...).fails(t, exitFailed, locked)
+	}
+}
+
+// TestExportTrainEvalCompare goes the whole way: a model exported by PyTorch
+// becomes a bundle, the bundle a run, the run is evaluated and compared.
+func TestExportTrainEvalCompare(t *testing.T) {
+	needLibrary(t)
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	model := write(t, in("lenet.onnx"), lenet(t))
+
+	winnow(t, "inspect", model).succeeds(t)
+	winnow(t, "export", model, "-o", in("bundle"), "--smoothing", "0.1").succeeds(t)
+	winnow(t, "export", model, "-o", in("bundle")).fails(t, exitUsage, "--overwrite")
+	winnow(t, "export", model, "-o", in("black"), "--batch-loss-only").succeeds(t)
+	if text := winnow(t, "inspect", in("bundle")).succeeds(t).stdout; !strings.Contains(text, "smoothing 0.1") {
+		t.Errorf("inspect does not show the loss:\n%s", text)
+	}
+	var manifest struct {
+		Manifest struct{ Classes int }
+		Problems []string
+	}
+	text := winnow(t, "inspect", in("bundle"), "--json").succeeds(t).stdout
+	if err := json.Unmarshal([]byte(text), &manifest); err != nil || manifest.Manifest.Classes != 10 || len(manifest.Problems) > 0 {
+		t.Errorf("inspect --json: %v\n%s", err, text)
+	}
+
+	common := []string{"--data", "glyphs:train=512,test=128", "--epochs", "2", "--device", "cpu", "--seed", "3"}
+	full := winnow(t, append(common, []string{"train", "--bundle", in("bundle"), "--prune", "none", "--out", in("full")}...)...)
+	full.fails(t, exitUsage) // flags of a command stand behind its name
+	train := func(args ...string) outcome {
+		return winnow(t, append([]string{"train"}, append(args, common...)...)...).succeeds(t)
+	}
+	train("--bundle", in("bundle"), "--prune", "none", "--out", in("full"))
+	if log := train("--bundle", in("bundle"), "--prune", "auto", "--out", in("das")); !strings.Contains(log.stderr, "DAS") {
+		t.Errorf("auto does not say that DAS was taken:\n%s", log.stderr)
+	}
+	if log := train("--bundle", in("black"), "--prune", "auto", "--out", in("bls")); !strings.Contains(log.stderr, "BLS") {
+		t.Errorf("auto does not say that BLS was taken:\n%s", log.stderr)
+	}
+	winnow(t, "train", "--bundle", in("bundle"), "--momentum", "0.8", "--out", in("no")).fails(t, exitUsage, "--momentum", "export it again")
+
+	var summary struct {
+		TestAccuracy float64 `json:"test_accuracy"`
+	}
+	data, err := os.ReadFile(in("full/summary.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &summary); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{in("full"), in("full/model.onnx")} {
+		var result struct {
+			Top1 float64 `json:"top1"`
+		}
+		text := winnow(t, "eval", path, "--data", "glyphs:train=512,test=128", "--device", "cpu", "--json").succeeds(t).stdout
+		if err := json.Unmarshal([]byte(text), &result); err != nil {
+			t.Fatal(err)
+		}
+		if result.Top1 != summary.TestAccuracy {
+			t.Errorf("eval %s: accuracy %v, summary.json says %v", path, result.Top1, summary.TestAccuracy)
+		}
+	}
+	winnow(t, "eval", in("full"), "--device", "cpu").succeeds(t)
+
+	table := winnow(t, "compare", in("full"), in("das"), in("bls"), "--plot", in("compare.svg")).succeeds(t).stdout
+	if !strings.Contains(table, "das") || !strings.Contains(table, "bls") {
+		t.Errorf("compare:\n%s", table)
+	}
+	if svg, err := os.ReadFile(in("compare.svg")); err != nil || !bytes.Contains(svg, []byte("<svg")) {
+		t.Errorf("no chart: %v", err)
+	}
+	if text := winnow(t, "compare", in("full"), in("das"), "--json").succeeds(t).stdout; !json.Valid([]byte(text)) {
+		t.Errorf("compare --json:\n%s", text)
+	}
+	winnow(t, "compare", in("full"), dir).fails(t, exitInput, dir)
+}
+
+func TestShippedModelsTakeRecipeFlags(t *testing.T) {
+	needLibrary(t)
+	out := filepath.Join(t.TempDir(), "run")
+	winnow(t, tinyTrain(out, "--momentum", "0.5", "--smoothing", "0.2")...).succeeds(t)
+	data, err := os.ReadFile(filepath.Join(out, "summary.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"momentum": ?0.5`, `"smoothing": ?0.2`} {
+		if !regexp.MustCompile(want).Match(data) {
+			t.Errorf("summary.json lacks %s:\n%s", want, data)
+		}
+	}
+}
+
+func TestRuntimeLibrary(t *testing.T) {
+	dir := t.TempDir()
+	check := func(library string, words ...string) {
+		t.Helper()
+		for _, args := range [][]string{tinyTrain(filepath.Join(dir, "run")), {"doctor"}} {
+			cmd := program(append(args, "--runtime-library", library)...)
+			var stdout, stderr bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &stdout, &stderr
+			_ = cmd.Run() // the exit code is what is checked
+			o := outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+			if args[0] == "doctor" {
+				if o.code != exitRuntime {
+					t.Errorf("doctor: exit code %d\n%s%s", o.code, o.stdout, o.stderr)
+				}
+				continue
+			}
+			o.stderr = o.stderr[strings.LastIndex(strings.TrimSpace(o.stderr), "\n")+1:]
+			o.fails(t, exitRuntime, append(words, "make setup")...)
+		}
+		absent(t, filepath.Join(dir, "run", "summary.json"))
+	}
+	check(filepath.Join(dir, "none.so"), "none.so")
+	check(write(t, filepath.Join(dir, "text.so"), []byte("no library")), "text.so")
+
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		t.Skip("an old library is faked with a C compiler, and there is none")
+	}
+	source := write(t, filepath.Join(dir, "old.c"), []byte(`
+#include <stdint.h>
+#include <stddef.h>
+typedef struct { const void *(*get_api)(uint32_t); const char *(*get_version)(void); } base;
+static const void *api(uint32_t v) { (void)v; return NULL; }
+static const char *version(void) { return "1.16.3"; }
+static const base b = { api, version };
+const base *OrtGetApiBase(void) { return &b; }
+`))
+	old := filepath.Join(dir, "libold.so")
+	if text, err := exec.Command(cc, "-shared", "-fPIC", "-o", old, source).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	check(old, "1.16.3", "1.24")
+}
+
+// TestInterrupt stops a run by signal: what was done is written, as a run that
+// was interrupted, and the exit code says so.
+func TestInterrupt(t *testing.T) {
+	needLibrary(t)
+	out := filepath.Join(t.TempDir(), "run")
+	cmd := program(tinyTrain(out, "--epochs", "100000")...)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	kill := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	defer kill.Stop()
+	buf := make([]byte, 4096)
+	if _, err := stdout.Read(buf); err != nil { // the first epoch's line
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, stdout); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // the exit code is what is checked
+	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
+		t.Errorf("exit code %d, want %d", code, exitInterrupted)
+	}
+	data, err := os.ReadFile(filepath.Join(out, "summary.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(data, []byte(`"interrupted": true`)) {
+		t.Errorf("summary.json does not say that the run was interrupted:\n%s", data)
+	}
+	winnow(t, "eval", out, "--device", "cpu").succeeds(t)
+}
