@@ -198,9 +198,10 @@ func (c *converter) step(n *Node, op string, attrs map[string]Attr, inputs ...st
 	return out
 }
 
-// stepTo is step with the output's name given.
+// stepTo is step with the output's name given. The node gets it too: ONNX
+// Runtime wants different names.
 func (c *converter) stepTo(n *Node, out, op string, attrs map[string]Attr, inputs ...string) {
-	c.emit(&Node{Name: baseName(n) + "/" + op, Op: op, Inputs: inputs, Outputs: []string{out}, Attrs: attrs})
+	c.emit(&Node{Name: out, Op: op, Inputs: inputs, Outputs: []string{out}, Attrs: attrs})
 }
 
 // setInput puts a name at a position, leaving out optional inputs before it.

@@ -135,7 +135,7 @@ func (in *inliner) call(n *Node, f *Function) []*Node {
 		source, taken := b.names[formal] // an input passed through, or an output named twice
 		switch {
 		case taken && actual != "":
-			copies = append(copies, &Node{Name: b.prefix + "Identity", Op: "Identity", Inputs: []string{source}, Outputs: []string{actual}})
+			copies = append(copies, &Node{Name: b.prefix + actual, Op: "Identity", Inputs: []string{source}, Outputs: []string{actual}})
 		case !taken && actual != "":
 			b.names[formal] = actual
 		}
@@ -191,8 +191,8 @@ func (b *binding) define(inner string) string {
 
 func (b *binding) node(inner *Node) *Node {
 	n := &Node{Op: inner.Op, Domain: inner.Domain, Name: b.prefix + inner.Name}
-	if inner.Name == "" {
-		n.Name = b.prefix + inner.Op
+	if inner.Name == "" && len(inner.Outputs) > 0 {
+		n.Name = b.prefix + inner.Outputs[0]
 	}
 	for _, name := range inner.Inputs {
 		n.Inputs = append(n.Inputs, b.name(name))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -168,10 +169,17 @@ func dimProto(d Dim) *onnxpb.TensorShapeProto_Dimension {
 
 func (e *encoder) nodes(list []*Node, depth int) []*onnxpb.NodeProto {
 	var out []*onnxpb.NodeProto
+	seen, count := make(map[string]bool, len(list)), map[string]int{}
 	for _, n := range list {
+		name := n.Name // ONNX Runtime refuses a name given twice, which the format allows
+		for seen[name] && name != "" {
+			count[n.Name]++
+			name = n.Name + "_" + strconv.Itoa(count[n.Name])
+		}
+		seen[name] = true
 		op, overload, _ := strings.Cut(n.Op, ":")
 		out = append(out, &onnxpb.NodeProto{
-			Name: n.Name, OpType: op, Overload: overload, Domain: n.Domain, Input: n.Inputs, Output: n.Outputs,
+			Name: name, OpType: op, Overload: overload, Domain: n.Domain, Input: n.Inputs, Output: n.Outputs,
 			Attribute: e.attrs(describe(n), n.Attrs, depth),
 		})
 	}
