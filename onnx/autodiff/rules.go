@@ -44,5 +44,6 @@ func init() {
 		"Unsqueeze": gradReshape,
 		"Transpose": gradTranspose,
 		"Concat":    gradConcat,
+		"Expand":    gradExpand,
 	}
 }

@@ -92,7 +92,7 @@ func gradConv(n *node) ([]string, error) {
 		}
 	}
 	if len(n.Inputs) > 2 && n.want[2] {
-		dx[2] = n.sum(n.dy[0], false, spatialAxes(2+w.rank(), true)...)
+		dx[2] = n.channelSum("ReduceSum", n.dy[0])
 	}
 	return dx, nil
 }
@@ -219,10 +219,9 @@ func (c conv) weightGrouped() string {
 }
 
 func (c conv) weightDepthwise() string {
-	axes := spatialAxes(2+c.rank(), true)
 	var sums []string
 	for _, part := range c.patches(c.Inputs[0], c.window) {
-		sums = append(sums, c.flat(c.sum(c.mul(c.dy[0], part), false, axes...), 1, c.outC))
+		sums = append(sums, c.flat(c.channelSum("ReduceSum", c.mul(c.dy[0], part)), 1, c.outC))
 	}
 	return c.flat(c.transpose(c.stack(sums), 1, 0), append([]int64{c.outC, 1}, c.kernel...)...)
 }

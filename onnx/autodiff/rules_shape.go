@@ -53,6 +53,9 @@ func gradConcat(n *node) ([]string, error) {
 	return dx, nil
 }
 
+// y = x, spread: dx = g, which the walk sums down.
+func gradExpand(n *node) ([]string, error) { return []string{n.dy[0]}, nil }
+
 // axisOf resolves a possibly negative axis.
 func axisOf(axis int64, rank int) (int, error) {
 	if axis < 0 {
