@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"unsafe"
 )
 
@@ -47,15 +48,18 @@ func cudaReason(dir string, index int, tried error) error {
 			return fmt.Errorf("%s is not in %s; run `make setup-cuda` or pass --runtime-library with a GPU build", file, dir)
 		}
 		if _, err := dlopen(path); err != nil {
+			if strings.HasPrefix(err.Error(), driverFile) {
+				return fmt.Errorf("no NVIDIA driver: %w", err)
+			}
 			return fmt.Errorf("%w; the CUDA and cuDNN libraries must be installed and on the loader's path", err)
 		}
 	}
 	gpus, _, err := gpus(driverFile)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w (%w)", err, tried)
 	}
 	if index >= len(gpus) {
-		return fmt.Errorf("the driver shows %d devices, cuda:%d is not one of them", len(gpus), index)
+		return fmt.Errorf("the driver shows %d devices, cuda:%d is not one of them (%w)", len(gpus), index, tried)
 	}
 	return tried
 }

@@ -305,7 +305,10 @@ func (d *Device) appendCUDA(options *ort.SessionOptions) error {
 	maps.Copy(entries, d.options.CUDA)
 	entries["device_id"] = strconv.Itoa(d.index)
 	if err := cuda.Update(entries); err != nil {
-		return err
+		return errors.New(oneLine(err.Error()))
 	}
-	return options.AppendExecutionProviderCUDA(cuda)
+	if err := options.AppendExecutionProviderCUDA(cuda); err != nil {
+		return errors.New(oneLine(err.Error()))
+	}
+	return nil
 }

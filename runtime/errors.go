@@ -18,7 +18,15 @@ var (
 // ErrClosed is returned by every use of something that was closed.
 var ErrClosed = errors.New("already closed")
 
-// oneLine makes a native message fit one line of output.
+// oneLine makes a native message fit one line of output. A message that wraps
+// another repeats the place and class of both; the inner text is what counts.
 func oneLine(message string) string {
-	return strings.Join(strings.Fields(message), " ")
+	message = strings.Join(strings.Fields(message), " ")
+	if _, inner, ok := strings.Cut(message, "[ONNXRuntimeError] : "); ok {
+		if parts := strings.SplitN(inner, " : ", 3); len(parts) == 3 {
+			message = parts[2]
+		}
+	}
+	message, _, _ = strings.Cut(message, " ; GPU=")
+	return message
 }

@@ -259,7 +259,7 @@ func (n native) inputsOnCPU(s *ort.DynamicAdvancedSession, count int) ([]bool, e
 	}
 	onCPU := make([]bool, count)
 	for i, info := range infos {
-		onCPU[i] = C.winnow_device_type(n.api, info) == deviceTypeCPU
+		onCPU[i] = info == nil || C.winnow_device_type(n.api, info) == deviceTypeCPU
 	}
 	return onCPU, nil
 }

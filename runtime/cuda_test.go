@@ -1,0 +1,190 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const fakeDriver = `
+#include <stddef.h>
+#include <string.h>
+int cuInit(unsigned f) { return INIT; }
+int cuDriverGetVersion(int *v) { *v = 13010; return 0; }
+int cuDeviceGetCount(int *n) { *n = 2; return 0; }
+int cuDeviceGet(int *d, int i) { *d = i + 40; return 0; }
+int cuDeviceGetName(char *s, int n, int d) { strncpy(s, d == 40 ? "first" : "second", n); return 0; }
+int cuDeviceTotalMem_v2(size_t *m, int d) { *m = (size_t)(d - 39) << 30; return 0; }
+`
+
+func TestDriverListsGPUs(t *testing.T) {
+	driver := func(source string) string { return sharedLibrary(t, "driver.so", source) }
+	list, version, err := gpus(driver(strings.Replace(fakeDriver, "INIT", "0", 1)))
+	noError(t, err)
+	if got := fmt.Sprint(list, version); got != "[{first 1073741824} {second 2147483648}]13.1" {
+		t.Errorf("driver lists %s", got)
+	}
+	_, _, err = gpus(driver(strings.Replace(fakeDriver, "INIT", "100", 1)))
+	wantError(t, err, "no CUDA device")
+	_, _, err = gpus(driver(strings.Replace(fakeDriver, "INIT", "803", 1)))
+	wantError(t, err, "cuInit", "803")
+	_, _, err = gpus(driver("int cuInit(unsigned f) { return 0; }"))
+	wantError(t, err, "cuDriverGetVersion")
+	_, _, err = gpus(filepath.Join(t.TempDir(), "none.so"))
+	wantError(t, err, "no NVIDIA driver", "none.so")
+}
+
+// The reason names what is missing, in the order in which it is needed.
+func TestCUDAReasonNamesWhatIsMissing(t *testing.T) {
+	tried := errors.New("what the library said")
+	dir := t.TempDir()
+	wantError(t, cudaReason(dir, 0, tried), sharedProviderFile, dir, "make setup-cuda")
+
+	put := func(name, file string) {
+		data, err := os.ReadFile(file)
+		noError(t, err)
+		noError(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
+	}
+	put(sharedProviderFile, sharedLibrary(t, "shared.so", "int shared;"))
+	wantError(t, cudaReason(dir, 0, tried), cudaProviderFile, "make setup-cuda")
+
+	broken := touch(t, filepath.Join(dir, cudaProviderFile))
+	wantError(t, cudaReason(dir, 0, tried), broken, "CUDA and cuDNN libraries")
+}
+
+func TestNativeMessagesAreShortened(t *testing.T) {
+	for message, want := range map[string]string{
+		"plain":          "plain",
+		" two\n lines\t": "two lines",
+		"/src/info.cc:62 F() [ONNXRuntimeError] : 1 : FAIL : option: CUDA failure 100: none ; GPU=-1 ; file=x": "option: CUDA failure 100: none",
+		"[ONNXRuntimeError] : short": "[ONNXRuntimeError] : short",
+	} {
+		if got := oneLine(message); got != want {
+			t.Errorf("%q became %q, want %q", message, got, want)
+		}
+	}
+}
+
+// Without a GPU, "cuda" is an error with a reason and "auto" is the CPU with
+// a notice that gives it.
+func TestCUDAIsNeverSilentlyTheCPU(t *testing.T) {
+	device(t, Options{})
+	if Doctor(Options{}).CUDA {
+		t.Skip("this machine has a GPU: the error cannot be shown")
+	}
+	for _, name := range []string{"cuda", "cuda:3"} {
+		_, err := Open(Options{Device: name})
+		wantError(t, err, `"cuda:`, ErrNoDevice.Error()+": ")
+		if !errors.Is(err, ErrNoDevice) {
+			t.Errorf("%v is not ErrNoDevice", err)
+		}
+	}
+	var notices []string
+	d, err := Open(Options{Device: "auto", Log: func(format string, args ...any) {
+		notices = append(notices, fmt.Sprintf(format, args...))
+	}})
+	noError(t, err)
+	defer func() { noError(t, d.Close()) }()
+	if d.Name() != "cpu" || d.Provider() != CPUProvider {
+		t.Errorf("auto took %s, %s", d.Name(), d.Provider())
+	}
+	if len(notices) != 1 || !strings.Contains(notices[0], "CPU") {
+		t.Errorf("notices: %q", notices)
+	}
+}
+
+// cudaDevice opens the first GPU where the environment says there is one.
+func cudaDevice(t *testing.T, o Options) *Device {
+	t.Helper()
+	if os.Getenv("WINNOW_TEST_CUDA") != "1" {
+		t.Skip("needs an NVIDIA GPU: set WINNOW_TEST_CUDA=1, or run `make test-cuda`")
+	}
+	o.Device = "cuda:0"
+	d, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { noError(t, d.Close()) })
+	return d
+}
+
+// Twenty steps on the GPU agree with twenty on the CPU, state and losses.
+func TestCUDAStepMatchesCPU(t *testing.T) {
+	gpu := cudaDevice(t, Options{CUDA: map[string]string{"use_tf32": "0"}})
+	if gpu.Provider() != CUDAProvider {
+		t.Fatalf("provider is %s", gpu.Provider())
+	}
+	var states [2]*State
+	var trainers [2]*Trainer
+	for i, d := range []*Device{device(t, Options{}), gpu} {
+		var err error
+		states[i], err = d.NewState(linearState(firstWeights()))
+		noError(t, err)
+		trainers[i], err = d.NewTrainer(linearSpec(allRoles), states[i], 8)
+		noError(t, err)
+	}
+	ev, err := gpu.NewEvaluator(linearEval(), states[1], 8)
+	noError(t, err)
+	rng := rand.New(rand.NewPCG(15, 16))
+	for step := range 20 {
+		in := randomBatch(rng, 8-step%3, allRoles)
+		in.Random = fixedMask
+		var out [2]StepOutput
+		noError(t, trainers[0].Step(in, &out[0]))
+		noError(t, trainers[1].Step(in, &out[1]))
+		near(t, "loss", []float32{out[1].Loss}, wide(out[0].Loss), 1e-4)
+		near(t, "per-sample loss", out[1].PerSample, wide(out[0].PerSample...), 1e-4)
+		near(t, "logits", out[1].Logits, wide(out[0].Logits...), 1e-4)
+		for i := range states[0].Len() {
+			near(t, "state", readFloats(t, states[1], i), wide(readFloats(t, states[0], i)...), 1e-4)
+		}
+	}
+	if _, err := ev.Run(8, make([]byte, 8*testPixels)); err != nil {
+		t.Error(err)
+	}
+}
+
+func wide(v ...float32) []float64 {
+	w := make([]float64, len(v))
+	for i, x := range v {
+		w[i] = float64(x)
+	}
+	return w
+}
+
+// The session wants the state in GPU memory, so binding it copies nothing, and
+// a step keeps to its two sets of addresses.
+func TestCUDAStateStaysOnDevice(t *testing.T) {
+	d := cudaDevice(t, Options{})
+	st, err := d.NewState(linearState(firstWeights()))
+	noError(t, err)
+	tr, err := d.NewTrainer(linearSpec(testRoles{}), st, 8)
+	noError(t, err)
+	names, err := d.names(tr.session, false)
+	noError(t, err)
+	onCPU, err := d.inputsOnCPU(tr.session, len(names))
+	noError(t, err)
+	for i, name := range names {
+		if strings.HasPrefix(name, "w") && onCPU[i] {
+			t.Errorf("the session wants %q in CPU memory", name)
+		}
+	}
+	if n := len(tr.sides[0].moved); n != 0 {
+		t.Errorf("%d state tensors are copied for each step", n)
+	}
+	in := randomBatch(rand.New(rand.NewPCG(17, 18)), 8, testRoles{})
+	var out StepOutput
+	noError(t, tr.Step(in, &out))
+	noError(t, tr.Step(in, &out))
+	if n := testing.AllocsPerRun(50, func() {
+		if err := tr.Step(in, &out); err != nil {
+			t.Error(err)
+		}
+	}); n != 0 {
+		t.Errorf("a step allocates %v times", n)
+	}
+}

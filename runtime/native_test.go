@@ -1,0 +1,74 @@
+package runtime
+
+import (
+	"slices"
+	"testing"
+	"unsafe"
+)
+
+// Every position of the function table is called once with a result that only
+// the right function gives.
+func TestTablePositions(t *testing.T) {
+	d := device(t, Options{})
+	session, err := d.session(linearSpec(testRoles{}).Model)
+	noError(t, err)
+	defer session.Destroy() //nolint:errcheck // frees memory
+	noError(t, checkLayout())
+
+	inputs, err := d.names(session, false) // SessionGetInputCount, -Name, default allocator, AllocatorFree
+	noError(t, err)
+	if want := []string{"images", "labels", "lr", "w", "b", "vw", "vb"}; !slices.Equal(inputs, want) {
+		t.Errorf("inputs %v, want %v", inputs, want)
+	}
+	outputs, err := d.names(session, true) // SessionGetOutputCount, -Name
+	noError(t, err)
+	if want := []string{"w_next", "b_next", "vw_next", "vb_next", "loss"}; !slices.Equal(outputs, want) {
+		t.Errorf("outputs %v, want %v", outputs, want)
+	}
+	onCPU, err := d.inputsOnCPU(session, len(inputs)) // SessionGetMemoryInfoForInputs, MemoryInfoGetDeviceType
+	noError(t, err)
+	if slices.Contains(onCPU, false) {
+		t.Errorf("a CPU session wants inputs elsewhere: %v", onCPU)
+	}
+	_, err = d.inputsOnCPU(session, len(inputs)-1)
+	wantError(t, err, "size")           // GetErrorMessage, ReleaseStatus
+	providers, err := d.providers() // GetAvailableProviders, ReleaseAvailableProviders
+	noError(t, err)
+	if !slices.Contains(providers, CPUProvider) {
+		t.Errorf("providers %v", providers)
+	}
+	_, err = d.memory("Nowhere", 0)
+	wantError(t, err, "not supported")
+
+	m, err := d.memory("Cpu", 0) // CreateMemoryInfo
+	noError(t, err)
+	defer m.close()                // ReleaseMemoryInfo
+	a, err := m.allocator(session) // CreateAllocator
+	noError(t, err)
+	defer a.close()                            // ReleaseAllocator
+	v, err := a.tensor(Float32, []int64{2, 3}) // CreateTensorAsOrtValue
+	noError(t, err)
+	defer v.close()    // ReleaseValue
+	p, err := v.data() // GetTensorMutableData
+	noError(t, err)
+	copy(unsafe.Slice((*float32)(p), 6), []float32{1, 2, 3, 4, 5, 6})
+	again, err := v.data()
+	noError(t, err)
+	if p == nil || again != p {
+		t.Errorf("data at %v, then at %v", p, again)
+	}
+	own, err := newHostBuffer(24)
+	noError(t, err)
+	defer own.close()
+	if uintptr(unsafe.Pointer(&own.bytes[0]))%alignment != 0 {
+		t.Error("a buffer is not aligned")
+	}
+	over, err := m.over(unsafe.Pointer(&own.bytes[0]), 24, Float32, []int64{6}) // CreateTensorWithDataAsOrtValue
+	noError(t, err)
+	defer over.close()
+	if p, err := over.data(); err != nil || p != unsafe.Pointer(&own.bytes[0]) {
+		t.Errorf("a tensor over memory at %p has its data at %v (%v)", &own.bytes[0], p, err)
+	}
+	_, err = m.over(unsafe.Pointer(&own.bytes[0]), 24, Float32, []int64{7})
+	wantError(t, err, "not enough space")
+}
