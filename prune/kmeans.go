@@ -25,7 +25,7 @@ func kmeans(keys []uint32, groups, threads int) []int {
 	if len(keys) == 0 {
 		return nil
 	}
-	s := newSpans(keys)
+	s := newSpans(keys, candidates(keys))
 	cuts := s.split(groups)
 	s.lloyd(cuts)
 	return cuts
@@ -39,8 +39,8 @@ type spans struct {
 	s1, s2 []float64 // sums of values and squares from pos[0] to pos[k], about the origin
 }
 
-func newSpans(keys []uint32) *spans {
-	s := &spans{keys: keys, pos: candidates(keys)}
+func newSpans(keys []uint32, pos []int) *spans {
+	s := &spans{keys: keys, pos: pos}
 	mid := len(keys) / 2
 	s.origin = float64(keyFloat(keys[mid]))
 	s.s1 = make([]float64, len(s.pos))

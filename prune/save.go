@@ -79,9 +79,9 @@ func (p *Pruner) Save(w io.Writer) error {
 	return nil
 }
 
-// Load replaces the state by a saved one. State of another version, of other
-// options, truncated or damaged is an error that wraps ErrState and leaves the
-// Pruner as it was.
+// Load replaces the state by a saved one, and reads no byte beyond it. State of
+// another version, of other options, truncated or damaged is an error that
+// wraps ErrState and leaves the Pruner as it was.
 func (p *Pruner) Load(r io.Reader) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -89,7 +89,7 @@ func (p *Pruner) Load(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	d := &decoder{r: bufio.NewReaderSize(r, ioBlock), sum: crc32.New(castagnoli)}
+	d := &decoder{r: r, sum: crc32.New(castagnoli)}
 	if err := q.read(d); err != nil {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			err = fmt.Errorf("truncated: %w", ErrState)
@@ -357,15 +357,15 @@ func (d *decoder) f32s(v []float32) {
 // indices reads m samples below n, growing only as the data comes in.
 func (d *decoder) indices(m, n int) []uint32 {
 	var out []uint32
-	for range m {
-		i := d.u32()
-		if d.err == nil && uint64(i) >= uint64(n) {
-			d.err = fmt.Errorf("sample %d of %d: %w", i, n, ErrState)
+	for len(out) < m && d.err == nil {
+		part := make([]uint32, min(m-len(out), ioBlock/4))
+		decodeAll(d, part, 4, binary.LittleEndian.Uint32)
+		for _, i := range part {
+			if d.err == nil && uint64(i) >= uint64(n) {
+				d.err = fmt.Errorf("sample %d of %d: %w", i, n, ErrState)
+			}
 		}
-		if d.err != nil {
-			return nil
-		}
-		out = append(out, i)
+		out = append(out, part...)
 	}
 	return out
 }

@@ -1,0 +1,216 @@
+package prune
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The recursion of every sample against its closed form: after first value
+// x_1 and reports x_2..x_k, s = alpha^(k-1) x_1 + (1-alpha) sum alpha^(k-j) x_j,
+// and with the start at zero the first term has the factor 1-alpha too.
+func TestBLSAgainstClosedForm(t *testing.T) {
+	const n, epochs, alpha = 40, 12, 0.8
+	for _, start := range []string{StartFirst, StartZero} {
+		p := mustNew(t, Options{Samples: n, Epochs: epochs, Scorer: ScorerBLS, Policy: PolicyFull, Alpha: alpha, Start: start})
+		seen := make([][]float64, n)
+		for e := 1; e <= epochs; e++ {
+			plan := mustPlan(t, p, e)
+			for k, b := range steps(plan, e, 7) {
+				if (k+e)%4 == 0 {
+					continue // some samples are skipped
+				}
+				loss := simLoss(b[0], e)
+				must(t, p.ObserveBatch(b, loss))
+				for _, i := range b {
+					seen[i] = append(seen[i], float64(loss))
+				}
+			}
+			must(t, p.EndEpoch(e))
+		}
+		for i, s := range p.Scores(nil) {
+			x := seen[i]
+			k := len(x)
+			want := 0.0
+			for j, v := range x {
+				c := 1 - alpha
+				if j == 0 && start == StartFirst {
+					c = 1
+				}
+				want += c * math.Pow(alpha, float64(k-1-j)) * v
+			}
+			if math.Abs(float64(s)-want) > 1e-6 {
+				t.Errorf("%s: score of %d is %v, want %v", start, i, s, want)
+			}
+		}
+	}
+}
+
+func TestBLSBatchOfOneIsSmoothedLoss(t *testing.T) {
+	o := Options{Samples: 9, Epochs: 5, Policy: PolicyFull, Alpha: 0.7}
+	o.Scorer = ScorerBLS
+	a := mustNew(t, o)
+	o.Scorer = ScorerSmoothed
+	b := mustNew(t, o)
+	runAll(t, a, 5, 1)
+	runAll(t, b, 5, 4)
+	if x, y := a.Scores(nil), b.Scores(nil); !slices.Equal(x, y) {
+		t.Errorf("%v and %v", x, y)
+	}
+}
+
+func TestLossIsTheLast(t *testing.T) {
+	p := mustNew(t, Options{Samples: 3, Epochs: 1, Scorer: ScorerLoss})
+	mustPlan(t, p, 1)
+	must(t, p.ObserveSamples([]uint32{2, 0}, []float32{5, 6}))
+	must(t, p.ObserveSamples([]uint32{0}, []float32{7}))
+	if s := p.Scores(nil); s[0] != 7 || s[1] == s[1] || s[2] != 5 {
+		t.Errorf("scores %v", s)
+	}
+}
+
+func TestBadLosses(t *testing.T) {
+	inf := float32(math.Inf(1))
+	for _, scorer := range []string{ScorerLoss, ScorerSmoothed, ScorerDAS} {
+		p := mustNew(t, Options{Samples: 5, Epochs: 1, Scorer: scorer})
+		mustPlan(t, p, 1)
+		for _, bad := range []float32{nan, inf, -inf} {
+			err := p.ObserveSamples([]uint32{4, 1, 2}, []float32{1, bad, bad})
+			var le *LossError
+			if !errors.As(err, &le) || !errors.Is(err, ErrBadLoss) || !slices.Equal(le.Indices, []uint32{1, 2}) {
+				t.Fatalf("%s: %v", scorer, err)
+			}
+			if !strings.Contains(err.Error(), "[1 2]") {
+				t.Errorf("the message names no samples: %v", err)
+			}
+		}
+		for _, s := range p.Scores(nil) {
+			if s == s {
+				t.Errorf("%s: a refused report left a score", scorer)
+			}
+		}
+	}
+	p := mustNew(t, Options{Samples: 20, Epochs: 1, Scorer: ScorerBLS})
+	mustPlan(t, p, 1)
+	batch := []uint32{9, 8, 7, 6, 5, 4, 3, 2, 1, 0}
+	err := p.ObserveBatch(batch, nan)
+	var le *LossError
+	if !errors.As(err, &le) || !slices.Equal(le.Indices, batch) || !strings.Contains(err.Error(), "2 more") {
+		t.Fatalf("%v", err)
+	}
+}
+
+func TestRefusedReports(t *testing.T) {
+	p := mustNew(t, Options{Samples: 4, Epochs: 2, Scorer: ScorerBLS})
+	is := func(err, want error) {
+		t.Helper()
+		if !errors.Is(err, want) {
+			t.Errorf("error %v, want %v", err, want)
+		}
+	}
+	is(p.ObserveBatch([]uint32{0}, 1), ErrOrder)
+	mustPlan(t, p, 1)
+	is(p.ObserveBatch([]uint32{0, 4}, 1), ErrIndex)
+	is(p.ObserveBatch([]uint32{math.MaxUint32}, 1), ErrIndex)
+	is(p.ObserveSamples([]uint32{0}, []float32{1}), ErrReport)
+	is(p.ObserveSamples([]uint32{0}, nil), ErrLength)
+	is(p.ObserveReference(1, 1), ErrReport)
+	is(p.EndEpoch(2), ErrOrder)
+	_, err := p.Plan(2)
+	is(err, ErrOrder)
+	_, err = p.Plan(0)
+	is(err, ErrOrder)
+	must(t, p.EndEpoch(1))
+	is(p.EndEpoch(1), ErrOrder)
+	is(p.ObserveBatch([]uint32{0}, 1), ErrOrder)
+	mustPlan(t, p, 2)
+	_, err = p.Plan(1)
+	is(err, ErrOrder)
+	must(t, p.EndEpoch(2))
+	_, err = p.Plan(3)
+	is(err, ErrOrder)
+
+	empty := mustNew(t, Options{Epochs: 1, Scorer: ScorerLoss})
+	mustPlan(t, empty, 1)
+	must(t, empty.ObserveSamples(nil, nil))
+	is(empty.ObserveSamples([]uint32{0}, []float32{1}), ErrIndex)
+
+	none := mustNew(t, Options{Samples: 2, Epochs: 1})
+	mustPlan(t, none, 1)
+	must(t, none.ObserveBatch([]uint32{0}, 1)) // nothing to record, nothing wrong
+}
+
+func TestOptionsRefused(t *testing.T) {
+	good := Options{Samples: 10, Epochs: 2, Scorer: ScorerDAS, Policy: PolicySeTa, Ratio: 0.5, Delta: 1}
+	must(t, good.Validate())
+	label := func(uint32) int { return 0 }
+	for name, f := range map[string]func(*Options){
+		"Samples":     func(o *Options) { o.Samples = -1 },
+		"Epochs":      func(o *Options) { o.Epochs = 0 },
+		"Scorer":      func(o *Options) { o.Scorer = "x" },
+		"Policy":      func(o *Options) { o.Policy = "x" },
+		"Ratio":       func(o *Options) { o.Ratio = 1.1 },
+		"Delta":       func(o *Options) { o.Delta = math.NaN() },
+		"Alpha":       func(o *Options) { o.Alpha = 1 },
+		"Start":       func(o *Options) { o.Start = "x" },
+		"Window":      func(o *Options) { o.Window = 2 },
+		"Reference":   func(o *Options) { o.Reference = "x" },
+		"PseudoShare": func(o *Options) { o.Reference, o.Label, o.PseudoShare = ReferencePseudo, label, -1 },
+		"Label":       func(o *Options) { o.Reference = ReferencePseudo },
+		"Groups":      func(o *Options) { o.Groups = -1 },
+		"Scale":       func(o *Options) { o.Scale = 2 },
+		"Epsilon":     func(o *Options) { o.Epsilon = 2 },
+		"Confidence":  func(o *Options) { o.Confidence = math.Inf(1) },
+		"BatchWindow": func(o *Options) { o.BatchWindow = -1 },
+		"Threads":     func(o *Options) { o.Threads = -1 },
+		"Rescale":     func(o *Options) { o.Rescale = "x" },
+		"Holdout":     func(o *Options) { o.Holdout = []uint32{10} },
+	} {
+		o := good
+		f(&o)
+		_, err := New(o)
+		if !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), `"`+name+`"`) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	o := good
+	o.Scorer, o.Ratio = ScorerNone, 2
+	if _, err := New(o); err == nil || !strings.Contains(err.Error(), "Scorer") || !strings.Contains(err.Error(), "Ratio") {
+		t.Errorf("not every problem is named: %v", err)
+	}
+}
+
+func TestResolve(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		perSample      bool
+		scorer, policy string
+		err            error
+	}{
+		{"auto", true, ScorerDAS, PolicyInfoBatch, nil},
+		{"auto", false, ScorerBLS, PolicyInfoBatch, nil},
+		{"none", false, ScorerNone, PolicyFull, nil},
+		{"static", false, ScorerNone, PolicyStatic, nil},
+		{"infobatch", true, ScorerLoss, PolicyInfoBatch, nil},
+		{"infobatch", false, "", "", ErrNeedsLoss},
+		{"bls-seta", false, ScorerBLS, PolicySeTa, nil},
+		{"epsilon-greedy", true, ScorerSmoothed, PolicyEpsilonGreedy, nil},
+		{"das-ucb", true, ScorerDAS, PolicyUCB, nil},
+		{"bls-epsilon-greedy", false, ScorerBLS, PolicyEpsilonGreedy, nil},
+		{"none-infobatch", true, "", "", ErrMethod},
+		{"infobtach", true, "", "", ErrMethod},
+		{"", true, "", "", ErrMethod},
+	} {
+		s, p, why, err := Resolve(c.name, c.perSample)
+		if s != c.scorer || p != c.policy || !errors.Is(err, c.err) || (err == nil) != (why != "") {
+			t.Errorf("%s, %v: %s, %s, %q, %v", c.name, c.perSample, s, p, why, err)
+		}
+	}
+	for _, m := range Methods() {
+		if _, _, _, err := Resolve(m.Name, true); err != nil {
+			t.Error(err)
+		}
+	}
+}
