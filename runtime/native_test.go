@@ -31,7 +31,7 @@ func TestTablePositions(t *testing.T) {
 		t.Errorf("a CPU session wants inputs elsewhere: %v", onCPU)
 	}
 	_, err = d.inputsOnCPU(session, len(inputs)-1)
-	wantError(t, err, "size")           // GetErrorMessage, ReleaseStatus
+	wantError(t, err, "size")       // GetErrorMessage, ReleaseStatus
 	providers, err := d.providers() // GetAvailableProviders, ReleaseAvailableProviders
 	noError(t, err)
 	if !slices.Contains(providers, CPUProvider) {
