@@ -114,6 +114,16 @@ func (f *forward) findEnds(inf *onnx.Inference, want [3]int64) error {
 		}
 		seen = append(seen, fmt.Sprintf("%q %v %v", out.Name, v.DType, v.Shape))
 	}
+	// An operator that is not known hides the types behind it: name the cause.
+	missing := map[string][]string{}
+	for _, n := range f.graph.Nodes {
+		if !isDefaultDomain(n.Domain) || !HasRule(n.Op) {
+			missing[qualified(n)] = append(missing[qualified(n)], n.Name)
+		}
+	}
+	if err := noRule(missing); err != nil {
+		return err
+	}
 	return fmt.Errorf("autodiff: no output is a float32 [N, classes]; the model has %v: %w", seen, ErrModel)
 }
 

@@ -179,13 +179,22 @@ func missingRules(nodes []*onnx.Node, f flow, seeds map[string]string) error {
 			live[in] = true
 		}
 		if _, ok := rules[n.Op]; !ok || !isDefaultDomain(n.Domain) {
-			op := n.Op
-			if !isDefaultDomain(n.Domain) {
-				op = n.Domain + "." + op
-			}
-			missing[op] = append(missing[op], n.Name)
+			missing[qualified(n)] = append(missing[qualified(n)], n.Name)
 		}
 	}
+	return noRule(missing)
+}
+
+// qualified is an operator's name, with its domain unless that is the default one.
+func qualified(n *onnx.Node) string {
+	if isDefaultDomain(n.Domain) {
+		return n.Op
+	}
+	return n.Domain + "." + n.Op
+}
+
+// noRule names operators without a rule, each with one of its nodes; nil if there are none.
+func noRule(missing map[string][]string) error {
 	if len(missing) == 0 {
 		return nil
 	}
