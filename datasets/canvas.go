@@ -71,6 +71,24 @@ func (c *canvas) pose(r *stream, x, y float64) affine {
 	}
 }
 
+// fit shrinks and moves a pose as far as it must for the character to stay a
+// pixel inside the canvas.
+func (c *canvas) fit(o *outline, m affine) affine {
+	var loX, hiX, loY, hiY float64
+	for _, p := range o.points {
+		px, py := float64(p[0]), float64(p[1])
+		x, y := float64(m.xx*px)+float64(m.xy*py), float64(m.yx*px)+float64(m.yy*py)
+		loX, hiX = min(loX, x), max(hiX, x)
+		loY, hiY = min(loY, y), max(hiY, y)
+	}
+	room := float64(c.side - 2)
+	k := min(1, room/(hiX-loX), room/(hiY-loY))
+	m.xx, m.xy, m.yx, m.yy = k*m.xx, k*m.xy, k*m.yx, k*m.yy
+	m.x0 = max(1-float64(k*loX), min(room+1-float64(k*hiX), m.x0))
+	m.y0 = max(1-float64(k*loY), min(room+1-float64(k*hiY), m.y0))
+	return m
+}
+
 // outline adds a character to the path.
 func (c *canvas) outline(o *outline, m affine) {
 	start := 0

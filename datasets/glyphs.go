@@ -14,9 +14,6 @@ const (
 	glyphTest       = 4000  // standard error of an accuracy near 0.95: 0.0034
 	glyphMinClasses = 10
 	glyphMaxSamples = 1 << 30
-	// glyphCacheBytes bounds the drawn images kept in memory by one split;
-	// samples past it are drawn anew each epoch.
-	glyphCacheBytes = 256 << 20
 )
 
 func glyphsEntry() *entry {
@@ -64,7 +61,7 @@ func openGlyphs(s *spec, o Options) (*Dataset, error) {
 			g.side, g.channels = 32, 3
 		}
 		g.scratch.New = func() any { return newCanvas(g.side) }
-		return loader.NewCached(g, glyphCacheBytes)
+		return g
 	}
 	return &Dataset{Train: split("train", 0, train), Test: split("test", 1, test), ClassNames: names}, nil
 }
@@ -160,7 +157,7 @@ func (g *glyphs) draw(c *canvas, r stream, class int, dst []byte) {
 	o := &g.faces[r.below(uint64(len(g.faces)))][class]
 	x := side/2 + r.between(-glyphShift, glyphShift)*side
 	y := side/2 + r.between(-glyphShift, glyphShift)*side
-	c.outline(o, c.pose(&r, x, y))
+	c.outline(o, c.fit(o, c.pose(&r, x, y)))
 	c.fill(ink)
 
 	c.export(&r, dst, g.channels, hard)

@@ -1,9 +1,6 @@
 package loader
 
-import (
-	"fmt"
-	"sync/atomic"
-)
+import "fmt"
 
 // Memory is a Source held in memory.
 type Memory struct {
@@ -62,69 +59,3 @@ func (m *Memory) Read(i uint32, dst []byte) (int64, error) {
 	copy(dst[:n], m.images[int(i)*n:])
 	return m.labels[i], nil
 }
-
-// Cached is a Source that keeps the images of the first samples of another
-// in memory as they are read, so that each is made once.
-type Cached struct {
-	Source
-	size   int
-	images []byte
-	state  []atomic.Uint32 // empty, filling, full
-}
-
-const (
-	empty uint32 = iota
-	filling
-	full
-)
-
-var (
-	_ Source      = (*Cached)(nil)
-	_ Labeler     = (*Cached)(nil)
-	_ TrueLabeler = (*Cached)(nil)
-	_ Classer     = (*Cached)(nil)
-	_ Namer       = (*Cached)(nil)
-)
-
-// NewCached wraps src, a Labeler, with a cache of at most maxBytes; samples
-// past that are read anew each time.
-func NewCached(src interface {
-	Source
-	Labeler
-}, maxBytes int) *Cached {
-	size := ImageBytes(src)
-	n := min(src.Len(), max(0, maxBytes)/max(1, size))
-	return &Cached{Source: src, size: size, images: make([]byte, n*size), state: make([]atomic.Uint32, n)}
-}
-
-// Read copies sample i to dst. Two readers of a sample that is not yet there
-// both read it from the source; one of them keeps it.
-func (c *Cached) Read(i uint32, dst []byte) (int64, error) {
-	if int64(i) >= int64(len(c.state)) {
-		return c.Source.Read(i, dst)
-	}
-	kept := c.images[int(i)*c.size:][:c.size]
-	state := &c.state[i]
-	if state.Load() == full {
-		copy(dst, kept)
-		return c.Label(i), nil
-	}
-	label, err := c.Source.Read(i, dst)
-	if err == nil && state.CompareAndSwap(empty, filling) {
-		copy(kept, dst)
-		state.Store(full)
-	}
-	return label, err
-}
-
-// Label returns the label of sample i.
-func (c *Cached) Label(i uint32) int64 { return c.Source.(Labeler).Label(i) }
-
-// TrueLabel returns the label of sample i before artificial noise.
-func (c *Cached) TrueLabel(i uint32) int64 { return TrueLabelOf(c.Source, i) }
-
-// Classes are the class names of the source.
-func (c *Cached) Classes() []string { return ClassesOf(c.Source) }
-
-// Name is the source's name.
-func (c *Cached) Name() string { return NameOf(c.Source) }

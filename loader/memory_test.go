@@ -3,8 +3,6 @@ package loader
 import (
 	"bytes"
 	"errors"
-	"sync"
-	"sync/atomic"
 	"testing"
 )
 
@@ -28,59 +26,16 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-func TestCachedReadsOnce(t *testing.T) {
-	var reads atomic.Int64
-	src := ramp{n: 100, hook: func(uint32) { reads.Add(1) }}
-	c := NewCached(src, 60*24)
-	check := func() {
-		dst := make([]byte, 24)
-		for i := range uint32(100) {
-			y, err := c.Read(i, dst)
-			if err != nil || y != src.Label(i) || !bytes.Equal(dst, src.image(i)) {
-				t.Errorf("sample %d: label %d, %v, %v", i, y, dst, err)
-			}
-		}
-	}
-	check()
-	check()
-	if got := reads.Load(); got != 100+40 {
-		t.Errorf("%d reads: want each sample once and 40 past the bound again", got)
-	}
-	c = NewCached(src, 1<<20)
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(check)
-	}
-	wg.Wait()
-}
-
-func TestCachedKeepsNothingOfAFailedRead(t *testing.T) {
-	src := ramp{n: 2, bad: map[uint32]error{1: errors.New("no")}}
-	c := NewCached(src, 1<<20)
-	dst := make([]byte, 24)
-	if _, err := c.Read(1, dst); err == nil {
-		t.Fatal("the error was lost")
-	}
-	delete(src.bad, 1)
-	if _, err := c.Read(1, dst); err != nil || !bytes.Equal(dst, src.image(1)) {
-		t.Errorf("after the failure: %v %v", dst, err)
-	}
-}
-
 func TestOptionalInterfaces(t *testing.T) {
-	c := NewCached(ramp{n: 5}, 0)
-	if NameOf(c) != "ramp" || TrueLabelOf(c, 4) != 4 || ClassesOf(c) != nil {
-		t.Error("Cached does not pass its source's name, labels and classes on")
-	}
 	var bare struct{ Source }
 	bare.Source = ramp{n: 5}
 	if y, err := LabelOf(bare, 3); y != 3 || err != nil {
 		t.Errorf("LabelOf by reading: %d, %v", y, err)
 	}
-	if _, err := LabelOf(c, 5); !errors.Is(err, ErrIndex) {
-		t.Errorf("LabelOf past the end: %v", err)
+	if NameOf(bare) == "" || ClassesOf(bare) != nil || TrueLabelOf(bare, 4) != 4 {
+		t.Error("a source without optional interfaces has no name, or classes, or no true label")
 	}
-	if NameOf(bare) == "" {
-		t.Error("no name")
+	if _, err := LabelOf(bare.Source, 5); !errors.Is(err, ErrIndex) {
+		t.Errorf("LabelOf past the end: %v", err)
 	}
 }
