@@ -21,6 +21,7 @@ type das struct {
 	label   func(i uint32) int
 	threads int
 
+	now   int         // current epoch
 	ready bool        // scores are correlations
 	row   [][]float32 // ring of W rows of n losses, NaN where there is no point; rows are made when first used
 	epoch []int       // epoch of each row, 0 for none
@@ -52,23 +53,14 @@ func (d *das) begin(epoch int) {
 	for i := range row {
 		row[i] = unscored
 	}
+	d.now = epoch
 	d.epoch[s] = epoch
 	d.ref[s] = math.NaN()
 	d.sum, d.count = 0, 0
 }
 
-func (d *das) current() int {
-	best := 0
-	for s, e := range d.epoch {
-		if e > d.epoch[best] {
-			best = s
-		}
-	}
-	return best
-}
-
 func (d *das) observeSamples(indices []uint32, losses []float32) {
-	row := d.row[d.current()]
+	row := d.row[d.slot(d.now)]
 	for j, i := range indices {
 		row[i] = losses[j]
 		d.sum += float64(losses[j])

@@ -135,6 +135,9 @@ func (p *Pruner) read(d *decoder) error {
 	p.planned, p.ended = d.flag(), d.flag()
 	s.Epoch, s.Observed, s.Scored = d.count(maxEpochs), d.count(math.MaxInt), d.count(p.t.n)
 	s.Planned, s.Saved = d.u64(), d.u64()
+	if d.err == nil && (s.Epoch > p.o.Epochs || p.planned != (s.Epoch > 0)) {
+		return fmt.Errorf("epoch %d of %d: %w", s.Epoch, p.o.Epochs, ErrState)
+	}
 	byLoss := d.flag()
 	if p.planned {
 		s.Ranking = p.o.Scorer
@@ -168,6 +171,12 @@ func (p *Pruner) read(d *decoder) error {
 	if got := d.u32(); d.err == nil && got != sum {
 		return fmt.Errorf("checksum %08x, expected %08x: %w", sum, got, ErrState)
 	}
+	if x, ok := p.scorer.(*das); ok && d.err == nil && p.planned {
+		x.now = s.Epoch
+		if x.epoch[x.slot(x.now)] != x.now {
+			return fmt.Errorf("no losses of epoch %d: %w", x.now, ErrState)
+		}
+	}
 	for i, h := range held {
 		if d.err == nil && isHeld(h) != isHeld(p.t.score[i]) {
 			return fmt.Errorf("saved with another holdout: %w", ErrState)
@@ -192,6 +201,11 @@ func (p *repb) load(d *decoder) {
 	d.u64s(p.below)
 	d.u16s(p.times)
 	p.epochs = d.count(maxEpochs)
+	for i, k := range p.times {
+		if d.err == nil && int(k) > p.epochs {
+			d.err = fmt.Errorf("sample %d taken %d times in %d epochs: %w", i, k, p.epochs, ErrState)
+		}
+	}
 	p.held = d.count(math.MaxInt)
 	p.recent = d.indices(d.count(math.MaxInt), p.t.n)
 }
@@ -217,6 +231,9 @@ func (d *das) load(from *decoder) {
 	d.count = from.u64()
 	for s := range d.row {
 		d.epoch[s] = from.count(maxEpochs)
+		if from.err == nil && d.epoch[s] > 0 && d.slot(d.epoch[s]) != s {
+			from.err = fmt.Errorf("epoch %d in row %d: %w", d.epoch[s], s, ErrState)
+		}
 		d.ref[s] = from.f64()
 		if d.epoch[s] > 0 && from.err == nil {
 			d.row[s] = make([]float32, d.t.n)
