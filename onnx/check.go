@@ -47,7 +47,6 @@ type checker struct {
 	allowed, functions map[string]bool
 	opset              int64
 	attrs              map[string]bool // attributes of the function being checked; nil in the model's graph
-	depth              int
 	errs               []error
 }
 
@@ -240,12 +239,11 @@ func (c *checker) attr(n *Node, name string, a Attr, s *scope) {
 			c.node(n, ErrInvalid, "attribute %q: %v", name, err)
 		}
 	case a.Kind == AttrGraph:
-		if c.depth++; a.G == nil || c.depth > maxMessageDepth {
-			c.node(n, ErrInvalid, "attribute %q: no graph, or one nested too deep", name)
+		if a.G == nil {
+			c.node(n, ErrInvalid, "attribute %q: no graph", name)
 		} else {
 			c.graph(a.G, s)
 		}
-		c.depth--
 	}
 }
 

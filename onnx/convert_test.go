@@ -94,3 +94,134 @@ func TestToOpset18ListsEveryNode(t *testing.T) {
 		t.Error("the model was changed")
 	}
 }
+
+func single(opset int64, n *Node) *Model {
+	g := &Graph{Inputs: []Value{{Name: "x", DType: Float32, Shape: ShapeOf(1, 4, 2, 2)}}, Nodes: []*Node{n}, Initializers: map[string]*Tensor{}}
+	for _, in := range n.Inputs[1:] {
+		g.Initializers[in] = NewTensor(Float32, 4)
+	}
+	for _, out := range n.Outputs {
+		g.Outputs = append(g.Outputs, Value{Name: out, DType: Float32})
+	}
+	return &Model{Opset: opset, Graph: g}
+}
+
+// Before opset 14 a second output meant training mode (specification of
+// BatchNormalization 9, "Output case #1"); ONNX Runtime cannot run that form,
+// so there is no golden file.
+func TestConvertBatchNormalizationTraining(t *testing.T) {
+	bn := func(outputs ...string) *Node {
+		return &Node{Name: "bn", Op: "BatchNormalization", Inputs: []string{"x", "s", "b", "m", "v"}, Outputs: outputs}
+	}
+	m := single(12, bn("y", "mean", "var", "saved_mean", "saved_var"))
+	m.Graph.Outputs = m.Graph.Outputs[:3]
+	if err := ToOpset18(m); err != nil {
+		t.Fatal(err)
+	}
+	if n := m.Graph.Nodes[0]; n.Int("training_mode", 0) != 1 || len(n.Outputs) != 3 {
+		t.Errorf("got %+v", n)
+	}
+	m = single(12, bn("y", "", ""))
+	m.Graph.Outputs = m.Graph.Outputs[:1]
+	if err := ToOpset18(m); err != nil {
+		t.Fatal(err)
+	}
+	if n := m.Graph.Nodes[0]; n.Int("training_mode", 0) != 0 || len(n.Outputs) != 1 {
+		t.Errorf("got %+v", n)
+	}
+	if err := ToOpset18(single(12, bn("y", "mean", "var", "saved_mean", "saved_var"))); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("saved statistics used: got %v", err)
+	}
+}
+
+func TestToOpset18Refuses(t *testing.T) {
+	unary := func(op string, attrs map[string]Attr) *Node {
+		return &Node{Name: "n", Op: op, Inputs: []string{"x"}, Outputs: []string{"y"}, Attrs: attrs}
+	}
+	tests := []struct {
+		name  string
+		opset int64
+		node  *Node
+		text  string
+	}{
+		{"opset 10", 10, unary("Relu", nil), "opset 10"},
+		{"opset 99", 99, unary("Relu", nil), "opset 99"},
+		{"unknown", 17, unary("Rectify", nil), "no such operator"},
+		{"too new for its own opset", 17, unary("Gelu", nil), "not an operator of opset 17"},
+		{"new", 23, unary("RMSNormalization", nil), "came with opset 23"},
+		{"withdrawn", 11, unary("Upsample", nil), "not an operator"},
+		{"changed", 17, unary("DFT", nil), ""},
+		{"changed later", 20, unary("DFT", nil), "changed with opset 20"},
+		{"quantized", 19, unary("DequantizeLinear", nil), "DequantizeLinear"},
+		{"resize", 12, unary("Resize", map[string]Attr{"coordinate_transformation_mode": StringAttr("tf_half_pixel_for_nn")}), "tf_half_pixel_for_nn"},
+		{"gelu", 20, unary("Gelu", map[string]Attr{"approximate": StringAttr("other")}), "other"},
+		{"groups", 21, unary("GroupNormalization", nil), "num_groups 0"},
+	}
+	for _, test := range tests {
+		err := ToOpset18(single(test.opset, test.node))
+		if test.text == "" {
+			if err != nil {
+				t.Errorf("%s: %v", test.name, err)
+			}
+			continue
+		}
+		if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), test.text) {
+			t.Errorf("%s: got %v, want %q", test.name, err, test.text)
+		}
+	}
+	m := single(17, unary("Relu", nil))
+	m.Functions = []*Function{{Name: "f"}}
+	if err := ToOpset18(m); !errors.Is(err, ErrInvalid) {
+		t.Errorf("functions left: got %v", err)
+	}
+}
+
+// In opsets 18 to 20, GroupNormalization has one scale for each group.
+func TestConvertGroupNormalization18(t *testing.T) {
+	m := single(18, &Node{Name: "gn", Op: "GroupNormalization", Inputs: []string{"x", "s", "b"}, Outputs: []string{"y"},
+		Attrs: map[string]Attr{"num_groups": IntAttr(4), "epsilon": FloatAttr(1e-3)}})
+	if err := ToOpset18(m); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(m); err != nil {
+		t.Error(err)
+	}
+	found := false
+	for _, n := range m.Graph.Nodes {
+		if n.Op == "InstanceNormalization" {
+			found = n.Input(1) == "s" && n.Input(2) == "b" && n.Float("epsilon", 0) == 1e-3
+		}
+	}
+	if !found {
+		t.Error("no InstanceNormalization with the node's own scale, bias and epsilon")
+	}
+}
+
+// Every operator that the two lists of the design name can be read at opset
+// 18, and is converted or taken over from every opset that has it.
+func TestToOpset18KnowsTheOperators(t *testing.T) {
+	ops := strings.Fields(`Add AveragePool BatchNormalization Cast Clip Concat Constant ConstantOfShape Conv Div Dropout
+		Einsum Equal Erf Expand Flatten Gather Gemm GlobalAveragePool HardSigmoid HardSwish Identity LayerNormalization
+		MatMul MaxPool Mod Mul Not Pad Pow Range ReduceMean Relu Reshape ScatterND Shape Sigmoid Slice Softmax Sub Tanh
+		Transpose Unsqueeze Where Gelu Mish GroupNormalization InstanceNormalization LogSoftmax LeakyRelu PRelu Elu Selu
+		Softplus Sqrt Reciprocal Exp Log Abs Neg Min Max Squeeze Split Tile ReduceSum ReduceMax ReduceL2 GlobalMaxPool
+		ConvTranspose Resize DepthToSpace SpaceToDepth Trilu CumSum GatherElements GatherND ScatterElements TopK If`)
+	attrs := map[string]map[string]Attr{
+		"Cast": {"to": IntAttr(1)}, "GroupNormalization": {"num_groups": IntAttr(2)}, "Constant": {"value": TensorAttr(NewTensor(Float32))},
+	}
+	for _, op := range ops {
+		for opset := int64(minConvertible); opset <= maxOpset; opset++ {
+			if opVersion(op, opset) == 0 {
+				continue
+			}
+			m := single(opset, &Node{Name: "n", Op: op, Inputs: []string{"x", "s", "b"}, Outputs: []string{"y"}, Attrs: attrs[op]})
+			if err := ToOpset18(m); err != nil {
+				t.Errorf("%s of opset %d: %v", op, opset, err)
+				continue
+			}
+			if err := Check(m); err != nil {
+				t.Errorf("%s of opset %d: %v", op, opset, err)
+			}
+		}
+	}
+}

@@ -7,7 +7,7 @@ import (
 )
 
 // maxInlinedNodes bounds what functions that call each other may expand to.
-const maxInlinedNodes = 1 << 20
+const maxInlinedNodes = 1 << 18
 
 // Inline replaces every call of a model-local function by the function's
 // nodes. Inner names get the call's name in front; a reference to an attribute
@@ -29,7 +29,7 @@ func Inline(m *Model) error {
 		}
 	}
 	in.opset = opset
-	nodes := in.expand(m.Graph.Nodes)
+	nodes := in.expand(nil, m.Graph.Nodes)
 	if len(in.errs) > 0 {
 		return errors.Join(in.errs...)
 	}
@@ -75,8 +75,8 @@ func (in *inliner) fail(n *Node, kind error, format string, args ...any) {
 	}
 }
 
-func (in *inliner) expand(list []*Node) []*Node {
-	out := make([]*Node, 0, len(list))
+// expand appends the nodes of a list, with calls replaced, to out.
+func (in *inliner) expand(out, list []*Node) []*Node {
 	for _, n := range list {
 		if in.count > maxInlinedNodes {
 			return out
@@ -94,7 +94,7 @@ func (in *inliner) expand(list []*Node) []*Node {
 			continue
 		}
 		in.active[f] = true
-		out = append(out, in.expand(in.call(n, f))...)
+		out = in.expand(out, in.call(n, f))
 		delete(in.active, f)
 	}
 	return out
@@ -106,7 +106,7 @@ func (in *inliner) expandSubgraphs(n *Node) *Node {
 	for name, a := range clone.Attrs {
 		if a.G != nil {
 			g := *a.G
-			g.Nodes = in.expand(g.Nodes)
+			g.Nodes = in.expand(nil, g.Nodes)
 			a.G = &g
 			clone.Attrs[name] = a
 		}

@@ -131,6 +131,9 @@ func (d *decoder) fail(kind error, format string, args ...any) {
 }
 
 func (d *decoder) model(pb *onnxpb.ModelProto) *Model {
+	if len(pb.OpsetImport) == 0 {
+		d.fail(ErrInvalid, "it does not say which opset it is of; is the file complete?")
+	}
 	m := &Model{
 		IRVersion: pb.IrVersion,
 		Producer:  strings.TrimSpace(pb.ProducerName + " " + pb.ProducerVersion),

@@ -32,7 +32,7 @@ func (m *Model) Encode() ([]byte, error) {
 		IrVersion:    min(max(m.IRVersion, minWrittenIR), maxWrittenIR),
 		ProducerName: m.Producer,
 		OpsetImport:  opsetImports(m.Opset, m.Domains),
-		Graph:        e.graph(m.Graph, 0),
+		Graph:        e.graph(m.Graph),
 	}
 	for _, k := range sortedKeys(m.Metadata) {
 		pb.MetadataProps = append(pb.MetadataProps, &onnxpb.StringStringEntryProto{Key: k, Value: m.Metadata[k]})
@@ -106,20 +106,16 @@ func (e *encoder) function(f *Function) *onnxpb.FunctionProto {
 	return &onnxpb.FunctionProto{
 		Name: name, Overload: overload, Domain: f.Domain, Input: f.Inputs, Output: f.Outputs,
 		Attribute:      f.Attrs,
-		AttributeProto: e.attrs("function "+f.Name, f.Defaults, 0),
-		Node:           e.nodes(f.Nodes, 0),
+		AttributeProto: e.attrs("function "+f.Name, f.Defaults),
+		Node:           e.nodes(f.Nodes),
 		OpsetImport:    opsetImports(f.Opset, f.Domains),
 	}
 }
 
-func (e *encoder) graph(g *Graph, depth int) *onnxpb.GraphProto {
+func (e *encoder) graph(g *Graph) *onnxpb.GraphProto {
 	pb := &onnxpb.GraphProto{Name: g.Name}
 	if pb.Name == "" {
 		pb.Name = "graph" // the format wants one
-	}
-	if depth > maxMessageDepth {
-		e.fail("graph %q: nested too deep", g.Name)
-		return pb
 	}
 	for _, name := range sortedKeys(g.Initializers) {
 		t := e.tensor("initializer "+name, g.Initializers[name])
@@ -137,7 +133,7 @@ func (e *encoder) graph(g *Graph, depth int) *onnxpb.GraphProto {
 		v.Name = name
 		pb.ValueInfo = append(pb.ValueInfo, valueProto(v))
 	}
-	pb.Node = e.nodes(g.Nodes, depth)
+	pb.Node = e.nodes(g.Nodes)
 	return pb
 }
 
@@ -167,7 +163,7 @@ func dimProto(d Dim) *onnxpb.TensorShapeProto_Dimension {
 	return &onnxpb.TensorShapeProto_Dimension{Value: &onnxpb.TensorShapeProto_Dimension_DimParam{DimParam: d.String()}}
 }
 
-func (e *encoder) nodes(list []*Node, depth int) []*onnxpb.NodeProto {
+func (e *encoder) nodes(list []*Node) []*onnxpb.NodeProto {
 	var out []*onnxpb.NodeProto
 	seen, count := make(map[string]bool, len(list)), map[string]int{}
 	for _, n := range list {
@@ -180,13 +176,13 @@ func (e *encoder) nodes(list []*Node, depth int) []*onnxpb.NodeProto {
 		op, overload, _ := strings.Cut(n.Op, ":")
 		out = append(out, &onnxpb.NodeProto{
 			Name: name, OpType: op, Overload: overload, Domain: n.Domain, Input: n.Inputs, Output: n.Outputs,
-			Attribute: e.attrs(describe(n), n.Attrs, depth),
+			Attribute: e.attrs(describe(n), n.Attrs),
 		})
 	}
 	return out
 }
 
-func (e *encoder) attrs(what string, attrs map[string]Attr, depth int) []*onnxpb.AttributeProto {
+func (e *encoder) attrs(what string, attrs map[string]Attr) []*onnxpb.AttributeProto {
 	var out []*onnxpb.AttributeProto
 	for _, name := range sortedKeys(attrs) {
 		a := attrs[name]
@@ -213,7 +209,7 @@ func (e *encoder) attrs(what string, attrs map[string]Attr, depth int) []*onnxpb
 		case a.Kind == AttrTensor && a.T != nil:
 			pb.T = e.tensor(what+": attribute "+name, a.T)
 		case a.Kind == AttrGraph && a.G != nil:
-			pb.G = e.graph(a.G, depth+1)
+			pb.G = e.graph(a.G)
 		default:
 			e.fail("%s: attribute %q has no value", what, name)
 		}

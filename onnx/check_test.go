@@ -1,0 +1,130 @@
+package onnx
+
+import (
+	"strings"
+	"testing"
+)
+
+func addNode(name string, inputs []string, out string) *Node {
+	return &Node{Name: name, Op: "Add", Inputs: inputs, Outputs: []string{out}}
+}
+
+// chain is x + w -> a -> b -> y.
+func chain() *Model {
+	return &Model{IRVersion: 8, Opset: 18, Graph: &Graph{
+		Name:         "g",
+		Inputs:       []Value{{Name: "x", DType: Float32, Shape: Shape{Symbol("N"), Const(3)}}},
+		Outputs:      []Value{{Name: "y", DType: Float32, Shape: Shape{Symbol("N"), Const(3)}}},
+		Initializers: map[string]*Tensor{"w": FromFloat32([]float32{1, 2, 3}, 3)},
+		Nodes: []*Node{
+			addNode("first", []string{"x", "w"}, "a"), addNode("second", []string{"a", "w"}, "b"), addNode("third", []string{"b", "a"}, "y"),
+		},
+	}}
+}
+
+func ifNode(then, other *Graph) *Node {
+	return &Node{Name: "if", Op: "If", Inputs: []string{"c"}, Outputs: []string{"z"},
+		Attrs: map[string]Attr{"then_branch": {Kind: AttrGraph, G: then}, "else_branch": {Kind: AttrGraph, G: other}}}
+}
+
+func branchOf(out string, nodes ...*Node) *Graph {
+	return &Graph{Name: out, Nodes: nodes, Outputs: []Value{{Name: out, DType: Float32}}}
+}
+
+func TestCheck(t *testing.T) {
+	withIf := func(then, other *Graph) func(*Model) {
+		return func(m *Model) {
+			m.Graph.Initializers["c"] = NewTensor(Bool)
+			m.Graph.Nodes = append(m.Graph.Nodes, ifNode(then, other))
+		}
+	}
+	add := func(in, out string) *Node { return addNode("inner", []string{in, "w"}, out) }
+	tests := []struct {
+		name   string
+		change func(*Model)
+		want   []string // nothing: the model is good
+	}{
+		{"good", func(*Model) {}, nil},
+		{"good subgraphs", withIf(branchOf("p", add("a", "p")), branchOf("p", add("y", "p"))), nil},
+		{"optional input left out", func(m *Model) { m.Graph.Nodes[0].Inputs = []string{"x", "w", ""} }, nil},
+		{"no nodes", func(m *Model) { m.Graph.Nodes = nil }, []string{"no nodes", `output "y"`}},
+		{"no outputs", func(m *Model) { m.Graph.Outputs = nil }, []string{"no outputs"}},
+		{"opset 6", func(m *Model) { m.Opset = 6 }, []string{"opset 6"}},
+		{"opset 99", func(m *Model) { m.Opset = 99 }, []string{"opset 99"}},
+		{"no opset", func(m *Model) { m.Opset = 0 }, []string{"which opset"}},
+		{"no such operator", func(m *Model) { m.Graph.Nodes[1].Op = "Plus" }, []string{`node "second" (Plus): no such operator`}},
+		{"operator too new", func(m *Model) { m.Graph.Nodes[1].Op = "Gelu" }, []string{`node "second" (Gelu)`, "opset 18"}},
+		{"operator withdrawn", func(m *Model) { m.Graph.Nodes[1].Op = "Upsample" }, []string{`node "second" (Upsample)`}},
+		{"other domain", func(m *Model) { m.Graph.Nodes[1].Domain = "com.microsoft" }, []string{`node "second" (com.microsoft.Add)`}},
+		{"allowed domain", func(m *Model) { m.Graph.Nodes[1].Domain = "com.example" }, nil},
+		{"dangling input", func(m *Model) { m.Graph.Nodes[1].Inputs[0] = "gone" }, []string{`node "second" (Add): input "gone": nothing produces it`}},
+		{"missing initializer", func(m *Model) { delete(m.Graph.Initializers, "w") }, []string{
+			`node "first" (Add): input "w"`, `node "second" (Add): input "w"`}},
+		{"dangling output", func(m *Model) { m.Graph.Outputs[0].Name = "gone" }, []string{`output "gone": nothing produces it`}},
+		{"output twice", func(m *Model) { m.Graph.Outputs = append(m.Graph.Outputs, m.Graph.Outputs[0]) }, []string{"listed twice"}},
+		{"value twice", func(m *Model) { m.Graph.Nodes[1].Outputs[0] = "a" }, []string{`node "second" (Add): output "a": the name is taken`}},
+		{"value named as an input", func(m *Model) { m.Graph.Nodes[1].Outputs[0] = "x" }, []string{`output "x": the name is taken`}},
+		{"input named as an initializer", func(m *Model) { m.Graph.Inputs[0].Name = "w" }, []string{`initializer "w": the name is taken`}},
+		{"input twice", func(m *Model) { m.Graph.Inputs = append(m.Graph.Inputs, m.Graph.Inputs[0]) }, []string{`input "x": the name is taken`}},
+		{"input without name", func(m *Model) { m.Graph.Inputs[0].Name = "" }, []string{"no name"}},
+		{"input of no type", func(m *Model) { m.Graph.Inputs[0].DType = Undefined }, []string{`input "x": elements of type undefined`}},
+		{"no order", func(m *Model) { n := m.Graph.Nodes; n[0], n[1] = n[1], n[0] }, []string{
+			`node "second" (Add): input "a": used before node "first" (Add) produces it`}},
+		{"cycle", func(m *Model) { m.Graph.Nodes[0].Inputs[1] = "b" }, []string{`node "first" (Add): input "b": it depends on this node's own output`}},
+		{"own output", func(m *Model) { m.Graph.Nodes[0].Inputs[1] = "a" }, []string{`own output, through node "first"`}},
+		{"no node outputs", func(m *Model) { m.Graph.Nodes[2].Outputs = []string{""} }, []string{`(Add): it has no outputs`}},
+		{"short tensor", func(m *Model) { m.Graph.Initializers["w"].Dims[0] = 4 }, []string{`initializer "w": 12 bytes`}},
+		{"negative tensor", func(m *Model) { m.Graph.Initializers["w"].Dims[0] = -3 }, []string{`initializer "w": shape [-3]`}},
+		{"negative dimension", func(m *Model) { m.Graph.Inputs[0].Shape[1] = Const(-1) }, []string{`input "x": dimension -1`}},
+		{"bad attribute", func(m *Model) { m.Graph.Nodes[0].Attrs = map[string]Attr{"a": {}} }, []string{`attribute "a": a value of kind 0`}},
+		{"stray reference", func(m *Model) { m.Graph.Nodes[0].Attrs = map[string]Attr{"a": {Kind: AttrInt, Ref: "r"}} }, []string{`stands for "r"`}},
+		{"bad attribute tensor", func(m *Model) { m.Graph.Nodes[0].Attrs = map[string]Attr{"a": {Kind: AttrTensor}} }, []string{`attribute "a": no tensor`}},
+		{"shadowed", withIf(branchOf("a", add("x", "a")), branchOf("p", add("x", "p"))), []string{`node "inner" (Add): output "a": the name is taken`}},
+		{"inner name used outside", func(m *Model) {
+			withIf(branchOf("p", add("a", "p")), branchOf("q", add("a", "q")))(m)
+			m.Graph.Nodes = append(m.Graph.Nodes, addNode("late", []string{"p", "w"}, "l"))
+		}, []string{`node "late" (Add): input "p"`}},
+		{"sibling's name", withIf(branchOf("p", add("a", "p")), branchOf("q", add("p", "q"))), []string{`node "inner" (Add): input "p"`}},
+		{"outer value used early", func(m *Model) {
+			withIf(branchOf("p", add("a", "p")), branchOf("q", add("a", "q")))(m)
+			n := m.Graph.Nodes
+			n[0], n[3] = n[3], n[0]
+		}, []string{`node "inner" (Add): input "a": used before node "first"`}},
+		{"subgraph's output", withIf(branchOf("p"), branchOf("q", add("a", "q"))), []string{`output "p": nothing produces it`}},
+		{"all at once", func(m *Model) {
+			m.Graph.Nodes[0].Op, m.Graph.Nodes[1].Inputs[0], m.Graph.Initializers["w"].Dims[0] = "Plus", "gone", 9
+		}, []string{"no such operator", `"gone"`, `initializer "w"`}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			m := chain()
+			test.change(m)
+			err := Check(m, "com.example")
+			if (err == nil) != (len(test.want) == 0) {
+				t.Fatalf("got %v", err)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("got\n%v\nwithout %q", err, want)
+				}
+			}
+		})
+	}
+	if Check(nil) == nil || Check(&Model{}) == nil {
+		t.Error("a model without a graph was accepted")
+	}
+}
+
+func TestOpVersion(t *testing.T) {
+	for _, test := range []struct {
+		op          string
+		opset, want int64
+	}{
+		{"Relu", 18, 14}, {"Relu", 13, 13}, {"Gelu", 19, 0}, {"Gelu", 20, 20}, {"Upsample", 9, 9}, {"Upsample", 10, 0},
+		{"GroupNormalization", 20, 18}, {"GroupNormalization", 21, 21}, {"Nothing", 18, 0},
+	} {
+		if got := opVersion(test.op, test.opset); got != test.want {
+			t.Errorf("%s at %d: got %d, want %d", test.op, test.opset, got, test.want)
+		}
+	}
+}
