@@ -1,0 +1,202 @@
+package eval
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"flag"
+	"fmt"
+	"image/png"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+// made returns a run whose accuracy approaches top while each epoch uses a share of 60,000 samples.
+func made(name, method string, top, share float64) Run {
+	r := Run{Name: name}
+	s := &r.Summary
+	s.Bundle, s.Data, s.Device, s.Config.Epochs = "lenet", "glyphs", "cpu", 10
+	s.Config.Prune.Method = method
+	for e := 1; e <= 10; e++ {
+		used := int64(60000 * share)
+		if e == 1 || e > 8 {
+			used = 60000
+		}
+		x := Epoch{Epoch: e, TestAccuracy: top - 0.3/float64(e*e), SamplesUsed: used, SamplesTotal: 60000, WallSeconds: float64(used)/12000 + 0.6}
+		r.Epochs = append(r.Epochs, x)
+		s.TrainSamplesUsed += used
+		s.TrainSamplesFull += 60000
+		s.WallSeconds += x.WallSeconds
+		s.EvalSeconds += 0.6
+		s.TestAccuracy, s.BestTestAccuracy, s.Epochs = x.TestAccuracy, max(s.BestTestAccuracy, x.TestAccuracy), e
+	}
+	s.SavedRatio = 1 - float64(s.TrainSamplesUsed)/float64(s.TrainSamplesFull)
+	return r
+}
+
+func three() []Run {
+	auto := made("pruned", "auto", 0.911, 0.7)
+	auto.Summary.Scorer, auto.Summary.Policy = "das", "infobatch"
+	bls := made("bls", "bls-infobatch", 0.905, 0.75)
+	bls.Summary.Data, bls.Summary.Interrupted, bls.Summary.Epochs = "fashion-mnist", true, 7
+	return []Run{made("full", "none", 0.9123, 1), auto, bls}
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs; rewrite it with -update if that is meant. Got:\n%s", path, got)
+	}
+}
+
+func TestCompare(t *testing.T) {
+	c, err := Compare(three())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text, object bytes.Buffer
+	if err := c.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "compare.txt", text.Bytes())
+	if err := c.WriteJSON(&object); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "compare.json", object.Bytes())
+	r := c.Rows[1]
+	used := int64(3*60000 + 7*42000)
+	if r.SamplesUsed != used || r.SamplesSaved != 1-float64(used)/600000 {
+		t.Errorf("row %+v, want %d samples used", r, used)
+	}
+	if _, err := Compare(nil); err == nil {
+		t.Error("a comparison of nothing")
+	}
+}
+
+func TestThousands(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000", -100: "-100"} {
+		if got := thousands(n); got != want {
+			t.Errorf("%d: %s", n, got)
+		}
+	}
+}
+
+func TestChart(t *testing.T) {
+	c, err := Compare(three())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, axis := range []Axis{AxisSamples, AxisSeconds} {
+		var svg, bitmap, again bytes.Buffer
+		if err := errors.Join(c.WriteChart(&svg, FormatSVG, axis), c.WriteChart(&bitmap, FormatPNG, axis), c.WriteChart(&again, FormatSVG, axis)); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(svg.Bytes(), again.Bytes()) {
+			t.Error("two charts of the same runs differ")
+		}
+		for _, want := range []string{"test accuracy (%)", "full (none), 90.93%", "pruned (das-infobatch)"} {
+			if !strings.Contains(svg.String(), want) {
+				t.Errorf("%s: the SVG lacks %q", axis, want)
+			}
+		}
+		dec := xml.NewDecoder(&svg)
+		for {
+			if _, err := dec.Token(); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		img, err := png.Decode(bytes.NewReader(bitmap.Bytes()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := img.Bounds().Dx(); w < 900 {
+			t.Errorf("PNG is %d wide", w)
+		}
+		if dir := os.Getenv("CHART_DIR"); dir != "" {
+			if err := os.WriteFile(filepath.Join(dir, string(axis)+".png"), bitmap.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := c.WriteChart(io.Discard, "gif", AxisSamples); !errors.Is(err, ErrFormat) {
+		t.Error(err)
+	}
+	if err := c.WriteChart(io.Discard, FormatSVG, "epochs"); !errors.Is(err, ErrFormat) {
+		t.Error(err)
+	}
+	if c, err = Compare([]Run{{Name: "nothing"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.WriteChart(io.Discard, FormatSVG, AxisSamples); err == nil {
+		t.Error("a chart of no epochs")
+	}
+}
+
+func TestReadRun(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "mine")
+	write := func(name, text string) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := ReadRun(dir); !errors.Is(err, ErrNoRun) {
+		t.Errorf("no folder: %v", err)
+	}
+	want := made("mine", "none", 0.9, 1)
+	summary, err := json.Marshal(want.Summary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := ""
+	for _, e := range want.Epochs {
+		line, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines += string(line) + "\n"
+	}
+	write(MetricsFile, lines)
+	if _, err := ReadRun(dir); !errors.Is(err, ErrNoRun) || !strings.Contains(err.Error(), SummaryFile) {
+		t.Errorf("no summary: %v", err)
+	}
+	write(SummaryFile, string(summary))
+	got, err := ReadRun(dir + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Dir = dir + "/"
+	if fmt.Sprint(*got) != fmt.Sprint(want) {
+		t.Errorf("read %+v, want %+v", *got, want)
+	}
+	for name, text := range map[string]string{
+		"not JSON": "{", "wrong type": `{"epoch":"one"}`, "long line": strings.Repeat(" ", maxLine+1) + "{}",
+	} {
+		write(MetricsFile, lines+text)
+		if _, err := ReadRun(dir); !errors.Is(err, ErrBadRun) {
+			t.Errorf("metrics, %s: %v", name, err)
+		}
+	}
+	write(SummaryFile, "[]")
+	if _, err := ReadRun(dir); !errors.Is(err, ErrBadRun) {
+		t.Errorf("summary that is a list: %v", err)
+	}
+}
