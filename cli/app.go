@@ -71,6 +71,11 @@ func newApp(out *output) *cli.App {
 func prepare(c *cli.Command) {
 	c.HideHelpCommand = true
 	c.OnUsageError = func(ctx *cli.Context, err error, _ bool) error { return flagError(ctx, err) }
+	for _, f := range c.Flags {
+		if b, ok := f.(*cli.BoolFlag); ok {
+			b.DisableDefaultText = true
+		}
+	}
 	for _, sub := range c.Subcommands {
 		prepare(sub)
 	}

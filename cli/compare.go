@@ -24,7 +24,6 @@ func newCompareCommand(out *output) *cli.Command {
 	var o compareOptions
 	return &cli.Command{
 		Name:      "compare",
-		Category:  "Results",
 		Usage:     "set runs side by side: accuracy, samples and time saved",
 		ArgsUsage: "RUN RUN...",
 		Description: examples(`Compares finished runs with the first one, in a table, as JSON or as a chart of

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -21,9 +23,8 @@ func dataFlag(dst *string) cli.Flag {
 
 func newDataCommand(out *output) *cli.Command {
 	return &cli.Command{
-		Name:     "data",
-		Category: "Data",
-		Usage:    "list, fetch and show data sets",
+		Name:  "data",
+		Usage: "list, fetch and show data sets",
 		Subcommands: []*cli.Command{
 			newDataListCommand(out),
 			newDataFetchCommand(out),
@@ -201,7 +202,11 @@ func drawImage(image []byte, c, h, w int) string {
 // openData opens a data spec. Generated data and label noise follow the spec's
 // own seed, not the run's, so that runs with several seeds share their data.
 func openData(spec string) (*datasets.Dataset, error) {
-	return datasets.Open(spec, datasets.Options{})
+	d, err := datasets.Open(spec, datasets.Options{})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, inputf("%w", err)
+	}
+	return d, err
 }
 
 // limited takes the first n samples, 0 for all.

@@ -16,9 +16,8 @@ type doctorOptions struct {
 func newDoctorCommand(out *output) *cli.Command {
 	var o doctorOptions
 	return &cli.Command{
-		Name:     "doctor",
-		Category: "About",
-		Usage:    "say whether ONNX Runtime and CUDA can be used, and if not why",
+		Name:  "doctor",
+		Usage: "say whether ONNX Runtime and CUDA can be used, and if not why",
 		Description: examples(`Looks at everything that training needs: the runtime library, its version and
 providers, CUDA, the graphics processors, the processor. The exit code is 4 if
 the library, or the device asked for, cannot be used.`,

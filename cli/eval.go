@@ -47,7 +47,6 @@ func newEvalCommand(out *output) *cli.Command {
 	}
 	return &cli.Command{
 		Name:      "eval",
-		Category:  "Results",
 		Usage:     "measure a trained model: top-1, top-5, loss, accuracy by class",
 		ArgsUsage: "RUN|MODEL.onnx|BUNDLE",
 		Description: examples(`Runs a run folder's model, any ONNX classifier or a bundle with its initial

@@ -70,7 +70,6 @@ func newExportCommand(out *output) *cli.Command {
 	}
 	return &cli.Command{
 		Name:      "export",
-		Category:  "Train",
 		Usage:     "make a training bundle from a forward ONNX model",
 		ArgsUsage: "MODEL.onnx",
 		Description: examples(`Adds the loss, the backward pass and the optimizer to MODEL.onnx as standard

@@ -27,7 +27,6 @@ func newInspectCommand(out *output) *cli.Command {
 	var o inspectOptions
 	return &cli.Command{
 		Name:      "inspect",
-		Category:  "Train",
 		Usage:     "show what a model or a bundle holds, and everything wrong with it",
 		ArgsUsage: "MODEL.onnx|BUNDLE",
 		Description: examples(`For a forward model: inputs, outputs, parameters, operators and whether each has

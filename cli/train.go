@@ -48,9 +48,8 @@ type trainOptions struct {
 func newTrainCommand(out *output) *cli.Command {
 	o := trainOptions{}
 	return &cli.Command{
-		Name:     "train",
-		Category: "Train",
-		Usage:    "train a bundle on images, pruning samples as it goes",
+		Name:  "train",
+		Usage: "train a bundle on images, pruning samples as it goes",
 		Description: examples(`Trains the model of --bundle on --data and writes a run folder: metrics.jsonl
 (a line for each epoch), model.onnx (the trained model, for inference anywhere),
 a checkpoint and summary.json. --bundle takes the name of a shipped bundle
@@ -221,8 +220,11 @@ func inferenceModel(b *bundle.Bundle, state map[string]*onnx.Tensor) ([]byte, er
 	return m.Encode()
 }
 
+// openDevice opens the device; log hears of auto settling for the CPU.
 func openDevice(o deviceOptions, log func(string)) (*ortrun.Device, error) {
-	r, err := o.resolve(func(format string, args ...any) { log(fmt.Sprintf(format, args...)) })
+	r, err := o.resolve(func(string, ...any) {
+		log("running on the CPU: no CUDA device can be used (winnow doctor says why)")
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -29,10 +29,9 @@ type versionInfo struct {
 func newVersionCommand(out *output) *cli.Command {
 	var o versionOptions
 	return &cli.Command{
-		Name:     "version",
-		Category: "About",
-		Usage:    "print the versions of winnow, Go and ONNX Runtime",
-		Flags:    []cli.Flag{libraryFlag(&o.Library), jsonFlag(&o.JSON)},
+		Name:  "version",
+		Usage: "print the versions of winnow, Go and ONNX Runtime",
+		Flags: []cli.Flag{libraryFlag(&o.Library), jsonFlag(&o.JSON)},
 		Action: func(c *cli.Context) error {
 			if _, err := positional(c, 0, 0, ""); err != nil {
 				return err
