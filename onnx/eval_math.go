@@ -147,8 +147,8 @@ func powInts(a, b int64) (int64, bool) {
 	return out, true
 }
 
-// numbers reads a tensor as float64 or as int64; both are nil for types not computed here.
-func numbers(t *Tensor) (f []float64, i []int64) {
+// asNumbers reads a tensor as float64 or as int64; both are nil for types not computed here.
+func asNumbers(t *Tensor) (f []float64, i []int64) {
 	switch t.DType {
 	case Float32:
 		f = make([]float64, len(t.Data)/4)
@@ -226,7 +226,7 @@ func unary(f func(float64) float64, g func(int64) int64) evalRule {
 		if int64(len(x.Data)) > e.limit {
 			return nil, errNotEvaluated
 		}
-		fs, is := numbers(x)
+		fs, is := asNumbers(x)
 		switch {
 		case fs != nil && f != nil:
 			for i, v := range fs {
@@ -284,8 +284,8 @@ func (r binaryRule) pair(e *evaluator, x, y *Tensor) (*Tensor, error) {
 		return nil, errNotEvaluated
 	}
 	e.limit -= n * int64(dt.Size())
-	xf, xi := numbers(x)
-	yf, yi := numbers(y)
+	xf, xi := asNumbers(x)
+	yf, yi := asNumbers(y)
 	if xf != nil && yi != nil {
 		yf, yi = widen(yi), nil
 	}
@@ -356,7 +356,7 @@ func evalCast(e *evaluator) ([]*Tensor, error) {
 	if to == x.DType {
 		return []*Tensor{x}, nil
 	}
-	f, i := numbers(x)
+	f, i := asNumbers(x)
 	switch {
 	case f == nil && i == nil:
 		return nil, errNotEvaluated
@@ -403,9 +403,9 @@ func evalRange(e *evaluator) ([]*Tensor, error) {
 		start.DType != limit.DType || start.DType != delta.DType {
 		return nil, errNotEvaluated
 	}
-	sf, si := numbers(start)
-	lf, li := numbers(limit)
-	df, di := numbers(delta)
+	sf, si := asNumbers(start)
+	lf, li := asNumbers(limit)
+	df, di := asNumbers(delta)
 	var n int64
 	switch {
 	case si != nil:
@@ -467,7 +467,7 @@ func (r reduceRule) eval(e *evaluator) ([]*Tensor, error) {
 	if !ok || len(x.Data) == 0 || int64(len(x.Data)) > 8*e.limit || n > e.limit/8+1 {
 		return nil, errNotEvaluated
 	}
-	f, v := numbers(x)
+	f, v := asNumbers(x)
 	strides := broadcastStrides(kept.Ints(), x.Dims)
 	var fs []float64
 	var is []int64
@@ -513,7 +513,7 @@ func evalCumSum(e *evaluator) ([]*Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, v := numbers(x)
+	f, v := asNumbers(x)
 	step := stridesOf(x.Dims)[axis]
 	for i := range int64(max(len(f), len(v))) {
 		switch {
@@ -533,7 +533,7 @@ func evalNonZero(e *evaluator) ([]*Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, v := numbers(x)
+	f, v := asNumbers(x)
 	var hits []int64
 	for i := range max(len(f), len(v)) {
 		if f != nil && f[i] != 0 || f == nil && v[i] != 0 {

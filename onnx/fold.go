@@ -44,7 +44,7 @@ func Fold(m *Model, o FoldOptions) error {
 		g: g, o: o, in: newInference(g, o.Keep, nil), names: newNameSet(g),
 		replaced: map[string]string{}, outputs: map[string]bool{}, uses: map[string]int{},
 		made: map[string]bool{}, trainable: map[string]bool{}, shared: map[string]string{}, built: map[string]bool{},
-		sources: map[string]dimSource{}, budget: maxFoldedTotal,
+		sources: map[string]dimSource{}, sequences: map[string]*sequence{}, budget: maxFoldedTotal,
 	}
 	for _, v := range g.Outputs {
 		f.outputs[v.Name] = true
@@ -95,6 +95,7 @@ type folder struct {
 	shared    map[string]string    // targets already built, by content
 	built     map[string]bool      // values of nodes that folding added
 	sources   map[string]dimSource // of symbols
+	sequences map[string]*sequence // by the value that SplitToSequence makes
 	budget    int64
 	errs      []error
 }
@@ -109,17 +110,22 @@ func (f *folder) node(n *Node, depth int) {
 		return
 	}
 	if err := f.in.Node(n); err != nil {
-		if len(f.errs) < maxErrors {
-			f.errs = append(f.errs, err)
-		}
+		f.fail(err)
 		return
 	}
+	f.splitSequence(n)
 	switch {
-	case f.bypass(n), f.constant(n), f.evaluate(n):
+	case f.bypass(n), f.constant(n), f.evaluate(n), f.sequenceAt(n):
 		return
 	}
 	f.simplify(n)
 	f.nodes = append(f.nodes, n)
+}
+
+func (f *folder) fail(err error) {
+	if len(f.errs) < maxErrors {
+		f.errs = append(f.errs, err)
+	}
 }
 
 // castNode turns a CastLike, of whose second input only the type counts, into a Cast.
@@ -420,12 +426,17 @@ func (f *folder) dimension(base string, d Dim) string {
 func (f *folder) emit(n *Node, base string) string {
 	out := f.names.fresh(base)
 	n.Name, n.Outputs = out, []string{out}
-	if err := f.in.Node(n); err != nil {
-		f.errs = append(f.errs, err)
-	}
 	f.built[out] = true
-	f.nodes = append(f.nodes, n)
+	f.add(n)
 	return out
+}
+
+// add keeps a node that the model did not have.
+func (f *folder) add(n *Node) {
+	if err := f.in.Node(n); err != nil {
+		f.fail(err)
+	}
+	f.nodes = append(f.nodes, n)
 }
 
 // dropZeroBias takes away the vector of zeros that some exporters compute for

@@ -18,18 +18,18 @@ var elementRules = map[string]func(a, b Dim) (Dim, bool){
 		}
 		return addDims(a, minus)
 	},
-	"Max": func(a, b Dim) (Dim, bool) { return ordered(b, a) },
-	"Min": ordered2,
+	"Max": maxDims, "Min": minDims,
 	"Equal": func(a, b Dim) (Dim, bool) {
-		return compareDims(a, b, func(sign int) bool { return sign == 0 })
+		s, ok := signDims(a, b)
+		return Const(int64(truth(s == 0))), ok
 	},
-	"Less":           func(a, b Dim) (Dim, bool) { return compareDims(a, b, func(s int) bool { return s < 0 }) },
-	"LessOrEqual":    func(a, b Dim) (Dim, bool) { return compareDims(a, b, func(s int) bool { return s <= 0 }) },
-	"Greater":        func(a, b Dim) (Dim, bool) { return compareDims(a, b, func(s int) bool { return s > 0 }) },
-	"GreaterOrEqual": func(a, b Dim) (Dim, bool) { return compareDims(a, b, func(s int) bool { return s >= 0 }) },
+	"Less":           less,
+	"Greater":        func(a, b Dim) (Dim, bool) { return less(b, a) },
+	"LessOrEqual":    func(a, b Dim) (Dim, bool) { return not(less(b, a)) },
+	"GreaterOrEqual": func(a, b Dim) (Dim, bool) { return not(less(a, b)) },
 }
 
-// sign of a-b; false where it depends on the symbols. The symbols of inputs
+// signDims is the sign of a-b; false where it depends on the symbols. The symbols of inputs
 // are at least 1, those of dimensions at least 0.
 func signDims(a, b Dim) (int, bool) {
 	switch {
@@ -52,32 +52,34 @@ func signDims(a, b Dim) (int, bool) {
 	return 0, false
 }
 
-func compareDims(a, b Dim, test func(sign int) bool) (Dim, bool) {
+// atMost reports a <= b for every value of the symbols.
+func atMost(a, b Dim) bool {
 	s, ok := signDims(a, b)
-	if !ok {
-		return Dim{}, false
-	}
-	if test(s) {
-		return Const(1), true
-	}
-	return Const(0), true
+	return ok && s <= 0 || a.IsConst() && b.positive() && a.N <= b.N
 }
 
-// ordered returns the larger of two elements.
-func ordered(a, b Dim) (Dim, bool) {
-	s, ok := signDims(a, b)
-	if s < 0 {
-		return b, ok
+func less(a, b Dim) (Dim, bool) {
+	if atMost(b, a) {
+		return Const(0), true
 	}
-	return a, ok
+	s, ok := signDims(a, b)
+	return Const(int64(truth(s < 0))), ok
 }
 
-func ordered2(a, b Dim) (Dim, bool) {
-	s, ok := signDims(a, b)
-	if s < 0 {
-		return a, ok
+func not(d Dim, ok bool) (Dim, bool) { return Const(1 - d.N), ok }
+
+func maxDims(a, b Dim) (Dim, bool) {
+	if atMost(a, b) {
+		return b, true
 	}
-	return b, ok
+	return a, atMost(b, a)
+}
+
+func minDims(a, b Dim) (Dim, bool) {
+	if atMost(a, b) {
+		return a, true
+	}
+	return b, atMost(b, a)
 }
 
 func modDims(a, b Dim) (Dim, bool) {

@@ -1,26 +1,193 @@
 package onnx
 
-import "testing"
+import (
+	"compress/gzip"
+	"encoding/json"
 
-func TestSmoke(t *testing.T) {
-	g := &Graph{Inputs: []Value{{"x", Float32, Shape{Symbol("N"), Const(3), Const(32), Const(32)}}},
-		Initializers: map[string]*Tensor{"w": NewTensor(Float32, 8, 3, 3, 3), "one": FromInt64([]int64{-1}, 1), "zero": FromInt64([]int64{0}), "ax": FromInt64([]int64{0}, 1)}}
-	in := NewInference(g)
-	for _, n := range []*Node{
-		{Op: "Conv", Inputs: []string{"x", "w"}, Outputs: []string{"y"}, Attrs: map[string]Attr{"pads": IntsAttr(1, 1, 1, 1), "strides": IntsAttr(2, 2)}},
-		{Op: "Shape", Inputs: []string{"y"}, Outputs: []string{"s"}},
-		{Op: "Gather", Inputs: []string{"s", "zero"}, Outputs: []string{"n"}},
-		{Op: "Unsqueeze", Inputs: []string{"n", "ax"}, Outputs: []string{"n1"}},
-		{Op: "Concat", Inputs: []string{"n1", "one"}, Outputs: []string{"t"}, Attrs: map[string]Attr{"axis": IntAttr(0)}},
-		{Op: "Reshape", Inputs: []string{"y", "t"}, Outputs: []string{"z"}},
-		{Op: "Mul", Inputs: []string{"n1", "one"}, Outputs: []string{"m"}},
-		{Op: "Equal", Inputs: []string{"n1", "one"}, Outputs: []string{"e"}},
-	} {
-		if err := in.Node(n); err != nil {
-			t.Fatal(err)
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// inferCase is a case of testdata/infer/gen_infer.py: what ONNX Runtime made of a small model.
+type inferCase struct {
+	Name    string
+	Model   []byte
+	Batches []int64
+	Types   []struct {
+		DType  DType
+		Shapes [][]int64
+	}
+	Unknown bool
+	Values  [][]*float64
+	Content [][][]int64
+}
+
+func inferCases(t testing.TB) []inferCase {
+	t.Helper()
+	f, err := os.Open(filepath.Join("testdata", "infer", "infer.json.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []inferCase
+	if err := json.NewDecoder(z).Decode(&cases); err != nil {
+		t.Fatal(err)
+	}
+	return cases
+}
+
+func (c inferCase) decode(t testing.TB) *Model {
+	t.Helper()
+	m, err := Decode(c.Model, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The outputs' claims must not help.
+	for i := range m.Graph.Outputs {
+		m.Graph.Outputs[i].Shape, m.Graph.Outputs[i].DType = nil, Undefined
+	}
+	return m
+}
+
+// at evaluates a dimension for a batch size; false if it is no multiple of N.
+func (d Dim) at(batch int64) (int64, bool) {
+	switch d.Sym {
+	case "":
+		return d.N, true
+	case BatchSymbol:
+		return d.N * batch, true
+	}
+	return 0, false
+}
+
+func TestInferMatchesRuntime(t *testing.T) {
+	for _, c := range inferCases(t) {
+		t.Run(c.Name, func(t *testing.T) {
+			m := c.decode(t)
+			in, err := Infer(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.compareTypes(t, m, in)
+			for i, want := range c.Content {
+				got, ok := in.Content(m.Graph.Outputs[i].Name)
+				if !ok {
+					t.Fatalf("output %d: content is not followed", i)
+				}
+				for b, list := range want {
+					var now []int64
+					for _, d := range got {
+						v, ok := d.at(c.Batches[b])
+						if !ok {
+							t.Fatalf("output %d: content %v is not known", i, Shape(got))
+						}
+						now = append(now, v)
+					}
+					if !slices.Equal(now, list) {
+						t.Errorf("output %d: content %v for N=%d, want %v", i, Shape(got), c.Batches[b], list)
+					}
+				}
+			}
+		})
+	}
+}
+
+func (c inferCase) compareTypes(t *testing.T, m *Model, in *Inference) {
+	t.Helper()
+	for i, o := range m.Graph.Outputs {
+		v, ok := in.Type(o.Name)
+		want := c.Types[i]
+		if !ok || v.DType != want.DType {
+			t.Errorf("output %d has type %v, want %v", i, v.DType, want.DType)
 		}
-		v, _ := in.Type(n.Outputs[0])
-		c, ok := in.Content(n.Outputs[0])
-		t.Log(n.Op, v, c, ok)
+		for b, shape := range want.Shapes {
+			if len(v.Shape) != len(shape) {
+				t.Fatalf("output %d: %v for N=%d, want %v", i, v.Shape, c.Batches[b], shape)
+			}
+			for k, d := range v.Shape {
+				got, ok := d.at(c.Batches[b])
+				if ok && got != shape[k] || !ok && !c.Unknown {
+					t.Errorf("output %d: %v for N=%d, want %v", i, v.Shape, c.Batches[b], shape)
+				}
+			}
+		}
+	}
+}
+
+func TestFoldMatchesRuntime(t *testing.T) {
+	// Known, but not worth evaluating, or given to the runtime.
+	var left []string
+	for _, c := range inferCases(t) {
+		t.Run(c.Name, func(t *testing.T) {
+			m := c.decode(t)
+			g := m.Graph
+			// Folding keeps graph outputs: read them through another node.
+			var outs []Value
+			for i, o := range g.Outputs {
+				name := "out" + string(rune('0'+i))
+				g.Nodes = append(g.Nodes, &Node{Op: "Identity", Inputs: []string{o.Name}, Outputs: []string{name}})
+				outs = append(outs, Value{Name: name})
+			}
+			g.Outputs = outs
+			if err := Fold(m, FoldOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			if err := Check(m); err != nil {
+				t.Error(err)
+			}
+			in, err := Infer(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.compareTypes(t, m, in)
+			if c.Values == nil {
+				return
+			}
+			for i, want := range c.Values {
+				source := ""
+				for _, n := range g.Nodes {
+					if n.Outputs[0] == outs[i].Name {
+						source = n.Inputs[0]
+					}
+				}
+				got := g.Initializers[source]
+				if got == nil {
+					left = append(left, c.Name)
+					return
+				}
+				f, v := asNumbers(got)
+				if v != nil {
+					f = widen(v)
+				}
+				if len(f) != len(want) {
+					t.Fatalf("%d elements, want %d", len(f), len(want))
+				}
+				for k := range f {
+					w := math.NaN()
+					if want[k] != nil {
+						w = *want[k]
+					}
+					if math.Abs(w) == 1e308 {
+						w = math.Copysign(math.Inf(1), w)
+					}
+					if f[k] != w && math.Abs(f[k]-w) > 1e-6*max(1, math.Abs(w)) && !(f[k] != f[k] && w != w) {
+						t.Errorf("element %d is %v, want %v", k, f[k], w)
+					}
+				}
+			}
+		})
+	}
+	for _, name := range left {
+		if evaluated := evalRules[strings.Fields(name)[0]] != nil; evaluated {
+			t.Errorf("%s was not folded", name)
+		}
 	}
 }

@@ -63,6 +63,9 @@ func (c call) window(kernel []int64) (window, error) {
 	return w, err
 }
 
+// same reports padding that keeps the length, up to the stride.
+func (w window) same() bool { return w.auto == "SAME_UPPER" || w.auto == "SAME_LOWER" }
+
 // out is the number of places of the window along spatial axis i of length d.
 func (w window) out(in *Inference, i int, d Dim) (Dim, error) {
 	k, s := w.kernel[i], w.strides[i]
@@ -74,16 +77,20 @@ func (w window) out(in *Inference, i int, d Dim) (Dim, error) {
 		}
 		extent = e + 1
 	}
-	if w.auto == "SAME_UPPER" || w.auto == "SAME_LOWER" {
-		if d.IsConst() {
+	pad := w.begin[i] + w.end[i]
+	if w.same() {
+		switch {
+		case extent == k && d.N%s == 0:
+			return Dim{d.N / s, d.Sym}, nil
+		case !d.IsConst():
+			return in.unknownDim(), nil
+		case extent == k:
 			return Const(ceilDiv(d.N, s)), nil
 		}
-		if d.N%s == 0 {
-			return Dim{d.N / s, d.Sym}, nil
-		}
-		return in.unknownDim(), nil
+		// ONNX Runtime pads for the kernel as it is without dilation.
+		pad = max(0, (ceilDiv(d.N, s)-1)*s+k-d.N)
 	}
-	rest := w.begin[i] + w.end[i] - extent
+	rest := pad - extent
 	round := floorDiv
 	if w.ceil {
 		round = ceilDiv
@@ -97,7 +104,7 @@ func (w window) out(in *Inference, i int, d Dim) (Dim, error) {
 	}
 	span, ok := add64(d.N, rest)
 	if !ok || span < 0 {
-		return d, shapeErrorf("window of %d over %d with padding %d", extent, d.N, w.begin[i]+w.end[i])
+		return d, shapeErrorf("window of %d over %d with padding %d", extent, d.N, pad)
 	}
 	n := round(span, s) + 1
 	if w.ceil {
@@ -273,16 +280,15 @@ func inferConvTranspose(c call) error {
 			if !ok {
 				continue
 			}
-			if w.auto == "SAME_UPPER" || w.auto == "SAME_LOWER" {
-				out[2+i] = scaled
-				continue
-			}
 			reach, ok := mul64(w.dilations[i], kernel[i]-1)
 			if !ok || reach > 1<<40 || extra[i] < 0 || extra[i] > 1<<31 {
 				return shapeErrorf("dilated kernel is too large")
 			}
-			rest := Const(reach + 1 - w.strides[i] + extra[i] - w.begin[i] - w.end[i])
-			if o, ok := addDims(scaled, rest); ok {
+			rest := reach + 1 - w.strides[i] + extra[i] - w.begin[i] - w.end[i]
+			if w.same() {
+				rest = min(rest, 0) // the length times the stride, unless the kernel is shorter than the stride
+			}
+			if o, ok := addDims(scaled, Const(rest)); ok {
 				if o.IsConst() && o.N < 0 {
 					return shapeErrorf("output of length %v", o)
 				}
