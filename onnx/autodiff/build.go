@@ -112,7 +112,7 @@ func graphFor(f *forward, o Options) (*emitter, []*onnx.Node, bundle.Value) {
 // normalise emits what Normalize says, and a reshape where the model takes flat vectors.
 func (e *emitter) normalise(x string, f *forward, o Options) string {
 	if !o.FloatImages {
-		x = e.op("Cast", attrs{"to": onnx.IntAttr(int64(onnx.Float32))}, x)
+		x = e.cast(x, onnx.Float32)
 		scale, shift := make([]float32, f.shape[0]), make([]float32, f.shape[0])
 		shifted := false
 		for c := range scale {
@@ -193,7 +193,7 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
 
 	e.prefix = "batch."
 	e.batch = e.sum(e.op("Where", nil, e.truth(true), e.scalar(1),
-		e.op("Cast", attrs{"to": onnx.IntAttr(int64(onnx.Float32))}, labels.Name)), false, 0)
+		e.cast(labels.Name, onnx.Float32)), false, 0)
 
 	next := map[string]string{} // buffer -> value that replaces it
 	var walk []*onnx.Node
@@ -277,7 +277,7 @@ func (e *emitter) dropout(n *onnx.Node, serial int) (*bundle.Value, *onnx.Node, 
 		return nil, nil, fmt.Errorf("a ratio of %v: %w", ratio, ErrModel)
 	}
 	u := e.input(fmt.Sprintf("random.%d", serial), onnx.Float32, e.shape(x))
-	mask := e.op("Cast", attrs{"to": onnx.IntAttr(int64(onnx.Float32))}, e.op("GreaterOrEqual", nil, u.Name, e.scalar(float64(ratio))))
+	mask := e.cast(e.op("GreaterOrEqual", nil, u.Name, e.scalar(float64(ratio))), onnx.Float32)
 	mask = e.mul(mask, e.scalar(1/(1-float64(ratio))))
 	return &u, &onnx.Node{Name: n.Name, Op: "Mul", Inputs: []string{x, mask}, Outputs: n.Outputs[:1]}, nil
 }

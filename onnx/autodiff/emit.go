@@ -172,6 +172,10 @@ func (e *emitter) mul(a, b string) string   { return e.op("Mul", nil, a, b) }
 func (e *emitter) div(a, b string) string   { return e.op("Div", nil, a, b) }
 func (e *emitter) neg(a string) string      { return e.op("Neg", nil, a) }
 
+func (e *emitter) cast(a string, to onnx.DType) string {
+	return e.op("Cast", attrs{"to": onnx.IntAttr(int64(to))}, a)
+}
+
 // number is a scalar constant of the element type of like.
 func (e *emitter) number(v float64, like string) string {
 	switch e.dtype(like) {
