@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -36,6 +37,7 @@ const (
 	chartWidth  = 16 * vg.Centimeter
 	chartHeight = 10 * vg.Centimeter
 	chartDPI    = 150
+	chartPad    = 3 * vg.Millimeter
 )
 
 // palette is that of Okabe and Ito, told apart by colour-blind readers too.
@@ -63,7 +65,7 @@ func (c *Comparison) WriteChart(w io.Writer, format string, axis Axis) error {
 	default:
 		return fmt.Errorf("eval: chart: %w %q, want %s or %s", ErrFormat, format, FormatSVG, FormatPNG)
 	}
-	p.Draw(draw.New(canvas))
+	p.Draw(draw.Crop(draw.New(canvas), chartPad, -2*chartPad, chartPad, -chartPad))
 	if _, err := canvas.WriteTo(w); err != nil {
 		return fmt.Errorf("eval: chart: %w", err)
 	}
@@ -144,13 +146,16 @@ func style(p *plot.Plot) {
 	grey, text := color.RGBA{225, 225, 225, 255}, color.RGBA{50, 50, 50, 255}
 	p.BackgroundColor = color.White
 	p.Y.Label.Text = "test accuracy (%)"
+	sans := font.Font{Typeface: "Liberation", Variant: "Sans"}
+	p.Legend.TextStyle.Font = sans
 	for _, a := range []*plot.Axis{&p.X, &p.Y} {
+		a.Label.TextStyle.Font, a.Tick.Label.Font = sans, sans
 		a.Label.TextStyle.Font.Size = vg.Points(11)
 		a.Label.TextStyle.Color = text
 		a.Label.Padding = vg.Points(4)
 		a.Tick.Label.Font.Size = vg.Points(10)
 		a.Tick.Label.Color = text
-		a.Tick.Marker = plainTicks{}
+		a.Tick.Marker = roundTicks{}
 		a.LineStyle.Color = color.RGBA{120, 120, 120, 255}
 		a.Tick.LineStyle.Color = a.LineStyle.Color
 	}
@@ -165,18 +170,27 @@ func style(p *plot.Plot) {
 	p.Add(grid)
 }
 
-// plainTicks keeps gonum's labelled ticks and writes them without exponents.
-type plainTicks struct{}
+// roundTicks labels multiples of 1, 2 or 5 times a power of ten, four to nine of them.
+type roundTicks struct{}
 
-var _ plot.Ticker = plainTicks{}
+var _ plot.Ticker = roundTicks{}
 
-func (plainTicks) Ticks(low, high float64) []plot.Tick {
-	var out []plot.Tick
-	for _, t := range (plot.DefaultTicks{}).Ticks(low, high) {
-		if t.Label != "" {
-			t.Label = strconv.FormatFloat(math.Round(t.Value*1e6)/1e6, 'f', -1, 64)
-			out = append(out, t)
+func (roundTicks) Ticks(low, high float64) []plot.Tick {
+	if !(high > low) {
+		return []plot.Tick{{Value: low, Label: strconv.FormatFloat(low, 'g', 4, 64)}}
+	}
+	step := math.Pow(10, math.Floor(math.Log10((high-low)/4)))
+	for _, m := range []float64{5, 2} {
+		if (high-low)/(step*m) >= 4 {
+			step *= m
+			break
 		}
+	}
+	decimals := max(0, int(math.Ceil(-math.Log10(step)-1e-9)))
+	var out []plot.Tick
+	for k := int(math.Ceil(low/step - 1e-9)); float64(k)*step <= high*(1+1e-9); k++ {
+		x := float64(k) * step
+		out = append(out, plot.Tick{Value: x, Label: strconv.FormatFloat(x, 'f', decimals, 64)})
 	}
 	return out
 }

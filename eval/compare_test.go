@@ -97,6 +97,24 @@ func TestThousands(t *testing.T) {
 	}
 }
 
+func TestTicks(t *testing.T) {
+	for _, c := range []struct {
+		low, high float64
+		want      string
+	}{
+		{0, 612, "0 100 200 300 400 500 600"}, {59.2, 92.5, "60 65 70 75 80 85 90"},
+		{0, 1, "0.0 0.2 0.4 0.6 0.8 1.0"}, {90.1, 90.5, "90.1 90.2 90.3 90.4 90.5"}, {3, 3, "3"},
+	} {
+		var got []string
+		for _, tick := range (roundTicks{}).Ticks(c.low, c.high) {
+			got = append(got, tick.Label)
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("%v to %v: %s, want %s", c.low, c.high, s, c.want)
+		}
+	}
+}
+
 func TestChart(t *testing.T) {
 	c, err := Compare(three())
 	if err != nil {
