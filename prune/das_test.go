@@ -32,6 +32,9 @@ func TestDASAgainstCorrelation(t *testing.T) {
 				if i == 5 {
 					l = 2.3025851 // no variance
 				}
+				if i == 8 {
+					l = 1e6 + float32(math.Round(float64(l)*16)/16) // sums of squares would drown it
+				}
 				must(t, p.ObserveSamples([]uint32{i}, []float32{l}))
 				loss[i][e] = float64(l)
 				sum += float64(l)

@@ -95,6 +95,9 @@ func TestBadLosses(t *testing.T) {
 	p := mustNew(t, Options{Samples: 20, Epochs: 1, Scorer: ScorerBLS})
 	mustPlan(t, p, 1)
 	batch := []uint32{9, 8, 7, 6, 5, 4, 3, 2, 1, 0}
+	if err := p.ObserveBatch(batch, inf); !errors.Is(err, ErrBadLoss) {
+		t.Errorf("%v", err)
+	}
 	err := p.ObserveBatch(batch, nan)
 	var le *LossError
 	if !errors.As(err, &le) || !slices.Equal(le.Indices, batch) || !strings.Contains(err.Error(), "2 more") {
