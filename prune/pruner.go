@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Plan is what one epoch trains on. The slices belong to the Pruner and are
-// valid until its next Plan or Load.
+// Plan is what one epoch trains on. The slices belong to the Pruner, are valid
+// until its next Plan or Load, and must not be changed: copy them to shuffle.
 type Plan struct {
 	Indices []uint32  // ascending, without repeats
 	Weights []float32 // parallel to Indices; nil means 1 for all

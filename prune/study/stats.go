@@ -83,10 +83,10 @@ func savePlot(path, title, xLabel, yLabel string, logX bool, curves []curve) err
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, xLabel, yLabel
 	if logX {
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+		p.Legend.Left = true // curves rise to the right
 	}
 	p.Add(plotter.NewGrid())
 	p.Legend.Top = true
-	p.Legend.XOffs = -vg.Points(4)
 	xy := func(x, y []float64) plotter.XYs {
 		out := make(plotter.XYs, len(x))
 		for i := range x {
