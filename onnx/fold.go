@@ -42,7 +42,7 @@ func Fold(m *Model, o FoldOptions) error {
 	}
 	f := &folder{
 		g: g, o: o, in: newInference(g, o.Keep, nil), names: newNameSet(g),
-		replaced: map[string]string{}, outputs: map[string]bool{}, uses: map[string]int{},
+		replaced: map[string]string{}, inputs: map[string]bool{}, outputs: map[string]bool{}, uses: map[string]int{},
 		made: map[string]bool{}, trainable: map[string]bool{}, shared: map[string]string{}, built: map[string]bool{},
 		sources: map[string]dimSource{}, sequences: map[string]*sequence{}, budget: maxFoldedTotal,
 	}
@@ -56,6 +56,7 @@ func Fold(m *Model, o FoldOptions) error {
 		f.trainable[name] = o.Keep != nil && o.Keep(name)
 	}
 	for _, v := range g.Inputs {
+		f.inputs[v.Name] = true
 		for axis, d := range v.Shape {
 			if _, ok := f.sources[d.Sym]; !ok && d.Sym != "" && d.N == 1 {
 				f.sources[d.Sym] = dimSource{v.Name, int64(axis)}
@@ -88,12 +89,13 @@ type folder struct {
 	names     *nameSet
 	nodes     []*Node              // what stays, in order
 	replaced  map[string]string    // bypassed values and what stands for them
+	inputs    map[string]bool      // of the graph
 	outputs   map[string]bool      // of the graph
 	uses      map[string]int       // by nodes of the unfolded graph
 	made      map[string]bool      // initializers that folding computed
 	trainable map[string]bool      // initializers Keep asked for
 	shared    map[string]string    // targets already built, by content
-	built     map[string]bool      // values of nodes that folding added
+	built     map[string]bool      // values computed as rebuild would
 	sources   map[string]dimSource // of symbols
 	sequences map[string]*sequence // by the value that SplitToSequence makes
 	budget    int64
@@ -119,7 +121,21 @@ func (f *folder) node(n *Node, depth int) {
 		return
 	}
 	f.simplify(n)
+	if f.shortest(n) {
+		f.built[n.Output(0)] = true
+	}
 	f.nodes = append(f.nodes, n)
+}
+
+// shortest reports a node of the form that rebuild makes.
+func (f *folder) shortest(n *Node) bool {
+	switch opKey(n) {
+	case "Shape":
+		return f.inputs[n.Input(0)]
+	case "Mul", "Concat":
+		return !slices.ContainsFunc(n.Inputs, func(name string) bool { return !f.built[name] && f.g.Initializers[name] == nil })
+	}
+	return false
 }
 
 func (f *folder) fail(err error) {
