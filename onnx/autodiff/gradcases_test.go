@@ -94,6 +94,8 @@ func gradCases() []gradCase {
 	add("Expand", "rows", nil, tensor(3, 1), ints(2, 3, 4))
 	add("Expand", "same", nil, tensor(3, 4), ints(1, 4))
 
+	mathCases(add)
+	indexCases(add)
 	convCases(&cases)
 	poolCases(&cases)
 

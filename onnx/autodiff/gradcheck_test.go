@@ -32,10 +32,11 @@ func device(t testing.TB) *ortrun.Device {
 // arg is one input of a checked node: a differentiable tensor drawn at random,
 // or constant integers.
 type arg struct {
-	dims  []int64
-	draw  func(r *rand.Rand, i int) float64 // nil: normal
-	fixed *onnx.Tensor                      // not differentiated; an initializer
-	skip  bool                              // drawn, but its gradient is not checked
+	dims   []int64
+	draw   func(r *rand.Rand, i int) float64 // nil: normal
+	fixed  *onnx.Tensor                      // not differentiated; an initializer
+	skip   bool                              // drawn, but its gradient is not checked
+	keep32 bool                              // fixed stays float32 whatever is checked
 }
 
 func tensor(dims ...int64) arg { return arg{dims: dims} }
@@ -82,6 +83,7 @@ type gradCase struct {
 	// float64, 0.5 and 1e-4 in float32, which suits functions linear in each input.
 	step, tol float64
 	batchNorm bool // rewritten for training first
+	outputs   int  // of the node; only the first is checked
 	lower     Lowering
 }
 
@@ -135,7 +137,7 @@ func checkGradient(t *testing.T, d *ortrun.Device, c gradCase) {
 		node.Inputs = append(node.Inputs, name)
 		if a.fixed != nil {
 			fixed := a.fixed
-			if fixed.DType == onnx.Float32 && c.dtype == onnx.Float64 {
+			if !a.keep32 && fixed.DType == onnx.Float32 && c.dtype == onnx.Float64 {
 				fixed = toFloat64(fixed)
 			}
 			g.Initializers[name] = fixed
@@ -162,6 +164,9 @@ func checkGradient(t *testing.T, d *ortrun.Device, c gradCase) {
 		if !a.skip {
 			sources = append(sources, name)
 		}
+	}
+	for i := 1; i < c.outputs; i++ {
+		node.Outputs = append(node.Outputs, fmt.Sprintf("y%d", i))
 	}
 	e := newEmitter(g, onnx.NewInference(g))
 	e.taken["y"] = true

@@ -80,16 +80,49 @@ func gradConv(n *node) ([]string, error) {
 		}
 	}
 	if n.want[1] {
-		switch {
-		case c.group > 1 && c.groupC == 1 && c.outC == c.group:
-			dx[1] = c.weightDepthwise()
-		case c.group > 1:
-			dx[1] = c.weightGrouped()
-		case n.lower.weight(w) == WeightImages:
-			dx[1] = c.weightImages()
-		default:
-			dx[1] = c.weightGemm()
-		}
+		dx[1] = c.weight()
+	}
+	if len(n.Inputs) > 2 && n.want[2] {
+		dx[2] = n.channelSum("ReduceSum", n.dy[0])
+	}
+	return dx, nil
+}
+
+// y = x spread through W + b, the data gradient of a convolution that maps y
+// to x: dx is that convolution of g, and dW its filter's gradient with g as
+// the image and x as the adjoint; db = sum of g over images and positions.
+func gradConvTranspose(n *node) ([]string, error) {
+	shape := n.shape(n.Inputs[1]).Ints() // input channels, output channels a group, kernel
+	if len(shape) < 3 {
+		return nil, fmt.Errorf("filter of shape %v: %w", n.shape(n.Inputs[1]), ErrModel)
+	}
+	if auto := n.Str("auto_pad", "NOTSET"); auto != "NOTSET" && auto != "" {
+		return nil, fmt.Errorf("auto_pad %q has no gradient: %w", auto, ErrNoRule)
+	}
+	if n.Ints("output_shape", nil) != nil {
+		return nil, fmt.Errorf("output_shape has no gradient: %w", ErrNoRule)
+	}
+	back := *n.Node // the convolution from y to x
+	back.Inputs, back.Outputs = []string{n.dy[0], n.Inputs[1]}, []string{n.Inputs[0]}
+	mirror := &node{emitter: n.emitter, Node: &back, dy: []string{n.Inputs[0]}, lower: n.lower}
+	w, err := mirror.windowOf(shape[2:])
+	if err != nil {
+		return nil, err
+	}
+	for i := range w.end { // output padding lies beyond what any window reaches
+		w.end[i] = max((w.out[i]-1)*w.stride[i]+w.extent(i)-w.in[i]-w.begin[i], 0)
+	}
+	c := conv{node: mirror, window: w, group: n.Int("group", 1), outC: shape[0], groupC: shape[1]}
+	dx := make([]string, len(n.Inputs))
+	if n.want[0] {
+		pads := slices.Concat(w.begin, w.end)
+		dx[0] = n.op("Conv", attrs{
+			"kernel_shape": onnx.IntsAttr(w.kernel...), "dilations": onnx.IntsAttr(w.dilation...),
+			"strides": onnx.IntsAttr(w.stride...), "pads": onnx.IntsAttr(pads...), "group": onnx.IntAttr(c.group),
+		}, n.dy[0], n.Inputs[1])
+	}
+	if n.want[1] {
+		dx[1] = c.weight()
 	}
 	if len(n.Inputs) > 2 && n.want[2] {
 		dx[2] = n.channelSum("ReduceSum", n.dy[0])
@@ -168,6 +201,19 @@ func (c conv) dataFlip() string {
 		"kernel_shape": onnx.IntsAttr(c.kernel...), "dilations": onnx.IntsAttr(c.dilation...),
 		"strides": onnx.IntsAttr(c.stride...), "pads": onnx.IntsAttr(pads...), "group": onnx.IntAttr(c.group),
 	}, c.dy[0], filter)
+}
+
+// weight is the gradient with respect to the filter.
+func (c conv) weight() string {
+	switch {
+	case c.group > 1 && c.groupC == 1 && c.outC == c.group:
+		return c.weightDepthwise()
+	case c.group > 1:
+		return c.weightGrouped()
+	case c.lower.weight(c.window) == WeightImages:
+		return c.weightImages()
+	}
+	return c.weightGemm()
 }
 
 // channelFirst swaps the batch axis and the channel axis.

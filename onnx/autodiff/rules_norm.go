@@ -76,12 +76,8 @@ func gradBatchNorm(n *node) ([]string, error) {
 	if !n.want[0] {
 		return dx, nil
 	}
-	perChannel := append(onnx.Shape{n.shape(scale)[0]}, make(onnx.Shape, rank-2)...)
-	for i := 1; i < len(perChannel); i++ {
-		perChannel[i] = onnx.Const(1)
-	}
 	a := n.mul(scale, inv)
-	dx[0] = n.mul(g, n.reshape(a, perChannel))
+	dx[0] = n.mul(g, n.reshape(a, n.perChannel(scale, rank)))
 	if !training {
 		return dx, nil
 	}

@@ -1,0 +1,305 @@
+package autodiff
+
+import (
+	"fmt"
+
+	"winnow/onnx"
+)
+
+// known returns the elements of a small integer input; they must not be computed at run time.
+func (n *node) known(i int) ([]int64, error) {
+	content, ok := n.inf.Content(n.Input(i))
+	if !ok {
+		return nil, fmt.Errorf("input %d, %q, is computed at run time: %w", i, n.Input(i), ErrModel)
+	}
+	v := make([]int64, len(content))
+	for k, d := range content {
+		if !d.IsConst() {
+			return nil, fmt.Errorf("input %d, %q, depends on the batch: %w", i, n.Input(i), ErrModel)
+		}
+		v[k] = d.N
+	}
+	return v, nil
+}
+
+// fixedDim is a dimension that must not depend on the batch.
+func (n *node) fixedDim(x string, axis int) (int64, error) {
+	d := n.shape(x)[axis]
+	if !d.IsConst() {
+		return 0, fmt.Errorf("axis %d of %q has size %v, which is not fixed: %w", axis, x, d, ErrModel)
+	}
+	return d.N, nil
+}
+
+// y = every step-th element of x from a start on, along axes: dx has g there
+// and zeros elsewhere. Backward steps turn g around; gaps are filled with zeros.
+func gradSlice(n *node) ([]string, error) {
+	x, g := n.Inputs[0], n.dy[0]
+	rank := len(n.shape(x))
+	starts, err := n.known(1)
+	if err != nil {
+		return nil, err
+	}
+	axes, steps := make([]int64, len(starts)), make([]int64, len(starts))
+	for i := range starts {
+		axes[i], steps[i] = int64(i), 1
+	}
+	if n.Input(3) != "" {
+		if axes, err = n.known(3); err != nil {
+			return nil, err
+		}
+	}
+	if n.Input(4) != "" {
+		if steps, err = n.known(4); err != nil {
+			return nil, err
+		}
+	}
+	if len(axes) != len(starts) || len(steps) != len(starts) {
+		return nil, fmt.Errorf("%d starts, %d axes, %d steps: %w", len(starts), len(axes), len(steps), ErrModel)
+	}
+	begin, end := make([]int64, rank), make([]int64, rank)
+	for i := range starts {
+		axis, err := axisOf(axes[i], rank)
+		if err != nil {
+			return nil, err
+		}
+		if n.shape(x)[axis] == n.shape(n.Outputs[0])[axis] && steps[i] == 1 {
+			continue // the whole axis
+		}
+		size, err := n.fixedDim(x, axis)
+		if err != nil {
+			return nil, err
+		}
+		count, err := n.fixedDim(n.Outputs[0], axis)
+		if err != nil {
+			return nil, err
+		}
+		step, start := steps[i], starts[i]
+		if start < 0 {
+			start += size
+		}
+		if step > 0 {
+			start = min(max(start, 0), size)
+		} else {
+			start = min(max(start, 0), size-1)
+			last := start + (count-1)*step // lowest position taken
+			g = n.slice(g, []int64{-1}, []int64{-size - 1}, []int64{int64(axis)}, []int64{-1})
+			start, step = last, -step
+		}
+		if step > 1 {
+			g = n.spaced(g, axis, step, count)
+		}
+		begin[axis], end[axis] = start, size-start-((count-1)*step+1)
+	}
+	return one(n.pad(g, begin, end))
+}
+
+// spaced puts step-1 zeros between the count elements along an axis.
+func (n *node) spaced(g string, axis int, step, count int64) string {
+	shape := append(onnx.Shape{}, n.shape(g)...)
+	g = n.op("Unsqueeze", nil, g, n.ints(int64(axis+1)))
+	end := make([]int64, len(shape)+1)
+	end[axis+1] = step - 1
+	g = n.pad(g, make([]int64, len(end)), end)
+	shape[axis] = onnx.Const(count * step)
+	g = n.reshape(g, shape)
+	return n.slice(g, []int64{0}, []int64{(count-1)*step + 1}, []int64{int64(axis)}, []int64{1})
+}
+
+// y = x with a constant around it: dx = the inside of g; where a pad is
+// negative x was cut, and dx has zeros there.
+func gradPad(n *node) ([]string, error) {
+	if mode := n.Str("mode", "constant"); mode != "constant" {
+		return nil, fmt.Errorf("padding mode %q has no gradient: %w", mode, ErrNoRule)
+	}
+	pads, err := n.known(1)
+	if err != nil {
+		return nil, err
+	}
+	rank := len(n.shape(n.Inputs[0]))
+	axes := make([]int64, rank)
+	for i := range axes {
+		axes[i] = int64(i)
+	}
+	if n.Input(3) != "" {
+		if axes, err = n.known(3); err != nil {
+			return nil, err
+		}
+	}
+	if len(pads) != 2*len(axes) {
+		return nil, fmt.Errorf("%d pads for %d axes: %w", len(pads), len(axes), ErrModel)
+	}
+	begin, end := make([]int64, rank), make([]int64, rank)
+	for i, a := range axes {
+		axis, err := axisOf(a, rank)
+		if err != nil {
+			return nil, err
+		}
+		begin[axis], end[axis] = -pads[i], -pads[len(axes)+i]
+	}
+	return one(n.pad(n.dy[0], begin, end))
+}
+
+// y1, y2, ... = x cut along an axis: dx = their adjoints one behind the other.
+func gradSplit(n *node) ([]string, error) {
+	axis, err := axisOf(n.Int("axis", 0), len(n.shape(n.Inputs[0])))
+	if err != nil {
+		return nil, err
+	}
+	parts := make([]string, len(n.Outputs))
+	for i, y := range n.Outputs {
+		if parts[i] = n.dy[i]; parts[i] == "" {
+			parts[i] = n.zerosLike(y)
+		}
+	}
+	return one(n.op("Concat", attrs{"axis": onnx.IntAttr(int64(axis))}, parts...))
+}
+
+// y = x repeated along each axis: dx = the sum of g over the copies.
+func gradTile(n *node) ([]string, error) {
+	repeats, err := n.known(1)
+	if err != nil {
+		return nil, err
+	}
+	var shape onnx.Shape
+	var axes []int64
+	for i, d := range n.shape(n.Inputs[0]) {
+		if repeats[i] != 1 {
+			axes = append(axes, int64(len(shape)))
+			shape = append(shape, onnx.Const(repeats[i]))
+		}
+		shape = append(shape, d)
+	}
+	return one(n.sum(n.reshape(n.dy[0], shape), false, axes...))
+}
+
+// y = x at indices along an axis: dx adds each part of g at its index.
+func gradGather(n *node) ([]string, error) {
+	x := n.Inputs[0]
+	rank := len(n.shape(x))
+	axis, err := axisOf(n.Int("axis", 0), rank)
+	if err != nil {
+		return nil, err
+	}
+	if index, err := n.known(1); err == nil && len(index) == 1 {
+		// A single index is a slice.
+		size, err := n.fixedDim(x, axis)
+		if err != nil {
+			return nil, err
+		}
+		at := index[0]
+		if at < 0 {
+			at += size
+		}
+		shape := append(onnx.Shape{}, n.shape(x)...)
+		shape[axis] = onnx.Const(1)
+		begin, end := make([]int64, rank), make([]int64, rank)
+		begin[axis], end[axis] = at, size-at-1
+		return one(n.pad(n.reshape(n.dy[0], shape), begin, end))
+	}
+	// Bring the axis, and the axes of the indices in g, to the front.
+	front, back := moveToFront(rank, axis, 1)
+	indexRank := len(n.shape(n.Inputs[1]))
+	gFront, _ := moveToFront(rank-1+indexRank, axis, indexRank)
+	index := n.op("Unsqueeze", nil, n.Inputs[1], n.ints(-1))
+	if n.dtype(index) != onnx.Int64 {
+		index = n.cast(index, onnx.Int64)
+	}
+	zeros := n.transpose(n.zerosLike(x), front...)
+	dx := n.op("ScatterND", attrs{"reduction": onnx.StringAttr("add")}, zeros, index, n.transpose(n.dy[0], gFront...))
+	return one(n.transpose(dx, back...))
+}
+
+// moveToFront is the permutation that brings count axes from axis on to the front, and its inverse.
+func moveToFront(rank, axis, count int) (perm, back []int64) {
+	for i := range count {
+		perm = append(perm, int64(axis+i))
+	}
+	for i := range rank {
+		if i < axis || i >= axis+count {
+			perm = append(perm, int64(i))
+		}
+	}
+	back = make([]int64, rank)
+	for i, p := range perm {
+		back[p] = int64(i)
+	}
+	return perm, back
+}
+
+// y = x at indices, element by element along an axis: dx adds g there.
+func gradGatherElements(n *node) ([]string, error) {
+	a := attrs{"axis": onnx.IntAttr(n.Int("axis", 0)), "reduction": onnx.StringAttr("add")}
+	return one(n.op("ScatterElements", a, n.zerosLike(n.Inputs[0]), n.Inputs[1], n.dy[0]))
+}
+
+// y = x at index tuples: dx adds g there.
+func gradGatherND(n *node) ([]string, error) {
+	if n.Int("batch_dims", 0) != 0 {
+		return nil, fmt.Errorf("batch_dims %d has no gradient: %w", n.Int("batch_dims", 0), ErrNoRule)
+	}
+	return one(n.op("ScatterND", attrs{"reduction": onnx.StringAttr("add")}, n.zerosLike(n.Inputs[0]), n.Inputs[1], n.dy[0]))
+}
+
+// y = x with updates written (or added) at indices: dx = g with the written
+// places cleared; the updates' adjoint is g at the indices.
+func gradScatter(n *node) ([]string, error) {
+	reduction := n.Str("reduction", "none")
+	if reduction != "none" && reduction != "add" {
+		return nil, fmt.Errorf("reduction %q has no gradient: %w", reduction, ErrNoRule)
+	}
+	index, g := n.Inputs[1], n.dy[0]
+	gather, a := "GatherND", attrs{}
+	if n.Op == "ScatterElements" {
+		gather, a = "GatherElements", attrs{"axis": onnx.IntAttr(n.Int("axis", 0))}
+	}
+	dx := []string{g, "", ""}
+	if n.want[0] && reduction == "none" {
+		dx[0] = n.op(n.Op, a, g, index, n.zerosLike(n.Inputs[2]))
+	}
+	if n.want[2] {
+		dx[2] = n.op(gather, a, g, index)
+	}
+	return dx, nil
+}
+
+// values, indices = the k largest along an axis: dx has the adjoint of the values at the indices.
+func gradTopK(n *node) ([]string, error) {
+	a := attrs{"axis": onnx.IntAttr(n.Int("axis", -1))}
+	if len(n.Outputs) < 2 || n.Outputs[1] == "" {
+		return nil, fmt.Errorf("the indices are left out: %w", ErrModel)
+	}
+	return one(n.op("ScatterElements", a, n.zerosLike(n.Inputs[0]), n.Outputs[1], n.dy[0]))
+}
+
+// y = the upper or lower triangle of x: dx = that of g.
+func gradTrilu(n *node) ([]string, error) {
+	in := append([]string{n.dy[0]}, n.Inputs[1:]...)
+	return one(n.op("Trilu", attrs{"upper": onnx.IntAttr(n.Int("upper", 1))}, in...))
+}
+
+// y = running sums of x along an axis: dx = running sums of g from the other end.
+func gradCumSum(n *node) ([]string, error) {
+	a := attrs{"exclusive": onnx.IntAttr(n.Int("exclusive", 0)), "reverse": onnx.IntAttr(1 - n.Int("reverse", 0))}
+	return one(n.op("CumSum", a, n.dy[0], n.Inputs[1]))
+}
+
+// y = blocks of channels spread over positions: dx puts them back.
+func gradDepthToSpace(n *node) ([]string, error) {
+	b := n.Int("blocksize", 0)
+	if n.Str("mode", "DCR") == "DCR" {
+		return one(n.op("SpaceToDepth", attrs{"blocksize": onnx.IntAttr(b)}, n.dy[0]))
+	}
+	shape := n.shape(n.Inputs[0])
+	if len(shape) != 4 || !shape[1:].IsConst() {
+		return nil, fmt.Errorf("input of shape %v: %w", shape, ErrModel)
+	}
+	c, h, w := shape[1].N/(b*b), shape[2].N, shape[3].N
+	g := n.transpose(n.flat(n.dy[0], -1, c, h, b, w, b), 0, 1, 3, 5, 2, 4)
+	return one(n.reshape(g, shape))
+}
+
+// y = positions gathered into channels: dx spreads them again.
+func gradSpaceToDepth(n *node) ([]string, error) {
+	return one(n.op("DepthToSpace", attrs{"blocksize": onnx.IntAttr(n.Int("blocksize", 0))}, n.dy[0]))
+}
