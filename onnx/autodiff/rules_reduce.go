@@ -1,7 +1,5 @@
 package autodiff
 
-import "winnow/onnx"
-
 // reduced is what the rules of reductions share: g and y with the reduced axes
 // put back, and those axes.
 func reduced(n *node) (g, y string, axes []int64, err error) {
