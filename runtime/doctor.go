@@ -34,7 +34,7 @@ type Report struct {
 }
 
 // Doctor looks at everything that Open needs and stops at nothing: what fails
-// is part of the report. Options.Device chooses which GPU is tried.
+// is part of the report. Options.Device chooses which GPU is tried, "cpu" none.
 func Doctor(o Options) Report {
 	r := Report{
 		System:      goruntime.GOOS + "/" + goruntime.GOARCH,
@@ -68,9 +68,13 @@ func Doctor(o Options) Report {
 		r.CUDAReason = "the library is built without the CUDA provider"
 		return r
 	}
-	_, index, err := parseDevice(o.Device)
+	kind, index, err := parseDevice(o.Device)
 	if err != nil {
 		return fail(err)
+	}
+	if kind == "cpu" {
+		r.CUDAReason = "not tried, the CPU was asked for"
+		return r
 	}
 	o.Device, o.CUDA = fmt.Sprintf("cuda:%d", index), nil
 	d, err := Open(o)

@@ -1,8 +1,8 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
-	"math"
 )
 
 // DType is an element type, numbered as ONNX numbers TensorProto.DataType.
@@ -41,8 +41,11 @@ func (d DType) Size() int {
 	return 0
 }
 
-// maxBytes bounds one tensor, far above any that can be trained here.
-const maxBytes = 1 << 40
+// Bounds on what shapes from a file may ask for, far above any real model.
+const (
+	maxTensorBytes = 1 << 33
+	maxStateBytes  = 1 << 40
+)
 
 // Slot names one graph input or output. Shape is that of the whole value, -1
 // where the batch size N stands.
@@ -77,7 +80,7 @@ func (s Slot) batched() bool {
 // check refuses what no buffer can be made for.
 func (s Slot) check(maxBatch int) error {
 	if s.Name == "" {
-		return fmt.Errorf("a slot has no name")
+		return errors.New("a slot has no name")
 	}
 	for _, d := range s.Shape {
 		if d == 0 || d < -1 {
@@ -99,13 +102,10 @@ func byteSize(name string, dtype DType, shape []int64) (int, error) {
 		if d < 1 {
 			return 0, fmt.Errorf("%q: shape %v: dimensions must be positive", name, shape)
 		}
-		if bytes > maxBytes/d {
+		if bytes > maxTensorBytes/d {
 			return 0, fmt.Errorf("%q: shape %v is too large", name, shape)
 		}
 		bytes *= d
-	}
-	if bytes > math.MaxInt {
-		return 0, fmt.Errorf("%q: shape %v is too large", name, shape)
 	}
 	return int(bytes), nil
 }

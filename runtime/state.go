@@ -93,7 +93,7 @@ func (s *State) allocate(side int) (err error) {
 	for i, n := range s.bytes {
 		offsets[i] = total
 		total += (n + alignment - 1) / alignment * alignment
-		if total < 0 || total > maxBytes {
+		if total > maxStateBytes {
 			return errors.New("too large")
 		}
 	}
