@@ -346,10 +346,14 @@ func TestInfoBatchIsUnbiased(t *testing.T) {
 		var g, gg float64
 		for e := 2; e <= plans+1; e++ {
 			plan := mustPlan(t, p, e)
-			est := 0.0
+			est, total := 0.0, 0.0
 			for k, i := range plan.Indices {
+				total += float64(plan.Weights[k])
 				sum[i] += float64(plan.Weights[k])
 				est += float64(plan.Weights[k]) * grad[i]
+			}
+			if math.Abs(total-n) > 1e-4 {
+				t.Fatalf("r=%v: the weights of a plan sum to %v, not to %d", ratio, total, n)
 			}
 			g += est
 			gg += est * est
