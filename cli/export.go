@@ -112,14 +112,8 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 		return fmt.Errorf("write bundle %q: %w", o.Out, err)
 	}
 	m := &b.Manifest
-	var params int64
-	for _, s := range m.State {
-		if s.Kind == bundle.KindParameter {
-			params += elements(s.Shape)
-		}
-	}
 	out.printf("bundle %s: %s, images %s, %d classes, %s parameters, %s, %s\n",
-		o.Out, m.Name, shapeText(m.ImageShape[:]), m.Classes, countText(params), lossText(m.Loss), optimizerText(m.Optimizer))
+		o.Out, m.Name, shapeText(m.ImageShape[:]), m.Classes, countText(parameters(m)), lossText(m.Loss), optimizerText(m.Optimizer))
 	out.printf("train it with: winnow train --bundle %s --data DATA\n", o.Out)
 	return nil
 }
@@ -209,6 +203,16 @@ func elements(shape []int64) int64 {
 	n := int64(1)
 	for _, d := range shape {
 		n *= d
+	}
+	return n
+}
+
+// parameters counts the trained numbers of a bundle.
+func parameters(m *bundle.Manifest) (n int64) {
+	for _, s := range m.State {
+		if s.Kind == bundle.KindParameter {
+			n += elements(s.Shape)
+		}
 	}
 	return n
 }

@@ -218,14 +218,11 @@ type bundleReport struct {
 }
 
 func inspectBundle(b *bundle.Bundle, o inspectOptions, out *output) error {
-	r := bundleReport{Path: o.Path, Manifest: &b.Manifest, Problems: []string{}}
+	r := bundleReport{Path: o.Path, Manifest: &b.Manifest, Parameters: parameters(&b.Manifest), Problems: []string{}}
 	r.Problems = append(r.Problems, problems(b.Validate())...)
 	for _, s := range b.Manifest.State {
 		if d, err := onnx.ParseDType(s.DType); err == nil {
 			r.StateBytes += elements(s.Shape) * int64(d.Size())
-		}
-		if s.Kind == bundle.KindParameter {
-			r.Parameters += elements(s.Shape)
 		}
 	}
 	if o.JSON {

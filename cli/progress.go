@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -20,8 +21,11 @@ const (
 // progress shows a run's course: one lasting line for each epoch and, on a
 // terminal, a bar for the epochs and one for the steps below it.
 type progress struct {
+	ctx           context.Context // once cancelled, the terminal is left as it is
 	out           *output
 	quiet         bool
+	total         int // epochs of the run
+	headed        bool
 	epochs, steps *progressbar.ProgressBar
 	drawn         bool // two bars stand on the terminal
 	last          time.Time
@@ -31,8 +35,8 @@ type progress struct {
 
 var _ train.Reporter = (*progress)(nil)
 
-func newProgress(out *output, quiet bool) *progress {
-	return &progress{out: out, quiet: quiet, now: time.Now}
+func newProgress(ctx context.Context, out *output, epochs int, quiet bool) *progress {
+	return &progress{ctx: ctx, out: out, total: epochs, quiet: quiet, now: time.Now}
 }
 
 func newBar(total int) *progressbar.ProgressBar {
@@ -53,7 +57,7 @@ func (p *progress) Notice(text string) {
 
 // Progress redraws the bars, if there is a terminal to draw them on.
 func (p *progress) Progress(s train.Progress) {
-	if p.quiet || !p.out.tty {
+	if p.quiet || !p.out.tty || p.ctx.Err() != nil {
 		return
 	}
 	now := p.now()
@@ -112,10 +116,10 @@ func (p *progress) draw(epochs, steps string) {
 
 // clear takes the bars off the terminal, so that a lasting line can be written.
 func (p *progress) clear() {
-	if p.drawn {
+	if p.drawn && p.ctx.Err() == nil {
 		_, _ = io.WriteString(p.out.stderr, "\r\x1b[2K\x1b[1A\x1b[2K")
-		p.drawn = false
 	}
+	p.drawn = false
 }
 
 // Epoch prints the lasting line of an epoch.
@@ -128,9 +132,29 @@ func (p *progress) Epoch(e train.Epoch) {
 	if t := e.StepSeconds + e.WaitSeconds; t > 0 {
 		speed = float64(e.SamplesUsed) / t
 	}
-	p.out.printf("epoch %3d  loss %.4f  test loss %.4f  accuracy %s  lr %-8.3g  samples %s of %s  saved %s  %s images/s  %.1fs\n",
-		e.Epoch, e.TrainLoss, e.TestLoss, p.out.style(styleBold, fmt.Sprintf("%.4f", e.TestAccuracy)), e.LearningRate,
-		countText(int64(e.SamplesUsed)), countText(int64(e.SamplesTotal)), percent(e.SavedRatio), countText(int64(speed)), e.WallSeconds)
+	if !p.headed {
+		p.out.printf("%s\n", p.out.style(styleDim, fmt.Sprintf(epochHead,
+			"epoch", "loss", "test loss", "accuracy", "lr", "samples", "saved", "images/s", "time")))
+		p.headed = true
+	}
+	p.out.printf(epochLine+"\n", fmt.Sprintf("%d/%d", e.Epoch, p.total), e.TrainLoss, e.TestLoss,
+		p.out.style(styleBold, fmt.Sprintf("%9.4f", e.TestAccuracy)), fmt.Sprintf("%.3g", e.LearningRate),
+		countText(int64(e.SamplesUsed)), percent(e.SavedRatio), countText(int64(speed)), seconds(e.WallSeconds))
+}
+
+// The table of epochs: its head and its lines.
+const (
+	epochHead = "%8s  %8s  %9s  %9s  %8s  %10s  %6s  %9s  %7s"
+	epochLine = "%8s  %8.4f  %9.4f  %s  %8s  %10s  %6s  %9s  %7s"
+)
+
+// seconds writes a duration for people: 4.2s, 12m03s.
+func seconds(s float64) string {
+	if s < 100 {
+		return fmt.Sprintf("%.1fs", s)
+	}
+	m := int(s) / 60
+	return fmt.Sprintf("%dm%02ds", m, int(s)-60*m)
 }
 
 func percent(share float64) string { return fmt.Sprintf("%.1f%%", 100*share) }

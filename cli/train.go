@@ -155,7 +155,7 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	if _, _, _, err := prune.Resolve(o.Method, true); err != nil {
 		return usagef("%w", err)
 	}
-	p := newProgress(out, o.Quiet)
+	p := newProgress(ctx, out, o.Epochs, o.Quiet)
 	run, err := o.resolve(ctx, p.Notice)
 	if err != nil {
 		return err
@@ -253,11 +253,17 @@ func freeRun(name string) string {
 	return free
 }
 
+// runText says what is about to happen, a line each for what, on what, how and where.
 func runText(r *train.Options, d *ortrun.Device) string {
 	m := &r.Bundle.Manifest
-	return fmt.Sprintf("training %s on %s (%s train, %s test) on %s, ONNX Runtime %s: %d epochs, batch %d, lr %g %s, %s, %s",
-		r.BundleName, r.Data, countText(int64(r.Train.Len())), countText(int64(r.Test.Len())), d.Name(), d.LibraryVersion(),
-		r.Epochs, r.BatchSize, r.LearningRate, r.Schedule.Name, optimizerText(m.Optimizer), lossText(m.Loss))
+	return fmt.Sprintf(`model   %s, %s parameters, %s, %s
+data    %s, %s train and %s test images
+recipe  %d epochs, batch %d, lr %g %s, seed %d
+device  %s, %d threads, ONNX Runtime %s`,
+		r.BundleName, countText(parameters(m)), optimizerText(m.Optimizer), lossText(m.Loss),
+		r.Data, countText(int64(r.Train.Len())), countText(int64(r.Test.Len())),
+		r.Epochs, r.BatchSize, r.LearningRate, r.Schedule.Name, r.Seed,
+		d.Name(), d.Threads(), d.LibraryVersion())
 }
 
 func printSummary(s *train.Summary, dir string, out *output) {
@@ -265,8 +271,8 @@ func printSummary(s *train.Summary, dir string, out *output) {
 	if s.Interrupted {
 		verdict = ", interrupted"
 	}
-	out.printf("\naccuracy %s (best %.4f) after %d epochs%s; %s of %s samples used, %s saved; %.1f s\n",
+	out.printf("\naccuracy %s (best %.4f) after %d epochs%s; %s of %s samples used, %s saved; %s\n",
 		out.style(styleBold, fmt.Sprintf("%.4f", s.TestAccuracy)), s.BestTestAccuracy, s.Epochs, verdict,
-		countText(s.TrainSamplesUsed), countText(s.TrainSamplesFull), percent(s.SavedRatio), s.WallSeconds)
+		countText(s.TrainSamplesUsed), countText(s.TrainSamplesFull), percent(s.SavedRatio), seconds(s.WallSeconds))
 	out.printf("run %s\n", dir)
 }
