@@ -12,7 +12,7 @@ func TestTablePositions(t *testing.T) {
 	d := device(t, Options{})
 	session, err := d.session(linearSpec(testRoles{}).Model)
 	noError(t, err)
-	defer session.Destroy() //nolint:errcheck // frees memory
+	defer session.Destroy()
 	noError(t, checkLayout())
 
 	inputs, err := d.names(session, false) // SessionGetInputCount, -Name, default allocator, AllocatorFree

@@ -30,7 +30,7 @@ func newScript(t *testing.T, standIns map[string]string) *script {
 	for name, body := range standIns {
 		file := filepath.Join(s.bin, name)
 		noError(t, os.RemoveAll(file))
-		noError(t, os.WriteFile(file, []byte("#!/usr/bin/env bash\n"+body+"\n"), 0o700)) //nolint:gosec // it must be run
+		noError(t, os.WriteFile(file, []byte("#!/usr/bin/env bash\n"+body+"\n"), 0o700))
 	}
 	return s
 }
@@ -40,7 +40,7 @@ func (s *script) run(args ...string) (string, error) {
 	if err != nil {
 		s.t.Skipf("no bash: %v", err)
 	}
-	cmd := exec.Command(bash, append([]string{"setup.sh"}, args...)...) //nolint:gosec // the script of this folder
+	cmd := exec.Command(bash, append([]string{"setup.sh"}, args...)...)
 	cmd.Env = []string{"PATH=" + s.bin, "XDG_CACHE_HOME=" + s.cache, "HOME=/nonexistent", "TMPDIR=" + s.t.TempDir()}
 	out, err := cmd.CombinedOutput()
 	return string(out), err
