@@ -93,7 +93,7 @@ func TestEvaluateAgainstSorting(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Samples != n || math.Abs(got.Top1-want.Top1) > 1e-9 || math.Abs(got.Top5-want.Top5) > 1e-9 || math.Abs(got.Loss-want.Loss) > 1e-9 {
+		if got.Samples != n || !(math.Abs(got.Top1-want.Top1)+math.Abs(got.Top5-want.Top5)+math.Abs(got.Loss-want.Loss) <= 1e-9) {
 			t.Errorf("batches of %d: %+v, want %+v", size, got, want)
 		}
 		for k, c := range got.PerClass {
@@ -154,7 +154,7 @@ func TestCrossEntropyAgainstBigFloats(t *testing.T) {
 			sum.Add(sum, bigExp(float64(x)-float64(row[2])))
 		}
 		s, _ := sum.Float64()
-		if got, want := crossEntropy(row, 2), math.Log(s); math.Abs(got-want) > 1e-13*(1+want) {
+		if got, want := crossEntropy(row, 2), math.Log(s); !(math.Abs(got-want) <= 1e-13*(1+want)) {
 			t.Errorf("%v: %v, want %v", row, got, want)
 		}
 	}
@@ -164,7 +164,7 @@ func TestCrossEntropyAgainstBigFloats(t *testing.T) {
 	}{
 		{[]float32{1000, 0}, 0}, {[]float32{-1000, 0}, 1000}, {[]float32{3e38, -3e38}, 0}, {[]float32{-5, -5}, math.Ln2},
 	} {
-		if got := crossEntropy(c.row, 0); math.Abs(got-c.want) > 1e-12*(1+c.want) {
+		if got := crossEntropy(c.row, 0); !(math.Abs(got-c.want) <= 1e-12*(1+c.want)) {
 			t.Errorf("%v: %v, want %v", c.row, got, c.want)
 		}
 	}

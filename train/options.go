@@ -22,7 +22,7 @@ const (
 
 // Bounds of Options.
 const (
-	maxEpochs       = 1 << 20
+	maxEpochs       = 1<<16 - 1 // as prune has it
 	maxLearningRate = 1e6
 )
 
@@ -69,7 +69,7 @@ type Options struct {
 	Reference string        // DAS: FILE | holdout:F | pseudo:F | population
 
 	Device            *ortrun.Device // the caller's to close
-	Workers, Prefetch int            // of the loader; 0 = its defaults
+	Workers, Prefetch int            // of the loader; 0 = half the processors, and loader.DefaultPrefetch
 
 	Out       string // run folder
 	Overwrite bool   // replace a run that Out holds
@@ -85,7 +85,12 @@ func Defaults() Options {
 	return Options{
 		Epochs: DefaultEpochs, BatchSize: DefaultBatchSize, LearningRate: DefaultLearningRate,
 		Schedule: defaultSchedule(), Method: DefaultPrune,
-		Prune:     prune.Options{Ratio: prune.DefaultRatio, Delta: prune.DefaultDelta, Rescale: prune.RescaleAuto},
+		Prune: prune.Options{
+			Ratio: prune.DefaultRatio, Delta: prune.DefaultDelta, Rescale: prune.RescaleAuto,
+			Alpha: prune.DefaultAlpha, Start: prune.StartFirst, Window: prune.DefaultWindow,
+			Groups: prune.DefaultGroups, Scale: prune.DefaultScale, Epsilon: prune.DefaultEpsilon,
+			Confidence: prune.DefaultConfidence, BatchWindow: prune.DefaultBatchWindow,
+		},
 		Reference: DefaultReference,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 
 	"winnow/loader"
@@ -63,6 +64,12 @@ func Run(ctx context.Context, o Options) (_ *Summary, err error) {
 	r := &run{o: o, began: time.Now()}
 	if r.o.Reporter == nil {
 		r.o.Reporter = silent{}
+	}
+	if r.o.Workers == 0 {
+		r.o.Workers = max(1, runtime.GOMAXPROCS(0)/2)
+	}
+	if r.o.Prefetch == 0 {
+		r.o.Prefetch = loader.DefaultPrefetch
 	}
 	if err := r.o.Validate(); err != nil {
 		return nil, err
@@ -197,6 +204,8 @@ func (r *run) setupPruning() error {
 		if r.refIndices, err = ref.apply(&p, o.Train, o.Seed); err != nil {
 			return err
 		}
+	} else if o.Reference != "" && o.Reference != DefaultReference {
+		r.noticef("prune: the reference %q is for DAS and has no effect on %s", o.Reference, o.Method)
 	}
 	if r.pruner, err = prune.New(p); err != nil {
 		return fmt.Errorf("train: %w", err)
@@ -212,8 +221,9 @@ func (r *run) setupPruning() error {
 	s.Config = Config{
 		Epochs: o.Epochs, BatchSize: o.BatchSize, LearningRate: o.LearningRate, Schedule: o.Schedule,
 		Optimizer: m.Optimizer, Loss: m.Loss, Seed: o.Seed,
-		Prune: PruneConfig{Method: o.Method, Scorer: p.Scorer, Policy: p.Policy, Ratio: p.Ratio, Delta: p.Delta,
-			Alpha: p.Alpha, Window: p.Window, Reference: o.Reference, Rescale: r.rescale},
+		Prune: PruneConfig{Method: o.Method, Scorer: p.Scorer, Policy: p.Policy, Ratio: p.Ratio, Delta: p.Delta, Rescale: r.rescale,
+			Alpha: p.Alpha, Start: p.Start, Window: p.Window, Reference: o.Reference, Groups: p.Groups, Scale: p.Scale,
+			Epsilon: p.Epsilon, Confidence: p.Confidence, BatchWindow: p.BatchWindow},
 		Augment: AugmentConfig{o.Augment.CropPad, o.Augment.HFlip}, Workers: o.Workers, Prefetch: o.Prefetch,
 		TrainSamples: o.Train.Len(), TestSamples: o.Test.Len(), ImageShape: m.ImageShape, Classes: m.Classes,
 		Source: m.Source, Model: ModelConfig{m.Eval.Images.Name, m.Eval.Images.DType, m.Eval.Logits.Name}, Extra: o.Extra,

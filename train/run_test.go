@@ -3,6 +3,8 @@ package train
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -139,7 +141,7 @@ func TestRunAgainstPlainLoops(t *testing.T) {
 				if e.SamplesUsed != used[i] {
 					t.Errorf("epoch %d used %d samples, want %d", e.Epoch, e.SamplesUsed, used[i])
 				}
-				if math.Abs(e.TrainLoss-losses[i]) > 1e-5*losses[i] {
+				if !(math.Abs(e.TrainLoss-losses[i]) <= 1e-5*losses[i]) {
 					t.Errorf("epoch %d: train loss %v, want %v", e.Epoch, e.TrainLoss, losses[i])
 				}
 				sum += used[i]
@@ -309,6 +311,22 @@ func TestInterrupted(t *testing.T) {
 		if len(state) != 4 || meta["epoch_step"] != c.wantStep || meta["format"] != CheckpointFormat || !exists(o.Out, CheckpointPruneFile) {
 			t.Errorf("%+v: checkpoint of %d tensors, %v", c, len(state), meta)
 		}
+		scores, err := os.ReadFile(filepath.Join(o.Out, CheckpointPruneFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sum := sha256.Sum256(scores); meta["prune_sha256"] != hex.EncodeToString(sum[:]) {
+			t.Errorf("%+v: the checkpoint names another pruner state", c)
+		}
+		p := o.Prune
+		p.Samples, p.Epochs, p.Seed, p.Scorer, p.Policy = o.Train.Len(), o.Epochs, o.Seed, s.Scorer, s.Policy
+		pruner, err := prune.New(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := pruner.Load(bytes.NewReader(scores)); err != nil || pruner.Stats().Epoch != c.epoch {
+			t.Errorf("%+v: the saved pruner is at epoch %d, %v", c, pruner.Stats().Epoch, err)
+		}
 		run, err := eval.ReadRun(o.Out)
 		if err != nil {
 			t.Fatal(err)
@@ -414,7 +432,7 @@ func TestModelGivesTheSummarysAccuracy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if res.Top1 != s.TestAccuracy || math.Abs(res.Loss-s.TestLoss) > 1e-6 {
+		if res.Top1 != s.TestAccuracy || !(math.Abs(res.Loss-s.TestLoss) <= 1e-6) {
 			t.Errorf("model.onnx: accuracy %v, loss %v; summary.json: %v, %v", res.Top1, res.Loss, s.TestAccuracy, s.TestLoss)
 		}
 		if err := m.Close(); err != nil {

@@ -68,17 +68,24 @@ type Config struct {
 	Extra        map[string]any `json:"extra,omitempty"` // the caller's own options
 }
 
-// PruneConfig is the part of Config about pruning.
+// PruneConfig is the part of Config about pruning. What the method does not
+// use has no effect.
 type PruneConfig struct {
-	Method    string  `json:"method"` // as asked for: auto, bls-infobatch
-	Scorer    string  `json:"scorer"`
-	Policy    string  `json:"policy"`
-	Ratio     float64 `json:"ratio"`
-	Delta     float64 `json:"delta"`
-	Alpha     float64 `json:"alpha"`
-	Window    int     `json:"window"`
-	Reference string  `json:"reference"`
-	Rescale   string  `json:"rescale"`
+	Method      string  `json:"method"` // as asked for: auto, bls-infobatch
+	Scorer      string  `json:"scorer"`
+	Policy      string  `json:"policy"`
+	Ratio       float64 `json:"ratio"`
+	Delta       float64 `json:"delta"`
+	Rescale     string  `json:"rescale"`
+	Alpha       float64 `json:"alpha"`
+	Start       string  `json:"start"`
+	Window      int     `json:"window"`
+	Reference   string  `json:"reference"`
+	Groups      int     `json:"groups"`
+	Scale       float64 `json:"scale"`
+	Epsilon     float64 `json:"epsilon"`
+	Confidence  float64 `json:"confidence"`
+	BatchWindow int     `json:"batch_window"`
 }
 
 // AugmentConfig is the part of Config about augmentation.

@@ -12,12 +12,13 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"winnow/onnx"
 )
 
 // tiny returns a bundle whose graphs have the right signature and nearly no content.
-func tiny(t *testing.T) *Bundle {
+func tiny(t testing.TB) *Bundle {
 	t.Helper()
 	n := onnx.Symbol("N")
 	images := onnx.Value{Name: "images", DType: onnx.Uint8, Shape: onnx.Shape{n, onnx.Const(1), onnx.Const(2), onnx.Const(2)}}
@@ -49,7 +50,7 @@ func tiny(t *testing.T) *Bundle {
 	}
 }
 
-func encode(t *testing.T, g *onnx.Graph) []byte {
+func encode(t testing.TB, g *onnx.Graph) []byte {
 	t.Helper()
 	data, err := (&onnx.Model{IRVersion: 8, Opset: 18, Graph: g}).Encode()
 	if err != nil {
@@ -356,6 +357,35 @@ func FuzzReadSafetensors(f *testing.F) {
 		}
 		if err := WriteSafetensors(&bytes.Buffer{}, tensors, meta); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+func FuzzOpen(f *testing.F) {
+	b := tiny(f)
+	text, err := json.Marshal(b.Manifest)
+	if err != nil {
+		f.Fatal(err)
+	}
+	var weights bytes.Buffer
+	if err := WriteSafetensors(&weights, b.Init, nil); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add([]byte(`{"format":"winnow.bundle/1","weights":"init.safetensors","train":{"images":{"shape":["3*N",2]}}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		b, err := Open(fstest.MapFS{ManifestFile: {Data: text}, TrainFile: {Data: b.Train}, EvalFile: {Data: b.Eval}, WeightsFile: {Data: weights.Bytes()}})
+		if err != nil {
+			return
+		}
+		_ = b.Validate() // must not panic
+		again, err := json.Marshal(b.Manifest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m Manifest
+		if err := json.Unmarshal(again, &m); err != nil {
+			t.Fatalf("%v: %s", err, again)
 		}
 	})
 }

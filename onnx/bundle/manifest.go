@@ -46,16 +46,26 @@ type Source struct {
 
 // Loss is the loss written into train.onnx.
 type Loss struct {
-	Name      string  `json:"name"` // cross-entropy
-	Smoothing float64 `json:"smoothing,omitempty"`
+	Name        string  `json:"name"` // cross-entropy, bce, mse, l1, huber
+	Smoothing   float64 `json:"smoothing,omitempty"`
+	Delta       float64 `json:"delta,omitempty"`        // of huber: where the square ends
+	SoftTargets bool    `json:"soft_targets,omitempty"` // labels are float32 [N, K] instead of int64 [N]
 }
 
 // Optimizer is the update written into train.onnx.
 type Optimizer struct {
-	Name        string  `json:"name"` // sgd
-	Momentum    float64 `json:"momentum,omitempty"`
-	Nesterov    bool    `json:"nesterov,omitempty"`
-	WeightDecay float64 `json:"weight_decay,omitempty"`
+	Name            string    `json:"name"` // sgd, adam, adamw, rmsprop, lars, lamb
+	Momentum        float64   `json:"momentum,omitempty"`
+	Nesterov        bool      `json:"nesterov,omitempty"`
+	Betas           []float64 `json:"betas,omitempty"` // adam, adamw, lamb
+	Eps             float64   `json:"eps,omitempty"`
+	Alpha           float64   `json:"alpha,omitempty"`    // rmsprop: how much of the mean square stays
+	Centered        bool      `json:"centered,omitempty"` // rmsprop
+	Trust           float64   `json:"trust,omitempty"`    // lars
+	WeightDecay     float64   `json:"weight_decay,omitempty"`
+	NoDecayNormBias bool      `json:"no_decay_norm_bias,omitempty"` // vectors get no decay and no adapted rate
+	Clip            float64   `json:"clip,omitempty"`               // largest norm of all gradients together
+	EMA             float64   `json:"ema,omitempty"`                // decay of the weights' running average
 }
 
 // Normalize is the arithmetic on images inside both graphs: (x*Scale - Mean) / Std, by channel.
@@ -104,4 +114,5 @@ type State struct {
 	Output string  `json:"output"`
 	DType  string  `json:"dtype"`
 	Shape  []int64 `json:"shape"`
+	Of     string  `json:"of,omitempty"` // of kind ema: the parameter that is averaged
 }
