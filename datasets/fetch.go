@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,10 +23,12 @@ const stallTimeout = 30 * time.Second
 // origin is one place to get a data set's files from.
 type origin struct {
 	name string
-	// open prepares the origin with scratch, an empty folder, and returns a
-	// function that opens NAME.gz.
-	open func(ctx context.Context, scratch string) (func(ctx context.Context, name string) (io.ReadCloser, error), error)
+	// open prepares the origin, with scratch as an empty folder to work in.
+	open func(ctx context.Context, scratch string) (opener, error)
 }
+
+// opener opens NAME.gz of an origin.
+type opener func(ctx context.Context, name string) (io.ReadCloser, error)
 
 // fetcher lays a data set's files, inflated, in a folder.
 type fetcher struct {
@@ -45,12 +48,10 @@ func newFetcher(set *idxSet, progress func(done, total int64)) *fetcher {
 		f.total += file.size
 	}
 	if set.debianPackage != "" {
-		f.origins = append(f.origins,
-			origin{"installed Debian package", set.installedPackage},
-			origin{"Debian package", set.downloadedPackage})
+		f.origins = append(f.origins, origin{"Debian package " + set.debianPackage, set.openPackage})
 	}
 	for _, a := range set.addresses {
-		f.origins = append(f.origins, origin{a, download(a)})
+		f.origins = append(f.origins, origin{a, download(a, stallTimeout)})
 	}
 	return f
 }
@@ -60,7 +61,7 @@ func newFetcher(set *idxSet, progress func(done, total int64)) *fetcher {
 // into place one by one.
 func (f *fetcher) fetch(ctx context.Context, dir string) error {
 	name := f.set.info.Name
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("datasets: fetch %q: %w", name, err)
 	}
 	var want []pinned
@@ -94,10 +95,8 @@ func (f *fetcher) fetch(ctx context.Context, dir string) error {
 			err = f.take(ctx, o, want, scratch)
 		}
 		if err == nil {
-			for _, file := range want {
-				if err := os.Rename(filepath.Join(scratch, file.name), filepath.Join(dir, file.name)); err != nil {
-					return fmt.Errorf("datasets: fetch %q: %w", name, err)
-				}
+			if err := place(want, scratch, dir); err != nil {
+				return fmt.Errorf("datasets: fetch %q: %w", name, err)
 			}
 			return nil
 		}
@@ -108,6 +107,19 @@ func (f *fetcher) fetch(ctx context.Context, dir string) error {
 	}
 	return fmt.Errorf("datasets: fetch %q: %w: %w; with the files at hand, name their folder: %s:PATH",
 		name, ErrUnavailable, joinLine(errs), name)
+}
+
+// place moves checked files to dir.
+func place(files []pinned, from, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, file := range files {
+		if err := os.Rename(filepath.Join(from, file.name), filepath.Join(dir, file.name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // joinLine joins errors on one line.
@@ -139,7 +151,7 @@ func (f *fetcher) take(ctx context.Context, o origin, want []pinned, scratch str
 	return nil
 }
 
-func (f *fetcher) takeFile(ctx context.Context, open func(context.Context, string) (io.ReadCloser, error), file pinned, path string) (err error) {
+func (f *fetcher) takeFile(ctx context.Context, open opener, file pinned, path string) (err error) {
 	r, err := open(ctx, file.name)
 	if err != nil {
 		return err
@@ -210,17 +222,15 @@ func copyContext(ctx context.Context, w io.Writer, r io.Reader, advance func(int
 	}
 }
 
-// installedPackage reads the files that the Debian package installs.
-func (set *idxSet) installedPackage(context.Context, string) (func(context.Context, string) (io.ReadCloser, error), error) {
-	return folder(filepath.Join("/usr/share/datasets", set.info.Name))
-}
-
-// downloadedPackage has apt download the Debian package and dpkg unpack it
-// into scratch; nothing is installed.
-func (set *idxSet) downloadedPackage(ctx context.Context, scratch string) (func(context.Context, string) (io.ReadCloser, error), error) {
+// openPackage reads the files that the Debian package installs; where it is
+// not installed, apt downloads it and dpkg unpacks it into scratch.
+func (set *idxSet) openPackage(ctx context.Context, scratch string) (opener, error) {
+	if open, err := folder(filepath.Join("/usr/share/datasets", set.info.Name)); err == nil {
+		return open, nil
+	}
 	for _, tool := range []string{"apt-get", "dpkg-deb"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			return nil, errors.Unwrap(err)
+			return nil, err
 		}
 	}
 	if err := command(ctx, scratch, "apt-get", "download", set.debianPackage); err != nil {
@@ -260,7 +270,7 @@ func command(ctx context.Context, dir, name string, args ...string) error {
 	return nil
 }
 
-func folder(dir string) (func(context.Context, string) (io.ReadCloser, error), error) {
+func folder(dir string) (opener, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return nil, err
 	}
@@ -269,59 +279,75 @@ func folder(dir string) (func(context.Context, string) (io.ReadCloser, error), e
 	}, nil
 }
 
-// download gets ADDRESS/NAME.gz.
-func download(address string) func(context.Context, string) (func(context.Context, string) (io.ReadCloser, error), error) {
-	client := &http.Client{}
-	return func(context.Context, string) (func(context.Context, string) (io.ReadCloser, error), error) {
+// download gets ADDRESS/NAME.gz, and gives up when nothing arrives for stall.
+func download(address string, stall time.Duration) func(context.Context, string) (opener, error) {
+	return func(context.Context, string) (opener, error) {
 		return func(ctx context.Context, name string) (io.ReadCloser, error) {
 			ctx, cancel := context.WithCancelCause(ctx)
-			body := &stalling{cancel: func() { cancel(nil) }}
-			body.timer = time.AfterFunc(stallTimeout, func() { cancel(fmt.Errorf("nothing received for %v", stallTimeout)) })
+			b := &body{ctx: ctx, cancel: cancel, stall: stall}
+			b.timer = time.AfterFunc(stall, func() { cancel(fmt.Errorf("nothing received for %v", stall)) })
 			req, err := http.NewRequestWithContext(ctx, http.MethodGet, address+name+".gz", nil)
 			if err != nil {
-				return nil, errors.Join(err, body.stop())
-			}
-			resp, err := client.Do(req)
-			if err != nil {
-				body.stop()
+				b.stop()
 				return nil, err
 			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				err = b.cause(err)
+				b.stop()
+				return nil, err
+			}
+			b.ReadCloser = resp.Body
 			if resp.StatusCode != http.StatusOK {
-				resp.Body.Close()
-				body.stop()
+				b.Close()
 				return nil, fmt.Errorf("server answers %s", resp.Status)
 			}
-			body.ReadCloser = resp.Body
-			return body, nil
+			return b, nil
 		}, nil
 	}
 }
 
-// stalling is a response body that gives up when nothing arrives.
-type stalling struct {
+// body is a response body that ends when its server stalls.
+type body struct {
 	io.ReadCloser
+	ctx    context.Context
+	cancel context.CancelCauseFunc
 	timer  *time.Timer
-	cancel func()
+	stall  time.Duration
 }
 
 // Read reads, and starts the wait anew.
-func (s *stalling) Read(p []byte) (int, error) {
-	n, err := s.ReadCloser.Read(p)
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
 	if n > 0 {
-		s.timer.Reset(stallTimeout)
+		b.timer.Reset(b.stall)
+	}
+	if err != nil && err != io.EOF {
+		err = b.cause(err)
 	}
 	return n, err
 }
 
-// Close ends the request.
-func (s *stalling) Close() error {
-	err := s.ReadCloser.Close()
-	s.stop()
+// cause is why a request failed, without its address, which the origin names.
+func (b *body) cause(err error) error {
+	if cause := context.Cause(b.ctx); cause != nil {
+		return cause
+	}
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		return ue.Err
+	}
 	return err
 }
 
-func (s *stalling) stop() error {
-	s.timer.Stop()
-	s.cancel()
-	return nil
+// Close ends the request.
+func (b *body) Close() error {
+	err := b.ReadCloser.Close()
+	b.stop()
+	return err
+}
+
+func (b *body) stop() {
+	b.timer.Stop()
+	b.cancel(nil)
 }
