@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestInterleave(t *testing.T) {
+	app := newApp(newOutput(io.Discard, io.Discard))
+	for _, c := range []struct{ in, want string }{
+		{"winnow", "winnow"},
+		{"winnow export m.onnx -o b", "winnow export -o b m.onnx"},
+		{"winnow export m.onnx --overwrite", "winnow export --overwrite m.onnx"},
+		{"winnow export m.onnx --out=b --nesterov", "winnow export --out=b --nesterov m.onnx"},
+		{"winnow compare a b --json c --plot p.svg", "winnow compare --json --plot p.svg a b c"},
+		{"winnow train --lr -1 --quiet", "winnow train --lr -1 --quiet"},
+		{"winnow data show glyphs -n 2", "winnow data show -n 2 glyphs"},
+		{"winnow data fetch data", "winnow data fetch data"},
+		{"winnow inspect export --json", "winnow inspect --json export"},
+		{"winnow export --unknown x", "winnow export --unknown x"},
+		{"winnow export -o b -- -odd.onnx -x", "winnow export -o b -- -odd.onnx -x"},
+		{"winnow inspect -", "winnow inspect -"},
+	} {
+		got, err := interleave(app, strings.Fields(c.in))
+		if err != nil || !slices.Equal(got, strings.Fields(c.want)) {
+			t.Errorf("%s: %q, %v, want %q", c.in, strings.Join(got, " "), err, c.want)
+		}
+	}
+	if _, err := interleave(app, []string{"winnow", "export", "m.onnx", "-o"}); !errors.Is(err, ErrUsage) {
+		t.Errorf("a flag without its value: %v", err)
+	}
+}
+
+// TestEveryCommandHasHelp holds what --help promises: a usage line for every
+// command and every flag, and examples where there is something to give.
+func TestEveryCommandHasHelp(t *testing.T) {
+	for _, c := range newApp(newOutput(io.Discard, io.Discard)).Commands {
+		if c.Usage == "" {
+			t.Errorf("%s has no usage", c.Name)
+		}
+		if c.ArgsUsage != "" && !strings.Contains(c.Description, "Examples:") {
+			t.Errorf("%s has no examples", c.Name)
+		}
+		for _, f := range c.Flags {
+			if d, ok := f.(interface{ GetUsage() string }); !ok || d.GetUsage() == "" {
+				t.Errorf("%s --%s has no usage", c.Name, f.Names()[0])
+			}
+		}
+	}
+}
