@@ -3,7 +3,6 @@ package datasets
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -173,5 +172,3 @@ func sameShape(s *spec, d *Dataset) error {
 	}
 	return nil
 }
-
-var _ io.Closer = (*loader.IDX)(nil)
