@@ -3,6 +3,7 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // errNotEvaluated is why a node keeps its place: its operator or types are not
@@ -41,7 +42,7 @@ func evalNode(n *Node, in []*Tensor, limit int64) ([]*Tensor, error) {
 		if t == nil {
 			continue
 		}
-		if _, ok := elements(t); !ok || t.DType.Size() == 0 || len(t.Dims) > maxRank {
+		if _, ok := elements(t); !ok || t.DType.Size() == 0 || len(t.Dims) > maxRank || !emptyIsSmall(t.Dims) {
 			return nil, errNotEvaluated
 		}
 	}
@@ -54,6 +55,21 @@ func evalNode(n *Node, in []*Tensor, limit int64) ([]*Tensor, error) {
 		return nil, errNotEvaluated
 	}
 	return out, nil
+}
+
+// emptyIsSmall refuses shapes like [0, 1<<40], whose parts take long to walk
+// though there is nothing to walk over.
+func emptyIsSmall(dims []int64) bool {
+	if !slices.Contains(dims, 0) {
+		return true
+	}
+	n, ok := int64(1), true
+	for _, d := range dims {
+		if n, ok = mul64(n, max(d, 1)); !ok || n > maxContent {
+			return false
+		}
+	}
+	return true
 }
 
 // arg returns the i-th input, nil if it is left out.
@@ -84,7 +100,7 @@ func (e *evaluator) ints(i int) []int64 {
 func (e *evaluator) alloc(d DType, dims []int64) (*Tensor, error) {
 	n, ok := product(dims)
 	size := int64(d.Size())
-	if !ok || size == 0 || n > e.limit/size || len(dims) > maxRank {
+	if !ok || size == 0 || n > e.limit/size || len(dims) > maxRank || !emptyIsSmall(dims) {
 		return nil, fmt.Errorf("%w: %v elements", errNotEvaluated, dims)
 	}
 	e.limit -= n * size

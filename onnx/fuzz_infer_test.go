@@ -1,8 +1,12 @@
 package onnx
 
 import (
+	"fmt"
+	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -42,4 +46,117 @@ func FuzzInferFold(f *testing.F) {
 			t.Errorf("folded, and shapes contradict: %v", err)
 		}
 	})
+}
+
+// FuzzInferNodes builds graphs out of every known operator with attributes and
+// contents at the edges of their types, which mutated files rarely reach.
+func FuzzInferNodes(f *testing.F) {
+	for i := range 200 {
+		r := rand.New(rand.NewPCG(1, uint64(i)))
+		b := make([]byte, 20+r.IntN(200))
+		for k := range b {
+			b[k] = byte(r.UintN(256))
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, program []byte) {
+		m := oddGraph(program)
+		_, _ = Infer(m)
+		if err := Fold(m, FoldOptions{Keep: func(name string) bool { return name == "f4" }}); err != nil {
+			return
+		}
+		size := 0
+		for name, x := range m.Graph.Initializers {
+			size += len(x.Data)
+			if _, ok := elements(x); !ok && name != "broken" {
+				t.Errorf("an initializer %q of shape %v holds %d bytes", name, x.Dims, len(x.Data))
+			}
+		}
+		if size > maxFoldedTotal+1<<20 {
+			t.Errorf("folded to %d bytes", size)
+		}
+	})
+}
+
+var oddInts = []int64{math.MinInt64, math.MinInt64 + 1, math.MinInt32, -5, -2, -1, 0, 1, 2, 3, 4, 7, 8, 1 << 20, math.MaxInt32, 1 << 40, 1 << 62, math.MaxInt64}
+
+var oddAttrs = []string{
+	"axis", "axes", "perm", "kernel_shape", "strides", "pads", "dilations", "group", "ceil_mode", "keepdims",
+	"noop_with_empty_axes", "to", "start", "end", "split", "allowzero", "blocksize", "batch_dims", "k", "upper",
+	"output_shape", "output_padding", "shape", "dtype", "transA", "value", "value_ints", "fmod", "num_outputs",
+}
+
+func oddGraph(program []byte) *Model {
+	next := func(n int) int {
+		if len(program) == 0 {
+			return 0
+		}
+		b := int(program[0])
+		program = program[1:]
+		return b % n
+	}
+	oddList := func() []int64 {
+		v := make([]int64, next(6))
+		for i := range v {
+			v[i] = oddInts[next(len(oddInts))]
+		}
+		return v
+	}
+	g := &Graph{
+		Inputs: []Value{
+			{Name: "images", DType: Float32, Shape: Shape{Symbol("b"), Const(3), Const(8), Const(8)}},
+			{Name: "wide", DType: Float32, Shape: Shape{Symbol("b"), Symbol("w"), Const(math.MaxInt64)}},
+			{Name: "ids", DType: Int64, Shape: Shape{Symbol("b")}}, {Name: "any"},
+		},
+		Initializers: map[string]*Tensor{
+			"f4": FromFloat32(make([]float32, 4), 4), "w": FromFloat32(make([]float32, 36), 4, 1, 3, 3), "half": FromFloat32([]float32{0.5}),
+			"empty": FromFloat32(nil, 0, 5), "none": FromInt64(nil, 0), "scalar": FromInt64([]int64{2}), "yes": {DType: Bool, Dims: []int64{}, Data: []byte{1}},
+			"hollow": {DType: Float32, Dims: []int64{1 << 40, 0}}, "broken": {DType: Float32, Dims: []int64{2, -3}, Data: make([]byte, 4)},
+			"words": {DType: String, Dims: []int64{1}, Strings: []string{"a"}}, "f16": {DType: Float16, Dims: []int64{2}, Data: make([]byte, 4)},
+		},
+	}
+	for i := range 3 {
+		v := oddList()
+		g.Initializers[fmt.Sprint("odd", i)] = FromInt64(v, int64(len(v)))
+	}
+	names := append(sortedKeys(g.Initializers), "images", "wide", "ids", "any", "")
+	ops := sortedKeys(inferRules)
+	for i := 0; len(program) > 0 && i < 40; i++ {
+		n := &Node{Op: ops[next(len(ops))], Attrs: map[string]Attr{}}
+		if d := strings.LastIndex(n.Op, "."); d > 0 {
+			n.Domain, n.Op = n.Op[:d], n.Op[d+1:]
+		}
+		for range next(6) {
+			n.Inputs = append(n.Inputs, names[next(len(names))])
+		}
+		for k := range 1 + next(3) {
+			o := fmt.Sprint("v", i, "_", k)
+			n.Outputs, names = append(n.Outputs, o), append(names, o)
+		}
+		for range next(4) {
+			name := oddAttrs[next(len(oddAttrs))]
+			switch next(3) {
+			case 0:
+				n.Attrs[name] = IntAttr(oddInts[next(len(oddInts))])
+			case 1:
+				n.Attrs[name] = IntsAttr(oddList()...)
+			default:
+				n.Attrs[name] = TensorAttr(g.Initializers[names[next(10)]])
+			}
+		}
+		switch next(8) {
+		case 0:
+			n.Attrs["auto_pad"] = StringAttr("SAME_UPPER")
+		case 1:
+			n.Attrs["equation"] = StringAttr([]string{"ij,jk->ik", "...i,i...", "ii->", ",->", "a...,b->", "->z"}[next(6)])
+		case 2:
+			n.Attrs["mode"] = StringAttr("constant")
+		}
+		g.Nodes = append(g.Nodes, n)
+		g.Outputs = append(g.Outputs, Value{Name: n.Outputs[0]})
+	}
+	if len(g.Outputs) > 3 {
+		g.Outputs = g.Outputs[len(g.Outputs)-3:]
+	}
+	return &Model{Opset: 18, Graph: g}
 }
