@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"winnow/loader"
+	"winnow/onnx"
 	"winnow/prune"
 )
 
@@ -247,13 +248,13 @@ func (b *reported) Next() (*loader.Batch, error) {
 	return batch, err
 }
 
-// save writes the epoch's model and checkpoint.
+// save writes a finished epoch's model and checkpoint.
 func (r *run) save(epoch int) error {
+	state, err := readState(r.o.Bundle, r.state)
+	if err != nil {
+		return err
+	}
 	if r.o.Export != nil {
-		state, err := readState(r.o.Bundle, r.state)
-		if err != nil {
-			return err
-		}
 		model, err := r.o.Export(state)
 		if err != nil {
 			return fmt.Errorf("train: exporting the model after epoch %d: %w", epoch, err)
@@ -262,15 +263,11 @@ func (r *run) save(epoch int) error {
 			return err
 		}
 	}
-	return r.checkpoint(epoch)
+	return r.checkpoint(state, epoch)
 }
 
-// checkpoint writes the current state, after so many finished epochs.
-func (r *run) checkpoint(epochs int) error {
-	state, err := readState(r.o.Bundle, r.state)
-	if err != nil {
-		return err
-	}
+// checkpoint writes a state, after so many finished epochs.
+func (r *run) checkpoint(state map[string]*onnx.Tensor, epochs int) error {
 	at := position{epochs: epochs, epochStep: r.epochStep, globalStep: r.step, seed: r.o.Seed, samplesUsed: r.used}
 	return r.folder.writeCheckpoint(state, at, r.pruner.Save)
 }

@@ -124,7 +124,11 @@ func (r *run) finish() (*Summary, error) {
 // those of the last finished epoch.
 func (r *run) interrupted(ctx context.Context, epoch int) (*Summary, error) {
 	r.summary.Interrupted = true
-	if err := r.checkpoint(epoch - 1); err != nil {
+	state, err := readState(r.o.Bundle, r.state)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.checkpoint(state, epoch-1); err != nil {
 		return nil, err
 	}
 	s, err := r.finish()
