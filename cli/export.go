@@ -152,8 +152,8 @@ func exportBundle(ctx context.Context, o exportOptions, warn func(string)) (*bun
 }
 
 func (o *graphOptions) apply(b *autodiff.Options) {
-	b.Loss, b.Smoothing = o.Loss, o.Smoothing
-	b.Optimizer, b.Momentum, b.Nesterov, b.WeightDecay = o.Opt, o.Momentum, o.Nesterov, o.WeightDecay
+	b.Loss = bundle.Loss{Name: o.Loss, Smoothing: o.Smoothing}
+	b.Optimizer = bundle.Optimizer{Name: o.Opt, Momentum: o.Momentum, Nesterov: o.Nesterov, WeightDecay: o.WeightDecay}
 	b.BatchLossOnly = o.BatchLossOnly
 }
 

@@ -75,6 +75,6 @@ func Build(name string) (*bundle.Bundle, error) {
 		return nil, err
 	}
 	return autodiff.Build(m, autodiff.Options{
-		Name: name, SourceFile: "winnow/models", Momentum: autodiff.DefaultMomentum, WeightDecay: autodiff.DefaultWeightDecay,
+		Name: name, SourceFile: "winnow/models", Optimizer: bundle.Optimizer{Momentum: autodiff.DefaultMomentum, WeightDecay: autodiff.DefaultWeightDecay},
 	})
 }

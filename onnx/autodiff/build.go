@@ -46,9 +46,7 @@ func Build(m *onnx.Model, o Options) (*bundle.Bundle, error) {
 			Format: bundle.Format, Name: o.Name,
 			Source:     bundle.Source{File: o.SourceFile, SHA256: o.SourceSHA256},
 			ImageShape: f.shape, Classes: f.classes(), ClassNames: o.ClassNames,
-			Loss:      bundle.Loss{Name: o.Loss, Smoothing: o.Smoothing},
-			Optimizer: bundle.Optimizer{Name: o.Optimizer, Momentum: o.Momentum, Nesterov: o.Nesterov, WeightDecay: o.WeightDecay},
-			Normalize: o.Normalize, Weights: bundle.WeightsFile,
+			Loss: o.Loss, Optimizer: o.Optimizer, Normalize: o.Normalize, Weights: bundle.WeightsFile,
 		},
 		Init: map[string]*onnx.Tensor{},
 	}
@@ -180,6 +178,9 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
 	r.Images = images
 	batch := onnx.Shape{onnx.Symbol(onnx.BatchSymbol)}
 	labels := e.input(nameLabels, onnx.Int64, batch)
+	if o.Loss.SoftTargets {
+		labels = e.input(nameLabels, onnx.Float32, append(batch, onnx.Const(f.classes())))
+	}
 	r.Labels = &labels
 	var weights, scale string
 	if o.BatchLossOnly {
@@ -192,8 +193,7 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
 	r.LearningRate = e.input(nameLearningRate, onnx.Float32, onnx.Shape{})
 
 	e.prefix = "batch."
-	e.batch = e.sum(e.op("Where", nil, e.truth(true), e.scalar(1),
-		e.cast(labels.Name, onnx.Float32)), false, 0)
+	e.batch = e.samples(labels.Name, o.Loss.SoftTargets)
 
 	next := map[string]string{} // buffer -> value that replaces it
 	var walk []*onnx.Node
@@ -225,7 +225,7 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
 	}
 
 	e.prefix = "loss."
-	loss, perSample, seed := e.crossEntropy(f.scores.Name, labels.Name, weights, scale, o.Smoothing)
+	loss, perSample, seed := e.loss(f.scores.Name, labels.Name, weights, scale, o.Loss)
 	r.Loss = e.output(loss)
 	if !o.BatchLossOnly {
 		v, l := e.output(perSample), e.output(f.scores.Name)
@@ -240,15 +240,12 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
 	}
 
 	e.prefix = "update."
-	for _, p := range f.params {
-		e.sgd(b, p, grads[p], r.LearningRate.Name, f.graph.Initializers[p], o)
-	}
+	e.optimize(b, f, grads, r.LearningRate.Name)
 	for _, buf := range f.buffers {
 		value, ok := next[buf]
 		if !ok {
 			return fmt.Errorf("autodiff: buffer %q belongs to no normalisation: %w", buf, ErrModel)
 		}
-		value = e.named(e.nextName(buf), "Identity", nil, value)
 		e.state(b, buf, bundle.KindBuffer, value, f.graph.Initializers[buf])
 	}
 	if e.err != nil {

@@ -91,6 +91,22 @@ func (e *emitter) named(name, op string, a attrs, inputs ...string) string {
 	return name
 }
 
+// rename gives the value emitted last another, free name.
+func (e *emitter) rename(value, name string) string {
+	if e.err != nil {
+		return name
+	}
+	last := e.graph.Nodes[len(e.graph.Nodes)-1]
+	if len(last.Outputs) != 1 || last.Outputs[0] != value {
+		return e.named(name, "Identity", nil, value)
+	}
+	delete(e.shared, identity(last.Op, 1, last.Attrs, last.Inputs))
+	v, _ := e.inf.Type(value)
+	v.Name, last.Name, last.Outputs = name, name, []string{name}
+	e.inf.Set(v)
+	return name
+}
+
 func (e *emitter) add(n *onnx.Node) {
 	if e.err != nil {
 		return

@@ -1,32 +1,126 @@
 package autodiff
 
-import "winnow/onnx"
+import (
+	"math"
+	"slices"
+	"strings"
 
-// crossEntropy emits, for scores [N, K], labels int64 [N] and smoothing s,
+	"winnow/onnx"
+	"winnow/onnx/bundle"
+)
+
+// Names of losses.
+const (
+	CrossEntropy = "cross-entropy"
+	BCE          = "bce" // binary cross-entropy with logits
+	MSE          = "mse"
+	L1           = "l1"
+	Huber        = "huber"
+)
+
+// Losses lists the losses that Build knows.
+func Losses() []string { return []string{CrossEntropy, BCE, MSE, L1, Huber} }
+
+// Optimizers lists the optimizers that Build knows.
+func Optimizers() []string { return []string{SGD, Adam, AdamW, RMSprop, LARS, LAMB} }
+
+// DefaultDelta is where Huber's loss turns from a square to a line, PyTorch's default.
+const DefaultDelta = 1
+
+func checkLoss(l *bundle.Loss) error {
+	if l.Name == "" {
+		l.Name = CrossEntropy
+	}
+	if l.Name == Huber && l.Delta == 0 {
+		l.Delta = DefaultDelta
+	}
+	switch {
+	case !slices.Contains(Losses(), l.Name):
+		return badOption("loss %q is not known; there are %s", l.Name, strings.Join(Losses(), ", "))
+	case !fraction(l.Smoothing):
+		return badOption("label smoothing %v is not in [0, 1)", l.Smoothing)
+	case l.Smoothing > 0 && (l.Name != CrossEntropy && l.Name != BCE || l.SoftTargets):
+		return badOption("label smoothing goes with class labels under %s or %s", CrossEntropy, BCE)
+	case l.Delta != 0 && l.Name != Huber:
+		return badOption("delta goes with %s", Huber)
+	case !(l.Delta >= 0) || math.IsInf(l.Delta, 0):
+		return badOption("delta %v is not a number above 0", l.Delta)
+	}
+	return nil
+}
+
+// samples is the number of samples in the batch, counted on the device.
+func (e *emitter) samples(labels string, soft bool) string {
+	if soft {
+		labels = e.op("ReduceMax", attrs{"keepdims": onnx.IntAttr(0)}, labels, e.ints(1))
+	} else {
+		labels = e.cast(labels, onnx.Float32)
+	}
+	return e.sum(e.where(e.truth(true), e.scalar(1), labels), false, 0)
+}
+
+// loss emits, for scores x and targets t, both [N, K]; labels are the classes,
+// int64 [N], or the targets themselves. A class c and smoothing s make the
+// target t_k = (1 - s)*[k = c] + s/K. The losses are PyTorch's, by sample and with
+// the mean over K where there is one:
 //
-//	t_i    = (1 - s)*onehot(label_i) + s/K
-//	l_i    = -sum_k t_ik*logsoftmax(scores_i)_k      [N], as torch.nn.CrossEntropyLoss
-//	loss   = mean_i l_i                              scalar
-//	seed   = (exp(logsoftmax) - t)*w_i/N             [N, K], the adjoint of the scores
+//	cross-entropy  -sum t*logsoftmax(x)                    adjoint  softmax(x)*sum(t) - t
+//	bce            mean log(1 + exp(x)) - t*x              adjoint  (sigmoid(x) - t)/K
+//	mse            mean (x - t)^2                          adjoint  2*(x - t)/K
+//	l1             mean |x - t|                            adjoint  sign(x - t)/K
+//	huber          mean d^2/2, or delta*(|d| - delta/2)    adjoint  d bounded by delta, /K
+//	               where |d| > delta, d = x - t
 //
-// The objective whose adjoint the seed is divides by N and not by the sum of
-// the weights, as InfoBatch defines it (arXiv 2303.04947, section 3.3); weights
-// "" stands for ones, and scale, if not "", multiplies the objective.
-func (e *emitter) crossEntropy(scores, labels, weights, scale string, smoothing float64) (loss, perSample, seed string) {
+// It returns the mean over the batch, the losses [N], and the adjoint of the
+// scores times w_i/N. The objective divides by N and not by the sum of the
+// weights, as InfoBatch defines it (arXiv 2303.04947, section 3.3); weights ""
+// stands for ones, and scale, if not "", multiplies the objective.
+func (e *emitter) loss(scores, labels, weights, scale string, l bundle.Loss) (loss, perSample, seed string) {
 	classes := e.shape(scores)[1].N
-	off := smoothing / float64(classes)
-	target := e.op("OneHot", attrs{"axis": onnx.IntAttr(-1)}, labels, e.ints(classes),
-		e.floats([]float32{float32(off), float32(1 - smoothing + off)}, 2))
-	logp := e.op("LogSoftmax", attrs{"axis": onnx.IntAttr(-1)}, scores)
-	perSample = e.named(e.unique(nameSampleLoss), "Neg", nil, e.sum(e.mul(target, logp), false, 1))
+	target := labels
+	if !l.SoftTargets {
+		off := l.Smoothing / float64(classes)
+		target = e.op("OneHot", attrs{"axis": onnx.IntAttr(-1)}, labels, e.ints(classes),
+			e.floats([]float32{float32(off), float32(1 - l.Smoothing + off)}, 2))
+	}
+	perSampleName := e.unique(nameSampleLoss)
+	each := func(elements string) string { // the mean over K
+		return e.named(perSampleName, "ReduceMean", attrs{"keepdims": onnx.IntAttr(0)}, elements, e.ints(1))
+	}
+	over := float64(classes) // what the adjoint is divided by
+	difference := func() string { return e.sub(scores, target) }
+	switch l.Name {
+	case BCE:
+		perSample = each(e.sub(e.op("Softplus", nil, scores), e.mul(target, scores)))
+		seed = e.sub(e.op("Sigmoid", nil, scores), target)
+	case MSE:
+		d := difference()
+		perSample = each(e.mul(d, d))
+		seed, over = d, over/2
+	case L1:
+		d := difference()
+		perSample = each(e.op("Abs", nil, d))
+		seed = e.op("Sign", nil, d)
+	case Huber:
+		d := difference()
+		seed = e.op("Clip", nil, d, e.scalar(-l.Delta), e.scalar(l.Delta))
+		perSample = each(e.mul(seed, e.sub(d, e.mul(seed, e.scalar(0.5)))))
+	default:
+		logp := e.op("LogSoftmax", attrs{"axis": onnx.IntAttr(-1)}, scores)
+		perSample = e.named(perSampleName, "Neg", nil, e.sum(e.mul(target, logp), false, 1))
+		p := e.op("Exp", nil, logp)
+		if l.SoftTargets {
+			p = e.mul(p, e.sum(target, true, 1))
+		}
+		seed, over = e.sub(p, target), 1
+	}
 	loss = e.named(e.unique(nameLoss), "ReduceMean", attrs{"keepdims": onnx.IntAttr(0)}, perSample, e.ints(0))
-	factor := e.op("Reciprocal", nil, e.batch)
+	factor := e.div(e.scalar(1/over), e.batch)
 	if scale != "" {
 		factor = e.mul(factor, scale)
 	}
 	if weights != "" {
 		factor = e.flat(e.mul(factor, weights), -1, 1)
 	}
-	seed = e.mul(e.sub(e.op("Exp", nil, logp), target), factor)
-	return loss, perSample, seed
+	return loss, perSample, e.mul(seed, factor)
 }

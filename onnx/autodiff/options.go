@@ -7,12 +7,6 @@ import (
 	"winnow/onnx/bundle"
 )
 
-// Names of losses and optimizers.
-const (
-	CrossEntropy = "cross-entropy"
-	SGD          = "sgd"
-)
-
 // Defaults of Options: those of the CIFAR recipes of He et al. 2016
 // (arXiv 1512.03385, section 4.2), and images in [0, 1].
 const (
@@ -29,14 +23,8 @@ type Options struct {
 	ImageShape   [3]int64 // C, H, W; needed only where the model takes flat vectors
 	ClassNames   []string
 
-	Loss      string  // "" is cross-entropy
-	Smoothing float64 // label smoothing in [0, 1)
-
-	Optimizer   string // "" is sgd
-	Momentum    float64
-	Nesterov    bool
-	WeightDecay float64
-
+	Loss          bundle.Loss      // "" is cross-entropy
+	Optimizer     bundle.Optimizer // "" is sgd
 	Normalize     bundle.Normalize // zero Scale is DefaultScale
 	FloatImages   bool             // images enter as float32, as they are, instead of uint8
 	BatchLossOnly bool             // expose the batch's loss alone, no sample weights
@@ -47,11 +35,11 @@ type Options struct {
 
 // Validate fills defaults and refuses what contradicts itself.
 func (o *Options) Validate() error {
-	if o.Loss == "" {
-		o.Loss = CrossEntropy
+	if err := checkLoss(&o.Loss); err != nil {
+		return err
 	}
-	if o.Optimizer == "" {
-		o.Optimizer = SGD
+	if err := checkOptimizer(&o.Optimizer); err != nil {
+		return err
 	}
 	if o.Normalize.Scale == 0 {
 		o.Normalize.Scale = DefaultScale
@@ -59,41 +47,30 @@ func (o *Options) Validate() error {
 	if o.Warn == nil {
 		o.Warn = func(string) {}
 	}
-	bad := func(format string, args ...any) error {
-		return fmt.Errorf("autodiff: %w: %s", ErrOptions, fmt.Sprintf(format, args...))
-	}
 	switch {
-	case o.Loss != CrossEntropy:
-		return bad("loss %q is not known; %s is", o.Loss, CrossEntropy)
-	case o.Optimizer != SGD:
-		return bad("optimizer %q is not known; %s is", o.Optimizer, SGD)
-	case !(o.Smoothing >= 0 && o.Smoothing < 1):
-		return bad("label smoothing %v is not in [0, 1)", o.Smoothing)
-	case !(o.Momentum >= 0 && o.Momentum < 1):
-		return bad("momentum %v is not in [0, 1)", o.Momentum)
-	case o.Nesterov && o.Momentum == 0:
-		return bad("Nesterov momentum needs a momentum above 0")
-	case !(o.WeightDecay >= 0 && o.WeightDecay < 1):
-		return bad("weight decay %v is not in [0, 1)", o.WeightDecay)
 	case len(o.Normalize.Mean) > 0 && len(o.Normalize.Std) > 0 && len(o.Normalize.Mean) != len(o.Normalize.Std):
-		return bad("%d means and %d standard deviations", len(o.Normalize.Mean), len(o.Normalize.Std))
+		return badOption("%d means and %d standard deviations", len(o.Normalize.Mean), len(o.Normalize.Std))
 	case o.FloatImages && (len(o.Normalize.Mean) > 0 || len(o.Normalize.Std) > 0):
-		return bad("float images enter as they are: no mean or standard deviation")
+		return badOption("float images enter as they are: no mean or standard deviation")
 	}
 	for _, s := range o.Normalize.Std {
 		if !(s > 0) {
-			return bad("standard deviation %v is not above 0", s)
+			return badOption("standard deviation %v is not above 0", s)
 		}
 	}
 	switch o.Lowering.Data {
 	case "", DataTranspose, DataFlip:
 	default:
-		return bad("convolution data lowering %q", o.Lowering.Data)
+		return badOption("convolution data lowering %q", o.Lowering.Data)
 	}
 	switch o.Lowering.Weight {
 	case "", WeightGemm, WeightImages:
 	default:
-		return bad("convolution weight lowering %q", o.Lowering.Weight)
+		return badOption("convolution weight lowering %q", o.Lowering.Weight)
 	}
 	return nil
+}
+
+func badOption(format string, args ...any) error {
+	return fmt.Errorf("autodiff: %w: %s", ErrOptions, fmt.Sprintf(format, args...))
 }

@@ -79,7 +79,8 @@ func runSteps(t *testing.T, d *ortrun.Device, file, name string, r recipe, want,
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Name, o.Momentum, o.Nesterov, o.WeightDecay, o.Smoothing = "fixture", r.Momentum, r.Nesterov, r.WeightDecay, r.Smoothing
+	o.Name, o.Loss = "fixture", bundle.Loss{Smoothing: r.Smoothing}
+	o.Optimizer = bundle.Optimizer{Momentum: r.Momentum, Nesterov: r.Nesterov, WeightDecay: r.WeightDecay}
 	o.Normalize = bundle.Normalize{Mean: []float64{0.2860}, Std: []float64{0.3530}}
 	b, err := autodiff.Build(m, o)
 	if err != nil {
