@@ -381,7 +381,7 @@ func (f *folder) rebuild(n *Node, i int) {
 	name := n.Input(i)
 	list, ok := f.in.Content(name)
 	v, _ := f.in.Type(name)
-	if !ok || f.g.Initializers[name] != nil || f.built[name] || v.DType != Int64 || len(v.Shape) != 1 || len(list) > maxRank {
+	if !ok || f.g.Initializers[name] != nil || f.built[name] || v.DType != Int64 || len(v.Shape) != 1 || len(list) == 0 || len(list) > maxRank {
 		return
 	}
 	for _, d := range list {
