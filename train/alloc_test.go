@@ -1,9 +1,0 @@
-package train
-
-import "runtime"
-
-func mallocs() uint64 {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.Mallocs
-}
