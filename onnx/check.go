@@ -252,11 +252,9 @@ func (c *checker) attr(n *Node, name string, a Attr, s *scope) {
 // are taken away over and over.
 func cycles(list []*Node, producer map[string]*Node) map[*Node]bool {
 	before, after := map[*Node][]*Node{}, map[*Node][]*Node{}
-	last := map[*Node]*Node{} // the reader for which a producer was last noted
 	for _, n := range list {
 		for _, name := range uses(n) {
-			if p := producer[name]; p != nil && last[p] != n {
-				last[p] = n
+			if p := producer[name]; p != nil {
 				before[n] = append(before[n], p)
 				after[p] = append(after[p], n)
 			}

@@ -71,6 +71,10 @@ func TestCheck(t *testing.T) {
 		{"no order", func(m *Model) { n := m.Graph.Nodes; n[0], n[1] = n[1], n[0] }, []string{
 			`node "second" (Add): input "a": used before node "first" (Add) produces it`}},
 		{"cycle", func(m *Model) { m.Graph.Nodes[0].Inputs[1] = "b" }, []string{`node "first" (Add): input "b": it depends on this node's own output`}},
+		{"behind a cycle, no order", func(m *Model) {
+			m.Graph.Nodes[0].Inputs[1] = "b"
+			m.Graph.Nodes = append(m.Graph.Nodes, addNode("early", []string{"w", "l"}, "e"), addNode("late", []string{"a", "b"}, "l"))
+		}, []string{`node "early" (Add): input "l": used before node "late" (Add) produces it`}},
 		{"own output", func(m *Model) { m.Graph.Nodes[0].Inputs[1] = "a" }, []string{`own output, through node "first"`}},
 		{"no node outputs", func(m *Model) { m.Graph.Nodes[2].Outputs = []string{""} }, []string{`(Add): it has no outputs`}},
 		{"short tensor", func(m *Model) { m.Graph.Initializers["w"].Dims[0] = 4 }, []string{`initializer "w": 12 bytes`}},

@@ -225,3 +225,24 @@ func TestToOpset18KnowsTheOperators(t *testing.T) {
 		}
 	}
 }
+
+// Over the last axis, both definitions agree: no nodes around it. The axis may
+// be known as the last one from the type of an output only named elsewhere.
+func TestConvertSoftmaxOverLastAxis(t *testing.T) {
+	softmax := &Node{Name: "n", Op: "Softmax", Inputs: []string{"r"}, Outputs: []string{"y"}, Attrs: map[string]Attr{"axis": IntAttr(-1)}}
+	for _, axis := range []int64{-1, 3} {
+		m := single(12, &Node{Name: "relu", Op: "Relu", Inputs: []string{"x"}, Outputs: []string{"r"}})
+		softmax.Attrs["axis"] = IntAttr(axis)
+		m.Graph.Nodes = append(m.Graph.Nodes, softmax)
+		m.Graph.Outputs = []Value{{Name: "y", DType: Float32}, {Name: "r"}}
+		if axis == 3 {
+			m.Graph.Values = map[string]Value{"r": {Name: "r", DType: Float32, Shape: ShapeOf(1, 4, 2, 2)}}
+		}
+		if err := ToOpset18(m); err != nil {
+			t.Fatal(err)
+		}
+		if len(m.Graph.Nodes) != 2 || m.Graph.Nodes[1].Int("axis", 0) != -1 {
+			t.Errorf("axis %d: %d nodes", axis, len(m.Graph.Nodes))
+		}
+	}
+}

@@ -17,8 +17,8 @@ const (
 	externalPerStored = 4
 )
 
-// external reads weights from the files of one folder and below. Links that
-// lead out of it are refused, by os.Root.
+// external reads weights from the files of one folder and below. Paths and
+// links that lead out of it are refused, by os.Root.
 type external struct {
 	dir    string
 	root   *os.Root
@@ -49,9 +49,6 @@ func (e *external) open(location string) (*os.File, int64, error) {
 	}
 	if f, ok := e.files[location]; ok {
 		return f, e.sizes[location], nil
-	}
-	if location == "" || !filepath.IsLocal(filepath.FromSlash(location)) {
-		return nil, 0, fmt.Errorf("file %q is outside the model's folder: %w", location, ErrExternal)
 	}
 	if e.root == nil {
 		root, err := os.OpenRoot(e.dir)

@@ -107,6 +107,25 @@ func TestExternalStaysInside(t *testing.T) {
 	}
 }
 
+// A claim is compared with the file before anything is allocated for it.
+func TestExternalClaims(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "w.bin"), make([]byte, 16), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	pb := outside("location", "w.bin", "offset", "-4")
+	if _, err := Decode(encodeProto(t, pb), dir); err == nil || !strings.Contains(err.Error(), "has 16 bytes") {
+		t.Errorf("a negative offset: got %v", err)
+	}
+	for _, offset := range []string{"0", "-4", "17", "9223372036854775807", "-9223372036854775808"} {
+		pb := outside("location", "w.bin", "offset", offset)
+		pb.Graph.Initializer[0].Dims = []int64{1 << 40}
+		if _, err := Decode(encodeProto(t, pb), dir); !errors.Is(err, ErrExternal) || !strings.Contains(err.Error(), "has 16 bytes") {
+			t.Errorf("offset %s: got %v", offset, err)
+		}
+	}
+}
+
 // One range named by many tensors must not multiply what a file can make us allocate.
 func TestExternalBoundsRepeats(t *testing.T) {
 	dir := t.TempDir()

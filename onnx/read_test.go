@@ -161,6 +161,8 @@ func TestDecodeRefuses(t *testing.T) {
 		}, ErrInvalid, "versions 18 and 17"},
 		{"negative dimension", w(func(w *onnxpb.TensorProto) { w.Dims = []int64{-2} }), ErrInvalid, `initializer "w"`},
 		{"shape overflow", w(func(w *onnxpb.TensorProto) { w.Dims = []int64{1 << 40, 1 << 40} }), ErrInvalid, `initializer "w"`},
+		{"shape wraps around to 2", w(func(w *onnxpb.TensorProto) { w.Dims = []int64{3, 6148914691236517206} }), ErrInvalid, "shape [3"},
+		{"two lists", w(func(w *onnxpb.TensorProto) { w.Int64Data = []int64{1} }), ErrInvalid, `initializer "w"`},
 		{"huge claim", w(func(w *onnxpb.TensorProto) { w.Dims = []int64{1 << 40} }), ErrInvalid, "1099511627776"},
 		{"too few elements", w(func(w *onnxpb.TensorProto) { w.FloatData = w.FloatData[:1] }), ErrInvalid, `initializer "w"`},
 		{"wrong list", w(func(w *onnxpb.TensorProto) { w.FloatData, w.Int64Data = nil, []int64{1, 2} }), ErrInvalid, `initializer "w"`},

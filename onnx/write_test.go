@@ -146,6 +146,12 @@ func TestWriteKeepsOldFileOnError(t *testing.T) {
 	if err := Write(filepath.Join(dir, "none", "m.onnx"), everything()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a missing folder: got %v", err)
 	}
+	if err := Write(dir, everything()); err == nil {
+		t.Error("a folder was replaced")
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(dir), ".*")); len(left) != 0 {
+		t.Errorf("files left behind: %v", left)
+	}
 	if left, _ := os.ReadDir(dir); len(left) != 1 {
 		t.Errorf("files left behind: %v", left)
 	}

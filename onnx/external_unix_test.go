@@ -1,0 +1,24 @@
+//go:build unix
+
+package onnx
+
+import (
+	"errors"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// Opening a pipe would wait for a writer for ever.
+func TestExternalPipe(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(dir, "w.bin"), 0o600); err != nil {
+		t.Skipf("no named pipes here: %v", err)
+	}
+	if _, err := Decode(encodeProto(t, outside("location", "w.bin")), dir); !errors.Is(err, ErrExternal) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := Read(filepath.Join(dir, "w.bin")); !errors.Is(err, ErrNotONNX) {
+		t.Errorf("as a model: got %v", err)
+	}
+}
