@@ -16,13 +16,13 @@ import (
 // shownIndices bounds how many sample indices an error spells out.
 const shownIndices = 16
 
-// full is how many samples full training would have used up to this point of
-// progress.
+// full is how many samples full training would have used when as large a share
+// of the epoch was done.
 func (r *run) full() int64 {
-	if r.epochStep == 0 {
+	if r.epochUsed == 0 {
 		return r.fullDone
 	}
-	return r.fullDone + int64(r.total)*int64(r.epochStep)/int64(r.epochSteps)
+	return r.fullDone + int64(r.total)*int64(r.epochUsed)/int64(r.epochPlan)
 }
 
 // epoch trains on one plan, evaluates, and writes the epoch's line and files.
@@ -34,7 +34,8 @@ func (r *run) epoch(ctx context.Context, epoch int) error {
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	r.total, r.epochStep = r.pruner.Stats().Samples, 0
+	r.total, r.epochPlan = r.pruner.Stats().Samples, len(plan.Indices)
+	r.epochStep, r.epochUsed = 0, 0
 	e := Epoch{Epoch: epoch, SamplesTotal: r.total}
 	if err := r.steady(ctx, &e, plan); err != nil {
 		return err
@@ -64,7 +65,7 @@ func (r *run) epoch(ctx context.Context, epoch int) error {
 		return fmt.Errorf("train: test loss after epoch %d: %w", epoch, ErrNotFinite)
 	}
 	r.fullDone += int64(r.total)
-	r.epochStep = 0
+	r.epochStep, r.epochUsed = 0, 0
 	s := &r.summary
 	s.Epochs, s.TestAccuracy, s.TestLoss = epoch, m.Accuracy, m.Loss
 	s.BestTestAccuracy = max(s.BestTestAccuracy, m.Accuracy)
@@ -97,7 +98,7 @@ func (r *run) steady(ctx context.Context, e *Epoch, plan prune.Plan) (err error)
 	defer func() { err = errors.Join(err, it.Close()) }()
 	p := Progress{Phase: PhaseTrain, Epoch: e.Epoch, Epochs: r.o.Epochs, Steps: it.Steps(), Used: r.used, Full: r.fullDone}
 	r.o.Reporter.Progress(p)
-	e.Steps, r.epochSteps = it.Steps(), it.Steps()
+	e.Steps = it.Steps()
 	sum := 0.0
 	for {
 		t := time.Now()
@@ -130,6 +131,7 @@ func (r *run) steady(ctx context.Context, e *Epoch, plan prune.Plan) (err error)
 		r.pruning += time.Since(now)
 		r.step++
 		r.epochStep++
+		r.epochUsed += b.N
 		r.used += int64(b.N)
 		e.SamplesUsed += b.N
 		e.LearningRate = rate

@@ -51,7 +51,8 @@ type run struct {
 	total    int   // full training's samples in the open epoch
 	step     int64 // finished, in the run
 
-	epochStep, epochSteps       int // finished and all, of the open epoch
+	epochStep                   int // finished, of the open epoch
+	epochUsed, epochPlan        int // samples of the open epoch: used, and of its plan
 	wait, steps, pruning, evals time.Duration
 }
 
@@ -151,24 +152,20 @@ func (r *run) count() {
 func (r *run) checkData() error {
 	m := &r.o.Bundle.Manifest
 	r.classes = int(m.Classes)
-	var errs []error
 	for _, split := range []struct {
 		name string
 		src  loader.Source
 	}{{"train", r.o.Train}, {"test", r.o.Test}} {
 		if split.src.Len() == 0 {
-			errs = append(errs, dataError("%s split of %q holds no samples", split.name, r.o.Data))
-			continue
+			return dataError("%s split of %q holds no samples", split.name, r.o.Data)
 		}
 		c, h, w := split.src.Shape()
 		if got := [3]int64{int64(c), int64(h), int64(w)}; got != m.ImageShape {
-			errs = append(errs, dataError("%s images of %q are %dx%dx%d, bundle %q takes %dx%dx%d; export the model for that size, or choose other data",
-				split.name, r.o.Data, c, h, w, r.o.BundleName, m.ImageShape[0], m.ImageShape[1], m.ImageShape[2]))
-			continue
+			return dataError("%s images of %q are %dx%dx%d, bundle %q takes %dx%dx%d; export the model for that size, or choose other data",
+				split.name, r.o.Data, c, h, w, r.o.BundleName, m.ImageShape[0], m.ImageShape[1], m.ImageShape[2])
 		}
 		if names := loader.ClassesOf(split.src); int64(len(names)) > m.Classes {
-			errs = append(errs, dataError("%q has %d classes, bundle %q has %d", r.o.Data, len(names), r.o.BundleName, m.Classes))
-			continue
+			return dataError("%q has %d classes, bundle %q has %d", r.o.Data, len(names), r.o.BundleName, m.Classes)
 		}
 		labels, ok := split.src.(loader.Labeler)
 		if !ok {
@@ -177,13 +174,12 @@ func (r *run) checkData() error {
 		}
 		for i := range split.src.Len() {
 			if label := labels.Label(uint32(i)); label < 0 || label >= m.Classes {
-				errs = append(errs, dataError("label %d of %s sample %d of %q is outside the %d classes of bundle %q",
-					label, split.name, i, r.o.Data, m.Classes, r.o.BundleName))
-				break
+				return dataError("label %d of %s sample %d of %q is outside the %d classes of bundle %q",
+					label, split.name, i, r.o.Data, m.Classes, r.o.BundleName)
 			}
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // setupPruning resolves the method and makes the pruner.

@@ -281,6 +281,7 @@ func TestInterrupted(t *testing.T) {
 		{"infobatch", PhaseTrain, 2, 3, 1, "3"},
 		{"none", PhaseEval, 2, 1, 1, "10"},
 		{"infobatch", PhaseTrain, 1, 1, 0, "1"},
+		{"none", PhaseTrain, 1, 9, 0, "9"},
 	} {
 		ctx, cancel := context.WithCancel(context.Background())
 		o := testOptions(t, d, allParts)
@@ -333,6 +334,9 @@ func TestInterrupted(t *testing.T) {
 		}
 		if !run.Summary.Interrupted || len(run.Epochs) != c.wantEpochs || exists(o.Out, ModelFile) != (c.wantEpochs > 0) {
 			t.Errorf("%+v: run folder %+v", c, run)
+		}
+		if sum := run.Summary; sum.SavedRatio < 0 || c.method == "none" && sum.TrainSamplesUsed != sum.TrainSamplesFull {
+			t.Errorf("%+v: used %d of %d, saved %v", c, sum.TrainSamplesUsed, sum.TrainSamplesFull, sum.SavedRatio)
 		}
 		if c.wantEpochs > 0 && run.Summary.TestAccuracy != run.Epochs[c.wantEpochs-1].TestAccuracy {
 			t.Errorf("%+v: the summary's accuracy is not the last epoch's", c)
