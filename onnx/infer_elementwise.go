@@ -7,8 +7,7 @@ func makeElementwiseRules() map[string]inferRule {
 		"Where": inferWhere, "PRelu": inferLike, "Clip": inferLike, "Dropout": inferDropout,
 		"Cast": inferCast, "CastLike": inferCastLike, "Not": inferLike, "BitwiseNot": inferLike,
 		"IsNaN": inferPredicate, "IsInf": inferPredicate,
-		"QuantizeLinear": inferUnknownLike,
-		"CumSum":         inferLike, "Trilu": inferLike, "LRN": inferLike,
+		"CumSum": inferLike, "Trilu": inferLike, "LRN": inferLike,
 		"ScatterElements": inferScatter, "Scatter": inferScatter, "ScatterND": inferLike,
 		"InstanceNormalization": inferLike, "GroupNormalization": inferLike,
 		"MeanVarianceNormalization": inferLike, "LpNormalization": inferLike,
@@ -45,11 +44,6 @@ func makeElementwiseRules() map[string]inferRule {
 // inferLike gives the output the first input's type.
 func inferLike(c call) error {
 	c.set(0, c.dtype(0), c.shape(0))
-	return nil
-}
-
-func inferUnknownLike(c call) error {
-	c.set(0, Undefined, c.shape(0))
 	return nil
 }
 

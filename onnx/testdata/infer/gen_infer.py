@@ -26,6 +26,7 @@ from onnx import numpy_helper
 
 rng = np.random.RandomState(7)
 BATCHES = [1, 3, 4]
+BLOCKED = "com.microsoft.nchwc"  # ONNX Runtime's blocked layout
 NP = {"f": np.float32, "i": np.int64, "b": np.bool_, "u": np.uint8, "j": np.int32, "d": np.float64}
 cases, skipped = [], []
 options = ort.SessionOptions()
@@ -45,7 +46,7 @@ def case(name, nodes, inputs=None, consts=None, outputs=None, unknown=False, con
         [h.make_tensor_value_info(k, h.np_dtype_to_tensor_dtype(np.dtype(NP[t])), s) for k, (t, s) in inputs.items()],
         [onnx.ValueInfoProto(name=o) for o in outputs],
         [numpy_helper.from_array(np.asarray(v), k) for k, v in consts.items()])
-    model = h.make_model(graph, opset_imports=[h.make_opsetid("", opset)], ir_version=8)
+    model = h.make_model(graph, opset_imports=[h.make_opsetid("", opset), h.make_opsetid(BLOCKED, 1)], ir_version=8)
     for i, n in enumerate(model.graph.node):
         n.name = f"n{i}"
     out = {"name": name, "batches": BATCHES if inputs else [1], "types": [], "unknown": unknown}
@@ -197,6 +198,16 @@ for i in range(90):
     case(f"{op} {i} {attrs}", node(op, ["x"], outs, **attrs), IMAGE)
 for op in ["GlobalAveragePool", "GlobalMaxPool"]:
     case(op, node(op, ["x"]), IMAGE)
+
+blocked = [node("ReorderInput", ["x"], ["a"], domain=BLOCKED),
+           node("Conv", ["a", "w"], ["b"], domain=BLOCKED, kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2]),
+           node("MaxPool", ["b"], ["c"], domain=BLOCKED, kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2]),
+           node("AveragePool", ["c"], ["d"], domain=BLOCKED, kernel_shape=[2, 2]),
+           node("ReorderOutput", ["d"], ["e"], domain=BLOCKED, channels=32)]
+case("blocked layout", blocked, {"x": ("f", ["N", 16, 9, 9])}, {"w": f32(32, 16, 3, 3)}, outputs=["a", "b", "c", "d", "e"])
+case("blocked pooling", [blocked[0], node("GlobalAveragePool", ["a"], ["b"], domain=BLOCKED), node("ReorderOutput", ["b"], domain=BLOCKED, channels=16)], {"x": ("f", ["N", 16, 9, 9])})
+case("blocked, channels last", [node("ReorderInput", ["x"], ["a"], domain=BLOCKED, channels_last=1), node("ReorderOutput", ["a"], domain=BLOCKED, channels=32, channels_last=1)],
+     {"x": ("f", ["N", 9, 7, 32])}, outputs=["a", "y"])
 
 # Products.
 case("MatMul", node("MatMul", ["x", "w"]), {"x": ("f", ["N", 7, 5])}, {"w": f32(5, 3)})
