@@ -26,7 +26,7 @@ func Build(m *onnx.Model, o Options) (*bundle.Bundle, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	f, err := prepare(m, o.ImageShape, o.Freeze)
+	f, err := prepare(m, o)
 	if err != nil {
 		return nil, err
 	}

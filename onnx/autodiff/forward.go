@@ -21,7 +21,7 @@ type forward struct {
 }
 
 // prepare takes ownership of m.
-func prepare(m *onnx.Model, imageShape [3]int64, freeze *regexp.Regexp) (*forward, error) {
+func prepare(m *onnx.Model, o Options) (*forward, error) {
 	if err := onnx.Inline(m); err != nil {
 		return nil, err
 	}
@@ -31,10 +31,15 @@ func prepare(m *onnx.Model, imageShape [3]int64, freeze *regexp.Regexp) (*forwar
 	if err := onnx.Check(m); err != nil {
 		return nil, err
 	}
-	for name, t := range m.Graph.Initializers {
-		if t.DType == onnx.Float16 || t.DType == onnx.BFloat16 {
-			return nil, fmt.Errorf("autodiff: initializer %q is %v: only float32 models are trained: %w", name, t.DType, ErrModel)
+	if err := widen(m); err != nil {
+		return nil, err
+	}
+	if o.Classes > 0 {
+		layer, err := replaceHead(m.Graph, o.Classes, o.Seed)
+		if err != nil {
+			return nil, err
 		}
+		o.Warn(fmt.Sprintf("the last layer, node %q, is replaced by one of %d classes with new weights", layer, o.Classes))
 	}
 	named := map[string]bool{}
 	for name, t := range m.Graph.Initializers {
@@ -49,14 +54,17 @@ func prepare(m *onnx.Model, imageShape [3]int64, freeze *regexp.Regexp) (*forwar
 		return nil, err
 	}
 	f := &forward{graph: m.Graph}
-	if err := f.findEnds(inf, imageShape); err != nil {
+	if err := f.findEnds(inf, o.ImageShape); err != nil {
 		return nil, err
 	}
 	f.prune()
-	f.findState(named, inf, freeze)
+	f.findState(named, inf, o.Freeze)
 	if len(f.params) == 0 {
 		return nil, fmt.Errorf("autodiff: the model has no float32 initializer on the way to %q, so nothing to train; "+
 			"export it with its weights inside: %w", f.scores.Name, ErrModel)
+	}
+	if o.Reinit {
+		f.reinit(o.Seed)
 	}
 	return f, nil
 }
@@ -221,8 +229,9 @@ func (f *forward) classes() int64 { return f.scores.Shape[1].N }
 func (f *forward) warnings() []string {
 	var w []string
 	if f.convBiased && !f.hasNorm {
-		w = append(w, "convolutions have biases and no normalisation is left: if the model had batch normalisation, "+
-			"the exporter folded it away; export in training mode (torch.onnx.export with training=TrainingMode.TRAINING, do_constant_folding=False) to train with it")
+		w = append(w, "the convolutions have biases and no normalisation follows them: if the model had batch normalisation, "+
+			"the exporter folded it away; to train with it, export with torch.onnx.export(..., optimize=False), "+
+			"or with dynamo=False, training=TrainingMode.PRESERVE, do_constant_folding=False")
 	}
 	return w
 }

@@ -15,6 +15,9 @@ const (
 	DefaultScale       = 1.0 / 255
 )
 
+// maxClasses bounds what Classes may ask for.
+const maxClasses = 1 << 20
+
 // Options says how a forward model becomes a training bundle.
 type Options struct {
 	Name         string // of the bundle
@@ -29,8 +32,11 @@ type Options struct {
 	FloatImages   bool             // images enter as float32, as they are, instead of uint8
 	BatchLossOnly bool             // expose the batch's loss alone, no sample weights
 	Freeze        *regexp.Regexp   // parameters whose names match are not trained
+	Classes       int64            // above 0: the last layer is replaced by one of so many classes
+	Reinit        bool             // draw all parameters anew from Seed
+	Seed          uint64           // of the weights that Classes and Reinit draw
 	Lowering      Lowering
-	Warn          func(text string) // nil drops warnings
+	Warn          func(text string) // takes warnings and notices; nil drops them
 }
 
 // Validate fills defaults and refuses what contradicts itself.
@@ -52,6 +58,9 @@ func (o *Options) Validate() error {
 		return badOption("%d means and %d standard deviations", len(o.Normalize.Mean), len(o.Normalize.Std))
 	case o.FloatImages && (len(o.Normalize.Mean) > 0 || len(o.Normalize.Std) > 0):
 		return badOption("float images enter as they are: no mean or standard deviation")
+	}
+	if o.Classes < 0 || o.Classes > maxClasses {
+		return badOption("%d classes are not between 1 and %d", o.Classes, maxClasses)
 	}
 	for _, s := range o.Normalize.Std {
 		if !(s > 0) {

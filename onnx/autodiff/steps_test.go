@@ -241,6 +241,9 @@ func newTrainer(t *testing.T, d *ortrun.Device, b *bundle.Bundle, maxBatch int) 
 		Model: b.Train, Images: slot(r.Images), Labels: optional(r.Labels), SampleWeights: optional(r.SampleWeights),
 		LossScale: optional(r.LossScale), LearningRate: slot(r.LearningRate), Loss: r.Loss.Name, Logits: optional(r.Logits),
 	}
+	for _, v := range r.Random {
+		spec.Random = append(spec.Random, slot(v))
+	}
 	if r.PerSampleLoss != nil {
 		spec.PerSampleLoss = r.PerSampleLoss.Name
 	}

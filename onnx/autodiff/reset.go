@@ -1,0 +1,172 @@
+package autodiff
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"winnow/onnx"
+)
+
+// replaceHead gives the model's last layer another number of classes, with
+// new weights drawn from seed, and returns that layer's name. The layer is the
+// last Gemm, MatMul or Conv before the output, with at most shape changes,
+// activations and averages behind it.
+func replaceHead(g *onnx.Graph, classes int64, seed uint64) (string, error) {
+	producer := map[string]*onnx.Node{}
+	for _, n := range g.Nodes {
+		for _, o := range n.Outputs {
+			producer[o] = n
+		}
+	}
+	if len(g.Outputs) == 0 {
+		return "", fmt.Errorf("autodiff: the model has no output: %w", ErrModel)
+	}
+	value := g.Outputs[0].Name
+	var bias *onnx.Node // an Add behind a MatMul
+	for {
+		n := producer[value]
+		if n == nil {
+			return "", fmt.Errorf("autodiff: no last layer found before output %q to give %d classes: %w", g.Outputs[0].Name, classes, ErrModel)
+		}
+		switch n.Op {
+		case "Identity", "Flatten", "Squeeze", "Dropout", "Relu", "GlobalAveragePool", "AveragePool", "Softmax", "LogSoftmax", "Cast":
+			value = n.Inputs[0]
+			continue
+		case "Add":
+			side := slices.IndexFunc(n.Inputs, func(in string) bool { return g.Initializers[in] != nil })
+			if side < 0 || bias != nil {
+				return "", fmt.Errorf("autodiff: node %q (Add) before the output is no layer's bias; cannot give the model %d classes: %w", n.Name, classes, ErrModel)
+			}
+			bias = n
+			value = n.Inputs[1-side]
+			continue
+		case "Gemm", "MatMul", "Conv":
+			return n.Name, resizeLayer(g, n, bias, classes, seed)
+		}
+		return "", fmt.Errorf("autodiff: node %q (%s) stands between the last layer and the output; cannot give the model %d classes: %w", n.Name, n.Op, classes, ErrModel)
+	}
+}
+
+func resizeLayer(g *onnx.Graph, n, add *onnx.Node, classes int64, seed uint64) error {
+	r := rand.New(rand.NewPCG(seed, 1))
+	w := g.Initializers[n.Inputs[1]]
+	if w == nil || len(w.Dims) < 2 {
+		return fmt.Errorf("autodiff: node %q (%s): its weights are no initializer: %w", n.Name, n.Op, ErrModel)
+	}
+	axis := 1 // of the classes in the weights
+	if n.Op == "Conv" || n.Op == "Gemm" && n.Int("transB", 0) != 0 {
+		axis = 0
+	}
+	dims := slices.Clone(w.Dims)
+	dims[axis] = classes
+	fan := int64(w.Len()) / w.Dims[axis]
+	g.Initializers[n.Inputs[1]] = uniform(r, 1/math.Sqrt(float64(fan)), dims)
+	b := n.Input(2)
+	if add != nil {
+		b = add.Inputs[0]
+		if g.Initializers[b] == nil {
+			b = add.Inputs[1]
+		}
+	}
+	if b != "" {
+		g.Initializers[b] = uniform(r, 1/math.Sqrt(float64(fan)), []int64{classes})
+	}
+	g.Values = nil // the exporter's claims are about the old number of classes
+	for i := range g.Outputs {
+		g.Outputs[i].Shape = nil
+	}
+	return nil
+}
+
+func uniform(r *rand.Rand, bound float64, dims []int64) *onnx.Tensor {
+	return drawn(dims, func() float64 { return bound * (2*r.Float64() - 1) })
+}
+
+func drawn(dims []int64, next func() float64) *onnx.Tensor {
+	n := int64(1)
+	for _, d := range dims {
+		n *= d
+	}
+	v := make([]float32, n)
+	for i := range v {
+		v[i] = float32(next())
+	}
+	return onnx.FromFloat32(v, dims...)
+}
+
+// Deviation of embeddings, tokens and other parameters that no layer's fan
+// defines: that of ViT (arXiv 2010.11929) as torchvision has it.
+const looseDeviation = 0.02
+
+// reinit draws every parameter anew by the layer it belongs to, and resets
+// running statistics: filters from a normal distribution of deviation
+// sqrt(2/fan out) (He et al., arXiv 1502.01852, as torchvision's networks
+// start), dense weights uniformly within 1/sqrt(fan in) and so their biases
+// (PyTorch's Linear), scales 1, other biases 0.
+func (f *forward) reinit(seed uint64) {
+	r := rand.New(rand.NewPCG(seed, 2))
+	init := f.graph.Initializers
+	fresh := map[string]*onnx.Tensor{}
+	set := func(name string, t *onnx.Tensor) {
+		if init[name] != nil && slices.Contains(f.params, name) && fresh[name] == nil {
+			fresh[name] = t
+		}
+	}
+	fill := func(name string, v float64) {
+		if t := init[name]; t != nil {
+			set(name, drawn(t.Dims, func() float64 { return v }))
+		}
+	}
+	for _, n := range f.graph.Nodes {
+		switch n.Op {
+		case "Conv", "ConvTranspose":
+			if w := init[n.Inputs[1]]; w != nil && len(w.Dims) > 2 {
+				out := w.Dims[0] / n.Int("group", 1)
+				for _, k := range w.Dims[2:] {
+					out *= k
+				}
+				set(n.Inputs[1], drawn(w.Dims, func() float64 { return math.Sqrt(2/float64(out)) * r.NormFloat64() }))
+				fill(n.Input(2), 0)
+			}
+		case "Gemm", "MatMul":
+			if w := init[n.Inputs[1]]; w != nil && len(w.Dims) == 2 {
+				in := w.Dims[0]
+				if n.Int("transB", 0) != 0 {
+					in = w.Dims[1]
+				}
+				bound := 1 / math.Sqrt(float64(in))
+				set(n.Inputs[1], uniform(r, bound, w.Dims))
+				if b := init[n.Input(2)]; b != nil {
+					set(n.Input(2), uniform(r, bound, b.Dims))
+				}
+			}
+		case "BatchNormalization", "LayerNormalization", "InstanceNormalization":
+			fill(n.Input(1), 1)
+			fill(n.Input(2), 0)
+			if n.Op == "BatchNormalization" {
+				for i, v := range []float64{0, 1} {
+					if t := init[n.Input(3+i)]; t != nil {
+						fresh[n.Input(3+i)] = drawn(t.Dims, func() float64 { return v })
+					}
+				}
+			}
+		}
+	}
+	for _, p := range f.params {
+		t := fresh[p]
+		if t == nil && len(init[p].Dims) == 1 {
+			t = drawn(init[p].Dims, func() float64 { return 0 })
+		}
+		if t == nil {
+			t = drawn(init[p].Dims, func() float64 { return looseDeviation * r.NormFloat64() })
+		}
+		init[p] = t
+	}
+	for _, b := range f.buffers {
+		if fresh[b] != nil {
+			init[b] = fresh[b]
+		}
+	}
+}
