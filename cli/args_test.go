@@ -22,6 +22,7 @@ func TestInterleave(t *testing.T) {
 		{"winnow inspect export --json", "winnow inspect --json export"},
 		{"winnow export --unknown x", "winnow export --unknown x"},
 		{"winnow export -o b -- -odd.onnx -x", "winnow export -o b -- -odd.onnx -x"},
+		{"winnow trian export -o b", "winnow -o trian export b"},
 		{"winnow inspect -", "winnow inspect -"},
 	} {
 		got, err := interleave(app, strings.Fields(c.in))

@@ -19,13 +19,16 @@ type output struct {
 }
 
 func newOutput(stdout, stderr io.Writer) *output {
-	plain := os.Getenv("NO_COLOR") != ""
-	dumb := os.Getenv("TERM") == "dumb"
 	o := &output{stdout: stdout, stderr: stderr}
-	o.tty = isTerminal(stderr) && !dumb
-	o.color = isTerminal(stdout) && !dumb && !plain
+	o.tty = isTerminal(stderr) && os.Getenv("TERM") != "dumb"
+	o.color = isTerminal(stdout) && colorful(os.Getenv)
 	o.width = func() int { return terminalWidth(stderr) }
 	return o
+}
+
+// colorful reports whether the environment wants colours on a terminal.
+func colorful(getenv func(string) string) bool {
+	return getenv("TERM") != "dumb" && getenv("NO_COLOR") == ""
 }
 
 func isTerminal(w io.Writer) bool {

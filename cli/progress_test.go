@@ -88,11 +88,22 @@ func TestQuiet(t *testing.T) {
 	}
 }
 
-func TestNoColor(t *testing.T) {
-	t.Setenv("NO_COLOR", "1")
+func TestColor(t *testing.T) {
+	for _, c := range []struct {
+		env  map[string]string
+		want bool
+	}{
+		{map[string]string{"TERM": "xterm"}, true},
+		{map[string]string{"TERM": "xterm", "NO_COLOR": "1"}, false},
+		{map[string]string{"TERM": "dumb"}, false},
+	} {
+		if got := colorful(func(name string) string { return c.env[name] }); got != c.want {
+			t.Errorf("%v: %v", c.env, got)
+		}
+	}
 	o := newOutput(new(bytes.Buffer), new(bytes.Buffer))
 	if o.color || o.style(styleBold, "x") != "x" {
-		t.Error("NO_COLOR was not respected")
+		t.Error("colours without a terminal")
 	}
 	o.color = true
 	if o.style(styleBold, "x") == "x" {
