@@ -166,7 +166,7 @@ func (d *das) pseudoMean(slot int) float64 {
 	return sum / float64(k)
 }
 
-const dasBlock = 4096 // samples of one piece of work
+const dasBlock = 2048 // samples of one pass: their sums stay in the first-level cache
 
 // rescore replaces every score by the correlation over the rows of the last W
 // epochs that have a reference.
@@ -190,16 +190,14 @@ func (d *das) rescore(epoch int) {
 	wasReady := d.ready
 	d.ready = true
 	inParallel(d.threads, t.n, dasBlock, func(lo, hi int) {
-		block := make([][]float32, len(rows))
-		for k, row := range rows {
-			block[k] = row[lo:hi]
-		}
-		for j := range hi - lo {
+		var sums [dasBlock]moments
+		correlate(sums[:hi-lo], rows, refs, lo)
+		for j := range sums[:hi-lo] {
 			i := lo + j
 			if isHeld(t.score[i]) {
 				continue
 			}
-			v := correlate(block, refs, j).pearson()
+			v := sums[j].pearson()
 			if t.vari != nil {
 				if !wasReady {
 					t.vari[i] = 0 // the deviation of a loss says nothing of a correlation's
@@ -216,40 +214,36 @@ func (d *das) rescore(epoch int) {
 // x is taken about its first point, so that a constant trajectory has exactly
 // no variance, y about its mean over the window.
 type moments struct {
-	n, x, y, xx, yy, xy float64
+	x0         float64
+	n, x, y    float64
+	xx, yy, xy float64
 }
 
-func correlate(rows [][]float32, refs []float64, j int) (m moments) {
-	first := 0
-	for first < len(rows) && rows[first][j] != rows[first][j] {
-		first++
+func correlate(sums []moments, rows [][]float32, refs []float64, lo int) {
+	for k, row := range rows {
+		y := refs[k]
+		yy := y * y
+		for j, v := range row[lo : lo+len(sums)] {
+			if v != v {
+				continue
+			}
+			m := &sums[j]
+			if m.n == 0 {
+				m.x0 = float64(v)
+			}
+			x := float64(v) - m.x0
+			m.n++
+			m.x += x
+			m.y += y
+			m.xx += x * x
+			m.yy += yy
+			m.xy += x * y
+		}
 	}
-	if first == len(rows) {
-		return m
-	}
-	origin := float64(rows[first][j])
-	refs = refs[:len(rows)]
-	for k := first; k < len(rows); k++ {
-		v := rows[k][j]
-		// Which samples were skipped is past predicting: a mask of ones for a
-		// point, of zeros for NaN, stands in for a branch.
-		point := uint64((0x7f800000-math.Float32bits(v)&0x7fffffff)>>31) - 1
-		x := math.Float64frombits(math.Float64bits(float64(v)-origin) & point)
-		y := math.Float64frombits(math.Float64bits(refs[k]) & point)
-		m.n += math.Float64frombits(oneBits & point)
-		m.x += x
-		m.y += y
-		m.xx += x * x
-		m.yy += y * y
-		m.xy += x * y
-	}
-	return m
 }
-
-const oneBits = 0x3ff0000000000000 // of 1.0
 
 // pearson is the correlation, or no score.
-func (m moments) pearson() float32 {
+func (m *moments) pearson() float32 {
 	if m.n < MinPoints {
 		return unscored
 	}
