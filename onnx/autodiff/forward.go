@@ -31,6 +31,9 @@ func prepare(m *onnx.Model, o Options) (*forward, error) {
 	if err := onnx.Check(m); err != nil {
 		return nil, err
 	}
+	if err := checkArity(m.Graph.Nodes); err != nil {
+		return nil, err
+	}
 	if err := widen(m); err != nil {
 		return nil, err
 	}
@@ -67,6 +70,29 @@ func prepare(m *onnx.Model, o Options) (*forward, error) {
 		f.reinit(o.Seed)
 	}
 	return f, nil
+}
+
+// leastInputs is how many inputs an operator needs, where that is not one.
+var leastInputs = map[string]int{
+	"Add": 2, "Sub": 2, "Mul": 2, "Div": 2, "Pow": 2, "PRelu": 2, "Where": 3, "Conv": 2, "ConvTranspose": 2, "Gemm": 2,
+	"MatMul": 2, "BatchNormalization": 5, "InstanceNormalization": 3, "LayerNormalization": 2, "Reshape": 2, "Expand": 2,
+	"Unsqueeze": 2, "Slice": 3, "Pad": 2, "Tile": 2, "Gather": 2, "GatherElements": 2, "GatherND": 2, "ScatterElements": 3,
+	"ScatterND": 3, "TopK": 2, "CumSum": 2,
+}
+
+// checkArity refuses nodes that lack an input or output their operator cannot do without.
+func checkArity(nodes []*onnx.Node) error {
+	for _, n := range nodes {
+		for i := range max(leastInputs[n.Op], min(1, len(n.Inputs))) {
+			if n.Input(i) == "" && rules[n.Op] != nil {
+				return fmt.Errorf("autodiff: node %q (%s) lacks input %d: %w", n.Name, n.Op, i, ErrModel)
+			}
+		}
+		if rules[n.Op] != nil && (n.Output(0) == "" || len(n.Inputs) == 0) {
+			return fmt.Errorf("autodiff: node %q (%s) has no input or no output: %w", n.Name, n.Op, ErrModel)
+		}
+	}
+	return nil
 }
 
 // findEnds finds the image input and the class scores.

@@ -52,7 +52,7 @@ func replaceHead(g *onnx.Graph, classes int64, seed uint64) (string, error) {
 func resizeLayer(g *onnx.Graph, n, add *onnx.Node, classes int64, seed uint64) error {
 	r := rand.New(rand.NewPCG(seed, 1))
 	w := g.Initializers[n.Inputs[1]]
-	if w == nil || len(w.Dims) < 2 {
+	if w == nil || len(w.Dims) < 2 || w.Len() == 0 {
 		return fmt.Errorf("autodiff: node %q (%s): its weights are no initializer: %w", n.Name, n.Op, ErrModel)
 	}
 	axis := 1 // of the classes in the weights
@@ -123,7 +123,7 @@ func (f *forward) reinit(seed uint64) {
 		switch n.Op {
 		case "Conv", "ConvTranspose":
 			if w := init[n.Inputs[1]]; w != nil && len(w.Dims) > 2 {
-				out := w.Dims[0] / n.Int("group", 1)
+				out := w.Dims[0] / max(n.Int("group", 1), 1)
 				for _, k := range w.Dims[2:] {
 					out *= k
 				}

@@ -46,7 +46,7 @@ func gradAveragePool(n *node) ([]string, error) {
 		return nil, err
 	}
 	channels := n.shape(n.Inputs[0])[1]
-	if !channels.IsConst() || channels.N > 1<<20 {
+	if !channels.IsConst() || channels.N*w.tapCount() > maxArea {
 		return nil, fmt.Errorf("%v channels: %w", channels, ErrModel)
 	}
 	counts := w.counts(n.Int("count_include_pad", 0) != 0)

@@ -106,7 +106,37 @@ func (n *node) windowOf(kernel []int64) (window, error) {
 	default:
 		return window{}, fmt.Errorf("auto_pad %q: %w", auto, ErrModel)
 	}
-	return w, nil
+	return w, w.check()
+}
+
+// Bounds of a window, far above any model's.
+const (
+	maxExtent = 1 << 20 // kernel, stride, dilation, padding along one axis
+	maxTaps   = 1 << 16 // elements of a kernel
+	maxArea   = 1 << 26 // positions of an output
+)
+
+func (w window) check() error {
+	taps, area := int64(1), int64(1)
+	for i := range w.in {
+		for _, v := range []int64{w.kernel[i], w.stride[i], w.dilation[i], w.in[i], w.out[i]} {
+			if v < 1 || v > maxExtent {
+				return fmt.Errorf("kernel %v, strides %v, dilations %v on an image of %v: %w", w.kernel, w.stride, w.dilation, w.in, ErrModel)
+			}
+		}
+		for _, v := range []int64{w.begin[i], w.end[i]} {
+			if v < 0 || v > maxExtent {
+				return fmt.Errorf("pads %v and %v: %w", w.begin, w.end, ErrModel)
+			}
+		}
+		if taps *= w.kernel[i]; taps > maxTaps {
+			return fmt.Errorf("a kernel of %v: %w", w.kernel, ErrModel)
+		}
+		if area *= w.out[i]; area > maxArea {
+			return fmt.Errorf("an output of %v: %w", w.out, ErrModel)
+		}
+	}
+	return nil
 }
 
 // pad puts zeros around the spatial axes of x, the last len(begin) ones.
