@@ -7,12 +7,14 @@ GO       ?= go
 DATA     ?= glyphs
 FUZZTIME ?= 30s
 COUNT    ?= 5
+# Few enough epochs that a demo stays under four minutes on two cores.
+EPOCHS   ?= $(if $(filter glyphs%,$(DATA)),10,6)
 
 TOOLS         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/winnow/tools
 LINT_VERSION  := v2.15.0
 LINT          := $(TOOLS)/golangci-lint-$(LINT_VERSION)/golangci-lint
 DEMO          := runs/demo-$(firstword $(subst :, ,$(DATA)))
-DEMO_FLAGS    := --bundle lenet --data $(DATA) --seed 1 --overwrite
+DEMO_FLAGS    := --bundle lenet --data $(DATA) --epochs $(EPOCHS) --seed 1 --overwrite
 
 .PHONY: help setup setup-cuda build demo test test-cuda fmt lint fuzz bench bench-prune proto models
 
