@@ -1,4 +1,4 @@
-"""Write named NumPy arrays as a gzipped safetensors file, the same bytes for the same content."""
+"""Write named NumPy arrays as a safetensors file, gzipped if its name ends in .gz, the same bytes for the same content."""
 import gzip, json, struct
 import numpy as np
 
@@ -22,4 +22,8 @@ def write_tensors(path, tensors, meta):
         at += len(data)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    write_gzip(path, struct.pack("<Q", len(text)) + text + b"".join(blocks))
+    blocks.insert(0, struct.pack("<Q", len(text)) + text)
+    if path.endswith(".gz"):
+        return write_gzip(path, b"".join(blocks))
+    with open(path, "wb") as f:
+        f.writelines(blocks)
