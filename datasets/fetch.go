@@ -299,7 +299,7 @@ func download(address string, stall time.Duration) func(context.Context, string)
 			}
 			b.ReadCloser = resp.Body
 			if resp.StatusCode != http.StatusOK {
-				b.Close()
+				_ = b.Close() // the status is the error
 				return nil, fmt.Errorf("server answers %s", resp.Status)
 			}
 			return b, nil
@@ -322,7 +322,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if n > 0 {
 		b.timer.Reset(b.stall)
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = b.cause(err)
 	}
 	return n, err

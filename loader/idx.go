@@ -59,14 +59,14 @@ func OpenIDX(images, labels string, o IDXOptions) (*IDX, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer y.close()
+	defer func() { _ = y.close() }() // only read
 	x, err := openIDXFile(images, "images", 3, 4)
 	if err != nil {
 		return nil, err
 	}
 	d, err := pairIDX(x, y, images, labels, o)
 	if err != nil {
-		x.close()
+		_ = x.close() // the first error counts
 		return nil, err
 	}
 	return d, nil
@@ -199,7 +199,7 @@ func openIDXFile(path, what string, lo, hi int) (*idxFile, error) {
 		x, err = parseIDX(f, st.Size(), lo, hi)
 	}
 	if err != nil {
-		f.Close()
+		_ = f.Close() // the first error counts
 		return nil, fmt.Errorf("loader: %s %q: %w", what, path, err)
 	}
 	if x.data != nil { // inflated

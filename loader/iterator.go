@@ -122,7 +122,7 @@ func (it *Iterator) Next() (*Batch, error) {
 
 func (it *Iterator) fail(err error) error {
 	it.err = err
-	it.Close()
+	_ = it.Close() // the first error counts
 	return err
 }
 

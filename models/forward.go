@@ -108,14 +108,13 @@ type builder struct {
 	serial  int
 }
 
-func (b *builder) op(op string, attrs map[string]onnx.Attr, more ...string) string {
+func (b *builder) op(op string, attrs map[string]onnx.Attr, more ...string) {
 	b.serial++
 	out := fmt.Sprintf("%s_%d", strings.ToLower(op), b.serial)
 	b.graph.Nodes = append(b.graph.Nodes, &onnx.Node{
 		Name: out, Op: op, Inputs: append([]string{b.value}, more...), Outputs: []string{out}, Attrs: attrs,
 	})
 	b.value = out
-	return out
 }
 
 // uniform adds a parameter drawn from +-1/sqrt(fanIn).

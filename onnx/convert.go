@@ -194,13 +194,13 @@ func baseName(n *Node) string {
 // step emits a node made in place of n, and returns its one output's name.
 func (c *converter) step(n *Node, op string, attrs map[string]Attr, inputs ...string) string {
 	out := c.names.fresh(baseName(n) + "/" + op)
-	c.stepTo(n, out, op, attrs, inputs...)
+	c.stepTo(out, op, attrs, inputs...)
 	return out
 }
 
 // stepTo is step with the output's name given. The node gets it too: ONNX
 // Runtime wants different names.
-func (c *converter) stepTo(n *Node, out, op string, attrs map[string]Attr, inputs ...string) {
+func (c *converter) stepTo(out, op string, attrs map[string]Attr, inputs ...string) {
 	c.emit(&Node{Name: out, Op: op, Inputs: inputs, Outputs: []string{out}, Attrs: attrs})
 }
 

@@ -183,7 +183,7 @@ func convertSoftmax(c *converter, n *Node, source int64) {
 	shape := c.step(n, "Shape", nil, n.Input(0))
 	flat := c.step(n, "Flatten", map[string]Attr{"axis": IntAttr(axis)}, n.Input(0))
 	y := c.step(n, n.Op, map[string]Attr{"axis": IntAttr(-1)}, flat)
-	c.stepTo(n, n.Output(0), "Reshape", nil, y, shape)
+	c.stepTo(n.Output(0), "Reshape", nil, y, shape)
 }
 
 // Opset 13 turned split into an input; 18 wants the number of parts where

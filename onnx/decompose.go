@@ -47,7 +47,7 @@ func convertGelu(c *converter, n *Node, _ int64) {
 		return
 	}
 	sum := c.step(n, "Add", nil, inner, one)
-	c.stepTo(n, n.Output(0), "Mul", nil, c.step(n, "Mul", nil, x, half), sum)
+	c.stepTo(n.Output(0), "Mul", nil, c.step(n, "Mul", nil, x, half), sum)
 }
 
 // Swish came with opset 24: x sigmoid(alpha x).
@@ -61,7 +61,7 @@ func convertSwish(c *converter, n *Node, _ int64) {
 		}
 		arg = c.step(n, "Mul", nil, x, scale)
 	}
-	c.stepTo(n, n.Output(0), "Mul", nil, x, c.step(n, "Sigmoid", nil, arg))
+	c.stepTo(n.Output(0), "Mul", nil, x, c.step(n, "Sigmoid", nil, arg))
 }
 
 // GroupNormalization is InstanceNormalization over groups of channels. In
@@ -79,7 +79,7 @@ func convertGroupNormalization(c *converter, n *Node, source int64) {
 	grouped := c.step(n, "Reshape", nil, x, c.ints(n, "groups", []int64{0, groups, -1}))
 	if source < 21 {
 		y := c.step(n, "InstanceNormalization", epsilon, grouped, scale, bias)
-		c.stepTo(n, n.Output(0), "Reshape", nil, y, shape)
+		c.stepTo(n.Output(0), "Reshape", nil, y, shape)
 		return
 	}
 	v := c.typeOf(x)
@@ -112,5 +112,5 @@ func convertGroupNormalization(c *converter, n *Node, source int64) {
 	axis := c.ints(n, "axis", []int64{1})
 	y = c.step(n, "Mul", nil, y, c.step(n, "Unsqueeze", nil, scale, axis))
 	y = c.step(n, "Add", nil, y, c.step(n, "Unsqueeze", nil, bias, axis))
-	c.stepTo(n, n.Output(0), "Reshape", nil, y, shape)
+	c.stepTo(n.Output(0), "Reshape", nil, y, shape)
 }

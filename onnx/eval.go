@@ -63,8 +63,9 @@ func emptyIsSmall(dims []int64) bool {
 	if !slices.Contains(dims, 0) {
 		return true
 	}
-	n, ok := int64(1), true
+	n := int64(1)
 	for _, d := range dims {
+		var ok bool
 		if n, ok = mul64(n, max(d, 1)); !ok || n > maxContent {
 			return false
 		}

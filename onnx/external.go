@@ -35,7 +35,7 @@ func newExternal(dir string) *external {
 // Close closes the files opened.
 func (e *external) Close() error {
 	for _, f := range e.files {
-		f.Close()
+		_ = f.Close() // only read
 	}
 	if e.root != nil {
 		return e.root.Close()

@@ -22,7 +22,7 @@ func (f *folder) splitSequence(n *Node) {
 	if !ok || x == nil {
 		return
 	}
-	axis, err := c.axis("axis", 0, len(x))
+	axis, err := c.axis(0, len(x))
 	if err != nil || !x[axis].IsConst() {
 		return
 	}

@@ -76,12 +76,22 @@ type Attr struct {
 	Ref     string
 }
 
-// Constructors of attributes.
-func IntAttr(v int64) Attr         { return Attr{Kind: AttrInt, I: v} }
-func IntsAttr(v ...int64) Attr     { return Attr{Kind: AttrInts, Ints: v} }
-func FloatAttr(v float32) Attr     { return Attr{Kind: AttrFloat, F: v} }
-func StringAttr(v string) Attr     { return Attr{Kind: AttrString, S: v} }
-func TensorAttr(t *Tensor) Attr    { return Attr{Kind: AttrTensor, T: t} }
+// IntAttr makes an integer attribute.
+func IntAttr(v int64) Attr { return Attr{Kind: AttrInt, I: v} }
+
+// IntsAttr makes an integer list attribute.
+func IntsAttr(v ...int64) Attr { return Attr{Kind: AttrInts, Ints: v} }
+
+// FloatAttr makes a float attribute.
+func FloatAttr(v float32) Attr { return Attr{Kind: AttrFloat, F: v} }
+
+// StringAttr makes a string attribute.
+func StringAttr(v string) Attr { return Attr{Kind: AttrString, S: v} }
+
+// TensorAttr makes a tensor attribute.
+func TensorAttr(t *Tensor) Attr { return Attr{Kind: AttrTensor, T: t} }
+
+// FloatsAttr makes a float list attribute.
 func FloatsAttr(v ...float32) Attr { return Attr{Kind: AttrFloats, Floats: v} }
 
 // Int returns an integer attribute, or def if the node lacks it.

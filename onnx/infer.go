@@ -361,8 +361,8 @@ func (c call) set(i int, d DType, s Shape) {
 }
 
 // axis reads an axis attribute and counts it from the front.
-func (c call) axis(name string, def int64, rank int) (int, error) {
-	return normAxis(c.n.Int(name, def), rank)
+func (c call) axis(def int64, rank int) (int, error) {
+	return normAxis(c.n.Int("axis", def), rank)
 }
 
 func (c call) wrap(err error) error {

@@ -66,11 +66,12 @@ func elements(t *Tensor) (int64, bool) {
 
 // product multiplies dimensions; false on a negative one or overflow.
 func product(dims []int64) (int64, bool) {
-	n, ok := int64(1), true
+	n := int64(1)
 	for _, d := range dims {
 		if d < 0 {
 			return 0, false
 		}
+		var ok bool
 		if n, ok = mul64(n, d); !ok {
 			return 0, false
 		}
@@ -179,8 +180,8 @@ type monomial struct {
 
 func monomialOf(dims []Dim) (monomial, bool) {
 	m := monomial{n: 1}
-	ok := true
 	for _, d := range dims {
+		var ok bool
 		if m.n, ok = mul64(m.n, d.N); !ok {
 			return m, false
 		}

@@ -48,8 +48,8 @@ func inferLike(c call) error {
 }
 
 func inferAxisLike(c call) error {
-	if s := c.shape(0); s != nil && len(s) > 0 {
-		if _, err := c.axis("axis", -1, len(s)); err != nil {
+	if s := c.shape(0); len(s) > 0 {
+		if _, err := c.axis(-1, len(s)); err != nil {
 			return err
 		}
 	}
@@ -130,7 +130,7 @@ func inferCastLike(c call) error {
 
 func inferScatter(c call) error {
 	if s := c.shape(0); s != nil {
-		if _, err := c.axis("axis", 0, len(s)); err != nil {
+		if _, err := c.axis(0, len(s)); err != nil {
 			return err
 		}
 		if t := c.shape(1); t != nil && len(t) != len(s) {
@@ -144,7 +144,7 @@ func inferLayerNorm(c call) error {
 	s := c.shape(0)
 	var stat Shape
 	if s != nil {
-		axis, err := c.axis("axis", -1, len(s))
+		axis, err := c.axis(-1, len(s))
 		if err != nil {
 			return err
 		}

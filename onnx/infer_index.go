@@ -13,7 +13,7 @@ func inferGather(c call) error {
 		c.set(0, c.dtype(0), nil)
 		return nil
 	}
-	axis, err := c.axis("axis", 0, len(x))
+	axis, err := c.axis(0, len(x))
 	if err != nil {
 		return err
 	}
@@ -27,7 +27,7 @@ func inferGatherElements(c call) error {
 		return shapeErrorf("indices of rank %d into rank %d", len(idx), len(x))
 	}
 	if x != nil {
-		if _, err := c.axis("axis", 0, len(x)); err != nil {
+		if _, err := c.axis(0, len(x)); err != nil {
 			return err
 		}
 	}
@@ -55,7 +55,7 @@ func inferOneHot(c call) error {
 		c.set(0, c.dtype(2), nil)
 		return nil
 	}
-	axis, err := c.axis("axis", -1, len(idx)+1)
+	axis, err := c.axis(-1, len(idx)+1)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func inferCompress(c call) error {
 	if _, ok := c.n.Attrs["axis"]; !ok {
 		x = Shape{c.in.unknownDim()}
 	} else if x != nil {
-		axis, err := c.axis("axis", 0, len(x))
+		axis, err := c.axis(0, len(x))
 		if err != nil {
 			return err
 		}

@@ -112,7 +112,8 @@ func (c call) einsum(equation string) (Shape, error) {
 			}
 		}
 		for k := range len(head) + len(tail) {
-			letter, d := byte(0), Dim{}
+			var letter byte
+			var d Dim
 			if k < len(head) {
 				letter, d = head[k], s[k]
 			} else {

@@ -106,7 +106,7 @@ func inferArg(c call) error {
 func inferTopK(c call) error {
 	s := slices.Clone(c.shape(0))
 	if s != nil {
-		axis, err := c.axis("axis", -1, len(s))
+		axis, err := c.axis(-1, len(s))
 		if err != nil {
 			return err
 		}

@@ -268,7 +268,7 @@ func inferConcat(c call) error {
 		c.set(0, dt, nil)
 		return nil
 	}
-	axis, err := c.axis("axis", 0, len(out))
+	axis, err := c.axis(0, len(out))
 	if err != nil {
 		return err
 	}
@@ -309,7 +309,7 @@ func inferSplit(c call) error {
 		}
 		return nil
 	}
-	axis, err := c.axis("axis", 0, len(x))
+	axis, err := c.axis(0, len(x))
 	if err != nil {
 		return err
 	}

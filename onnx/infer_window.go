@@ -179,14 +179,14 @@ func convType(c call, dt DType) error {
 			}
 		}
 	} else if x != nil {
-		c.sameWidth(x, f, out)
+		c.sameWidth(x, out)
 	}
 	c.set(0, dt, out)
 	return nil
 }
 
 // sameWidth keeps the spatial axes of a window whose kernel is not known but padded to stay as wide.
-func (c call) sameWidth(x, f, out Shape) {
+func (c call) sameWidth(x, out Shape) {
 	if a := c.n.Str("auto_pad", ""); a != "SAME_UPPER" && a != "SAME_LOWER" {
 		return
 	}

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -98,7 +99,7 @@ func (m *meter) field(b []byte, typ protowire.Type, fd protoreflect.FieldDescrip
 }
 
 func wireErr(n int) error {
-	if err := protowire.ParseError(n); err == io.ErrUnexpectedEOF {
+	if err := protowire.ParseError(n); errors.Is(err, io.ErrUnexpectedEOF) {
 		return ErrTruncated
 	}
 	return ErrNotONNX

@@ -126,7 +126,7 @@ func writePage(out, name, text string, data any) error {
 		return err
 	}
 	if err := t.Execute(f, data); err != nil {
-		f.Close()
+		_ = f.Close() // the first error counts
 		return err
 	}
 	return f.Close()
