@@ -207,8 +207,12 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
 			}
 			next[n.Inputs[3]], next[n.Inputs[4]] = mean, variance
 			n = training
-		case "Dropout":
-			random, out, err := e.dropout(n, len(r.Random))
+		case "Dropout", "RandomUniformLike", "RandomUniform":
+			replace := e.uniform
+			if n.Op == "Dropout" {
+				replace = e.dropout
+			}
+			random, out, err := replace(n, len(r.Random))
 			if err != nil {
 				return fmt.Errorf("autodiff: node %q (%s): %w", n.Name, n.Op, err)
 			}
@@ -255,32 +259,12 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
 	return err
 }
 
-// dropout replaces a Dropout by arithmetic on a random input: y = x where
-// u >= ratio, divided by 1 - ratio, u uniform in [0, 1).
-func (e *emitter) dropout(n *onnx.Node, serial int) (*bundle.Value, *onnx.Node, error) {
-	ratio := float32(0.5)
-	if name := n.Input(1); name != "" {
-		t := e.graph.Initializers[name]
-		if t == nil || len(t.Float32s()) != 1 {
-			return nil, nil, fmt.Errorf("the ratio %q is not a float32 constant: %w", name, ErrModel)
-		}
-		ratio = t.Float32s()[0]
-	}
-	x := n.Inputs[0]
-	switch {
-	case ratio == 0:
-		return nil, &onnx.Node{Name: n.Name, Op: "Identity", Inputs: []string{x}, Outputs: n.Outputs[:1]}, nil
-	case !(ratio > 0 && ratio < 1):
-		return nil, nil, fmt.Errorf("a ratio of %v: %w", ratio, ErrModel)
-	}
-	u := e.input(fmt.Sprintf("random.%d", serial), onnx.Float32, e.shape(x))
-	mask := e.cast(e.op("GreaterOrEqual", nil, u.Name, e.scalar(float64(ratio))), onnx.Float32)
-	mask = e.mul(mask, e.scalar(1/(1-float64(ratio))))
-	return &u, &onnx.Node{Name: n.Name, Op: "Mul", Inputs: []string{x, mask}, Outputs: n.Outputs[:1]}, nil
-}
-
 func buildEval(f *forward, o Options, b *bundle.Bundle) error {
 	e, nodes, images := graphFor(f, o)
+	nodes, err := settle(e, nodes)
+	if err != nil {
+		return fmt.Errorf("autodiff: %w", err)
+	}
 	for _, n := range nodes {
 		switch n.Op {
 		case "BatchNormalization":
@@ -295,7 +279,6 @@ func buildEval(f *forward, o Options, b *bundle.Bundle) error {
 		return e.err
 	}
 	b.Manifest.Eval = bundle.EvalRoles{Images: images, Logits: e.output(f.scores.Name)}
-	var err error
 	b.Eval, err = encode(e.graph)
 	return err
 }
@@ -303,11 +286,37 @@ func buildEval(f *forward, o Options, b *bundle.Bundle) error {
 // encode writes a graph as a model of the opset and IR version that ONNX
 // Runtime 1.24 and later have kernels for on every provider.
 func encode(g *onnx.Graph) ([]byte, error) {
+	sweep(g)
 	m := &onnx.Model{IRVersion: 8, Opset: 18, Producer: "winnow", Graph: g}
 	if err := onnx.Check(m); err != nil {
 		return nil, fmt.Errorf("autodiff: the graph written does not pass the checker: %w", err)
 	}
 	return m.Encode()
+}
+
+// sweep drops nodes and initializers that lead to no output.
+func sweep(g *onnx.Graph) {
+	live := map[string]bool{}
+	for _, o := range g.Outputs {
+		live[o.Name] = true
+	}
+	keep := make([]*onnx.Node, 0, len(g.Nodes))
+	for _, n := range slices.Backward(g.Nodes) {
+		if !slices.ContainsFunc(n.Outputs, func(o string) bool { return live[o] }) {
+			continue
+		}
+		keep = append(keep, n)
+		for _, in := range n.Inputs {
+			live[in] = true
+		}
+	}
+	slices.Reverse(keep)
+	g.Nodes = keep
+	for name := range g.Initializers {
+		if !live[name] {
+			delete(g.Initializers, name)
+		}
+	}
 }
 
 // Inference makes a plain model of a bundle's inference graph: images in, as

@@ -60,7 +60,8 @@ func prepare(m *onnx.Model, o Options) (*forward, error) {
 	if err := f.findEnds(inf, o.ImageShape); err != nil {
 		return nil, err
 	}
-	f.prune()
+	f.graph.Outputs = []onnx.Value{f.scores}
+	sweep(f.graph)
 	f.findState(named, inf, o.Freeze)
 	if len(f.params) == 0 {
 		return nil, fmt.Errorf("autodiff: the model has no float32 initializer on the way to %q, so nothing to train; "+
@@ -97,10 +98,7 @@ func checkArity(nodes []*onnx.Node) error {
 
 // findEnds finds the image input and the class scores.
 func (f *forward) findEnds(inf *onnx.Inference, want [3]int64) error {
-	var images []onnx.Value
-	for _, in := range f.graph.Inputs {
-		images = append(images, in)
-	}
+	images := f.graph.Inputs
 	if len(images) != 1 {
 		var names []string
 		for _, v := range images {
@@ -159,35 +157,6 @@ func (f *forward) findEnds(inf *onnx.Inference, want [3]int64) error {
 		return err
 	}
 	return fmt.Errorf("autodiff: no output is a float32 [N, classes]; the model has %v: %w", seen, ErrModel)
-}
-
-// prune drops outputs other than the scores, and nodes that do not lead to them.
-func (f *forward) prune() {
-	live := map[string]bool{f.scores.Name: true}
-	var keep []*onnx.Node
-	for i := len(f.graph.Nodes) - 1; i >= 0; i-- {
-		n := f.graph.Nodes[i]
-		used := false
-		for _, o := range n.Outputs {
-			used = used || o != "" && live[o]
-		}
-		if !used {
-			continue
-		}
-		keep = append(keep, n)
-		for _, in := range n.Inputs {
-			live[in] = true
-		}
-	}
-	for i, j := 0, len(keep)-1; i < j; i, j = i+1, j-1 {
-		keep[i], keep[j] = keep[j], keep[i]
-	}
-	f.graph.Nodes = keep
-	for name := range f.graph.Initializers {
-		if !live[name] {
-			delete(f.graph.Initializers, name)
-		}
-	}
 }
 
 // findState sorts initializers into parameters, buffers and constants by how they are used.

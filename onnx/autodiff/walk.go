@@ -61,7 +61,7 @@ var stopsGradient = map[string]bool{
 	"Shape": true, "Size": true, "ArgMax": true, "ArgMin": true, "Floor": true, "Ceil": true,
 	"Round": true, "Sign": true, "Equal": true, "Less": true, "LessOrEqual": true, "Greater": true,
 	"GreaterOrEqual": true, "Not": true, "And": true, "Or": true, "OneHot": true, "Range": true,
-	"ConstantOfShape": true, "NonZero": true, "IsNaN": true, "IsInf": true, "EyeLike": true,
+	"ConstantOfShape": true, "RandomUniform": true, "RandomUniformLike": true, "NonZero": true, "IsNaN": true, "IsInf": true, "EyeLike": true,
 }
 
 // backward emits the gradients of nodes. seeds holds the adjoints to start

@@ -1,0 +1,126 @@
+package autodiff
+
+import (
+	"fmt"
+
+	"winnow/onnx"
+	"winnow/onnx/bundle"
+)
+
+// isRandom is whether an operator draws its own numbers. Its state would hide
+// in the session, so a training graph takes the numbers as an input instead.
+func isRandom(op string) bool { return op == "RandomUniformLike" || op == "RandomUniform" }
+
+// randomInput declares the input for numbers drawn uniformly from [0, 1).
+func (e *emitter) randomInput(serial int, shape onnx.Shape) (bundle.Value, error) {
+	for i, d := range shape {
+		if !d.IsConst() && (i > 0 || d != onnx.Symbol(onnx.BatchSymbol)) {
+			shape = nil
+			break
+		}
+	}
+	if shape == nil {
+		return bundle.Value{}, fmt.Errorf("random numbers of unknown shape: %w", ErrModel)
+	}
+	return e.input(fmt.Sprintf("random.%d", serial), onnx.Float32, shape), nil
+}
+
+// uniform replaces a node that draws uniform numbers by one that reads them.
+func (e *emitter) uniform(n *onnx.Node, serial int) (*bundle.Value, *onnx.Node, error) {
+	if err := e.inf.Node(n); err != nil {
+		return nil, nil, err
+	}
+	u, err := e.randomInput(serial, e.shape(n.Outputs[0]))
+	if err != nil {
+		return nil, nil, err
+	}
+	low, high := float64(n.Float("low", 0)), float64(n.Float("high", 1))
+	v := u.Name
+	if low != 0 || high != 1 {
+		v = e.addOp(e.mul(v, e.scalar(high-low)), e.scalar(low))
+	}
+	return &u, &onnx.Node{Name: n.Name, Op: "Identity", Inputs: []string{v}, Outputs: n.Outputs}, nil
+}
+
+// dropout replaces a Dropout by arithmetic on a random input: y = x where
+// u >= ratio, divided by 1 - ratio, u uniform in [0, 1).
+func (e *emitter) dropout(n *onnx.Node, serial int) (*bundle.Value, *onnx.Node, error) {
+	ratio := float32(0.5)
+	if name := n.Input(1); name != "" {
+		t := e.graph.Initializers[name]
+		if t == nil || len(t.Float32s()) != 1 {
+			return nil, nil, fmt.Errorf("the ratio %q is not a float32 constant: %w", name, ErrModel)
+		}
+		ratio = t.Float32s()[0]
+	}
+	x := n.Inputs[0]
+	switch {
+	case ratio == 0:
+		return nil, &onnx.Node{Name: n.Name, Op: "Identity", Inputs: []string{x}, Outputs: n.Outputs[:1]}, nil
+	case !(ratio > 0 && ratio < 1):
+		return nil, nil, fmt.Errorf("a ratio of %v: %w", ratio, ErrModel)
+	}
+	u, err := e.randomInput(serial, e.shape(x))
+	if err != nil {
+		return nil, nil, err
+	}
+	mask := e.cast(e.op("GreaterOrEqual", nil, u.Name, e.scalar(float64(ratio))), onnx.Float32)
+	mask = e.mul(mask, e.scalar(1/(1-float64(ratio))))
+	return &u, &onnx.Node{Name: n.Name, Op: "Mul", Inputs: []string{x, mask}, Outputs: n.Outputs[:1]}, nil
+}
+
+// settle makes an inference graph's nodes free of chance: where a model keeps
+// a value with probability p and divides it by p (stochastic depth as PyTorch's
+// exporter writes it: random < p, cast, / p), the factor becomes 1.
+func settle(e *emitter, nodes []*onnx.Node) ([]*onnx.Node, error) {
+	readers := map[string][]*onnx.Node{}
+	for _, n := range nodes {
+		for _, in := range n.Inputs {
+			readers[in] = append(readers[in], n)
+		}
+	}
+	next := func(v, op string) *onnx.Node {
+		if r := readers[v]; len(r) == 1 && r[0].Op == op && r[0].Inputs[0] == v {
+			return r[0]
+		}
+		return nil
+	}
+	gone := map[*onnx.Node]bool{}
+	for _, n := range nodes {
+		if !isRandom(n.Op) {
+			continue
+		}
+		less := next(n.Outputs[0], "Less")
+		if less == nil {
+			return nil, fmt.Errorf("node %q (%s) draws numbers for another purpose than dropping: %w", n.Name, n.Op, ErrModel)
+		}
+		gone[n], gone[less] = true, true
+		v := less.Outputs[0]
+		if c := next(v, "Cast"); c != nil {
+			gone[c] = true
+			v = c.Outputs[0]
+		}
+		div := next(v, "Div")
+		if div == nil || !e.sameScalar(less.Inputs[1], div.Inputs[1]) {
+			return nil, fmt.Errorf("node %q (%s) drops without dividing by what it keeps: %w", n.Name, n.Op, ErrModel)
+		}
+		div.Op, div.Inputs, div.Attrs = "Identity", []string{e.scalar(1)}, nil
+	}
+	var kept []*onnx.Node
+	for _, n := range nodes {
+		if !gone[n] {
+			kept = append(kept, n)
+		}
+	}
+	return kept, nil
+}
+
+// sameScalar is whether two names are float32 constants of the same single element.
+func (e *emitter) sameScalar(a, b string) bool {
+	ta, tb := e.graph.Initializers[a], e.graph.Initializers[b]
+	if ta == nil || tb == nil {
+		return false
+	}
+	va, vb := ta.Float32s(), tb.Float32s()
+	return len(va) == 1 && len(vb) == 1 && va[0] == vb[0]
+}
