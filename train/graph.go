@@ -81,9 +81,10 @@ func evalSpec(b *bundle.Bundle) (ortrun.EvalSpec, error) {
 	for _, v := range m.Graph.Inputs {
 		inputs[v.Name] = true
 	}
+	evaluated := b.Manifest.Evaluated()
 	for i, s := range b.Manifest.State {
 		if inputs[s.Input] {
-			spec.State[s.Input] = i
+			spec.State[s.Input] = evaluated[i]
 		}
 	}
 	if spec.Images, err = slotOf(b.Manifest.Eval.Images); err != nil {

@@ -111,17 +111,19 @@ func graphFor(f *forward, o Options) (*emitter, []*onnx.Node, bundle.Value) {
 func (e *emitter) normalise(x string, f *forward, o Options) string {
 	if !o.FloatImages {
 		x = e.cast(x, onnx.Float32)
-		scale, shift := make([]float32, f.shape[0]), make([]float32, f.shape[0])
-		shifted := false
-		for c := range scale {
-			mean, std := channel(o.Normalize.Mean, c, 0), channel(o.Normalize.Std, c, 1)
-			scale[c], shift[c] = float32(o.Normalize.Scale/std), float32(mean/std)
-			shifted = shifted || shift[c] != 0
-		}
+	}
+	scale, shift := make([]float32, f.shape[0]), make([]float32, f.shape[0])
+	scaled, shifted := false, false
+	for c := range scale {
+		mean, std := channel(o.Normalize.Mean, c, 0), channel(o.Normalize.Std, c, 1)
+		scale[c], shift[c] = float32(o.Normalize.Scale/std), float32(mean/std)
+		scaled, shifted = scaled || scale[c] != 1, shifted || shift[c] != 0
+	}
+	if scaled {
 		x = e.mul(x, e.floats(scale, f.shape[0], 1, 1))
-		if shifted {
-			x = e.sub(x, e.floats(shift, f.shape[0], 1, 1))
-		}
+	}
+	if shifted {
+		x = e.sub(x, e.floats(shift, f.shape[0], 1, 1))
 	}
 	if len(f.image.Shape) == 2 {
 		x = e.flat(x, 0, f.image.Shape[1].N)
@@ -320,12 +322,13 @@ func sweep(g *onnx.Graph) {
 }
 
 // Inference makes a plain model of a bundle's inference graph: images in, as
-// the bundle takes them, class scores out, with the state given as initializers.
+// the bundle takes them, class scores out, with the state given, by name, as initializers; averaged weights where there are any.
 func Inference(b *bundle.Bundle, state map[string]*onnx.Tensor) (*onnx.Model, error) {
 	m, err := onnx.Decode(b.Eval, "")
 	if err != nil {
 		return nil, err
 	}
+	evaluated := b.Manifest.Evaluated()
 	inputs := m.Graph.Inputs[:0]
 	for _, in := range m.Graph.Inputs {
 		if in.Name == b.Manifest.Eval.Images.Name {
@@ -336,9 +339,10 @@ func Inference(b *bundle.Bundle, state map[string]*onnx.Tensor) (*onnx.Model, er
 		if i < 0 {
 			return nil, fmt.Errorf("autodiff: input %q of the inference graph is no state", in.Name)
 		}
-		t := state[b.Manifest.State[i].Name]
+		name := b.Manifest.State[evaluated[i]].Name
+		t := state[name]
 		if t == nil {
-			return nil, fmt.Errorf("autodiff: state %q is missing", b.Manifest.State[i].Name)
+			return nil, fmt.Errorf("autodiff: state %q is missing", name)
 		}
 		m.Graph.Initializers[in.Name] = t
 	}

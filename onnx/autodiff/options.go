@@ -29,7 +29,7 @@ type Options struct {
 	Loss          bundle.Loss      // "" is cross-entropy
 	Optimizer     bundle.Optimizer // "" is sgd
 	Normalize     bundle.Normalize // zero Scale is DefaultScale
-	FloatImages   bool             // images enter as float32, as they are, instead of uint8
+	FloatImages   bool             // images enter as float32, of the same range, instead of uint8
 	BatchLossOnly bool             // expose the batch's loss alone, no sample weights
 	Freeze        *regexp.Regexp   // parameters whose names match are not trained
 	Classes       int64            // above 0: the last layer is replaced by one of so many classes
@@ -56,8 +56,6 @@ func (o *Options) Validate() error {
 	switch {
 	case len(o.Normalize.Mean) > 0 && len(o.Normalize.Std) > 0 && len(o.Normalize.Mean) != len(o.Normalize.Std):
 		return badOption("%d means and %d standard deviations", len(o.Normalize.Mean), len(o.Normalize.Std))
-	case o.FloatImages && (len(o.Normalize.Mean) > 0 || len(o.Normalize.Std) > 0):
-		return badOption("float images enter as they are: no mean or standard deviation")
 	}
 	if o.Classes < 0 || o.Classes > maxClasses {
 		return badOption("%d classes are not between 1 and %d", o.Classes, maxClasses)

@@ -105,6 +105,23 @@ type EvalRoles struct {
 	Logits Value `json:"logits"`
 }
 
+// Evaluated is, for each state tensor, the index of the one whose values an
+// evaluation and the exported model take in its place: its running average
+// where there is one, else itself.
+func (m *Manifest) Evaluated() []int {
+	at := make([]int, len(m.State))
+	index := map[string]int{}
+	for i, s := range m.State {
+		at[i], index[s.Name] = i, i
+	}
+	for i, s := range m.State {
+		if p, ok := index[s.Of]; ok && s.Kind == KindEMA {
+			at[p] = i
+		}
+	}
+	return at
+}
+
 // State is one tensor that train.onnx reads as Input and replaces by Output.
 // eval.onnx, where it uses the tensor, takes it under the same input name.
 type State struct {

@@ -81,6 +81,16 @@ func (v *validator) manifest() {
 	}
 }
 
+// averages is whether an average names a parameter like itself.
+func (v *validator) averages(s State) bool {
+	for _, p := range v.m.State {
+		if p.Name == s.Of {
+			return p.Kind == KindParameter && p.DType == s.DType && equalDims(p.Shape, s.Shape)
+		}
+	}
+	return false
+}
+
 func (v *validator) state() {
 	names, inputs, outputs := set{}, set{}, set{}
 	for i, s := range v.m.State {
@@ -99,6 +109,9 @@ func (v *validator) state() {
 		case KindParameter, KindBuffer, KindOptimizer, KindEMA:
 		default:
 			v.addf("state %q: unknown kind %q", s.Name, s.Kind)
+		}
+		if s.Kind == KindEMA && !v.averages(s) {
+			v.addf("state %q: averages %q, which is no parameter of its type and shape", s.Name, s.Of)
 		}
 		dtype, err := onnx.ParseDType(s.DType)
 		if err != nil || dtype.Size() == 0 {

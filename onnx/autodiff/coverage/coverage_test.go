@@ -72,7 +72,7 @@ func export(job []string) error {
 	if err != nil {
 		return err
 	}
-	b, err := autodiff.Build(m, autodiff.Options{Name: "coverage", FloatImages: true, Momentum: momentum})
+	b, err := autodiff.Build(m, autodiff.Options{Name: "coverage", FloatImages: true, Normalize: bundle.Normalize{Scale: 1}, Optimizer: bundle.Optimizer{Momentum: momentum}})
 	if err != nil {
 		return err
 	}
