@@ -34,7 +34,7 @@ build: ## build bin/winnow
 demo: setup build ## train lenet in full and pruned, compare them (DATA=fashion-mnist for real images)
 	bin/winnow data fetch $(firstword $(subst :, ,$(DATA)))
 	bin/winnow train $(DEMO_FLAGS) --prune none --out $(DEMO)/full
-	bin/winnow train $(DEMO_FLAGS) --prune bls-infobatch --out $(DEMO)/pruned
+	bin/winnow train $(DEMO_FLAGS) --prune auto --out $(DEMO)/pruned
 	bin/winnow compare $(DEMO)/full $(DEMO)/pruned --plot $(DEMO)/compare.svg
 
 test: setup ## run every test; installs what is missing first

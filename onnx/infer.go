@@ -189,9 +189,7 @@ func (in *Inference) Node(n *Node) error {
 		if err := rule(c); err != nil {
 			return c.wrap(err)
 		}
-		if err := in.follow(n); err != nil {
-			return c.wrap(err)
-		}
+		in.follow(n)
 	}
 	for _, o := range n.Outputs {
 		if o != "" {

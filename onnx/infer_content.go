@@ -100,23 +100,23 @@ func modDims(a, b Dim) (Dim, bool) {
 
 // follow computes the content of a node's outputs where the operator belongs
 // to shape arithmetic. What cannot be computed stays unknown.
-func (in *Inference) follow(n *Node) error {
+func (in *Inference) follow(n *Node) {
 	op := opKey(n)
 	switch op {
 	case "Shape":
 		in.followShape(n)
-		return nil
+		return
 	case "Size":
 		c := call{in: in, n: n}
 		if s := c.shape(0); s != nil {
 			in.setContent(n.Output(0), ShapeOf(), []Dim{in.productDim(s)})
 		}
-		return nil
+		return
 	case "Constant":
-		return nil
+		return
 	}
 	if evalRules[op] == nil {
-		return nil
+		return
 	}
 	known, symbolic := 0, 0
 	for _, name := range n.Inputs {
@@ -127,7 +127,7 @@ func (in *Inference) follow(n *Node) error {
 		} else if _, ok := in.elements(name); ok {
 			symbolic++
 		} else {
-			return nil
+			return
 		}
 	}
 	switch {
@@ -141,7 +141,6 @@ func (in *Inference) follow(n *Node) error {
 			in.followElements(n, op)
 		}
 	}
-	return nil
 }
 
 func (in *Inference) followShape(n *Node) {
