@@ -150,7 +150,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"train", "--bundle", "lenet", "--prune", "infobach"}, []string{"infobach", "bls-infobatch"}},
 		{[]string{"train", "--bundle", "lenet", "--data", "imagenet"}, []string{"imagenet", "fashion-mnist"}},
 		{[]string{"train", "--bundle", "lenet", "--device", "tpu"}, []string{"tpu", "cuda"}},
-		{[]string{"train", "--bundle", "lenet", "--momentum", "1.5"}, []string{"--momentum", "1.5"}},
+		{[]string{"train", "--bundle", "lenet", "--momentum", "1.5"}, []string{"momentum", "1.5"}},
 		{[]string{"train", "--bundle", "lenet", "--limit-train", "-1"}, []string{"--limit-train"}},
 		{[]string{"export"}, []string{"export", "--help"}},
 		{[]string{"export", "a.onnx", "b.onnx"}, []string{`"b.onnx"`}},

@@ -45,7 +45,7 @@ func trainingBundle(ctx context.Context, spec string, g graphOptions, changed []
 	case shipped && len(changed) > 0:
 		return rebuild(spec, g)
 	case !shipped && strings.HasSuffix(strings.ToLower(spec), ".onnx") && isModelFile(spec):
-		return exportBundle(ctx, exportOptions{Model: spec, Graph: g, Images: imageOptions{Scale: autodiff.DefaultScale}}, warn)
+		return exportBundle(ctx, exportOptions{Model: spec, Graph: g, Reinit: keepWeights, Images: imageOptions{Scale: autodiff.DefaultScale}}, warn)
 	}
 	b, err := openBundle(ctx, spec)
 	if err != nil {

@@ -27,9 +27,14 @@ type exportOptions struct {
 	Overwrite bool
 	InputSize string
 	Freeze    string
+	Classes   int64
+	Reinit    int64
 	Graph     graphOptions
 	Images    imageOptions
 }
+
+// keepWeights is the seed that stands for no new weights.
+const keepWeights = -1
 
 // imageOptions are the arithmetic on images that is written into the graphs.
 type imageOptions struct {
@@ -41,7 +46,7 @@ type imageOptions struct {
 func (o *imageOptions) flags() []cli.Flag {
 	return append(o.normalizeFlags(),
 		&cli.BoolFlag{Name: "float-input", Destination: &o.FloatInput, Category: flagsData,
-			Usage: "take float32 images instead of bytes; the caller normalises"})
+			Usage: "take float32 images, 0 to 255, instead of bytes"})
 }
 
 func (o *imageOptions) normalizeFlags() []cli.Flag {
@@ -67,6 +72,10 @@ func newExportCommand(out *output) *cli.Command {
 			Usage: "image size `CxHxW` for a model that takes flat vectors"},
 		&cli.StringFlag{Name: "freeze", Destination: &o.Freeze, Category: flagsRecipe,
 			Usage: "keep parameters whose name matches `REGEX` as they are"},
+		&cli.Int64Flag{Name: "classes", Destination: &o.Classes, Category: flagsRecipe, DefaultText: "the model's own",
+			Usage: "put a new last layer of `N` classes in place, to fine-tune"},
+		&cli.Int64Flag{Name: "reinit", Value: keepWeights, Destination: &o.Reinit, Category: flagsRecipe, DefaultText: "off",
+			Usage: "draw all weights anew from `SEED`, to train from scratch"},
 	}
 	return &cli.Command{
 		Name:      "export",
@@ -104,7 +113,7 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 	if err := freeFolder(o.Out, o.Overwrite, bundle.ManifestFile, "a bundle"); err != nil {
 		return err
 	}
-	b, err := exportBundle(ctx, o, func(text string) { out.notef("warning: %s", text) })
+	b, err := exportBundle(ctx, o, func(text string) { out.notef("note: %s", text) })
 	if err != nil {
 		return err
 	}
@@ -122,6 +131,10 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 func exportBundle(ctx context.Context, o exportOptions, warn func(string)) (*bundle.Bundle, error) {
 	build := autodiff.Options{Name: o.Name, SourceFile: filepath.Base(o.Model)}
 	o.Graph.apply(&build)
+	build.Classes = o.Classes
+	if o.Reinit != keepWeights {
+		build.Reinit, build.Seed = true, uint64(o.Reinit)
+	}
 	build.FloatImages, build.Warn = o.Images.FloatInput, warn
 	build.Normalize = bundle.Normalize{Scale: o.Images.Scale, Mean: o.Images.Mean.Value(), Std: o.Images.Std.Value()}
 	if build.Name == "" {
@@ -149,12 +162,6 @@ func exportBundle(ctx context.Context, o exportOptions, warn func(string)) (*bun
 		return nil, err
 	}
 	return autodiff.Build(model, build)
-}
-
-func (o *graphOptions) apply(b *autodiff.Options) {
-	b.Loss = bundle.Loss{Name: o.Loss, Smoothing: o.Smoothing}
-	b.Optimizer = bundle.Optimizer{Name: o.Opt, Momentum: o.Momentum, Nesterov: o.Nesterov, WeightDecay: o.WeightDecay}
-	b.BatchLossOnly = o.BatchLossOnly
 }
 
 // freeFolder refuses a folder that is in use: one that holds the marker file
@@ -234,15 +241,21 @@ func lossText(l bundle.Loss) string {
 
 func optimizerText(o bundle.Optimizer) string {
 	var extra []string
-	if o.Momentum > 0 {
-		extra = append(extra, fmt.Sprintf("momentum %g", o.Momentum))
+	add := func(name string, v float64) {
+		if v > 0 {
+			extra = append(extra, fmt.Sprintf("%s %g", name, v))
+		}
 	}
+	add("momentum", o.Momentum)
 	if o.Nesterov {
 		extra = append(extra, "nesterov")
 	}
-	if o.WeightDecay > 0 {
-		extra = append(extra, fmt.Sprintf("weight decay %g", o.WeightDecay))
+	if len(o.Betas) == 2 {
+		extra = append(extra, fmt.Sprintf("betas %g and %g", o.Betas[0], o.Betas[1]))
 	}
+	add("weight decay", o.WeightDecay)
+	add("gradients clipped at", o.Clip)
+	add("averaged with decay", o.EMA)
 	if len(extra) == 0 {
 		return o.Name
 	}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"winnow/onnx/autodiff"
+	"winnow/onnx/bundle"
 	ortrun "winnow/runtime"
 )
 
@@ -87,32 +87,74 @@ func overwriteFlag(dst *bool, what string) cli.Flag {
 // own; the flags apply where a bundle is made: export, and train on a shipped
 // name or an .onnx file.
 type graphOptions struct {
-	Loss          string
-	Smoothing     float64
-	Opt           string
-	Momentum      float64
-	Nesterov      bool
-	WeightDecay   float64
+	Loss          bundle.Loss
+	Optimizer     bundle.Optimizer
+	Betas         cli.Float64Slice
 	BatchLossOnly bool
 }
 
+// unset is the momentum that stands for the optimizer's default.
+const unset = -1
+
+var optimizers = []string{autodiff.SGD, autodiff.Adam, autodiff.AdamW, autodiff.RMSprop, autodiff.LARS, autodiff.LAMB}
+
 func (o *graphOptions) flags() []cli.Flag {
+	l, u := &o.Loss, &o.Optimizer
 	return []cli.Flag{
-		&cli.StringFlag{Name: "loss", Value: autodiff.CrossEntropy, Destination: &o.Loss, Category: flagsRecipe,
-			Usage: "loss `NAME`: " + autodiff.CrossEntropy},
-		&cli.Float64Flag{Name: "smoothing", Destination: &o.Smoothing, Category: flagsRecipe, DefaultText: "0",
+		&cli.StringFlag{Name: "loss", Value: autodiff.CrossEntropy, Destination: &l.Name, Category: flagsRecipe,
+			Usage: "loss `NAME`: " + strings.Join(autodiff.Losses(), ", ")},
+		&cli.Float64Flag{Name: "smoothing", Destination: &l.Smoothing, Category: flagsRecipe, DefaultText: "0",
 			Usage: "label smoothing `S` in [0, 1)"},
-		&cli.StringFlag{Name: "opt", Value: autodiff.SGD, Destination: &o.Opt, Category: flagsRecipe,
-			Usage: "optimizer `NAME`: " + autodiff.SGD},
-		&cli.Float64Flag{Name: "momentum", Value: autodiff.DefaultMomentum, Destination: &o.Momentum, Category: flagsRecipe,
-			Usage: "momentum `M` in [0, 1)"},
-		&cli.BoolFlag{Name: "nesterov", Destination: &o.Nesterov, Category: flagsRecipe,
+		&cli.Float64Flag{Name: "huber-delta", Destination: &l.Delta, Category: flagsRecipe, DefaultText: "1",
+			Usage: "where huber's square ends, `D`"},
+		&cli.StringFlag{Name: "opt", Value: autodiff.SGD, Destination: &u.Name, Category: flagsRecipe,
+			Usage: "optimizer `NAME`: " + strings.Join(optimizers, ", ")},
+		&cli.Float64Flag{Name: "momentum", Value: unset, Destination: &u.Momentum, Category: flagsRecipe,
+			DefaultText: "0.9 for sgd and lars, else 0", Usage: "momentum `M` in [0, 1)"},
+		&cli.BoolFlag{Name: "nesterov", Destination: &u.Nesterov, Category: flagsRecipe,
 			Usage: "take Nesterov's form of momentum"},
-		&cli.Float64Flag{Name: "weight-decay", Value: autodiff.DefaultWeightDecay, Destination: &o.WeightDecay, Category: flagsRecipe,
-			Usage: "weight decay `D`, added to the gradient"},
+		&cli.Float64SliceFlag{Name: "opt-betas", Destination: &o.Betas, Category: flagsRecipe, DefaultText: "0.9,0.999",
+			Usage: "betas `B,B` of adam, adamw and lamb"},
+		&cli.Float64Flag{Name: "opt-eps", Destination: &u.Eps, Category: flagsRecipe, DefaultText: "the optimizer's",
+			Usage: "epsilon `E` of adam, adamw, rmsprop and lamb"},
+		&cli.Float64Flag{Name: "rmsprop-alpha", Destination: &u.Alpha, Category: flagsRecipe, DefaultText: "0.99",
+			Usage: "share `A` of the mean square that stays"},
+		&cli.BoolFlag{Name: "rmsprop-centered", Destination: &u.Centered, Category: flagsRecipe,
+			Usage: "take the mean gradient off rmsprop's mean square"},
+		&cli.Float64Flag{Name: "lars-trust", Destination: &u.Trust, Category: flagsRecipe, DefaultText: "0.001",
+			Usage: "trust coefficient `T` of lars"},
+		&cli.Float64Flag{Name: "weight-decay", Value: autodiff.DefaultWeightDecay, Destination: &u.WeightDecay, Category: flagsRecipe,
+			Usage: "weight decay `D`"},
+		&cli.BoolFlag{Name: "no-decay-norm-bias", Destination: &u.NoDecayNormBias, Category: flagsRecipe,
+			Usage: "no decay on biases and norms"},
+		&cli.Float64Flag{Name: "clip-grad", Destination: &u.Clip, Category: flagsRecipe, DefaultText: "off",
+			Usage: "largest norm `C` of all gradients together"},
+		&cli.Float64Flag{Name: "model-ema", Destination: &u.EMA, Category: flagsRecipe, DefaultText: "off",
+			Usage: "evaluate and export a running average of the weights, of decay `D`"},
 		&cli.BoolFlag{Name: "batch-loss-only", Destination: &o.BatchLossOnly, Category: flagsRecipe,
 			Usage: "leave per-sample losses, logits and sample weights out of the graph"},
 	}
+}
+
+// apply writes the options into those of a build.
+func (o *graphOptions) apply(b *autodiff.Options) {
+	b.Loss, b.Optimizer, b.BatchLossOnly = o.Loss, o.Optimizer, o.BatchLossOnly
+	if betas := o.Betas.Value(); len(betas) > 0 {
+		b.Optimizer.Betas = betas
+	}
+	if b.Optimizer.Momentum == unset {
+		b.Optimizer.Momentum = 0
+		if b.Optimizer.Name == autodiff.SGD || b.Optimizer.Name == autodiff.LARS {
+			b.Optimizer.Momentum = autodiff.DefaultMomentum
+		}
+	}
+}
+
+// validate refuses contradictions before anything is read.
+func (o *graphOptions) validate() error {
+	var b autodiff.Options
+	o.apply(&b)
+	return b.Validate()
 }
 
 // graphFlagNames are the flags that cannot change a bundle that is already made.
@@ -122,20 +164,6 @@ func graphFlagNames() []string {
 		names = append(names, f.Names()[0])
 	}
 	return names
-}
-
-func (o *graphOptions) validate() error {
-	switch {
-	case o.Smoothing < 0 || o.Smoothing >= 1:
-		return usagef("--smoothing %g: give a number in [0, 1)", o.Smoothing)
-	case o.Momentum < 0 || o.Momentum >= 1:
-		return usagef("--momentum %g: give a number in [0, 1)", o.Momentum)
-	case o.WeightDecay < 0:
-		return usagef("--weight-decay %g: give 0 or more", o.WeightDecay)
-	case o.Nesterov && o.Momentum == 0:
-		return usagef("--nesterov needs a momentum above 0")
-	}
-	return errors.Join(oneOf("--loss", o.Loss, autodiff.CrossEntropy), oneOf("--opt", o.Opt, autodiff.SGD))
 }
 
 // oneOf refuses a value that is not among the known ones.
