@@ -38,8 +38,8 @@ func optionalSlot(v *bundle.Value) (*ortrun.Slot, error) {
 	return &s, err
 }
 
-// trainSpec translates a bundle's training roles.
-func trainSpec(b *bundle.Bundle) (ortrun.TrainSpec, error) {
+// TrainSpec translates a bundle's training roles.
+func TrainSpec(b *bundle.Bundle) (ortrun.TrainSpec, error) {
 	r := &b.Manifest.Train
 	spec := ortrun.TrainSpec{Model: b.Train, Loss: r.Loss.Name}
 	var err error
@@ -94,7 +94,8 @@ func evalSpec(b *bundle.Bundle) (ortrun.EvalSpec, error) {
 	return spec, err
 }
 
-func stateSlots(b *bundle.Bundle) ([]ortrun.StateSlot, error) {
+// StateSlots translates a bundle's state, with its initial values.
+func StateSlots(b *bundle.Bundle) ([]ortrun.StateSlot, error) {
 	slots := make([]ortrun.StateSlot, len(b.Manifest.State))
 	for i, s := range b.Manifest.State {
 		dtype, err := onnx.ParseDType(s.DType)

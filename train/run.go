@@ -251,7 +251,7 @@ func (r *run) setup() error {
 		return fmt.Errorf("train: %w", err)
 	}
 
-	slots, err := stateSlots(o.Bundle)
+	slots, err := StateSlots(o.Bundle)
 	if err != nil {
 		return err
 	}
@@ -259,7 +259,7 @@ func (r *run) setup() error {
 		return fmt.Errorf("train: %w", err)
 	}
 	r.closers = append(r.closers, r.state)
-	spec, err := trainSpec(o.Bundle)
+	spec, err := TrainSpec(o.Bundle)
 	if err != nil {
 		return err
 	}

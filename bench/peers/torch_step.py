@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""The peer of the step benchmark: one PyTorch training step of each benchmark model.
+
+usage: torch_step.py time MODEL [SECONDS]      one JSON line
+       torch_step.py export DIR [MODEL ...]    DIR/MODEL.onnx with the same weights, batch normalisation kept
+Needs torch, and onnx to export. Threads: WINNOW_THREADS, default 2. A step is forward, cross-entropy,
+backward and SGD (momentum 0.9, weight decay 5e-4) in float32 on the CPU, eager, as a user would write it.
+"""
+import json, os, resource, sys, time
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions and a shortcut, a 1x1 projection where the shape changes (He et al. 2016)."""
+
+    def __init__(self, channels, width, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.project = nn.Identity()
+        if stride != 1 or channels != width:
+            self.project = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x):
+        body = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        return F.relu(body + self.project(x))
+
+
+def resnet(channels, widths, blocks):
+    parts = [nn.Conv2d(channels, widths[0], 3, 1, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
+    width = widths[0]
+    for stage, w in enumerate(widths):
+        for block in range(blocks):
+            parts.append(Residual(width, w, 2 if stage and not block else 1))
+            width = w
+    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 10))
+
+
+def mlp():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
+
+
+def lenet():
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(32 * 49, 128), nn.ReLU(), nn.Linear(128, 10))
+
+
+MODELS = {  # name: builder, image shape, batch
+    "mlp": (mlp, (1, 28, 28), 128),
+    "lenet": (lenet, (1, 28, 28), 128),
+    "resnet8": (lambda: resnet(1, [16, 32, 64], 1), (1, 28, 28), 128),
+    "resnet20": (lambda: resnet(3, [16, 32, 64], 3), (3, 32, 32), 128),
+    "resnet18": (lambda: resnet(3, [64, 128, 256, 512], 2), (3, 32, 32), 64),
+}
+
+
+def measure(name, seconds):
+    torch.manual_seed(0)
+    build, shape, batch = MODELS[name]
+    model = build()
+    sgd = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    x, y = torch.rand(batch, *shape), torch.randint(0, 10, (batch,))
+
+    def step():
+        sgd.zero_grad(set_to_none=True)
+        F.cross_entropy(model(x), y).backward()
+        sgd.step()
+
+    for _ in range(3):
+        step()
+    times, end = [], time.perf_counter() + seconds
+    while len(times) < 5 or time.perf_counter() < end:
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    times.sort()
+    print(json.dumps({
+        "model": name, "batch": batch, "steps": len(times), "median_ms": 1e3 * times[len(times) // 2], "min_ms": 1e3 * times[0],
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "version": "PyTorch " + torch.__version__}))
+
+
+def export(folder, names):
+    os.makedirs(folder, exist_ok=True)
+    recent = tuple(int(p) for p in torch.__version__.split(".")[:2]) >= (2, 5)
+    for name in names:
+        torch.manual_seed(0)
+        build, shape, _ = MODELS[name]
+        torch.onnx.export(
+            build(), torch.rand(2, *shape), os.path.join(folder, name + ".onnx"), opset_version=17,
+            input_names=["images"], output_names=["logits"], dynamic_axes={"images": {0: "N"}, "logits": {0: "N"}},
+            training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False, **({"dynamo": False} if recent else {}))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(os.environ.get("WINNOW_THREADS", "2")))
+    if sys.argv[1:2] == ["time"] and len(sys.argv) > 2:
+        measure(sys.argv[2], float(sys.argv[3]) if len(sys.argv) > 3 else 3)
+    elif sys.argv[1:2] == ["export"] and len(sys.argv) > 2:
+        export(sys.argv[2], sys.argv[3:] or list(MODELS))
+    else:
+        sys.exit(__doc__)

@@ -1,0 +1,257 @@
+// Command step times one training step of the benchmark models, ours and
+// PyTorch's in turn, and appends the ratios as JSON lines to a file.
+//
+//	python3 bench/peers/torch_step.py export bench/models
+//	go run ./bench/step -models bench/models -python python3
+//
+// Each round runs every side in a process of its own, so that peak memory is
+// that of the side alone. Without -python only our side is timed.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"winnow/onnx"
+	"winnow/onnx/autodiff"
+	"winnow/onnx/bundle"
+	ortrun "winnow/runtime"
+	"winnow/train"
+)
+
+type result struct {
+	Model    string  `json:"model"`
+	Batch    int     `json:"batch"`
+	Steps    int     `json:"steps"`
+	MedianMS float64 `json:"median_ms"`
+	MinMS    float64 `json:"min_ms"`
+	PeakMB   float64 `json:"peak_mb"`
+	Version  string  `json:"version"`
+}
+
+// line is one model's outcome; ratios are ours over PyTorch's, the median over rounds.
+type line struct {
+	Time     string   `json:"time"`
+	Command  string   `json:"command"`
+	CPU      string   `json:"cpu"`
+	Threads  int      `json:"threads"`
+	Rounds   int      `json:"rounds"`
+	Model    string   `json:"model"`
+	Batch    int      `json:"batch"`
+	OursMS   float64  `json:"ours_ms"`
+	PeerMS   float64  `json:"peer_ms,omitempty"`
+	Ratio    float64  `json:"ratio,omitempty"`
+	Ratios   []string `json:"ratios,omitempty"`
+	OursMB   float64  `json:"ours_mb"`
+	PeerMB   float64  `json:"peer_mb,omitempty"`
+	Versions string   `json:"versions"`
+}
+
+var batches = map[string]int{"mlp": 128, "lenet": 128, "resnet8": 128, "resnet20": 128, "resnet18": 64}
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("step: ")
+	models := flag.String("models", "bench/models", "folder of NAME.onnx, made by bench/peers/torch_step.py export")
+	python := flag.String("python", "", "a Python with torch, to time the peer")
+	peer := flag.String("peer", "bench/peers/torch_step.py", "the peer's script")
+	names := flag.String("only", "mlp,lenet,resnet8,resnet20,resnet18", "models")
+	rounds := flag.Int("rounds", 5, "times each side is run")
+	seconds := flag.Float64("seconds", 3, "time a run steps for")
+	threads := flag.Int("threads", 2, "threads of each side")
+	out := flag.String("out", "bench/results/step.jsonl", "file to append results to")
+	one := flag.String("one", "", "time our side of one model and print it")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if *one != "" {
+		r, err := ours(filepath.Join(*models, *one+".onnx"), *one, batches[*one], *threads, *seconds)
+		if err != nil {
+			log.Fatal(err)
+		}
+		if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
+	self, err := os.Executable()
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, name := range strings.Split(*names, ",") {
+		if batches[name] == 0 {
+			log.Fatalf("model %q is not of the benchmark", name)
+		}
+		l := line{
+			Time: time.Now().UTC().Format(time.RFC3339), Command: strings.Join(append([]string{"go run ./bench/step"}, os.Args[1:]...), " "),
+			CPU: cpu(), Threads: *threads, Rounds: *rounds, Model: name, Batch: batches[name],
+		}
+		var own, other, ownMB, otherMB, ratios []float64
+		for range *rounds {
+			seconds := strconv.FormatFloat(*seconds, 'g', -1, 64)
+			a, err := child(ctx, *threads, self, "-one", name, "-models", *models, "-threads", strconv.Itoa(*threads), "-seconds", seconds)
+			if err != nil {
+				log.Fatal(err)
+			}
+			own, ownMB, l.Versions = append(own, a.MedianMS), append(ownMB, a.PeakMB), a.Version
+			if *python == "" {
+				continue
+			}
+			b, err := child(ctx, *threads, *python, *peer, "time", name, seconds)
+			if err != nil {
+				log.Fatal(err)
+			}
+			other, otherMB = append(other, b.MedianMS), append(otherMB, b.PeakMB)
+			ratios = append(ratios, a.MedianMS/b.MedianMS)
+			l.Ratios = append(l.Ratios, fmt.Sprintf("%.3f", a.MedianMS/b.MedianMS))
+			l.Versions = a.Version + ", " + b.Version
+		}
+		l.OursMS, l.OursMB = median(own), median(ownMB)
+		l.PeerMS, l.PeerMB, l.Ratio = median(other), median(otherMB), median(ratios)
+		text, err := json.Marshal(l)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%-9s ours %8.2f ms  peer %8.2f ms  ratio %.3f  memory %.0f and %.0f MB\n", name, l.OursMS, l.PeerMS, l.Ratio, l.OursMB, l.PeerMB)
+		if err := add(*out, text); err != nil {
+			log.Fatal(err)
+		}
+	}
+}
+
+func add(path string, text []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(append(text, '\n')); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}
+
+// child runs one side and reads the line it prints.
+func child(ctx context.Context, threads int, name string, args ...string) (result, error) {
+	var r result
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("WINNOW_THREADS=%d", threads), fmt.Sprintf("OMP_NUM_THREADS=%d", threads))
+	cmd.Stderr = os.Stderr
+	text, err := cmd.Output()
+	if err != nil {
+		return r, fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
+	}
+	return r, json.Unmarshal(text, &r)
+}
+
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(v))
+	return s[len(s)/2]
+}
+
+func cpu() string {
+	text, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return runtime.GOARCH
+	}
+	for l := range strings.Lines(string(text)) {
+		if key, value, ok := strings.Cut(l, ":"); ok && strings.TrimSpace(key) == "model name" {
+			return fmt.Sprintf("%s, %d cores", strings.TrimSpace(value), runtime.NumCPU())
+		}
+	}
+	return runtime.GOARCH
+}
+
+// ours times steps of a model made into a bundle with the peer's recipe.
+func ours(path, name string, batch, threads int, seconds float64) (*result, error) {
+	m, err := onnx.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	b, err := autodiff.Build(m, autodiff.Options{
+		Name: name, Optimizer: bundle.Optimizer{Momentum: autodiff.DefaultMomentum, WeightDecay: autodiff.DefaultWeightDecay},
+	})
+	if err != nil {
+		return nil, err
+	}
+	d, err := ortrun.Open(ortrun.Options{Device: "cpu", Threads: threads})
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	slots, err := train.StateSlots(b)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := train.TrainSpec(b)
+	if err != nil {
+		return nil, err
+	}
+	state, err := d.NewState(slots)
+	if err != nil {
+		return nil, err
+	}
+	defer state.Close()
+	trainer, err := d.NewTrainer(spec, state, batch)
+	if err != nil {
+		return nil, err
+	}
+	defer trainer.Close()
+	shape := b.Manifest.ImageShape
+	in := ortrun.StepInput{N: batch, LearningRate: 0.01, Labels: make([]int64, batch)}
+	in.Images = make([]byte, int64(batch)*shape[0]*shape[1]*shape[2])
+	b, m, slots, spec.Model = nil, nil, nil, nil
+	runtime.GC()
+	r := rand.New(rand.NewPCG(1, 1))
+	for i := range in.Images {
+		in.Images[i] = byte(r.IntN(256))
+	}
+	for i := range in.Labels {
+		in.Labels[i] = r.Int64N(10)
+	}
+	var out ortrun.StepOutput
+	for range 3 {
+		if err := trainer.Step(&in, &out); err != nil {
+			return nil, err
+		}
+	}
+	var times []float64
+	for end := time.Now().Add(time.Duration(seconds * float64(time.Second))); len(times) < 5 || time.Now().Before(end); {
+		start := time.Now()
+		if err := trainer.Step(&in, &out); err != nil {
+			return nil, err
+		}
+		times = append(times, time.Since(start).Seconds()*1e3)
+	}
+	slices.Sort(times)
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		return nil, err
+	}
+	return &result{
+		Model: name, Batch: batch, Steps: len(times), MedianMS: times[len(times)/2], MinMS: times[0],
+		PeakMB: float64(usage.Maxrss) / 1024, Version: "ONNX Runtime " + d.LibraryVersion(),
+	}, nil
+}
