@@ -61,6 +61,9 @@ func prepare(m *onnx.Model, o Options) (*forward, error) {
 		return nil, err
 	}
 	f.graph.Outputs = []onnx.Value{f.scores}
+	if err := f.spread(inf); err != nil {
+		return nil, err
+	}
 	sweep(f.graph)
 	f.findState(named, inf, o.Freeze)
 	if len(f.params) == 0 {

@@ -22,14 +22,14 @@ by a few units in the last place; and loss_drift, how far the second moves the f
 
 A ReLU, a clipped activation or the maximum of a window whose operands lie within rounding of the edge takes one branch in one
 run and the other in the next, and then moves the gradients of n values by about 1/sqrt(n): no two float32 programs agree.
-So the first of TRIES image seeds is taken whose drift is at most STEADY in every parameter, or the steadiest of them.
+So the first of TRIES image seeds (TRIES_LARGE for images of 224) is taken whose drift is at most STEADY in every parameter, or the steadiest of them.
 """
 import json, os, sys, time, warnings
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "testdata"))
 
-SEED, CLASSES, STEPS, MOMENTUM, LR, TRIES, STEADY = 0, 10, 5, 0.9, 0.005, 8, 2e-4
+SEED, CLASSES, STEPS, MOMENTUM, LR, STEADY, TRIES, TRIES_LARGE = 0, 10, 5, 0.9, 0.001, 2e-4, 20, 4
 NETS = {  # name: (constructor's arguments, image size, batch)
     "alexnet": ({}, 224, 4), "alexnet_64": ({}, 64, 4), "vgg11_bn": ({}, 224, 2), "resnet18": ({}, 64, 4),
     "resnext50_32x4d": ({}, 64, 4), "regnet_y_400mf": ({}, 64, 4), "densenet121": ({}, 64, 4),
@@ -49,6 +49,10 @@ def build(name):
     for m in model.modules():
         if isinstance(m, (torch.nn.Dropout, torchvision.ops.StochasticDepth)):
             m.p = 0.0
+        if isinstance(m, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(m.weight, 0.2, 0.3)
+            with torch.no_grad():
+                m.bias.uniform_(0.5, 1.5).mul_(torch.randint(0, 2, m.bias.shape) * 2 - 1)
     return model.train()
 
 
@@ -125,7 +129,7 @@ def record(name, path):
     from fixture import write_tensors
     model = build(name)
     best = attempt(model, name, 1, 1e300)
-    for seed in range(2, TRIES + 1):
+    for seed in range(2, 1 + (TRIES if NETS[name][1] < 200 else TRIES_LARGE)):
         if best[0] <= STEADY:
             break
         best = min(best, attempt(model, name, seed, best[0]), key=lambda b: b[0])
