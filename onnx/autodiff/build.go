@@ -125,6 +125,9 @@ func (e *emitter) normalise(x string, f *forward, o Options) string {
 	if shifted {
 		x = e.sub(x, e.floats(shift, f.shape[0], 1, 1))
 	}
+	if f.nhwc {
+		x = e.transpose(x, 0, 2, 3, 1)
+	}
 	if len(f.image.Shape) == 2 {
 		x = e.flat(x, 0, f.image.Shape[1].N)
 	}

@@ -14,6 +14,7 @@ type forward struct {
 	image      onnx.Value // the one input that is not an initializer
 	scores     onnx.Value // class scores, [N, K]
 	shape      [3]int64   // C, H, W of an image
+	nhwc       bool       // the model takes images channels last
 	params     []string   // trained initializers, by first use
 	buffers    []string   // running statistics, by first use
 	hasNorm    bool
@@ -60,6 +61,7 @@ func prepare(m *onnx.Model, o Options) (*forward, error) {
 	if err := f.findEnds(inf, o.ImageShape); err != nil {
 		return nil, err
 	}
+	f.stripSoftmax(inf, o.Warn)
 	f.graph.Outputs = []onnx.Value{f.scores}
 	if err := f.spread(inf); err != nil {
 		return nil, err
@@ -99,6 +101,28 @@ func checkArity(nodes []*onnx.Node) error {
 	return nil
 }
 
+// maxColours is the most channels that an axis is taken to hold when it tells
+// images with channels last, as Keras has them, from images with channels first.
+const maxColours = 4
+
+// stripSoftmax takes the scores from before a last Softmax or LogSoftmax over
+// the classes: losses are defined on scores, and the order of classes is the same.
+func (f *forward) stripSoftmax(inf *onnx.Inference, warn func(string)) {
+	for _, n := range f.graph.Nodes {
+		if n.Outputs[0] != f.scores.Name || n.Op != "Softmax" && n.Op != "LogSoftmax" {
+			continue
+		}
+		if axis, err := axisOf(n.Int("axis", -1), 2); err != nil || axis != 1 {
+			return
+		}
+		warn(fmt.Sprintf("the model ends in %s, node %q; training, evaluation and the trained model take the scores before it", n.Op, n.Name))
+		v, _ := inf.Type(n.Inputs[0])
+		v.Name = n.Inputs[0]
+		f.scores = v
+		return
+	}
+}
+
 // findEnds finds the image input and the class scores.
 func (f *forward) findEnds(inf *onnx.Inference, want [3]int64) error {
 	images := f.graph.Inputs
@@ -120,6 +144,9 @@ func (f *forward) findEnds(inf *onnx.Inference, want [3]int64) error {
 	switch {
 	case len(in.Shape) == 4 && in.Shape[1:].IsConst():
 		copy(f.shape[:], in.Shape[1:].Ints())
+		if f.nhwc = f.shape[2] <= maxColours && f.shape[0] > maxColours; f.nhwc {
+			f.shape = [3]int64{f.shape[2], f.shape[0], f.shape[1]}
+		}
 	case len(in.Shape) == 2 && in.Shape[1].IsConst():
 		f.shape = [3]int64{1, 1, in.Shape[1].N}
 		if want != [3]int64{} {
