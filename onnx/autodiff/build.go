@@ -182,13 +182,17 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
 	r := &b.Manifest.Train
 	r.Images = images
 	batch := onnx.Shape{onnx.Symbol(onnx.BatchSymbol)}
-	labels := e.input(nameLabels, onnx.Int64, batch)
-	if o.Loss.SoftTargets {
-		labels = e.input(nameLabels, onnx.Float32, append(batch, onnx.Const(f.classes())))
+	label := onnx.Value{Name: nameLabels, DType: onnx.Int64, Shape: batch}
+	switch {
+	case f.label.Name != "":
+		label = f.label
+	case o.Loss.SoftTargets:
+		label.DType, label.Shape = onnx.Float32, onnx.Shape{batch[0], onnx.Const(f.classes())}
 	}
+	labels := e.input(label.Name, label.DType, label.Shape)
 	r.Labels = &labels
 	var weights, scale string
-	if o.BatchLossOnly {
+	if o.BatchLossOnly || f.lossIsMean() {
 		v := e.input(nameLossScale, onnx.Float32, onnx.Shape{})
 		r.LossScale, scale = &v, v.Name
 	} else {
@@ -198,7 +202,7 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
 	r.LearningRate = e.input(nameLearningRate, onnx.Float32, onnx.Shape{})
 
 	e.prefix = "batch."
-	e.batch = e.samples(labels.Name, o.Loss.SoftTargets)
+	e.batch = e.samples(labels.Name, len(label.Shape) > 1)
 
 	next := map[string]string{} // buffer -> value that replaces it
 	var walk []*onnx.Node
@@ -234,16 +238,25 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
 	}
 
 	e.prefix = "loss."
-	loss, perSample, seed := e.loss(f.scores.Name, labels.Name, weights, scale, o.Loss)
+	var loss, perSample, seed string
+	if f.loss.Name != "" {
+		loss, perSample, seed = e.ownLoss(f, weights, scale)
+	} else {
+		loss, perSample, seed = e.loss(f.scores.Name, labels.Name, weights, scale, o.Loss)
+	}
 	r.Loss = e.output(loss)
-	if !o.BatchLossOnly {
-		v, l := e.output(perSample), e.output(f.scores.Name)
-		r.PerSampleLoss, r.Logits = &v, &l
+	if !o.BatchLossOnly && perSample != "" {
+		v := e.output(perSample)
+		r.PerSampleLoss = &v
+	}
+	if !o.BatchLossOnly && !f.lossIsMean() {
+		v := e.output(f.scores.Name)
+		r.Logits = &v
 	}
 
 	e.prefix = "grad."
 	flow := forwardFlow(walk, e.inf, f.params)
-	grads, err := backward(e, walk, flow, map[string]string{f.scores.Name: seed}, o.Lowering)
+	grads, err := backward(e, walk, flow, map[string]string{f.end(): seed}, o.Lowering)
 	if err != nil {
 		return err
 	}

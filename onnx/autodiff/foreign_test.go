@@ -138,3 +138,83 @@ func TestForeignModelsTrain(t *testing.T) {
 		})
 	}
 }
+
+// A model that ends in its own loss trains as one that gets the same loss.
+func TestOwnLoss(t *testing.T) {
+	d := openDevice(t)
+	const n = 6
+	in := ortrun.StepInput{N: n, Images: make([]byte, n*784), Labels: []int64{3, 1, 4, 1, 5, 9}, LearningRate: 0.1, LossScale: 1}
+	for i := range in.Images {
+		in.Images[i] = byte(i * 7)
+	}
+	train := func(b *bundle.Bundle) ([]float32, *bundle.Bundle, []float32) {
+		trainer, state, index := newTrainer(t, d, b, n)
+		var out ortrun.StepOutput
+		var losses []float32
+		for range 3 {
+			if err := trainer.Step(&in, &out); err != nil {
+				t.Fatal(err)
+			}
+			losses = append(losses, out.Loss)
+		}
+		return losses, b, readState(t, state, index["hidden.weight"], b.Init["hidden.weight"])
+	}
+	wantLosses, _, wantWeights := train(build(t, forward(t, "mlp"), autodiff.Options{}))
+	for _, c := range []struct {
+		op, reduction string
+		perSample     bool
+	}{{"SoftmaxCrossEntropyLoss", "mean", false}, {"SoftmaxCrossEntropyLoss", "none", true}, {"NegativeLogLikelihoodLoss", "mean", false}} {
+		t.Run(c.op+"/"+c.reduction, func(t *testing.T) {
+			m := forward(t, "mlp")
+			g := m.Graph
+			scores := "logits"
+			if c.op == "NegativeLogLikelihoodLoss" {
+				scores = "logp"
+				g.Nodes = append(g.Nodes, &onnx.Node{Name: "lsm", Op: "LogSoftmax", Inputs: []string{"logits"}, Outputs: []string{scores}})
+			}
+			g.Inputs = append(g.Inputs, onnx.Value{Name: "target", DType: onnx.Int64, Shape: onnx.Shape{onnx.Symbol("rows")}})
+			g.Outputs = append(g.Outputs, onnx.Value{Name: "objective", DType: onnx.Float32})
+			g.Nodes = append(g.Nodes, &onnx.Node{Name: "ce", Op: c.op, Inputs: []string{scores, "target"}, Outputs: []string{"objective"},
+				Attrs: map[string]onnx.Attr{"reduction": onnx.StringAttr(c.reduction)}})
+			losses, b, weights := train(build(t, m, autodiff.Options{Loss: bundle.Loss{Name: autodiff.NoLoss}}))
+			if b.Manifest.Train.Labels.Name != "target" || (b.Manifest.Train.PerSampleLoss != nil) != c.perSample {
+				t.Errorf("roles %+v", b.Manifest.Train)
+			}
+			for i := range losses {
+				if math.Abs(float64(losses[i]-wantLosses[i])) > 1e-6 {
+					t.Errorf("step %d: loss %v, want %v", i+1, losses[i], wantLosses[i])
+				}
+			}
+			near(t, "hidden.weight", weights, wantWeights, 1e-6)
+		})
+	}
+	m := forward(t, "mlp")
+	if _, err := autodiff.Build(m, autodiff.Options{Loss: bundle.Loss{Name: autodiff.NoLoss}}); err == nil || !strings.Contains(err.Error(), "no output is") {
+		t.Errorf("a model without a loss: %v", err)
+	}
+}
+
+// Soft targets reach the graph as the one labels input.
+func TestSoftTargets(t *testing.T) {
+	d := openDevice(t)
+	b := build(t, forward(t, "mlp"), autodiff.Options{Loss: bundle.Loss{SoftTargets: true}})
+	hard := build(t, forward(t, "mlp"), autodiff.Options{})
+	images := make([]byte, 2*784)
+	for i := range images {
+		images[i] = byte(i)
+	}
+	var soft, want ortrun.StepOutput
+	one, _, _ := newTrainer(t, d, b, 2)
+	targets := make([]float32, 20)
+	targets[3], targets[17] = 1, 1
+	if err := one.Step(&ortrun.StepInput{N: 2, Images: images, LabelsFloat: targets, LearningRate: 0.1}, &soft); err != nil {
+		t.Fatal(err)
+	}
+	other, _, _ := newTrainer(t, d, hard, 2)
+	if err := other.Step(&ortrun.StepInput{N: 2, Images: images, Labels: []int64{3, 7}, LearningRate: 0.1}, &want); err != nil {
+		t.Fatal(err)
+	}
+	if math.Abs(float64(soft.Loss-want.Loss)) > 1e-6 {
+		t.Errorf("loss %v with soft targets, %v with the classes they stand for", soft.Loss, want.Loss)
+	}
+}

@@ -11,7 +11,9 @@ import (
 // its parameters and buffers told apart from constants.
 type forward struct {
 	graph      *onnx.Graph
-	image      onnx.Value // the one input that is not an initializer
+	image      onnx.Value // the input that takes images
+	label      onnx.Value // the input that takes labels, of a model that holds its loss
+	loss       onnx.Value // that loss, [] or [1] or [N]
 	scores     onnx.Value // class scores, [N, K]
 	shape      [3]int64   // C, H, W of an image
 	nhwc       bool       // the model takes images channels last
@@ -45,6 +47,9 @@ func prepare(m *onnx.Model, o Options) (*forward, error) {
 		}
 		o.Warn(fmt.Sprintf("the last layer, node %q, is replaced by one of %d classes with new weights", layer, o.Classes))
 	}
+	if o.Loss.Name == NoLoss {
+		shareBatch(m.Graph)
+	}
 	named := map[string]bool{}
 	for name, t := range m.Graph.Initializers {
 		named[name] = t.DType == onnx.Float32 && len(t.Dims) > 0
@@ -58,11 +63,22 @@ func prepare(m *onnx.Model, o Options) (*forward, error) {
 		return nil, err
 	}
 	f := &forward{graph: m.Graph}
+	if err := ownLosses(f.graph, inf); err != nil {
+		return nil, err
+	}
+	if o.Loss.Name == NoLoss {
+		if err := f.findOwnLoss(inf); err != nil {
+			return nil, err
+		}
+	}
 	if err := f.findEnds(inf, o.ImageShape); err != nil {
 		return nil, err
 	}
 	f.stripSoftmax(inf, o.Warn)
 	f.graph.Outputs = []onnx.Value{f.scores}
+	if f.loss.Name != "" {
+		f.graph.Outputs = append(f.graph.Outputs, f.loss)
+	}
 	if err := f.spread(inf); err != nil {
 		return nil, err
 	}
@@ -125,7 +141,12 @@ func (f *forward) stripSoftmax(inf *onnx.Inference, warn func(string)) {
 
 // findEnds finds the image input and the class scores.
 func (f *forward) findEnds(inf *onnx.Inference, want [3]int64) error {
-	images := f.graph.Inputs
+	var images []onnx.Value
+	for _, in := range f.graph.Inputs {
+		if in.Name != f.label.Name {
+			images = append(images, in)
+		}
+	}
 	if len(images) != 1 {
 		var names []string
 		for _, v := range images {
@@ -169,6 +190,9 @@ func (f *forward) findEnds(inf *onnx.Inference, want [3]int64) error {
 	var seen []string
 	for _, out := range f.graph.Outputs {
 		v, _ := inf.Type(out.Name)
+		if out.Name == f.loss.Name {
+			continue
+		}
 		if v.DType == onnx.Float32 && len(v.Shape) == 2 && v.Shape[0] == onnx.Symbol(onnx.BatchSymbol) && v.Shape[1].IsConst() {
 			v.Name = out.Name
 			f.scores = v
@@ -227,7 +251,7 @@ func (f *forward) findState(named map[string]bool, inf *onnx.Inference, freeze *
 	}
 	// A parameter that no gradient reaches is a constant.
 	flow := forwardFlow(f.graph.Nodes, inf, f.params)
-	reach := map[string]bool{f.scores.Name: true}
+	reach := map[string]bool{f.end(): true}
 	for i := len(f.graph.Nodes) - 1; i >= 0; i-- {
 		n := f.graph.Nodes[i]
 		live := false
@@ -245,6 +269,14 @@ func (f *forward) findState(named map[string]bool, inf *onnx.Inference, freeze *
 		}
 	}
 	f.params = trained
+}
+
+// end is the value whose adjoint the backward walk starts from.
+func (f *forward) end() string {
+	if f.loss.Name != "" {
+		return f.loss.Name
+	}
+	return f.scores.Name
 }
 
 // classes is the number of scores a sample gets.

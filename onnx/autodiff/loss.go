@@ -16,10 +16,11 @@ const (
 	MSE          = "mse"
 	L1           = "l1"
 	Huber        = "huber"
+	NoLoss       = "none" // the model ends in its loss
 )
 
 // Losses lists the losses that Build knows.
-func Losses() []string { return []string{CrossEntropy, BCE, MSE, L1, Huber} }
+func Losses() []string { return []string{CrossEntropy, BCE, MSE, L1, Huber, NoLoss} }
 
 // Optimizers lists the optimizers that Build knows.
 func Optimizers() []string { return []string{SGD, Adam, AdamW, RMSprop, LARS, LAMB} }
@@ -41,6 +42,8 @@ func checkLoss(l *bundle.Loss) error {
 		return badOption("label smoothing %v is not in [0, 1)", l.Smoothing)
 	case l.Smoothing > 0 && (l.Name != CrossEntropy && l.Name != BCE || l.SoftTargets):
 		return badOption("label smoothing goes with class labels under %s or %s", CrossEntropy, BCE)
+	case l.SoftTargets && l.Name == NoLoss:
+		return badOption("soft targets are the model's own affair under loss %s", NoLoss)
 	case l.Delta != 0 && l.Name != Huber:
 		return badOption("delta goes with %s", Huber)
 	case !(l.Delta >= 0) || math.IsInf(l.Delta, 0):
