@@ -5,7 +5,8 @@ import "winnow/onnx"
 // batchStats are the values behind a batch normalisation in training: its
 // node takes mean and variance of the batch instead of the running ones.
 type batchStats struct {
-	count string // scalar: elements behind each statistic
+	count    string // scalar: elements behind each statistic
+	centered string // the input less its mean
 }
 
 // batchNorm rewrites n, a BatchNormalization of the forward model, to
@@ -23,8 +24,10 @@ func (e *emitter) batchNorm(n *onnx.Node) (out *onnx.Node, nextMean, nextVar str
 		return nil, "", "", err
 	}
 	mean := e.div(e.channelSum("ReduceSum", x), count)
-	square := e.div(e.channelSum("ReduceSumSquare", x), count)
-	variance := e.op("Relu", nil, e.sub(square, e.mul(mean, mean))) // rounding must not make it negative
+	// The mean of squares less the square of the mean would be one pass fewer, and
+	// lose all digits where a channel's mean is large beside its deviation.
+	centered := e.sub(x, e.reshape(mean, e.perChannel(mean, len(e.shape(x)))))
+	variance := e.div(e.channelSum("ReduceSumSquare", centered), count)
 	keep := float64(n.Float("momentum", 0.9))
 	toward := func(running, batch string) string {
 		return e.addOp(e.mul(running, e.scalar(keep)), e.mul(batch, e.scalar(1-keep)))
@@ -37,7 +40,7 @@ func (e *emitter) batchNorm(n *onnx.Node) (out *onnx.Node, nextMean, nextVar str
 		Inputs: []string{x, n.Inputs[1], n.Inputs[2], mean, variance},
 		Attrs:  attrs{"epsilon": onnx.FloatAttr(n.Float("epsilon", 1e-5))},
 	}
-	e.stats[out] = batchStats{count: count}
+	e.stats[out] = batchStats{count: count, centered: centered}
 	return out, nextMean, nextVar, nil
 }
 
@@ -58,7 +61,7 @@ func (e *emitter) channelSum(op, x string) string {
 //	dscale = inv*(sum(g*x) - mean*sum(g))
 //	dx     = scale*inv*g, with fixed statistics; with those of the batch of m elements
 //	dx     = scale*inv*(g - dbias/m - (x - mean)*inv*dscale/m)
-//	       = a*g + (b*x + c), which is one product and one normalisation by constants.
+//	       = a*g + (b*(x - mean) + c), which is one product and one normalisation by constants.
 func gradBatchNorm(n *node) ([]string, error) {
 	x, scale, mean, variance, g := n.Inputs[0], n.Inputs[1], n.Inputs[3], n.Inputs[4], n.dy[0]
 	rank := len(n.shape(x))
@@ -69,10 +72,13 @@ func gradBatchNorm(n *node) ([]string, error) {
 	dbias := n.channelSum("ReduceSum", g)
 	dx := []string{"", "", dbias, "", ""}
 	var dscale string
-	if n.want[1] || training {
+	switch {
+	case training:
+		dscale = n.mul(inv, n.channelSum("ReduceSum", n.mul(g, stats.centered)))
+	case n.want[1]:
 		dscale = n.mul(inv, n.sub(n.channelSum("ReduceSum", n.mul(g, x)), n.mul(mean, dbias)))
-		dx[1] = dscale
 	}
+	dx[1] = dscale
 	if !n.want[0] {
 		return dx, nil
 	}
@@ -83,8 +89,8 @@ func gradBatchNorm(n *node) ([]string, error) {
 	}
 	am := n.div(a, stats.count)
 	b := n.neg(n.mul(am, n.mul(inv, dscale)))
-	c := n.neg(n.addOp(n.mul(am, dbias), n.mul(b, mean)))
-	dx[0] = n.addOp(dx[0], n.affine(x, b, c))
+	c := n.neg(n.mul(am, dbias))
+	dx[0] = n.addOp(dx[0], n.affine(stats.centered, b, c))
 	return dx, nil
 }
 

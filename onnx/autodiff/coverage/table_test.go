@@ -16,14 +16,14 @@ Every parameter's gradient and the losses of five steps, against PyTorch: one ne
     python3 onnx/autodiff/coverage/gen.py build/models
     WINNOW_MODELS=$PWD/build/models go test -tags models -count=1 -timeout 60m ./onnx/autodiff/coverage -update
 
-` + "`gen.py`" + ` draws weights from a seed, 10 classes, small batches of 2 to 4 images, training mode with the statistics of the batch, dropout and stochastic depth with probability 0, and records gradients in float64 and losses in float32. The test exports each model, runs five steps of SGD (momentum 0.9, rate 0.005) on the CPU, and fails where
+` + "`gen.py`" + ` draws weights from a seed, 10 classes, small batches of 2 to 4 images, training mode with the statistics of the batch, dropout and stochastic depth with probability 0, and records gradients in float64 and losses in float32. The test exports each model, runs five steps of SGD (momentum 0.9, rate 0.001) on the CPU, and fails where
 
 - a parameter of PyTorch is not trained, or something else is;
 - a gradient is more than 1e-3 from PyTorch's, by norm, or three times what rounding alone moves it, where that is more; gradients that are zero in theory, as of a bias before a normalisation, must be below 1e-5 of the largest;
 - one of the losses is more than 1e-3 from PyTorch's, by the same rule;
 - train.onnx computes a shape (Shape, Size, ConstantOfShape, Range).
 
-"rounding" is the measured movement of PyTorch's own float32 gradient of that parameter: the worst of three float32 runs against float64. A ReLU or a maximum whose operands lie within rounding of the edge takes one branch in one run and the other in the next, which moves gradients of small maps by far more than an ulp. ` + "`gen.py`" + ` looks for images without such an edge among a few seeds; a deep network may have none, and then "over" counts the parameters beyond 1e-3 that rounding explains.
+"rounding" is the measured movement of PyTorch's own float32 gradient of that parameter: the worst of three float32 runs against float64. A ReLU or a maximum whose operands lie within rounding of the edge takes one branch in one run and the other in the next, which moves gradients of small maps by far more than an ulp. ` + "`gen.py`" + ` draws the scale and shift of batch normalisations such that few activations lie near an edge, and looks among a few image seeds for one without; where there is none, "over" counts the parameters beyond 1e-3 that rounding explains.
 
 "nodes" are those of train.onnx, "memory" is the peak of the process that reads the model, builds the bundle and writes it, "export" its time and "step" the fastest of steps two to five.
 
