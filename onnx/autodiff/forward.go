@@ -83,6 +83,7 @@ func prepare(m *onnx.Model, o Options) (*forward, error) {
 		return nil, err
 	}
 	sweep(f.graph)
+	poolFirst(f.graph)
 	f.findState(named, inf, o.Freeze)
 	if len(f.params) == 0 {
 		return nil, fmt.Errorf("autodiff: the model has no float32 initializer on the way to %q, so nothing to train; "+
@@ -92,6 +93,35 @@ func prepare(m *onnx.Model, o Options) (*forward, error) {
 		f.reinit(o.Seed)
 	}
 	return f, nil
+}
+
+// poolFirst swaps a Relu and the MaxPool that alone reads it: the maximum of
+// what is positive is what is positive of the maximum, and the elements that
+// get a gradient are the same; but the Relu, and its mask, shrink by the stride.
+func poolFirst(g *onnx.Graph) {
+	readers := map[string]int{}
+	for _, n := range g.Nodes {
+		for _, in := range n.Inputs {
+			readers[in]++
+		}
+	}
+	for _, o := range g.Outputs {
+		readers[o.Name]++
+	}
+	relus := map[string]*onnx.Node{}
+	for _, n := range g.Nodes {
+		if n.Op == "Relu" && readers[n.Outputs[0]] == 1 {
+			relus[n.Outputs[0]] = n
+		}
+		relu := relus[n.Input(0)]
+		if n.Op != "MaxPool" || relu == nil || len(n.Outputs) > 1 {
+			continue
+		}
+		// The Relu's node becomes the pooling, and the pooling's the Relu.
+		relu.Name, n.Name = n.Name, relu.Name
+		relu.Op, n.Op = n.Op, relu.Op
+		relu.Attrs, n.Attrs = n.Attrs, nil
+	}
 }
 
 // leastInputs is how many inputs an operator needs, where that is not one.

@@ -111,7 +111,7 @@ func gradCases() []gradCase {
 
 // convCases checks every form of every convolution gradient.
 func convCases(cases *[]gradCase) {
-	for _, l := range []Lowering{{DataTranspose, WeightGemm}, {DataFlip, WeightImages}, {}} {
+	for _, l := range []Lowering{{Data: DataTranspose, Weight: WeightGemm}, {Data: DataFlip, Weight: WeightImages}, {}} {
 		add := func(name string, a attrs, args ...arg) {
 			*cases = append(*cases, gradCase{
 				op: "Conv", name: name + "-" + l.Data + l.Weight, attrs: a, args: args, dtype: onnx.Float32, lower: l,
@@ -159,6 +159,7 @@ func poolCases(cases *[]gradCase) {
 		{"gaps", kernel(2, 3, nil), []int64{1, 2, 8, 8}},
 		{"ceil", kernel(3, 2, attrs{"ceil_mode": ia(1)}), []int64{1, 2, 6, 6}},
 		{"one", kernel(1, 1, nil), []int64{2, 1, 3, 3}},
+		{"thirds", kernel(3, 3, nil), []int64{2, 2, 6, 9}},
 	} {
 		n := 1
 		for _, d := range c.dims {
@@ -166,6 +167,8 @@ func poolCases(cases *[]gradCase) {
 		}
 		*cases = append(*cases,
 			gradCase{op: "MaxPool", name: c.name, attrs: c.a, args: []arg{tensor(c.dims...).drawn(distinct(n))}, dtype: onnx.Float32, step: 0.02, tol: 1e-3},
+			gradCase{op: "MaxPool", name: c.name + "-scatter", attrs: c.a, args: []arg{tensor(c.dims...).drawn(distinct(n))}, dtype: onnx.Float32, step: 0.02, tol: 1e-3,
+				lower: Lowering{Pool: PoolScatter}},
 			gradCase{op: "AveragePool", name: c.name, attrs: c.a, args: []arg{tensor(c.dims...)}, dtype: onnx.Float32})
 		padded := attrs{"count_include_pad": ia(1)}
 		for name, v := range c.a {

@@ -70,6 +70,11 @@ func (o *Options) Validate() error {
 	default:
 		return badOption("convolution data lowering %q", o.Lowering.Data)
 	}
+	switch o.Lowering.Pool {
+	case "", PoolScatter, PoolCompare:
+	default:
+		return badOption("pooling lowering %q", o.Lowering.Pool)
+	}
 	switch o.Lowering.Weight {
 	case "", WeightGemm, WeightImages:
 	default:

@@ -19,10 +19,16 @@ const (
 	WeightImages = "images" // one product an image, summed
 )
 
-// Lowering picks the form of each convolution gradient; an empty field leaves
-// the choice to the shape. A form that a shape does not allow is passed over.
+// Forms of a maximum pooling's gradient.
+const (
+	PoolScatter = "scatter" // g scattered to the indices that the pooling gives
+	PoolCompare = "compare" // the image compared with its maxima; windows side by side only
+)
+
+// Lowering picks the form of each gradient that has several; an empty field
+// leaves the choice to the shape. A form that a shape does not allow is passed over.
 type Lowering struct {
-	Data, Weight string
+	Data, Weight, Pool string
 }
 
 // Largest output area at which one product over the batch was measured faster

@@ -19,6 +19,77 @@ func gradMaxPool(n *node) ([]string, error) {
 	if n.Int("storage_order", 0) != 0 {
 		return nil, fmt.Errorf("storage_order 1: %w", ErrModel)
 	}
+	channels := n.shape(n.Inputs[0])[1]
+	if w.sideBySide() && channels.IsConst() && channels.N*w.tapCount()*w.tapCount() <= maxArea && n.lower.Pool != PoolScatter {
+		return one(n.maxPoolCompare(w, channels.N))
+	}
+	return one(n.maxPoolScatter(w))
+}
+
+// sideBySide is whether the windows tile the image, but for a rest at its far edges.
+func (w window) sideBySide() bool {
+	for i := range w.in {
+		if w.kernel[i] != w.stride[i] || w.dilation[i] != 1 || w.begin[i] != 0 || w.out[i]*w.stride[i] > w.in[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// enlarge repeats every element of v over its window.
+func (e *emitter) enlarge(v string, w window) string {
+	scales := []float32{1, 1}
+	for _, s := range w.stride {
+		scales = append(scales, float32(s))
+	}
+	return e.op("Resize", attrs{
+		"mode": onnx.StringAttr("nearest"), "nearest_mode": onnx.StringAttr("floor"),
+		"coordinate_transformation_mode": onnx.StringAttr("asymmetric"),
+	}, v, "", e.floats(scales, int64(len(scales))))
+}
+
+// tiled is the part of an image that windows side by side cover, and the padding that restores the rest.
+func (w window) tiled() (size, rest []int64) {
+	for i := range w.in {
+		size = append(size, w.out[i]*w.stride[i])
+		rest = append(rest, w.in[i]-w.out[i]*w.stride[i])
+	}
+	return size, rest
+}
+
+// maxPoolCompare marks the elements equal to their window's maximum, keeps the
+// first mark of each window, and puts g there. The keeping is a convolution of
+// the marks, 0 or 1, by window and tap: 1 for the tap itself, -1 for those
+// before it, so that only a first mark gives a number above 0. Small whole
+// numbers are exact in every precision a provider may choose.
+func (n *node) maxPoolCompare(w window, channels int64) string {
+	size, rest := w.tiled()
+	none := make([]int64, w.rank())
+	x, y := n.crop(n.Inputs[0], none, size), n.Outputs[0]
+	marks := n.cast(n.op("Equal", nil, x, n.enlarge(y, w)), onnx.Float32)
+
+	taps := w.tapCount()
+	first, place := make([]float32, channels*taps*taps), make([]float32, channels*taps*taps)
+	for c := range channels {
+		for t := range taps {
+			row := (c*taps + t) * taps
+			for before := range t {
+				first[row+before] = -1
+			}
+			first[row+t], place[row+t] = 1, 1
+		}
+	}
+	shape := append([]int64{channels * taps, 1}, w.kernel...)
+	a := attrs{"kernel_shape": onnx.IntsAttr(w.kernel...), "strides": onnx.IntsAttr(w.stride...), "group": onnx.IntAttr(channels)}
+	kept := n.op("Relu", nil, n.op("Conv", a, marks, n.floats(first, shape...)))
+
+	area := w.area()
+	spread := n.mul(n.flat(kept, 0, channels, taps, area), n.flat(n.dy[0], 0, channels, 1, area))
+	spread = n.flat(spread, append([]int64{0, channels * taps}, w.out...)...)
+	return n.pad(n.op("ConvTranspose", a, spread, n.floats(place, shape...)), none, rest)
+}
+
+func (n *node) maxPoolScatter(w window) string {
 	x := n.Inputs[0]
 	if len(n.Outputs) == 1 || n.Outputs[1] == "" {
 		n.Outputs = append(n.Outputs[:1], n.fresh("MaxPoolIndices"))
@@ -35,7 +106,7 @@ func gradMaxPool(n *node) ([]string, error) {
 		a["reduction"] = onnx.StringAttr(overlap)
 	}
 	dx := n.op("ScatterElements", a, n.flat(n.zerosLike(x), -1), n.flat(n.Outputs[1], -1), n.flat(n.dy[0], -1))
-	return []string{n.reshape(dx, n.shape(x))}, nil
+	return n.reshape(dx, n.shape(x))
 }
 
 // y = the mean of each window: dx spreads g, divided by how many elements its
@@ -48,6 +119,11 @@ func gradAveragePool(n *node) ([]string, error) {
 	channels := n.shape(n.Inputs[0])[1]
 	if !channels.IsConst() || channels.N*w.tapCount() > maxArea {
 		return nil, fmt.Errorf("%v channels: %w", channels, ErrModel)
+	}
+	if w.sideBySide() {
+		_, rest := w.tiled()
+		g := n.enlarge(n.div(n.dy[0], n.number(float64(w.tapCount()), n.dy[0])), w)
+		return one(n.pad(g, make([]int64, w.rank()), rest))
 	}
 	counts := w.counts(n.Int("count_include_pad", 0) != 0)
 	shape := append([]int64{1, 1}, w.out...)
