@@ -16,7 +16,10 @@ LINT          := $(TOOLS)/golangci-lint-$(LINT_VERSION)/golangci-lint
 DEMO          := runs/demo-$(firstword $(subst :, ,$(DATA)))
 DEMO_FLAGS    := --bundle lenet --data $(DATA) --epochs $(EPOCHS) --seed 1 --overwrite
 
-.PHONY: help setup setup-cuda build demo test test-cuda fmt lint fuzz bench bench-prune proto models
+NODE          := $(TOOLS)/node
+PYTHON        ?= python3
+
+.PHONY: help setup setup-cuda build demo test test-cuda test-models check-node fmt lint fuzz bench bench-step bench-prune proto models
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -44,6 +47,19 @@ test: setup ## run every test; installs what is missing first
 test-cuda: setup-cuda ## run the tests that need an NVIDIA GPU
 	WINNOW_TEST_CUDA=1 $(GO) test -count=1 -v -run CUDA ./...
 
+test-models: setup ## compare gradients of whole networks with PyTorch's (PYTHON with torch and torchvision)
+	mkdir -p bench/models/coverage
+	cd onnx/autodiff/coverage && $(PYTHON) gen.py $(CURDIR)/bench/models/coverage
+	WINNOW_MODELS=$(CURDIR)/bench/models/coverage $(GO) test -tags models -count=1 -timeout 60m -v ./onnx/autodiff/coverage $(if $(UPDATE),-update)
+
+check-node: build $(NODE)/node_modules ## check the model of RUN, trained on fashion-mnist, by another ONNX Runtime client
+	@bin/winnow data fetch fashion-mnist
+	NODE_PATH=$(NODE)/node_modules node eval/crosscheck/accuracy.mjs $(RUN) $(or $(WINNOW_DATA),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/winnow/data)/fashion-mnist
+
+$(NODE)/node_modules:
+	mkdir -p $(NODE)
+	npm install --prefix $(NODE) --ignore-scripts --no-audit --no-fund onnxruntime-node@1.29.0
+
 fmt: ## format the Go code
 	gofmt -l -w $$(git ls-files '*.go')
 
@@ -63,6 +79,11 @@ fuzz: ## run every fuzz target for FUZZTIME each
 
 bench: ## run every benchmark COUNT times
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./...
+
+bench-step: setup ## time a training step beside PyTorch's (PYTHON with torch and onnx), ratios to bench/results
+	$(PYTHON) bench/peers/torch_step.py export bench/models
+	$(GO) build -o bin/bench-step ./bench/step
+	bin/bench-step -models bench/models -python $(PYTHON)
 
 bench-prune: ## run the pruner's benchmarks COUNT times
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./prune
