@@ -16,11 +16,13 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/train"
 )
 
 type inspectOptions struct {
-	Path string
-	JSON bool
+	Path      string
+	JSON      bool
+	BatchSize int
 }
 
 func newInspectCommand(out *output) *cli.Command {
@@ -35,13 +37,20 @@ or a zip file: roles, state, optimizer and loss. All faults are listed at once;
 with any, the exit code is 3.`,
 			"winnow inspect model.onnx",
 			"winnow inspect lenet-bundle --json"),
-		Flags: []cli.Flag{jsonFlag(&o.JSON)},
+		Flags: []cli.Flag{
+			&cli.IntFlag{Name: "batch-size", Value: train.DefaultBatchSize, Destination: &o.BatchSize, Category: flagsData,
+				Usage: "samples `N` for which the memory of activations is told"},
+			jsonFlag(&o.JSON),
+		},
 		Action: func(c *cli.Context) error {
 			args, err := positional(c, 1, 1, "a model or a bundle")
 			if err != nil {
 				return err
 			}
 			o.Path = args[0]
+			if o.BatchSize < 1 {
+				return usagef("--batch-size %d: give 1 or more", o.BatchSize)
+			}
 			return runInspect(c.Context, o, out)
 		},
 	}
@@ -76,6 +85,9 @@ type modelReport struct {
 	Bytes      int64            `json:"bytes"`
 	Operators  []operatorReport `json:"operators"`
 	Trainable  bool             `json:"trainable"`
+	BatchSize  int              `json:"batch_size"`
+	Activation int64            `json:"activation_bytes"` // of the forward pass, for a batch
+	Warnings   []string         `json:"warnings"`
 	Problems   []string         `json:"problems"`
 }
 
@@ -96,14 +108,18 @@ func inspectModel(o inspectOptions, out *output) error {
 	if err != nil {
 		return err
 	}
-	r := modelReport{File: o.Path, Producer: m.Producer, IRVersion: m.IRVersion, Opset: m.Opset, Problems: []string{}}
+	r := modelReport{File: o.Path, Producer: m.Producer, IRVersion: m.IRVersion, Opset: m.Opset, BatchSize: o.BatchSize, Warnings: []string{}, Problems: []string{}}
 	r.Problems = append(r.Problems, problems(onnx.Check(m))...)
 	if len(r.Problems) == 0 {
 		r.Problems = append(r.Problems, problems(onnx.Inline(m))...)
 	}
 	describeGraph(&r, m.Graph)
 	if len(r.Problems) == 0 {
-		_, err := autodiff.Build(m, inspectionBuild())
+		build := autodiff.Options{Name: "inspect", Warn: func(text string) { r.Warnings = append(r.Warnings, text) }}
+		b, err := autodiff.Build(m, build)
+		if err == nil {
+			r.Activation, err = activations(b, int64(o.BatchSize))
+		}
 		r.Problems = append(r.Problems, problems(err)...)
 	}
 	r.Trainable = len(r.Problems) == 0
@@ -117,9 +133,32 @@ func inspectModel(o inspectOptions, out *output) error {
 	return faults(o.Path, len(r.Problems))
 }
 
-// inspectionBuild are the options with which inspect tries a model.
-func inspectionBuild() autodiff.Options {
-	return autodiff.Options{Name: "inspect"}
+// activations is the size of all values of a forward pass on n samples: about
+// what a training step keeps for the way back.
+func activations(b *bundle.Bundle, n int64) (int64, error) {
+	m, err := onnx.Decode(b.Eval, "")
+	if err != nil {
+		return 0, err
+	}
+	inf, err := onnx.Infer(m)
+	if err != nil {
+		return 0, err
+	}
+	total := int64(0)
+	for _, node := range m.Graph.Nodes {
+		v, _ := inf.Type(node.Outputs[0])
+		size := int64(v.DType.Size())
+		for _, d := range v.Shape {
+			size *= d.N
+			if !d.IsConst() {
+				size *= n
+			}
+		}
+		if v.Shape != nil {
+			total += size
+		}
+	}
+	return total, nil
 }
 
 func describeGraph(r *modelReport, g *onnx.Graph) {
@@ -183,6 +222,9 @@ func (r *modelReport) print(out *output) {
 	out.printf("\nOutputs\n")
 	printValues(out, r.Outputs)
 	out.printf("\nParameters\n  %s in %d tensors, %s\n", countText(r.Parameters), r.Weights, bytesText(r.Bytes))
+	if r.Activation > 0 {
+		out.printf("\nActivations\n  %s for a batch of %d\n", bytesText(r.Activation), r.BatchSize)
+	}
 	out.printf("\nOperators\n")
 	rows := [][]string{}
 	for _, op := range r.Operators {
@@ -193,6 +235,9 @@ func (r *modelReport) print(out *output) {
 		rows = append(rows, []string{op.Name, fmt.Sprint(op.Count), note})
 	}
 	out.table(rows)
+	for _, w := range r.Warnings {
+		out.printf("\nwarning: %s\n", w)
+	}
 	if r.Trainable {
 		out.printf("\n%s\n", out.style(styleGreen, "It can be trained: winnow export "+r.File))
 		return
