@@ -27,6 +27,8 @@ Every parameter's gradient and the losses of five steps, against PyTorch: one ne
 
 "nodes" are those of train.onnx, "memory" is the peak of the process that reads the model, builds the bundle and writes it, "export" its time and "step" the fastest of steps two to five.
 
+` + "`winnow export`" + ` of a resnet50 (images of 224, 1000 classes) took 1.4 s and 247 MB, of a vit_b_16 5.6 s and 731 MB, measured with /usr/bin/time -v on two busy cores.
+
 `
 
 // table renders the page.
