@@ -31,7 +31,7 @@ import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "testdata"))
 
-SEED, CLASSES, STEPS, MOMENTUM, LR, STEADY, TRIES, TRIES_LARGE = 0, 10, 5, 0.9, 0.001, 2e-4, 40, 12
+SEED, CLASSES, STEPS, MOMENTUM, LR, STEADY, TRIES, TRIES_LARGE = 0, 10, 5, 0.9, 0.001, 2e-4, 40, 4
 NETS = {  # name: (constructor's arguments, image size, batch)
     "alexnet": ({}, 224, 4), "alexnet_64": ({}, 64, 4), "vgg11_bn": ({}, 224, 2), "resnet18": ({}, 64, 4),
     "resnext50_32x4d": ({}, 64, 4), "regnet_y_400mf": ({}, 64, 4), "densenet121": ({}, 64, 4),

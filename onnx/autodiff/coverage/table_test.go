@@ -13,8 +13,8 @@ const intro = `# Which networks train, and how exactly
 
 Every parameter's gradient and the losses of five steps, against PyTorch: one network of each torchvision family, exported by both of PyTorch's exporters. The commands that make this page, with torch, torchvision, onnx and onnxscript installed (about 4 GB of disk):
 
-    python3 onnx/autodiff/coverage/gen.py build/models
-    WINNOW_MODELS=$PWD/build/models go test -tags models -count=1 -timeout 60m ./onnx/autodiff/coverage -update
+    python3 onnx/autodiff/coverage/gen.py runs/models
+    WINNOW_MODELS=$PWD/runs/models go test -tags models -count=1 -timeout 60m ./onnx/autodiff/coverage -update
 
 ` + "`gen.py`" + ` draws weights from a seed, 10 classes, small batches of 2 to 4 images, training mode with the statistics of the batch, dropout and stochastic depth with probability 0, and records gradients in float64 and losses in float32. The test exports each model, runs five steps of SGD (momentum 0.9, rate 0.001) on the CPU, and fails where
 
