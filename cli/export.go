@@ -199,6 +199,9 @@ func fileSHA256(path string) (string, error) {
 		return "", inputf("%w", err)
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return "", inputf("%q is not a regular file", path)
+	}
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return "", inputf("read %q: %w", path, err)
