@@ -210,7 +210,14 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
 		e.prefix = "forward."
 		switch n.Op {
 		case "BatchNormalization":
-			training, mean, variance, err := e.batchNorm(n)
+			running := *n // where a norm is used twice, the second use goes on from the first
+			running.Inputs = slices.Clone(n.Inputs)
+			for i := 3; i < 5; i++ {
+				if v := next[n.Inputs[i]]; v != "" {
+					running.Inputs[i] = v
+				}
+			}
+			training, mean, variance, err := e.batchNorm(&running)
 			if err != nil {
 				return fmt.Errorf("autodiff: node %q (%s): %w", n.Name, n.Op, err)
 			}

@@ -58,6 +58,9 @@ func prepare(m *onnx.Model, o Options) (*forward, error) {
 	if err != nil {
 		return nil, err
 	}
+	if k := unshare(m.Graph, named); k > 0 {
+		o.Warn(fmt.Sprintf("the exporter wrote tensors of equal elements once for several uses; %d uses get their own", k))
+	}
 	inf, err := onnx.Infer(m)
 	if err != nil {
 		return nil, err
@@ -83,6 +86,9 @@ func prepare(m *onnx.Model, o Options) (*forward, error) {
 		return nil, err
 	}
 	sweep(f.graph)
+	if err := checkMasks(f.graph.Nodes); err != nil {
+		return nil, err
+	}
 	poolFirst(f.graph)
 	f.findState(named, inf, o.Freeze)
 	if len(f.params) == 0 {

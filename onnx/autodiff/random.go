@@ -42,6 +42,22 @@ func (e *emitter) uniform(n *onnx.Node, serial int) (*bundle.Value, *onnx.Node, 
 	return &u, &onnx.Node{Name: n.Name, Op: "Identity", Inputs: []string{v}, Outputs: n.Outputs}, nil
 }
 
+// checkMasks refuses a Dropout whose mask is read: nothing makes it here.
+func checkMasks(nodes []*onnx.Node) error {
+	masks := map[string]*onnx.Node{}
+	for _, n := range nodes {
+		for _, in := range n.Inputs {
+			if d := masks[in]; d != nil {
+				return fmt.Errorf("autodiff: node %q (%s) reads the mask of node %q (Dropout): %w", n.Name, n.Op, d.Name, ErrModel)
+			}
+		}
+		if mask := n.Output(1); n.Op == "Dropout" && mask != "" {
+			masks[mask] = n
+		}
+	}
+	return nil
+}
+
 // dropout replaces a Dropout by arithmetic on a random input: y = x where
 // u >= ratio, divided by 1 - ratio, u uniform in [0, 1).
 func (e *emitter) dropout(n *onnx.Node, serial int) (*bundle.Value, *onnx.Node, error) {

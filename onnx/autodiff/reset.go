@@ -59,25 +59,53 @@ func resizeLayer(g *onnx.Graph, n, add *onnx.Node, classes int64, seed uint64) e
 	if n.Op == "Conv" || n.Op == "Gemm" && n.Int("transB", 0) != 0 {
 		axis = 0
 	}
+	old := w.Dims[axis]
+	bound := math.Sqrt(float64(old) / float64(w.Len())) // one over the root of the fan in
 	dims := slices.Clone(w.Dims)
 	dims[axis] = classes
-	fan := int64(w.Len()) / w.Dims[axis]
-	g.Initializers[n.Inputs[1]] = uniform(r, 1/math.Sqrt(float64(fan)), dims)
-	b := n.Input(2)
+	replace(g, n, 1, uniform(r, bound, dims))
+	bias, at := n, 2
 	if add != nil {
-		b = add.Inputs[0]
-		if g.Initializers[b] == nil {
-			b = add.Inputs[1]
+		bias = add
+		if at = 0; g.Initializers[add.Inputs[0]] == nil {
+			at = 1
 		}
 	}
-	if b != "" {
-		g.Initializers[b] = uniform(r, 1/math.Sqrt(float64(fan)), []int64{classes})
+	if b := bias.Input(at); b != "" {
+		dims := []int64{classes}
+		if t := g.Initializers[b]; t != nil { // [K, 1, 1] behind a convolution
+			dims = slices.Clone(t.Dims)
+			for i, d := range slices.Backward(dims) {
+				if d == old {
+					dims[i] = classes
+					break
+				}
+			}
+		}
+		replace(g, bias, at, uniform(r, bound, dims))
 	}
 	g.Values = nil // the exporter's claims are about the old number of classes
 	for i := range g.Outputs {
 		g.Outputs[i].Shape = nil
 	}
 	return nil
+}
+
+// replace makes t the i-th input of n, under a name of its own where others read the one it had.
+func replace(g *onnx.Graph, n *onnx.Node, i int, t *onnx.Tensor) {
+	name, readers := n.Inputs[i], 0
+	for _, m := range g.Nodes {
+		for _, in := range m.Inputs {
+			if in == name {
+				readers++
+			}
+		}
+	}
+	if readers > 1 || g.Initializers[name] == nil {
+		name = newEmitter(g, nil).unique(name)
+		n.Inputs[i] = name
+	}
+	g.Initializers[name] = t
 }
 
 func uniform(r *rand.Rand, bound float64, dims []int64) *onnx.Tensor {

@@ -1,12 +1,20 @@
 package autodiff
 
-import "winnow/onnx"
+import (
+	"fmt"
+	"slices"
+
+	"winnow/onnx"
+)
 
 // y = scale*xhat + bias, xhat = (x - mean)*inv over the axes from axis on:
 //
 //	dscale = sum(g*xhat), dbias = sum(g), h = g*scale
 //	dx     = inv*(h - mean(h) - xhat*mean(h*xhat))
 func gradLayerNorm(n *node) ([]string, error) {
+	if slices.ContainsFunc(n.dy[1:], func(dy string) bool { return dy != "" }) {
+		return nil, fmt.Errorf("its mean or deviation is used, and has no gradient: %w", ErrNoRule)
+	}
 	x, scale, g := n.Inputs[0], n.Inputs[1], n.dy[0]
 	rank := len(n.shape(x))
 	first, err := axisOf(n.Int("axis", -1), rank)
@@ -84,8 +92,13 @@ func (n *node) layerStats(axes []int64) (mean, inv string) {
 			shape[a] = onnx.Const(1)
 		}
 		for len(n.Outputs) < 3 {
-			n.Outputs = append(n.Outputs, n.fresh("LayerStats"))
-			n.inf.Set(onnx.Value{Name: n.Outputs[len(n.Outputs)-1], DType: onnx.Float32, Shape: shape})
+			n.Outputs = append(n.Outputs, "")
+		}
+		for i := 1; i < 3; i++ {
+			if n.Outputs[i] == "" {
+				n.Outputs[i] = n.fresh("LayerStats")
+				n.inf.Set(onnx.Value{Name: n.Outputs[i], DType: onnx.Float32, Shape: shape})
+			}
 		}
 		return n.Outputs[1], n.Outputs[2]
 	}
