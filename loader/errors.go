@@ -3,6 +3,8 @@ package loader
 import "errors"
 
 var (
+	// ErrOptions marks an option out of range.
+	ErrOptions = errors.New("invalid option")
 	// ErrBadData marks a file that is not what its name or header claims, or
 	// a label outside the class range.
 	ErrBadData = errors.New("bad data")

@@ -47,20 +47,20 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Validate reports every option out of range.
+// Validate reports every option out of range; errors wrap ErrOptions.
 func (o Options) Validate() error {
 	o = o.withDefaults()
 	var errs []error
 	check := func(what string, v, hi int) {
 		if v < 1 || v > hi {
-			errs = append(errs, fmt.Errorf("loader: option %q: %d: want 1 to %d", what, v, hi))
+			errs = append(errs, fmt.Errorf("loader: %w %q: %d: want 1 to %d", ErrOptions, what, v, hi))
 		}
 	}
 	check("batch size", o.BatchSize, MaxBatchSize)
 	check("workers", o.Workers, MaxWorkers)
 	check("prefetch", o.Prefetch, MaxPrefetch)
 	if err := o.Augment.validate(); err != nil {
-		errs = append(errs, fmt.Errorf("loader: option %q: %w", "augment", err))
+		errs = append(errs, fmt.Errorf("loader: %w %q: %w", ErrOptions, "augment", err))
 	}
 	return errors.Join(errs...)
 }

@@ -330,6 +330,9 @@ func TestOptionsAreChecked(t *testing.T) {
 			t.Errorf("%v: does not name %q", err, what)
 		}
 	}
+	if !errors.Is(err, ErrOptions) {
+		t.Errorf("%v: does not wrap ErrOptions", err)
+	}
 	if _, err := New(ramp{}, Options{}); !errors.Is(err, ErrBadData) {
 		t.Errorf("an empty source: %v", err)
 	}
