@@ -108,7 +108,10 @@ func (c *Comparison) WriteText(w io.Writer) error {
 		}
 		accuracy := percent(r.Accuracy)
 		if r.Epochs == 0 {
-			accuracy, diff = "-", ""
+			accuracy = "-"
+		}
+		if r.Epochs == 0 || c.Rows[0].Epochs == 0 {
+			diff = ""
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%.1f\t%s\t\n", r.Name, r.Method, accuracy, diff,
 			thousands(r.SamplesUsed), samples, r.Seconds, seconds)

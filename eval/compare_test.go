@@ -213,6 +213,16 @@ func TestReadRun(t *testing.T) {
 			t.Errorf("metrics, %s: %v", name, err)
 		}
 	}
+	if err := os.Remove(filepath.Join(dir, MetricsFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadRun(dir); !errors.Is(err, ErrBadRun) {
+		t.Errorf("no metrics of finished epochs: %v", err)
+	}
+	write(SummaryFile, "{}")
+	if _, err := ReadRun(dir); !errors.Is(err, ErrBadRun) {
+		t.Errorf("summary of nothing: %v", err)
+	}
 	write(SummaryFile, "[]")
 	if _, err := ReadRun(dir); !errors.Is(err, ErrBadRun) {
 		t.Errorf("summary that is a list: %v", err)

@@ -95,6 +95,9 @@ func ReadRun(dir string) (*Run, error) {
 	if err := json.Unmarshal(text, &r.Summary); err != nil {
 		return nil, fmt.Errorf("eval: run %q: %w: %s: %w", dir, ErrBadRun, SummaryFile, err)
 	}
+	if r.Summary.Config.Epochs < 1 {
+		return nil, fmt.Errorf("eval: run %q: %w: %s says nothing of its epochs", dir, ErrBadRun, SummaryFile)
+	}
 	text, err = readBounded(filepath.Join(dir, MetricsFile), maxMetrics)
 	if err != nil && !(errors.Is(err, fs.ErrNotExist) && r.Summary.Epochs == 0) {
 		return nil, fmt.Errorf("eval: run %q: %w", dir, err)
@@ -120,12 +123,12 @@ func ReadRun(dir string) (*Run, error) {
 func readBounded(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrBadRun, err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrBadRun, err)
 	}
 	if int64(len(text)) > limit {
 		return nil, fmt.Errorf("%w: %s is over %d bytes", ErrBadRun, filepath.Base(path), limit)
