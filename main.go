@@ -43,7 +43,7 @@ var codes = []struct {
 	{exitInterrupted, []error{context.Canceled}},
 	{exitRuntime, []error{cli.ErrRuntime, ortrun.ErrNoLibrary, ortrun.ErrOldLibrary, ortrun.ErrNoDevice}},
 	{exitUsage, []error{
-		cli.ErrUsage, datasets.ErrSpec, train.ErrOptions, train.ErrRunExists, prune.ErrOptions, prune.ErrMethod,
+		cli.ErrUsage, datasets.ErrSpec, train.ErrOptions, train.ErrRunExists, loader.ErrOptions, prune.ErrOptions, prune.ErrMethod,
 		prune.ErrNeedsLoss, autodiff.ErrOptions, bundle.ErrExists, eval.ErrFormat,
 	}},
 	{exitInput, []error{
@@ -51,7 +51,7 @@ var codes = []struct {
 		onnx.ErrNotONNX, onnx.ErrTruncated, onnx.ErrUnsupported, onnx.ErrInvalid, onnx.ErrExternal, onnx.ErrTooLarge, onnx.ErrShape,
 		autodiff.ErrNoRule, autodiff.ErrModel,
 		bundle.ErrNotBundle, bundle.ErrUnknownFormat, bundle.ErrInvalid, bundle.ErrSafetensors, bundle.ErrTooLarge,
-		loader.ErrBadData, datasets.ErrMissing, datasets.ErrChecksum, train.ErrBadData,
+		loader.ErrBadData, datasets.ErrMissing, datasets.ErrChecksum, train.ErrBadData, train.ErrReference,
 		eval.ErrLabel, eval.ErrLogits, eval.ErrShape, eval.ErrNoRun, eval.ErrBadRun,
 	}},
 }

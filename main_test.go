@@ -152,6 +152,9 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"train", "--bundle", "lenet", "--device", "tpu"}, []string{"tpu", "cuda"}},
 		{[]string{"train", "--bundle", "lenet", "--momentum", "1.5"}, []string{"momentum", "1.5"}},
 		{[]string{"train", "--bundle", "lenet", "--limit-train", "-1"}, []string{"--limit-train"}},
+		{[]string{"train", "--bundle", "lenet", "--prune-alpha", "0"}, []string{"--prune-alpha"}},
+		{[]string{"train", "--bundle", "lenet", "--prune-window", "0"}, []string{"--prune-window"}},
+		{[]string{"eval", "lenet", "--batch-size", "0"}, []string{"--batch-size"}},
 		{[]string{"export"}, []string{"export", "--help"}},
 		{[]string{"export", "a.onnx", "b.onnx"}, []string{`"b.onnx"`}},
 		{[]string{"export", "a.onnx", "-o"}, []string{"needs an argument", "-o"}},
@@ -291,7 +294,26 @@ func TestRunFolders(t *testing.T) {
 	winnow(t, tinyTrain(out)...).fails(t, exitUsage, out, "--overwrite")
 	winnow(t, tinyTrain(out, "--overwrite")...).succeeds(t)
 
+	bad := filepath.Join(dir, "bad")
+	winnow(t, tinyTrain(bad, "--workers", "-1")...).fails(t, exitUsage, "workers")
+	winnow(t, tinyTrain(bad, "--crop-pad", "-1")...).fails(t, exitUsage, "crop")
+	winnow(t, tinyTrain(bad, "--reference", "populaton")...).fails(t, exitInput, "populaton", "holdout:F")
+	if o := winnow(t, tinyTrain(bad, "--epochs", "0")...); strings.Contains(o.stderr, "recipe") {
+		t.Errorf("a run that cannot begin was announced:\n%s", o.stderr)
+	}
+	absent(t, bad)
+
+	write(t, filepath.Join(out, "model.onnx"), []byte("no model"))
+	winnow(t, "eval", out).fails(t, exitInput, "model.onnx")
+	if err := os.Remove(filepath.Join(out, "summary.json")); err != nil {
+		t.Fatal(err)
+	}
+	winnow(t, "eval", out).fails(t, exitInput, out, "summary.json")
+	winnow(t, "eval", filepath.Join(dir, "nothing")).fails(t, exitInput, "nothing", "run")
+	winnow(t, "export", os.DevNull, "-o", bad).fails(t, exitInput, "not a regular file")
+
 	file := write(t, filepath.Join(dir, "file"), nil)
+	winnow(t, "compare", file).fails(t, exitInput, file)
 	winnow(t, tinyTrain(filepath.Join(file, "run"))...).fails(t, exitFailed, file)
 	if os.Geteuid() != 0 {
 		locked := filepath.Join(dir, "locked")

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -13,14 +12,12 @@ import (
 
 	"winnow/eval"
 	"winnow/loader"
+	"winnow/models"
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	ortrun "winnow/runtime"
 	"winnow/train"
 )
-
-// runModel is the trained model in a run folder.
-const runModel = "model.onnx"
 
 type evalOptions struct {
 	Path     string
@@ -75,6 +72,9 @@ type classifier struct {
 }
 
 func runEval(ctx context.Context, o evalOptions, out *output) error {
+	if o.Batch < 1 || o.Batch > loader.MaxBatchSize {
+		return usagef("--batch-size %d: give 1 to %d", o.Batch, loader.MaxBatchSize)
+	}
 	m, err := openClassifier(ctx, o.Path)
 	if err != nil {
 		return err
@@ -160,11 +160,24 @@ func openClassifier(ctx context.Context, path string) (*classifier, error) {
 		if err != nil {
 			return nil, err
 		}
-		model, err := os.ReadFile(filepath.Join(path, runModel))
+		if run.Summary.Epochs == 0 {
+			return nil, inputf("eval: run %q has no model: no epoch was finished", path)
+		}
+		m, err := onnx.Read(filepath.Join(path, eval.ModelFile))
 		if err != nil {
 			return nil, inputf("eval: run %q: %w", path, err)
 		}
+		model, err := m.Encode()
+		if err != nil {
+			return nil, err
+		}
 		return &classifier{model: model, spec: run.ModelSpec(), data: run.Summary.Data, own: true}, nil
+	}
+	if exists(filepath.Join(path, eval.MetricsFile)) {
+		return nil, inputf("eval: run %q is not finished: it has no %s", path, eval.SummaryFile)
+	}
+	if notThere(path) && !slices.Contains(models.Names(), path) {
+		return nil, inputf("eval: no %q: give a run's folder, an .onnx file, or a bundle (shipped are %s)", path, shippedText())
 	}
 	b, err := openBundle(ctx, path)
 	if err != nil {

@@ -194,6 +194,13 @@ func freeFolder(dir string, overwrite bool, marker, what string) error {
 }
 
 func fileSHA256(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", inputf("%w", err)
+	}
+	if !info.Mode().IsRegular() { // a device or a pipe may have no end
+		return "", inputf("model %q: not a regular file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return "", inputf("%w", err)

@@ -155,6 +155,9 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	if _, _, _, err := prune.Resolve(o.Method, true); err != nil {
 		return usagef("%w", err)
 	}
+	if o.Prune.Alpha == 0 || o.Prune.Window == 0 { // 0 stands for the default
+		return usagef("train: --prune-alpha and --prune-window must be above 0")
+	}
 	p := newProgress(ctx, out, o.Epochs, o.Quiet)
 	run, err := o.resolve(ctx, p.Notice)
 	if err != nil {
@@ -180,6 +183,9 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	}
 	defer device.Close()
 	run.Device, run.Reporter = device, p
+	if err := run.Validate(); err != nil {
+		return err
+	}
 	p.Notice(runText(&run, device))
 
 	summary, err := train.Run(ctx, run)
@@ -267,12 +273,15 @@ device  %s, %d threads, ONNX Runtime %s`,
 }
 
 func printSummary(s *train.Summary, dir string, out *output) {
-	verdict := ""
-	if s.Interrupted {
-		verdict = ", interrupted"
+	verdict := fmt.Sprintf("accuracy %s (best %.4f) after %d epochs",
+		out.style(styleBold, fmt.Sprintf("%.4f", s.TestAccuracy)), s.BestTestAccuracy, s.Epochs)
+	if s.Epochs == 0 {
+		verdict = "no epoch finished"
 	}
-	out.printf("\naccuracy %s (best %.4f) after %d epochs%s; %s of %s samples used, %s saved; %s\n",
-		out.style(styleBold, fmt.Sprintf("%.4f", s.TestAccuracy)), s.BestTestAccuracy, s.Epochs, verdict,
+	if s.Interrupted {
+		verdict += ", interrupted"
+	}
+	out.printf("\n%s; %s of %s samples used, %s saved; %s\n", verdict,
 		countText(s.TrainSamplesUsed), countText(s.TrainSamplesFull), percent(s.SavedRatio), seconds(s.WallSeconds))
 	out.printf("run %s\n", dir)
 }

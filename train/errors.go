@@ -9,6 +9,7 @@ import (
 var (
 	ErrOptions   = errors.New("invalid option")
 	ErrBadData   = errors.New("data and bundle contradict each other")
+	ErrReference = errors.New("bad reference set")
 	ErrRunExists = errors.New("the folder already holds a run")
 	ErrNotFinite = errors.New("the loss is not finite")
 )

@@ -84,7 +84,7 @@ func (r reference) apply(o *prune.Options, src loader.Source, seed uint64) ([]ui
 func readIndices(path string, n int) ([]uint32, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("train: reference %q: %w", path, err)
+		return nil, fmt.Errorf("train: %w: %w; want population, holdout:F, pseudo:F, or a file of indices", ErrReference, err)
 	}
 	defer f.Close()
 	indices, err := parseIndices(f, n)
@@ -105,19 +105,19 @@ func parseIndices(r io.Reader, n int) ([]uint32, error) {
 		}
 		i, err := strconv.ParseUint(text, 10, 32)
 		if err != nil || i >= uint64(n) {
-			return nil, fmt.Errorf("%w: line %d: %q is no index of %d samples", ErrBadData, at, text, n)
+			return nil, fmt.Errorf("%w: line %d: %q is no index of %d samples", ErrReference, at, text, n)
 		}
 		if len(indices) == n {
-			return nil, fmt.Errorf("%w: line %d: more indices than samples", ErrBadData, at)
+			return nil, fmt.Errorf("%w: line %d: more indices than samples", ErrReference, at)
 		}
 		indices = append(indices, uint32(i))
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrBadData, err)
+		return nil, fmt.Errorf("%w: %w", ErrReference, err)
 	}
 	slices.Sort(indices)
 	if indices = slices.Compact(indices); len(indices) == 0 {
-		return nil, fmt.Errorf("%w: no index", ErrBadData)
+		return nil, fmt.Errorf("%w: no index", ErrReference)
 	}
 	return indices, nil
 }

@@ -37,7 +37,7 @@ func TestParseIndices(t *testing.T) {
 		"empty": "# none\n", "outside": "10\n", "negative": "-1", "word": "1\ntwo", "fraction": "1.5",
 		"long line": strings.Repeat("1", 100), "too many": strings.Repeat("1\n", 11),
 	} {
-		if _, err := parseIndices(strings.NewReader(in), 10); !errors.Is(err, ErrBadData) {
+		if _, err := parseIndices(strings.NewReader(in), 10); !errors.Is(err, ErrReference) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
