@@ -210,6 +210,9 @@ func (r *run) setupPruning() error {
 	if r.pruner, err = prune.New(p); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
+	if p.Scorer == prune.ScorerDAS {
+		r.noticeDAS(p)
+	}
 	r.wantsBatch, r.wantsEach, _ = r.pruner.Wants()
 	if err := r.resolveWeights(p); err != nil {
 		return err
@@ -229,6 +232,19 @@ func (r *run) setupPruning() error {
 		Source: m.Source, Model: ModelConfig{m.Eval.Images.Name, m.Eval.Images.DType, m.Eval.Logits.Name}, Extra: o.Extra,
 	}
 	return nil
+}
+
+// noticeDAS says what ranks the samples before there are trajectories.
+func (r *run) noticeDAS(p prune.Options) {
+	window := p.Window
+	if window == 0 {
+		window = prune.DefaultWindow
+	}
+	if float64(window+1) > p.Delta*float64(p.Epochs)+1e-9 { // epoch window+1 is the first that DAS plans
+		r.noticef("prune: DAS does not begin in this run: it needs %d epochs of losses before the last pruned one, and until then the last loss ranks the samples; more epochs or a smaller --prune-window change that", window)
+		return
+	}
+	r.noticef("prune: the last loss ranks the samples until DAS begins, after epoch %d", window)
 }
 
 // setup makes the loaders and the sessions.

@@ -262,6 +262,20 @@ func TestAutoSaysWhatItTook(t *testing.T) {
 			t.Errorf("%+v: scorer %s, notices %q", c.parts, s.Scorer, rec.notices)
 		}
 	}
+	for _, c := range []struct {
+		window int
+		says   string
+	}{{6, "until DAS begins, after epoch 6"}, {7, "DAS does not begin"}} { // the last pruned epoch is 7
+		o := testOptions(t, d, parts{logits: true})
+		rec := &record{}
+		o.Method, o.Reporter, o.Epochs, o.Prune.Window = "das-infobatch", rec, 8, c.window
+		if _, err := Run(context.Background(), o); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(strings.Join(rec.notices, "\n"), c.says) {
+			t.Errorf("window %d: notices %q lack %q", c.window, rec.notices, c.says)
+		}
+	}
 	o := testOptions(t, d, parts{})
 	o.Method = "infobatch"
 	if _, err := Run(context.Background(), o); !errors.Is(err, prune.ErrNeedsLoss) {
