@@ -158,7 +158,14 @@ func (o Options) Validate() error {
 	// The negated comparisons refuse NaN too.
 	within := func(name string, v, lo, hi float64, loOpen, hiOpen bool) {
 		if !(v >= lo && v <= hi) || (loOpen && v == lo) || (hiOpen && v == hi) {
-			bad(name, "%v is out of range", v)
+			above, below := "", ""
+			if loOpen {
+				above = "above "
+			}
+			if hiOpen {
+				below = "below "
+			}
+			bad(name, "%v: want %s%v to %s%v", v, above, lo, below, hi)
 		}
 	}
 	if o.Samples < 0 || uint64(o.Samples) >= math.MaxUint32 {
@@ -169,7 +176,7 @@ func (o Options) Validate() error {
 	}
 	oneOf("Scorer", o.Scorer, scorerNames...)
 	oneOf("Policy", o.Policy, policyNames...)
-	oneOf("Rescale", o.Rescale, RescaleSample, RescaleBatch, RescaleNone)
+	oneOf("Rescale", o.Rescale, RescaleAuto, RescaleSample, RescaleBatch, RescaleNone)
 	oneOf("Start", o.Start, StartFirst, StartZero)
 	oneOf("Reference", o.Reference, ReferencePopulation, ReferenceOutside, ReferencePseudo)
 	within("Ratio", o.Ratio, 0, 1, false, false)
