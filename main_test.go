@@ -155,6 +155,8 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"train", "--bundle", "lenet", "--prune-alpha", "0"}, []string{"--prune-alpha"}},
 		{[]string{"train", "--bundle", "lenet", "--prune-window", "0"}, []string{"--prune-window"}},
 		{[]string{"eval", "lenet", "--batch-size", "0"}, []string{"--batch-size"}},
+		{[]string{"export", "a.onnx", "--reinit", "-5"}, []string{"--reinit"}},
+		{[]string{"export", "a.onnx", "--scale", "0"}, []string{"--scale"}},
 		{[]string{"export"}, []string{"export", "--help"}},
 		{[]string{"export", "a.onnx", "b.onnx"}, []string{`"b.onnx"`}},
 		{[]string{"export", "a.onnx", "-o"}, []string{"needs an argument", "-o"}},
@@ -297,6 +299,8 @@ func TestRunFolders(t *testing.T) {
 	bad := filepath.Join(dir, "bad")
 	winnow(t, tinyTrain(bad, "--workers", "-1")...).fails(t, exitUsage, "workers")
 	winnow(t, tinyTrain(bad, "--crop-pad", "-1")...).fails(t, exitUsage, "crop")
+	winnow(t, tinyTrain(bad, "--rescale", "some")...).fails(t, exitUsage, "auto", "batch")
+	winnow(t, tinyTrain(bad, "--prune-ratio", "2")...).fails(t, exitUsage, "Ratio", "want 0 to 1")
 	winnow(t, tinyTrain(bad, "--reference", "populaton")...).fails(t, exitInput, "populaton", "holdout:F")
 	if o := winnow(t, tinyTrain(bad, "--epochs", "0")...); strings.Contains(o.stderr, "recipe") {
 		t.Errorf("a run that cannot begin was announced:\n%s", o.stderr)

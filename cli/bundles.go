@@ -56,8 +56,7 @@ func trainingBundle(ctx context.Context, spec string, g graphOptions, changed []
 			changed[0], spec, optimizerText(b.Manifest.Optimizer), lossText(b.Manifest.Loss))
 	}
 	if err := b.Validate(); err != nil {
-		list := problems(err)
-		return nil, fmt.Errorf("bundle %q: %d problems (winnow inspect lists them): %w", spec, len(list), err)
+		return nil, fmt.Errorf("bundle %q (winnow inspect lists its problems): %w", spec, err)
 	}
 	return b, nil
 }

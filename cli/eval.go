@@ -75,6 +75,9 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if o.Batch < 1 || o.Batch > loader.MaxBatchSize {
 		return usagef("--batch-size %d: give 1 to %d", o.Batch, loader.MaxBatchSize)
 	}
+	if err := o.Images.validate(); err != nil {
+		return err
+	}
 	m, err := openClassifier(ctx, o.Path)
 	if err != nil {
 		return err

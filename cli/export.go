@@ -60,6 +60,14 @@ func (o *imageOptions) normalizeFlags() []cli.Flag {
 	}
 }
 
+// validate refuses what would make every image the same.
+func (o *imageOptions) validate() error {
+	if o.Scale == 0 {
+		return usagef("--scale 0: give another factor")
+	}
+	return nil
+}
+
 func newExportCommand(out *output) *cli.Command {
 	var o exportOptions
 	flags := []cli.Flag{
@@ -109,6 +117,12 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 	}
 	if err := o.Graph.validate(); err != nil {
 		return err
+	}
+	if err := o.Images.validate(); err != nil {
+		return err
+	}
+	if o.Reinit < keepWeights {
+		return usagef("--reinit %d: give a seed from 0 up", o.Reinit)
 	}
 	if err := freeFolder(o.Out, o.Overwrite, bundle.ManifestFile, "a bundle"); err != nil {
 		return err
@@ -206,9 +220,6 @@ func fileSHA256(path string) (string, error) {
 		return "", inputf("%w", err)
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return "", inputf("%q is not a regular file", path)
-	}
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return "", inputf("read %q: %w", path, err)
