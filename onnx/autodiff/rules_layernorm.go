@@ -31,7 +31,7 @@ func gradLayerNorm(n *node) ([]string, error) {
 	if n.want[0] {
 		dx[0] = n.centred(n.mul(g, scale), xhat, inv, axes)
 	}
-	return dx[:len(n.Inputs)], nil
+	return dx, nil
 }
 
 // centred is inv*(h - mean(h) - xhat*mean(h*xhat)) over axes: what a

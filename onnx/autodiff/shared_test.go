@@ -137,3 +137,12 @@ func TestClassesOfSharedLayers(t *testing.T) {
 		}
 	}
 }
+
+// An input too many is no panic.
+func TestInputTooMany(t *testing.T) {
+	m := tiny(map[string][]int64{"w": {16, 8}, "h": {8, 3}, "s": {8}},
+		op("MatMul", nil, "a", "x", "w"), op("LayerNormalization", nil, "b", "a", "s", "s", "s"), op("MatMul", nil, "y", "b", "h"))
+	if _, err := autodiff.Build(m, autodiff.Options{}); err != nil && !strings.Contains(err.Error(), "make_b") {
+		t.Error(err)
+	}
+}
