@@ -1,6 +1,7 @@
 package autodiff
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"math"
 	"sort"
@@ -139,7 +140,7 @@ func identity(op string, n int, a attrs, inputs []string) string {
 
 // constant adds t as an initializer, once for equal content.
 func (e *emitter) constant(t *onnx.Tensor) string {
-	key := fmt.Sprintf("const/%v/%v/%x", t.DType, t.Dims, t.Data)
+	key := fmt.Sprintf("const/%v/%v/%x", t.DType, t.Dims, sha256.Sum256(t.Data))
 	if out, ok := e.shared[key]; ok {
 		return out[0]
 	}
