@@ -115,6 +115,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	goruntime "runtime"
 	"unsafe"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -165,6 +166,8 @@ func (l *library) close() { C.dlclose(l.handle) }
 func dlopen(name string) (unsafe.Pointer, error) {
 	cName := C.CString(name)
 	defer C.free(unsafe.Pointer(cName))
+	goruntime.LockOSThread() // the reason is kept by thread
+	defer goruntime.UnlockOSThread()
 	handle := C.dlopen(cName, C.RTLD_LAZY)
 	if handle == nil {
 		return nil, errors.New(oneLine(C.GoString(C.dlerror())))
