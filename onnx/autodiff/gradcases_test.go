@@ -136,6 +136,8 @@ func convCases(cases *[]gradCase) {
 		add("valid", attrs{"auto_pad": sa("VALID")}, tensor(2, 2, 5, 5), tensor(3, 2, 2, 2))
 		add("line", attrs{"pads": is(1, 1)}, tensor(2, 3, 8), tensor(4, 3, 3), tensor(4))
 		add("volume", attrs{"pads": is(1, 1, 1, 1, 1, 1)}, tensor(1, 2, 3, 4, 3), tensor(2, 2, 3, 3, 3))
+		add("large", attrs{"pads": is(1, 0, 0, 1), "strides": is(1, 2)}, tensor(2, 2, 9, 9), tensor(3, 2, 8, 8))
+		add("large-depthwise", attrs{"group": ia(2)}, tensor(2, 2, 9, 9), tensor(2, 1, 8, 8))
 		add("whole", nil, tensor(2, 3, 4, 4), tensor(5, 3, 4, 4))
 	}
 }

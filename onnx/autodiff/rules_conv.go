@@ -31,13 +31,9 @@ type Lowering struct {
 	Data, Weight, Pool string
 }
 
-// Largest output area at which one product over the batch was measured faster
-// than one an image, and smallest at which the flipped filter was faster than
-// ConvTranspose (ONNX Runtime CPU provider, 3x3 filters of 16 to 512 channels).
-const (
-	gemmArea = 400
-	flipArea = 144
-)
+// flipArea is the smallest output area at which the flipped filter was measured
+// faster than ConvTranspose (ONNX Runtime CPU provider, 3x3 filters of 16 to 512 channels).
+const flipArea = 144
 
 func (l Lowering) data(w window) string {
 	able := w.unitStride()
@@ -55,14 +51,18 @@ func (l Lowering) data(w window) string {
 	return DataTranspose
 }
 
-func (l Lowering) weight(w window) string {
+// weight takes one product an image where its result is smaller than its
+// operands, else one over the batch: where the two cross is where they were
+// measured equally fast.
+func (l Lowering) weight(c conv) string {
+	columns := c.groupC * c.tapCount()
 	switch {
 	case l.Weight != "":
 		return l.Weight
-	case w.area() > gemmArea:
-		return WeightImages
+	case c.outC*columns > c.area()*(c.outC+columns):
+		return WeightGemm
 	}
-	return WeightGemm
+	return WeightImages
 }
 
 // y = x * W + b, * a correlation: dx is g correlated with the filter turned
@@ -209,71 +209,48 @@ func (c conv) dataFlip() string {
 	}, c.dy[0], filter)
 }
 
-// weight is the gradient with respect to the filter.
+// weight is the gradient with respect to the filter: the patches of the input
+// times the adjoint. Patches are [N, C, taps, positions], so that what comes
+// out has the filter's own order.
 func (c conv) weight() string {
+	patches := c.patches(c.Inputs[0], c.window)
+	var dw string
 	switch {
 	case c.group > 1 && c.groupC == 1 && c.outC == c.group:
-		return c.weightDepthwise()
+		dw = c.weightDepthwise(patches)
 	case c.group > 1:
-		return c.weightGrouped()
-	case c.lower.weight(c.window) == WeightImages:
-		return c.weightImages()
+		dw = c.weightGrouped(patches)
+	case c.lower.weight(c) == WeightImages:
+		dw = c.weightImages(patches)
+	default:
+		dw = c.weightGemm(patches)
 	}
-	return c.weightGemm()
+	return c.flat(dw, append([]int64{c.outC, c.groupC}, c.kernel...)...)
 }
 
-// channelFirst swaps the batch axis and the channel axis.
-func (c conv) channelFirst(x string) string {
-	perm := []int64{1, 0}
-	for i := range c.rank() {
-		perm = append(perm, int64(2+i))
-	}
-	return c.transpose(x, perm...)
-}
-
-// filterFrom turns [outC, taps, groupC] into the filter's own layout.
-func (c conv) filterFrom(v string) string {
-	v = c.transpose(c.flat(v, c.outC, c.tapCount(), c.groupC), 0, 2, 1)
-	return c.flat(v, append([]int64{c.outC, c.groupC}, c.kernel...)...)
-}
-
-// stack joins patches along their first axis.
-func (c conv) stack(parts []string) string {
-	if len(parts) == 1 {
-		return parts[0]
-	}
-	return c.op("Concat", attrs{"axis": onnx.IntAttr(0)}, parts...)
-}
-
-func (c conv) weightGemm() string {
-	columns := c.flat(c.stack(c.patches(c.channelFirst(c.Inputs[0]), c.window)), c.tapCount()*c.groupC, -1)
-	g := c.flat(c.channelFirst(c.dy[0]), c.outC, -1)
-	return c.filterFrom(c.gemm(g, columns, false, true, 1))
-}
-
-func (c conv) weightImages() string {
-	parts := c.patches(c.Inputs[0], c.window)
-	columns := parts[0]
-	if len(parts) > 1 {
-		columns = c.op("Concat", attrs{"axis": onnx.IntAttr(1)}, parts...)
-	}
-	columns = c.flat(columns, 0, c.tapCount()*c.groupC, c.area())
+// weightImages is one product an image, summed.
+func (c conv) weightImages(patches string) string {
+	patches = c.flat(patches, 0, c.groupC*c.tapCount(), c.area())
 	g := c.flat(c.dy[0], 0, c.outC, c.area())
-	return c.filterFrom(c.sum(c.matmul(g, c.transpose(columns, 0, 2, 1)), false, 0))
+	return c.sum(c.matmul(g, c.transpose(patches, 0, 2, 1)), false, 0)
 }
 
-func (c conv) weightGrouped() string {
-	columns := c.stack(c.patches(c.channelFirst(c.Inputs[0]), c.window))
-	columns = c.flat(columns, c.tapCount(), c.group, c.groupC, -1)
-	columns = c.flat(c.transpose(columns, 1, 3, 0, 2), c.group, -1, c.tapCount()*c.groupC)
-	g := c.flat(c.channelFirst(c.dy[0]), c.group, c.outC/c.group, -1)
-	return c.filterFrom(c.matmul(g, columns))
+// weightGemm is one product over the whole batch, channels first.
+func (c conv) weightGemm(patches string) string {
+	patches = c.transpose(c.flat(patches, 0, c.groupC*c.tapCount(), c.area()), 1, 0, 2)
+	g := c.transpose(c.flat(c.dy[0], 0, c.outC, c.area()), 1, 0, 2)
+	return c.gemm(c.flat(g, c.outC, -1), c.flat(patches, c.groupC*c.tapCount(), -1), false, true, 1)
 }
 
-func (c conv) weightDepthwise() string {
-	var sums []string
-	for _, part := range c.patches(c.Inputs[0], c.window) {
-		sums = append(sums, c.flat(c.channelSum("ReduceSum", c.mul(c.dy[0], part)), 1, c.outC))
-	}
-	return c.flat(c.transpose(c.stack(sums), 1, 0), append([]int64{c.outC, 1}, c.kernel...)...)
+// weightGrouped is one product an image and group, summed.
+func (c conv) weightGrouped(patches string) string {
+	patches = c.flat(patches, 0, c.group, c.groupC*c.tapCount(), c.area())
+	g := c.flat(c.dy[0], 0, c.group, c.outC/c.group, c.area())
+	return c.sum(c.matmul(g, c.transpose(patches, 0, 1, 3, 2)), false, 0)
+}
+
+// weightDepthwise is one sum a channel and tap.
+func (c conv) weightDepthwise(patches string) string {
+	g := c.flat(c.dy[0], 0, c.outC, 1, c.area())
+	return c.sum(c.sum(c.mul(patches, g), false, 3), false, 0)
 }

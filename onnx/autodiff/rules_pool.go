@@ -136,14 +136,6 @@ func gradAveragePool(n *node) ([]string, error) {
 	return []string{n.convTranspose(g, filter, w, channels.N)}, nil
 }
 
-func (w window) tapCount() int64 {
-	k := int64(1)
-	for _, d := range w.kernel {
-		k *= d
-	}
-	return k
-}
-
 // counts is how many elements each window averages: those inside the image,
 // or inside the padded image.
 func (w window) counts(padded bool) []float32 {
