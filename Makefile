@@ -35,7 +35,7 @@ build: ## build bin/winnow
 	$(GO) build -trimpath -o bin/winnow .
 
 demo: setup build ## train lenet in full and pruned, compare them (DATA=fashion-mnist for real images)
-	bin/winnow data fetch $(firstword $(subst :, ,$(DATA)))
+	$(if $(findstring /,$(DATA)),,bin/winnow data fetch $(firstword $(subst :, ,$(DATA))))
 	bin/winnow train $(DEMO_FLAGS) --prune none --out $(DEMO)/full
 	bin/winnow train $(DEMO_FLAGS) --prune auto --out $(DEMO)/pruned
 	bin/winnow compare $(DEMO)/full $(DEMO)/pruned --plot $(DEMO)/compare.svg

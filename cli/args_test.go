@@ -3,9 +3,14 @@ package cli
 import (
 	"errors"
 	"io"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"winnow/datasets"
+	"winnow/models"
 )
 
 func TestInterleave(t *testing.T) {
@@ -49,6 +54,34 @@ func TestEveryCommandHasHelp(t *testing.T) {
 			if d, ok := f.(interface{ GetUsage() string }); !ok || d.GetUsage() == "" {
 				t.Errorf("%s --%s has no usage", c.Name, f.Names()[0])
 			}
+		}
+	}
+}
+
+// TestExamplesFit holds the examples of training a shipped bundle on generated
+// images, in --help and the README: the images must have the bundle's shape.
+func TestExamplesFit(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(readme) + newTrainCommand(newOutput(io.Discard, io.Discard)).Description
+	found := regexp.MustCompile(`winnow train --bundle (\w+) --data (glyphs\S*)`).FindAllStringSubmatch(text, -1)
+	if len(found) == 0 {
+		t.Error("no example")
+	}
+	for _, m := range found {
+		b, err := models.Builtin(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := datasets.Open(m[2], datasets.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, h, w := d.Train.Shape()
+		if got := [3]int64{int64(c), int64(h), int64(w)}; got != b.Manifest.ImageShape {
+			t.Errorf("%s: images of %v for a bundle of %v", m[0], got, b.Manifest.ImageShape)
 		}
 	}
 }

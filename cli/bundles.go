@@ -16,7 +16,7 @@ import (
 
 func seedFlag(dst *uint64) cli.Flag {
 	return &cli.Uint64Flag{Name: "seed", Destination: dst, Category: flagsRecipe, DefaultText: "0",
-		Usage: "seed `N` of everything random"}
+		Usage: "seed `N` of order, augmentation, dropout and pruning; the first weights are the bundle's"}
 }
 
 func shippedText() string { return strings.Join(models.Names(), ", ") }

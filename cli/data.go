@@ -128,7 +128,7 @@ func newDataShowCommand(out *output) *cli.Command {
 		ArgsUsage: "SPEC",
 		Flags: []cli.Flag{
 			&cli.IntFlag{Name: "index", Aliases: []string{"i"}, Destination: &o.Index, Category: flagsData, Usage: "first sample `N`"},
-			&cli.IntFlag{Name: "count", Aliases: []string{"n"}, Value: 4, Destination: &o.Count, Category: flagsData, Usage: "number of samples"},
+			&cli.IntFlag{Name: "count", Aliases: []string{"n"}, Value: 4, Destination: &o.Count, Category: flagsData, Usage: "number `N` of samples"},
 			&cli.BoolFlag{Name: "test", Destination: &o.Test, Category: flagsData, Usage: "show the test split"},
 		},
 		Action: func(c *cli.Context) error {

@@ -37,7 +37,7 @@ func (o *deviceOptions) flags() []cli.Flag {
 		&cli.StringFlag{Name: "device", Value: "auto", Destination: &o.Device, Category: flagsMachine,
 			Usage: "`auto|cpu|cuda[:N]`; auto takes CUDA where it starts, else the CPU, and says which"},
 		&cli.IntFlag{Name: "threads", Destination: &o.Threads, Category: flagsMachine, DefaultText: "physical cores",
-			Usage: "threads of a training step"},
+			Usage: "threads `N` of a training step"},
 		&cli.BoolFlag{Name: "strict-device", Destination: &o.Strict, Category: flagsMachine,
 			Usage: "fail where a node would fall back from CUDA to the CPU"},
 		&cli.StringSliceFlag{Name: "cuda-option", Destination: &o.CUDA, Category: flagsMachine,

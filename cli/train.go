@@ -61,7 +61,7 @@ Pruning methods:
 The first Ctrl-C ends the run cleanly, with what was done so far written.`,
 			"winnow train --bundle lenet",
 			"winnow train --bundle lenet --data fashion-mnist --epochs 10 --prune bls-infobatch --prune-ratio 0.5 --seed 1",
-			"winnow train --bundle resnet8 --data glyphs:color=rgb --hflip --sched onecycle --lr 0.1 -o runs/glyphs",
+			"winnow train --bundle resnet20 --data glyphs:color=rgb --crop-pad 2 --sched onecycle --lr 0.1 -o runs/glyphs",
 			"winnow train --bundle model.onnx --data fashion-mnist:DIR --device cuda"),
 		Flags: trainFlags(&o),
 		Action: func(c *cli.Context) error {
@@ -128,7 +128,7 @@ func trainFlags(o *trainOptions) []cli.Flag {
 			Usage: "how a plan's weights reach the loss: `auto|sample|batch|none`"},
 
 		&cli.IntFlag{Name: "workers", Destination: &o.Workers, Category: flagsMachine, DefaultText: "chosen by the loader",
-			Usage: "goroutines that read images"},
+			Usage: "goroutines `N` that read images"},
 
 		&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Destination: &o.Out, Category: flagsOutput, TakesFile: true,
 			DefaultText: "runs/BUNDLE-DATA-METHOD-SEED", Usage: "run folder `DIR`"},
@@ -183,6 +183,7 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	}
 	defer device.Close()
 	run.Device, run.Reporter = device, p
+	run.Extra["threads"] = device.Threads()
 	if err := run.Validate(); err != nil {
 		return err
 	}
@@ -213,7 +214,7 @@ func (o *trainOptions) resolve(ctx context.Context, notice func(string)) (train.
 	run.Export = func(state map[string]*onnx.Tensor) ([]byte, error) { return inferenceModel(b, state) }
 	run.Extra = map[string]any{
 		"bundle": o.Bundle, "limit_train": o.TrainSize, "limit_test": o.TestSize,
-		"device": o.Device.Device, "threads": o.Device.Threads,
+		"device": o.Device.Device,
 	}
 	return run, nil
 }
