@@ -13,14 +13,13 @@ func isRandom(op string) bool { return op == "RandomUniformLike" || op == "Rando
 
 // randomInput declares the input for numbers drawn uniformly from [0, 1).
 func (e *emitter) randomInput(serial int, shape onnx.Shape) (bundle.Value, error) {
-	for i, d := range shape {
-		if !d.IsConst() && (i > 0 || d != onnx.Symbol(onnx.BatchSymbol)) {
-			shape = nil
-			break
-		}
-	}
 	if shape == nil {
 		return bundle.Value{}, fmt.Errorf("random numbers of unknown shape: %w", ErrModel)
+	}
+	for i, d := range shape {
+		if !d.IsConst() && (i > 0 || d != onnx.Symbol(onnx.BatchSymbol)) {
+			return bundle.Value{}, fmt.Errorf("random numbers of shape %v, and only the first axis may depend on the batch, as %s itself: %w", shape, onnx.BatchSymbol, ErrModel)
+		}
 	}
 	return e.input(fmt.Sprintf("random.%d", serial), onnx.Float32, shape), nil
 }

@@ -1,6 +1,10 @@
 package autodiff
 
-import "winnow/onnx"
+import (
+	"fmt"
+
+	"winnow/onnx"
+)
 
 // batchStats are the values behind a batch normalisation in training: its
 // node takes mean and variance of the batch instead of the running ones.
@@ -19,6 +23,9 @@ type batchStats struct {
 // torch.nn.BatchNorm2d does.
 func (e *emitter) batchNorm(n *onnx.Node) (out *onnx.Node, nextMean, nextVar string, err error) {
 	x := n.Inputs[0]
+	if e.shape(x) == nil {
+		return nil, "", "", fmt.Errorf("the shape of %q is unknown: %w", x, ErrModel)
+	}
 	count, err := e.countOf(x, spatialAxes(len(e.shape(x)), true))
 	if err != nil {
 		return nil, "", "", err
