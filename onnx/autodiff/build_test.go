@@ -74,6 +74,7 @@ func TestRefusals(t *testing.T) {
 			m.Graph.Inputs = append(m.Graph.Inputs, onnx.Value{Name: "mask", DType: onnx.Float32, Shape: onnx.ShapeOf(1)})
 		}},
 		{name: "nothing to train", is: autodiff.ErrModel, says: []string{"nothing to train"}, o: autodiff.Options{Freeze: regexp.MustCompile(".")}},
+		{name: "freezing nothing", is: autodiff.ErrOptions, says: []string{"^head", "freeze nothing"}, o: autodiff.Options{Freeze: regexp.MustCompile("^head")}},
 		{name: "image shape", is: autodiff.ErrModel, says: []string{"[1 28 28]", "[3 28 28]"}, o: autodiff.Options{ImageShape: [3]int64{3, 28, 28}}},
 		{name: "means", is: autodiff.ErrOptions, says: []string{"channels"}, o: autodiff.Options{Normalize: bundle.Normalize{Mean: []float64{1, 2}}}},
 		{name: "optimizer", is: autodiff.ErrOptions, says: []string{"sgdd", "adamw"}, o: autodiff.Options{Optimizer: bundle.Optimizer{Name: "sgdd"}}},

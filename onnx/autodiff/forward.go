@@ -2,7 +2,9 @@ package autodiff
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 
 	"winnow/onnx"
 )
@@ -91,6 +93,9 @@ func prepare(m *onnx.Model, o Options) (*forward, error) {
 	}
 	poolFirst(f.graph)
 	f.findState(named, inf, o.Freeze)
+	if o.Freeze != nil && !slices.ContainsFunc(slices.Collect(maps.Keys(f.graph.Initializers)), o.Freeze.MatchString) {
+		return nil, badOption("no parameter's name matches %q, so it would freeze nothing", o.Freeze)
+	}
 	if len(f.params) == 0 {
 		return nil, fmt.Errorf("autodiff: the model has no float32 initializer on the way to %q, so nothing to train; "+
 			"export it with its weights inside: %w", f.scores.Name, ErrModel)
