@@ -79,7 +79,7 @@ func (e *emitter) ownLoss(f *forward, weights, scale string) (loss, perSample, s
 
 // ownLosses writes out the loss operators that stock builds have no kernel
 // for: class labels [N] on scores [N, K], without class weights or an ignored
-// class; any other form stays, and is named as an operator without a rule.
+// class, not summed over the batch; any other form stays, and is named as an operator without a rule.
 func ownLosses(g *onnx.Graph, inf *onnx.Inference) error {
 	e := newEmitter(g, inf)
 	e.prefix = "loss."
@@ -89,7 +89,7 @@ func ownLosses(g *onnx.Graph, inf *onnx.Inference) error {
 		x, labels := e.shape(n.Input(0)), e.shape(n.Input(1))
 		_, ignores := n.Attrs["ignore_index"]
 		known := n.Op == "SoftmaxCrossEntropyLoss" || n.Op == "NegativeLogLikelihoodLoss"
-		if !known || len(x) != 2 || len(labels) != 1 || n.Input(2) != "" || ignores && n.Int("ignore_index", -100) >= 0 || n.Output(1) != "" {
+		if !known || len(x) != 2 || len(labels) != 1 || n.Input(2) != "" || ignores && n.Int("ignore_index", -100) >= 0 || n.Output(1) != "" || n.Str("reduction", "mean") == "sum" {
 			g.Nodes = append(g.Nodes, n)
 			continue
 		}
@@ -102,8 +102,6 @@ func ownLosses(g *onnx.Graph, inf *onnx.Inference) error {
 		switch n.Str("reduction", "mean") {
 		case "none":
 			e.named(n.Outputs[0], "Neg", nil, picked)
-		case "sum":
-			e.named(n.Outputs[0], "Neg", nil, e.sum(picked, false, 0))
 		default:
 			mean := e.op("ReduceMean", attrs{"keepdims": onnx.IntAttr(0)}, picked, e.ints(0))
 			e.named(n.Outputs[0], "Neg", nil, mean)

@@ -20,7 +20,7 @@ func gradMaxPool(n *node) ([]string, error) {
 		return nil, fmt.Errorf("storage_order 1: %w", ErrModel)
 	}
 	channels := n.shape(n.Inputs[0])[1]
-	if w.sideBySide() && channels.IsConst() && channels.N*w.tapCount()*w.tapCount() <= maxArea && n.lower.Pool != PoolScatter {
+	if w.sideBySide() && channels.IsConst() && channels.N*w.tapCount()*w.tapCount() <= maxFilter && n.lower.Pool != PoolScatter {
 		return one(n.maxPoolCompare(w, channels.N))
 	}
 	return one(n.maxPoolScatter(w))
@@ -117,7 +117,7 @@ func gradAveragePool(n *node) ([]string, error) {
 		return nil, err
 	}
 	channels := n.shape(n.Inputs[0])[1]
-	if !channels.IsConst() || channels.N*w.tapCount() > maxArea {
+	if !channels.IsConst() || channels.N*w.tapCount() > maxFilter || w.area()*w.tapCount() > maxArea {
 		return nil, fmt.Errorf("%v channels: %w", channels, ErrModel)
 	}
 	if w.sideBySide() {

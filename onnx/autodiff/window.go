@@ -111,8 +111,9 @@ func (n *node) windowOf(kernel []int64) (window, error) {
 // Bounds of a window, far above any model's.
 const (
 	maxExtent = 1 << 20 // kernel, stride, dilation, padding along one axis
-	maxTaps   = 1 << 16 // elements of a kernel
-	maxArea   = 1 << 26 // positions of an output
+	maxTaps   = 1 << 12 // elements of a kernel
+	maxArea   = 1 << 24 // positions of an output
+	maxFilter = 1 << 22 // elements of a filter that a rule makes
 )
 
 func (w window) check() error {
@@ -185,7 +186,7 @@ func (e *emitter) patches(x string, w window) string {
 	if taps == 1 && w.unitStride() && area == product(w.in) {
 		return e.flat(x, 0, channels, 1, area)
 	}
-	if taps <= maxPickTaps && channels*taps*taps <= maxArea {
+	if taps <= maxPickTaps && channels*taps*taps <= maxFilter {
 		return e.flat(e.pick(x, w, channels, end), 0, channels, taps, area)
 	}
 	x = e.pad(x, w.begin, end)
