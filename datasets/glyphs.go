@@ -14,6 +14,10 @@ const (
 	glyphTest       = 4000  // standard error of an accuracy near 0.95: 0.0034
 	glyphMinClasses = 10
 	glyphMaxSamples = 1 << 30
+	glyphGreySide   = 28 // as MNIST
+	glyphColourSide = 32 // as CIFAR
+	glyphMinSide    = 16
+	glyphMaxSide    = 512
 )
 
 func glyphsEntry() *entry {
@@ -21,14 +25,14 @@ func glyphsEntry() *entry {
 		info: Info{
 			Name: "glyphs", About: "letters and digits drawn on the fly from the Go fonts, with clutter and noise",
 			Train: glyphTrain, Test: glyphTest, Classes: glyphMinClasses, Shape: [3]int{1, 28, 28},
-			Settings: fmt.Sprintf("classes=%d..%d, color=grey|rgb, train=N, test=N, noise=P, seed=N", glyphMinClasses, len(glyphRunes)),
+			Settings: fmt.Sprintf("classes=%d..%d, color=grey|rgb, size=EVEN, train=N, test=N, noise=P, seed=N", glyphMinClasses, len(glyphRunes)),
 		},
 		open: openGlyphs,
 	}
 }
 
 func openGlyphs(s *spec, o Options) (*Dataset, error) {
-	if err := s.allow(false, "classes", "color", "train", "test"); err != nil {
+	if err := s.allow(false, "classes", "color", "size", "train", "test"); err != nil {
 		return nil, err
 	}
 	classes, err := s.int("classes", glyphMinClasses, glyphMinClasses, len(glyphRunes))
@@ -38,6 +42,16 @@ func openGlyphs(s *spec, o Options) (*Dataset, error) {
 	color, err := s.choice("color", "grey", "rgb")
 	if err != nil {
 		return nil, err
+	}
+	channels, side := 1, glyphGreySide
+	if color == "rgb" {
+		channels, side = 3, glyphColourSide
+	}
+	if side, err = s.int("size", side, glyphMinSide, glyphMaxSide); err != nil {
+		return nil, err
+	}
+	if side%2 != 0 {
+		return nil, s.errorf("size=%d: want an even number", side)
 	}
 	train, err := s.int("train", glyphTrain, 1, glyphMaxSamples)
 	if err != nil {
@@ -56,10 +70,7 @@ func openGlyphs(s *spec, o Options) (*Dataset, error) {
 		names[i] = glyphRunes[i : i+1]
 	}
 	split := func(name string, number uint64, n int) loader.Source {
-		g := &glyphs{name: "glyphs " + name, n: n, side: 28, channels: 1, classes: names, faces: faces, seed: mix(o.Seed) + number}
-		if color == "rgb" {
-			g.side, g.channels = 32, 3
-		}
+		g := &glyphs{name: "glyphs " + name, n: n, side: side, channels: channels, classes: names, faces: faces, seed: mix(o.Seed) + number}
 		g.scratch.New = func() any { return newCanvas(g.side) }
 		return g
 	}
@@ -90,7 +101,7 @@ func (g *glyphs) Name() string { return g.name }
 // Len is the number of samples of the split.
 func (g *glyphs) Len() int { return g.n }
 
-// Shape is 1x28x28 in grey, 3x32x32 in colour.
+// Shape is 1x28x28 in grey, 3x32x32 in colour, unless the spec gives a size.
 func (g *glyphs) Shape() (c, h, w int) { return g.channels, g.side, g.side }
 
 // Classes are the characters.

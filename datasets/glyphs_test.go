@@ -55,6 +55,7 @@ func TestGlyphsShapes(t *testing.T) {
 		{"glyphs", 20000, 4000, 10, 1, 28},
 		{"glyphs:classes=36,color=rgb,train=60000,test=10000", 60000, 10000, 36, 3, 32},
 		{"glyphs:classes=62,color=grey,train=7", 7, 4000, 62, 1, 28},
+		{"glyphs:color=rgb,size=64,train=7", 7, 4000, 10, 3, 64},
 	} {
 		d := open(t, c.spec)
 		ch, h, w := d.Train.Shape()

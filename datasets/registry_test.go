@@ -91,9 +91,11 @@ func TestBadSpecs(t *testing.T) {
 		"glyphs:noise=1.5":           "noise=1.5: want a number from 0 to 1",
 		"glyphs:noise=NaN":           "noise=NaN: want a number from 0 to 1",
 		"glyphs:seed=-1":             "seed=-1: want a whole number from 0 up",
-		"glyphs:size=4":              `unknown setting "size": want one of classes, color, train, test, seed, noise`,
+		"glyphs:shape=4":             `unknown setting "shape": want one of classes, color, size, train, test, seed, noise`,
+		"glyphs:size=4":              "size=4: want a whole number from 16 to 512",
+		"glyphs:size=33":             "size=33: want an even number",
 		"glyphs:train=5,train=6":     "train is set twice",
-		"glyphs:/data":               `"/data": want KEY=VALUE with one of classes, color, train, test, seed, noise`,
+		"glyphs:/data":               `"/data": want KEY=VALUE with one of classes, color, size, train, test, seed, noise`,
 		"fashion-mnist:classes=10,a": `unknown setting "classes": want one of seed, noise`,
 	} {
 		_, err := Open(text, Options{Dir: t.TempDir()})
