@@ -48,9 +48,9 @@ test-cuda: setup-cuda ## run the tests that need an NVIDIA GPU
 	WINNOW_TEST_CUDA=1 $(GO) test -count=1 -v -run CUDA ./...
 
 test-models: setup ## compare gradients of whole networks with PyTorch's (PYTHON with torch and torchvision)
-	mkdir -p bench/models/coverage
-	cd onnx/autodiff/coverage && $(PYTHON) gen.py $(CURDIR)/bench/models/coverage
-	WINNOW_MODELS=$(CURDIR)/bench/models/coverage $(GO) test -tags models -count=1 -timeout 60m -v ./onnx/autodiff/coverage $(if $(UPDATE),-update)
+	mkdir -p runs/models
+	cd onnx/autodiff/coverage && $(PYTHON) gen.py $(CURDIR)/runs/models
+	WINNOW_MODELS=$(CURDIR)/runs/models $(GO) test -tags models -count=1 -timeout 60m -v ./onnx/autodiff/coverage $(if $(UPDATE),-update)
 
 check-node: build $(NODE)/node_modules ## check the model of RUN, trained on fashion-mnist, by another ONNX Runtime client
 	@bin/winnow data fetch fashion-mnist

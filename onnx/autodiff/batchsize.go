@@ -37,7 +37,7 @@ func (e *emitter) each(image onnx.Value, value float64, rank int) string {
 	for len(shape) < rank {
 		shape = append(shape, onnx.Const(1))
 	}
-	return e.op("Where", nil, e.truth(true), e.scalar(value), e.reshape(x, shape))
+	return e.op("Where", nil, e.always(), e.scalar(value), e.reshape(x, shape))
 }
 
 // spreadExpand makes of x expanded to [N, ...] x expanded to [1, ...], plus a zero for each image.

@@ -163,11 +163,10 @@ func (e *emitter) ints(v ...int64) string {
 	return e.constant(onnx.FromInt64(v, int64(len(v))))
 }
 
-func (e *emitter) truth(v bool) string {
+// always is a true scalar condition: Where with it spreads a value.
+func (e *emitter) always() string {
 	t := onnx.NewTensor(onnx.Bool)
-	if v {
-		t.Data[0] = 1
-	}
+	t.Data[0] = 1
 	return e.constant(t)
 }
 
@@ -264,12 +263,12 @@ func (e *emitter) broadcast(x, like string) string {
 	if e.shape(x).Equal(e.shape(like)) {
 		return x
 	}
-	return e.op("Where", nil, e.truth(true), x, like)
+	return e.op("Where", nil, e.always(), x, like)
 }
 
 // zerosLike makes zeros of the shape and type of x, whatever x holds.
 func (e *emitter) zerosLike(x string) string {
-	return e.op("Where", nil, e.truth(true), e.number(0, x), x)
+	return e.op("Where", nil, e.always(), e.number(0, x), x)
 }
 
 // slice takes [start, end) by step along axes.

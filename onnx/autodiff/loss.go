@@ -59,7 +59,7 @@ func (e *emitter) samples(labels string, soft bool) string {
 	} else {
 		labels = e.cast(labels, onnx.Float32)
 	}
-	return e.sum(e.where(e.truth(true), e.scalar(1), labels), false, 0)
+	return e.sum(e.where(e.always(), e.scalar(1), labels), false, 0)
 }
 
 // loss emits, for scores x and targets t, both [N, K]; labels are the classes,
