@@ -10,7 +10,7 @@ Everything is in training mode: normalisation uses the statistics of the batch.
 
 The default exporter folds batch normalisation into convolutions even in training mode unless optimize=False is given.
 The TorchScript exporter refuses adaptive pooling to a size that does not divide the map, so alexnet and vgg11_bn
-take images of 224; alexnet_64 has that pooling, and the other exporter takes it.
+take images of 224; alexnet_64 and vgg11_bn_64 have that pooling, and the other exporter takes it.
 
 NAME.safetensors holds
   images float32 [N,3,S,S], labels int64 [N]
@@ -33,7 +33,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 SEED, CLASSES, STEPS, MOMENTUM, LR, STEADY, TRIES, TRIES_LARGE = 0, 10, 5, 0.9, 0.001, 2e-4, 40, 4
 NETS = {  # name: (constructor's arguments, image size, batch)
-    "alexnet": ({}, 224, 4), "alexnet_64": ({}, 64, 4), "vgg11_bn": ({}, 224, 2), "resnet18": ({}, 64, 4),
+    "alexnet": ({}, 224, 4), "alexnet_64": ({}, 64, 4), "vgg11_bn": ({}, 224, 2), "vgg11_bn_64": ({}, 64, 4),
+    "resnet18": ({}, 64, 4),
     "resnext50_32x4d": ({}, 64, 4), "regnet_y_400mf": ({}, 64, 4), "densenet121": ({}, 64, 4),
     "googlenet": (dict(aux_logits=False, init_weights=False), 64, 4),
     "inception_v3": (dict(aux_logits=False, init_weights=False), 96, 4),
@@ -155,7 +156,7 @@ def run(out, name):
     images, _ = data(name)
     for exporter in ("torchscript", "dynamo"):
         path = os.path.join(out, "%s.%s.onnx" % (name, exporter))
-        if os.path.exists(path) or (name == "alexnet_64" and exporter == "torchscript"):
+        if os.path.exists(path) or (name.endswith("_64") and exporter == "torchscript"):
             continue
         start = time.time()
         export(name, images, exporter, path + ".part")
