@@ -100,7 +100,7 @@ func main() {
 			log.Fatalf("model %q is not of the benchmark", name)
 		}
 		l := line{
-			Time: time.Now().UTC().Format(time.RFC3339), Command: strings.Join(append([]string{"go run ./bench/step"}, os.Args[1:]...), " "),
+			Time: time.Now().UTC().Format(time.RFC3339), Command: fmt.Sprintf("bench-step -rounds %d -seconds %g -threads %d", *rounds, *seconds, *threads),
 			CPU: cpu(), Threads: *threads, Rounds: *rounds, Model: name, Batch: batches[name],
 		}
 		var own, other, ownMB, otherMB, ratios []float64
