@@ -67,6 +67,21 @@ func TestRefusals(t *testing.T) {
 				}
 			}
 		}},
+		{name: "control flow on data", is: autodiff.ErrNoRule, says: []string{"If", "branches"}, break_: func(m *onnx.Model) {
+			g := m.Graph
+			last := g.Nodes[len(g.Nodes)-1]
+			last.Outputs[0] = "scores"
+			branch := func(out string) onnx.Attr {
+				return onnx.Attr{Kind: onnx.AttrGraph, G: &onnx.Graph{Name: out, Outputs: []onnx.Value{{Name: out, DType: onnx.Float32}},
+					Nodes: []*onnx.Node{{Name: out, Op: "Identity", Inputs: []string{"scores"}, Outputs: []string{out}}}}}
+			}
+			g.Initializers["zero"] = onnx.FromFloat32([]float32{0})
+			g.Nodes = append(g.Nodes,
+				&onnx.Node{Name: "sum", Op: "ReduceSum", Inputs: []string{"scores"}, Outputs: []string{"total"}, Attrs: map[string]onnx.Attr{"keepdims": onnx.IntAttr(0)}},
+				&onnx.Node{Name: "test", Op: "Greater", Inputs: []string{"total", "zero"}, Outputs: []string{"positive"}},
+				&onnx.Node{Name: "branches", Op: "If", Inputs: []string{"positive"}, Outputs: []string{"logits"},
+					Attrs: map[string]onnx.Attr{"then_branch": branch("a"), "else_branch": branch("b")}})
+		}},
 		{name: "fixed batch", is: autodiff.ErrModel, says: []string{"fixed batch of 1", "images"}, break_: func(m *onnx.Model) {
 			m.Graph.Inputs[0].Shape[0] = onnx.Const(1)
 		}},

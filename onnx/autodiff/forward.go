@@ -63,6 +63,9 @@ func prepare(m *onnx.Model, o Options) (*forward, error) {
 	if k := unshare(m.Graph, named); k > 0 {
 		o.Warn(fmt.Sprintf("the exporter wrote tensors of equal elements once for several uses; %d uses get their own", k))
 	}
+	if err := controlFlow(m.Graph.Nodes); err != nil {
+		return nil, err
+	}
 	inf, err := onnx.Infer(m)
 	if err != nil {
 		return nil, err
@@ -156,6 +159,20 @@ func checkArity(nodes []*onnx.Node) error {
 		}
 	}
 	return nil
+}
+
+// controlFlow refuses what folding left of If, Loop and Scan: control flow on data.
+func controlFlow(nodes []*onnx.Node) error {
+	missing := map[string][]string{}
+	for _, n := range nodes {
+		for _, a := range n.Attrs {
+			if a.G != nil {
+				missing[qualified(n)] = append(missing[qualified(n)], n.Name)
+				break
+			}
+		}
+	}
+	return noRule(missing)
 }
 
 // maxColours is the most channels that an axis is taken to hold when it tells
