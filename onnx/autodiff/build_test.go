@@ -285,3 +285,80 @@ func TestDropoutTakesItsRandomInput(t *testing.T) {
 		t.Error("with nothing dropped the weights behind did not move")
 	}
 }
+
+// Stochastic depth, as PyTorch's exporter writes it, takes its numbers from an
+// input in training and does nothing in the inference graph.
+func TestRandomNodesBecomeInputs(t *testing.T) {
+	d := openDevice(t)
+	m := forward(t, "mlp")
+	g := m.Graph
+	g.Initializers["survival"] = onnx.FromFloat32([]float32{0.75})
+	at := 0
+	for i, n := range g.Nodes {
+		if n.Op == "Relu" {
+			at = i + 1
+		}
+	}
+	hidden := g.Nodes[at-1].Outputs[0]
+	g.Nodes[at-1].Outputs[0] = "before"
+	drop := []*onnx.Node{
+		{Name: "draw", Op: "RandomUniformLike", Inputs: []string{"before"}, Outputs: []string{"u"}},
+		{Name: "less", Op: "Less", Inputs: []string{"u", "survival"}, Outputs: []string{"kept"}},
+		{Name: "cast", Op: "Cast", Inputs: []string{"kept"}, Outputs: []string{"noise"}, Attrs: map[string]onnx.Attr{"to": onnx.IntAttr(int64(onnx.Float32))}},
+		{Name: "div", Op: "Div", Inputs: []string{"noise", "survival"}, Outputs: []string{"factor"}},
+		{Name: "mul", Op: "Mul", Inputs: []string{"before", "factor"}, Outputs: []string{hidden}},
+	}
+	g.Nodes = append(g.Nodes[:at:at], append(drop, g.Nodes[at:]...)...)
+	b := build(t, m, autodiff.Options{})
+	if len(b.Manifest.Train.Random) != 1 {
+		t.Fatalf("random inputs: %v", b.Manifest.Train.Random)
+	}
+	images := make([]byte, 2*784)
+	for i := range images {
+		images[i] = byte(i)
+	}
+	moved := func(u float32) float64 {
+		trainer, state, index := newTrainer(t, d, b, 2)
+		in := ortrun.StepInput{N: 2, Images: images, Labels: []int64{1, 2}, LearningRate: 0.1, Random: func(_ int, dst []float32) {
+			for i := range dst {
+				dst[i] = u
+			}
+		}}
+		var out ortrun.StepOutput
+		if err := trainer.Step(&in, &out); err != nil {
+			t.Fatal(err)
+		}
+		v := readState(t, state, index["output.weight"], b.Init["output.weight"])
+		for i, p := range b.Init["output.weight"].Float32s() {
+			v[i] -= p
+		}
+		return norm(v)
+	}
+	if m := moved(0.75); m != 0 {
+		t.Errorf("with everything dropped the weights behind moved by %v", m)
+	}
+	if moved(0.74) == 0 {
+		t.Error("with everything kept the weights behind did not move")
+	}
+	scores := func(b *bundle.Bundle) []float32 {
+		plain, err := autodiff.Inference(b, b.Init)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := plain.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := d.NewEvaluator(ortrun.EvalSpec{Model: data, Images: slot(b.Manifest.Eval.Images), Logits: slot(b.Manifest.Eval.Logits)}, nil, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		out, err := e.Run(2, images)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return append([]float32(nil), out...)
+	}
+	near(t, "scores of the inference graph", scores(b), scores(build(t, forward(t, "mlp"), autodiff.Options{})), 1e-7)
+}
