@@ -16,7 +16,7 @@ func sharedLibrary(t *testing.T, name, source string) string {
 	t.Helper()
 	cc, err := exec.LookPath("cc")
 	if err != nil {
-		t.Skipf("no C compiler: %v", err)
+		t.Fatalf("the C compiler that the package needs too: %v", err)
 	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, name)
