@@ -253,7 +253,7 @@ func (c *checker) attr(n *Node, name string, a Attr, s *scope) {
 func cycles(list []*Node, producer map[string]*Node) map[*Node]bool {
 	before, after := map[*Node][]*Node{}, map[*Node][]*Node{}
 	for _, n := range list {
-		for _, name := range uses(n) {
+		for _, name := range Uses(n) {
 			if p := producer[name]; p != nil {
 				before[n] = append(before[n], p)
 				after[p] = append(after[p], n)
@@ -298,13 +298,13 @@ func peel(list []*Node, left map[*Node]bool, from, to map[*Node][]*Node) {
 	}
 }
 
-// uses lists the values a node reads, those of its subgraphs included.
-func uses(n *Node) []string {
+// Uses lists the values a node reads, those of its subgraphs included.
+func Uses(n *Node) []string {
 	names := slices.Clone(n.Inputs)
 	for _, a := range n.Attrs {
 		if a.G != nil {
 			for _, inner := range a.G.Nodes {
-				names = append(names, uses(inner)...)
+				names = append(names, Uses(inner)...)
 			}
 			for _, v := range a.G.Outputs {
 				names = append(names, v.Name)

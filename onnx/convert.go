@@ -77,7 +77,7 @@ func newConvertScope(g *Graph, outer *convertScope) *convertScope {
 			s.constants[n.Outputs[0]] = a.T
 			s.types[n.Outputs[0]] = Value{DType: a.T.DType, Shape: ShapeOf(a.T.Dims...)}
 		}
-		for _, name := range uses(n) {
+		for _, name := range Uses(n) {
 			s.read[name] = true
 		}
 	}

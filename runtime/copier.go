@@ -8,7 +8,6 @@ import (
 	"unsafe"
 
 	ort "github.com/yalue/onnxruntime_go"
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // copier holds device memory and moves bytes in and out of it. ONNX Runtime
@@ -54,7 +53,7 @@ func (c *copier) session(dtype DType) (*ort.DynamicAdvancedSession, error) {
 	if s := c.sessions[dtype]; s != nil {
 		return s, nil
 	}
-	s, err := c.device.session(identityModel(dtype))
+	s, err := c.device.session(unaryModel("", "Identity", dtype))
 	if err != nil {
 		return nil, err
 	}
@@ -93,40 +92,13 @@ func (c *copier) move(v *value, dtype DType, shape []int64, host []byte, up bool
 	if up {
 		from, to = h, v
 	}
-	if err := binding.BindInput(identityInput, from); err != nil {
+	if err := binding.BindInput(unaryInput, from); err != nil {
 		return err
 	}
-	if err := binding.BindOutput(identityOutput, to); err != nil {
+	if err := binding.BindOutput(unaryOutput, to); err != nil {
 		return err
 	}
 	return session.RunWithBinding(binding)
-}
-
-const (
-	identityInput  = "from"
-	identityOutput = "to"
-)
-
-// identityModel is the ONNX file of one Identity node for any shape.
-func identityModel(dtype DType) []byte {
-	message := func(field protowire.Number, body []byte) []byte {
-		return protowire.AppendBytes(protowire.AppendTag(nil, field, protowire.BytesType), body)
-	}
-	number := func(field protowire.Number, v uint64) []byte {
-		return protowire.AppendVarint(protowire.AppendTag(nil, field, protowire.VarintType), v)
-	}
-	join := func(parts ...[]byte) (all []byte) {
-		for _, p := range parts {
-			all = append(all, p...)
-		}
-		return all
-	}
-	info := func(name string) []byte { // ValueInfoProto
-		return join(message(1, []byte(name)), message(2, message(1, number(1, uint64(dtype)))))
-	}
-	node := join(message(1, []byte(identityInput)), message(2, []byte(identityOutput)), message(4, []byte("Identity")))
-	graph := join(message(1, node), message(2, []byte("copy")), message(11, info(identityInput)), message(12, info(identityOutput)))
-	return join(number(1, 8), message(7, graph), message(8, number(2, 18)))
 }
 
 // hostBuffer is CPU memory that ONNX Runtime may keep an address of.

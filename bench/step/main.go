@@ -188,17 +188,18 @@ func ours(path, name string, batch, threads int, seconds float64) (*result, erro
 	if err != nil {
 		return nil, err
 	}
-	b, err := autodiff.Build(m, autodiff.Options{
-		Name: name, Optimizer: bundle.Optimizer{Momentum: autodiff.DefaultMomentum, WeightDecay: autodiff.DefaultWeightDecay},
-	})
-	if err != nil {
-		return nil, err
-	}
 	d, err := ortrun.Open(ortrun.Options{Device: "cpu", Threads: threads})
 	if err != nil {
 		return nil, err
 	}
 	defer d.Close()
+	b, err := autodiff.Build(m, autodiff.Options{
+		Name: name, Optimizer: bundle.Optimizer{Momentum: autodiff.DefaultMomentum, WeightDecay: autodiff.DefaultWeightDecay},
+		Lowering: autodiff.Lowering{Block: int64(d.ConvBlock())},
+	})
+	if err != nil {
+		return nil, err
+	}
 	slots, err := train.StateSlots(b)
 	if err != nil {
 		return nil, err

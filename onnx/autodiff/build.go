@@ -203,6 +203,7 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
 
 	e.prefix = "batch."
 	e.batch = e.samples(labels.Name, len(label.Shape) > 1)
+	e.blockImages(o.Lowering.Block, labels.Name)
 
 	next := map[string]string{} // buffer -> value that replaces it
 	var walk []*onnx.Node
@@ -237,7 +238,7 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
 			}
 			n = out
 		}
-		e.add(n)
+		e.forward(n)
 		walk = append(walk, n)
 	}
 	if e.err != nil {
@@ -313,7 +314,10 @@ func buildEval(f *forward, o Options, b *bundle.Bundle) error {
 func encode(g *onnx.Graph) ([]byte, error) {
 	sweep(g)
 	m := &onnx.Model{IRVersion: 8, Opset: 18, Producer: "winnow", Graph: g}
-	if err := onnx.Check(m); err != nil {
+	if slices.ContainsFunc(g.Nodes, func(n *onnx.Node) bool { return n.Domain == blockedDomain }) {
+		m.Domains = map[string]int64{blockedDomain: 1}
+	}
+	if err := onnx.Check(m, blockedDomain); err != nil {
 		return nil, fmt.Errorf("autodiff: the graph written does not pass the checker: %w", err)
 	}
 	return m.Encode()
@@ -331,7 +335,7 @@ func sweep(g *onnx.Graph) {
 			continue
 		}
 		keep = append(keep, n)
-		for _, in := range n.Inputs {
+		for _, in := range onnx.Uses(n) {
 			live[in] = true
 		}
 	}

@@ -3,6 +3,7 @@ package autodiff
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"math"
 	"sort"
 	"strings"
@@ -24,6 +25,7 @@ type emitter struct {
 	prefix string              // of emitted names
 	batch  string              // float32 scalar: samples in the batch
 	stats  map[*onnx.Node]batchStats
+	blocks blocks
 	serial int
 	err    error
 }
@@ -73,7 +75,12 @@ func (e *emitter) op(op string, a attrs, inputs ...string) string {
 
 // ops emits a node with n outputs.
 func (e *emitter) ops(op string, n int, a attrs, inputs ...string) []string {
-	key := identity(op, n, a, inputs)
+	return e.opsIn("", op, n, a, inputs...)
+}
+
+// opsIn emits a node of another domain.
+func (e *emitter) opsIn(domain, op string, n int, a attrs, inputs ...string) []string {
+	key := identity(domain+op, n, a, inputs)
 	if out, ok := e.shared[key]; ok {
 		return out
 	}
@@ -81,7 +88,7 @@ func (e *emitter) ops(op string, n int, a attrs, inputs ...string) []string {
 	for i := range out {
 		out[i] = e.fresh(op)
 	}
-	e.add(&onnx.Node{Name: out[0], Op: op, Inputs: inputs, Outputs: out, Attrs: a})
+	e.add(&onnx.Node{Name: out[0], Op: op, Domain: domain, Inputs: inputs, Outputs: out, Attrs: a})
 	e.shared[key] = out
 	return out
 }
@@ -101,7 +108,7 @@ func (e *emitter) rename(value, name string) string {
 	if len(last.Outputs) != 1 || last.Outputs[0] != value {
 		return e.named(name, "Identity", nil, value)
 	}
-	delete(e.shared, identity(last.Op, 1, last.Attrs, last.Inputs))
+	delete(e.shared, identity(last.Domain+last.Op, 1, last.Attrs, last.Inputs))
 	v, _ := e.inf.Type(value)
 	v.Name, last.Name, last.Outputs = name, name, []string{name}
 	e.inf.Set(v)
@@ -117,6 +124,20 @@ func (e *emitter) add(n *onnx.Node) {
 		return
 	}
 	e.graph.Nodes = append(e.graph.Nodes, n)
+}
+
+// either is what then emits where cond, a boolean of one element, holds, else
+// what other emits. Only the one that is taken is computed.
+func (e *emitter) either(cond string, then, other func() string) string {
+	branch := func(emit func() string) onnx.Attr {
+		nodes, shared := e.graph.Nodes, e.shared
+		e.graph.Nodes, e.shared = nil, maps.Clone(shared)
+		out, _ := e.inf.Type(emit())
+		g := &onnx.Graph{Name: "branch", Nodes: e.graph.Nodes, Outputs: []onnx.Value{out}}
+		e.graph.Nodes, e.shared = nodes, shared
+		return onnx.Attr{Kind: onnx.AttrGraph, G: g}
+	}
+	return e.op("If", attrs{"then_branch": branch(then), "else_branch": branch(other)}, cond)
 }
 
 // identity spells out a node so that equal nodes have equal spellings.

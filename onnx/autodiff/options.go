@@ -66,7 +66,7 @@ func (o *Options) Validate() error {
 		}
 	}
 	switch o.Lowering.Data {
-	case "", DataTranspose, DataFlip:
+	case "", DataTranspose, DataFlip, DataBlocked:
 	default:
 		return badOption("convolution data lowering %q", o.Lowering.Data)
 	}
@@ -76,9 +76,12 @@ func (o *Options) Validate() error {
 		return badOption("pooling lowering %q", o.Lowering.Pool)
 	}
 	switch o.Lowering.Weight {
-	case "", WeightGemm, WeightImages:
+	case "", WeightGemm, WeightImages, WeightBatch:
 	default:
 		return badOption("convolution weight lowering %q", o.Lowering.Weight)
+	}
+	if b := o.Lowering.Block; b != 0 && b != 8 && b != 16 {
+		return badOption("%d channels to a block are not 8 or 16", b)
 	}
 	return nil
 }

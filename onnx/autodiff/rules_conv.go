@@ -11,12 +11,14 @@ import (
 const (
 	DataTranspose = "transpose" // ConvTranspose with the same filter
 	DataFlip      = "flip"      // Conv with the filter turned around; stride 1 only
+	DataBlocked   = "blocked"   // the same in the blocked layout
 )
 
 // Forms of a convolution's gradient with respect to its filter.
 const (
 	WeightGemm   = "gemm"   // one product over the whole batch, patches channel first
 	WeightImages = "images" // one product an image, summed
+	WeightBatch  = "batch"  // a convolution over images; blocked layout only
 )
 
 // Forms of a maximum pooling's gradient.
@@ -29,13 +31,18 @@ const (
 // leaves the choice to the shape. A form that a shape does not allow is passed over.
 type Lowering struct {
 	Data, Weight, Pool string
+	// Block is how many channels ONNX Runtime's CPU provider puts into a block
+	// on this machine (runtime.Device.ConvBlock): convolutions then take the
+	// provider's own operators. 0 leaves a graph of standard operators.
+	Block int64
 }
 
 // flipArea is the smallest output area at which the flipped filter was measured
 // faster than ConvTranspose (ONNX Runtime CPU provider, 3x3 filters of 16 to 512 channels).
 const flipArea = 144
 
-func (l Lowering) data(w window) string {
+func (l Lowering) data(c conv) string {
+	w := c.window
 	able := w.unitStride()
 	for i := range w.in {
 		able = able && w.extent(i)-1 >= max(w.begin[i], w.end[i])
@@ -43,12 +50,30 @@ func (l Lowering) data(w window) string {
 	switch {
 	case !able:
 		return DataTranspose
-	case l.Data != "":
+	case l.Data == DataBlocked || l.Data == "":
+		if c.canBlockData() {
+			return DataBlocked
+		}
+	default:
 		return l.Data
-	case w.area() >= flipArea:
+	}
+	if w.area() >= flipArea {
 		return DataFlip
 	}
 	return DataTranspose
+}
+
+// minBatchChannels is the fewest input channels for which a convolution over
+// images was measured faster.
+const minBatchChannels = 8
+
+// batch is whether the filter's gradient is taken by weightBatch.
+func (l Lowering) batch(c conv) bool {
+	able := c.canBlockWeight()
+	if l.Weight == "" {
+		return able && c.groupC >= minBatchChannels && c.tapCount() > 1
+	}
+	return able && l.Weight == WeightBatch
 }
 
 // weight takes one product an image where its result is smaller than its
@@ -57,7 +82,7 @@ func (l Lowering) data(w window) string {
 func (l Lowering) weight(c conv) string {
 	columns := c.groupC * c.tapCount()
 	switch {
-	case l.Weight != "":
+	case l.Weight == WeightGemm || l.Weight == WeightImages:
 		return l.Weight
 	case c.outC*columns > c.area()*(c.outC+columns):
 		return WeightGemm
@@ -79,9 +104,12 @@ func gradConv(n *node) ([]string, error) {
 	c := conv{node: n, window: w, group: n.Int("group", 1), outC: wShape[0], groupC: wShape[1]}
 	dx := make([]string, len(n.Inputs))
 	if n.want[0] {
-		if n.lower.data(w) == DataFlip {
+		switch n.lower.data(c) {
+		case DataBlocked:
+			dx[0] = c.dataBlocked()
+		case DataFlip:
 			dx[0] = c.dataFlip()
-		} else {
+		default:
 			dx[0] = n.convTranspose(n.dy[0], n.Inputs[1], w, c.group)
 		}
 	}
@@ -213,6 +241,20 @@ func (c conv) dataFlip() string {
 // times the adjoint. Patches are [N, C, taps, positions], so that what comes
 // out has the filter's own order.
 func (c conv) weight() string {
+	if c.lower.batch(c) {
+		n := c.shape(c.dy[0])[0]
+		switch {
+		case !n.IsConst() && c.blocks.whole != "":
+			return c.either(c.blocks.whole, c.weightBatch, c.weightPlain)
+		case n.IsConst() && n.N%c.blocks.size == 0:
+			return c.weightBatch()
+		}
+	}
+	return c.weightPlain()
+}
+
+// weightPlain is made of standard operators, for any number of images.
+func (c conv) weightPlain() string {
 	patches := c.patches(c.Inputs[0], c.window)
 	var dw string
 	switch {

@@ -54,8 +54,10 @@ func TestTenStepsAgreeWithPyTorch(t *testing.T) {
 				})
 			}
 		}
-		for _, l := range []autodiff.Lowering{{Data: autodiff.DataTranspose, Weight: autodiff.WeightImages}, {Data: autodiff.DataFlip, Weight: autodiff.WeightGemm}} {
-			t.Run(model+"/"+l.Data+"-"+l.Weight, func(t *testing.T) {
+		for _, l := range []autodiff.Lowering{
+			{Data: autodiff.DataTranspose, Weight: autodiff.WeightImages}, {Data: autodiff.DataFlip, Weight: autodiff.WeightGemm}, {Block: 16},
+		} {
+			t.Run(fmt.Sprintf("%s/%s-%s-%d", model, l.Data, l.Weight, l.Block), func(t *testing.T) {
 				runSteps(t, d, model+".t113.onnx.gz", "a", recipes["a"], want, batches, autodiff.Options{Lowering: l})
 			})
 		}
