@@ -134,57 +134,54 @@ func (e *emitter) reversedAxis(x string, axis, n int64) string {
 }
 
 // canBlockWeight is whether weightBatch has a form for c, for batches of whole blocks.
-func (c conv) canBlockWeight() bool {
-	b := c.blocks.size
-	return b > 0 && c.rank() == 2 && c.group == 1 && c.outC%b == 0 && c.dtype(c.dy[0]) == onnx.Float32
-}
+// A sideways step of the kernel must be one of the image, hence no dilation there.
+func (c conv) canBlockWeight() bool { return c.canBlockData() && c.dilation[1] == 1 }
 
-// weightBatch is the gradient of the filter as a convolution with images in
-// the place of channels. The adjoint is its filter, [K, N, Ho, Wo]; its image
-// has a row for each row of x and puts all channels side by side, so that a
-// step over a whole row of x leads to the next channel. What it gives has a
-// row for each row of the kernel, and a column for each channel. The columns
-// of the kernel are convolutions of their own, of images moved sideways.
+// weightBatch is the gradient of the filter as a convolution over blocked
+// images with the images of the batch in the place of channels. The adjoint is
+// its filter, [K, N, Ho, Wo], spread by the stride. Its image is x with a
+// block of channels as the innermost columns, so that one step sideways in x
+// is a step over a block, which the dilation takes. What comes out has a row
+// for each row of the kernel, and for each column of it a block of channels.
 //
 // All that is moved in memory are runs of a block and longer.
 func (c conv) weightBatch() string {
 	b, in, out := c.blocks.size, c.in, c.out
-	x := c.interleave(c.Inputs[0], 1, -1, c.groupC*in[0], in[1])                                    // [N/b, C*H, W, b]
-	x = c.transpose(c.flat(x, -1, c.groupC, in[0], in[1]*b), 0, 2, 1, 3)                            // [N/b, H, C, W*b]
-	g := c.interleave(c.interleave(c.dy[0], 1, -1, c.outC*out[0], out[1]), -1, c.outC, c.area(), b) // [N/b, K/b, Ho*Wo, b of N, b of K]
+	blocks := c.groupC / b
+	x := c.interleave(c.blockIn(c.Inputs[0]), 1, -1, c.groupC*in[0], in[1]) // [N/b, C/b, H, W, b of C, b of N]
+	var end [2]int64
+	for i := range end { // beyond the image, below 0 where no window reaches
+		end[i] = (c.kernel[i]-1)*c.dilation[i] + (out[i]-1)*c.stride[i] + 1 - in[i] - c.begin[i]
+	}
+	rows, columns := in[0]+min(end[0], 0), c.begin[1]+in[1]+end[1]
+	x = c.shift(c.flat(x, -1, blocks, in[0], in[1]*b*b), min(end[0], 0), c.begin[1]*b*b, end[1]*b*b)
+	if blocks > 1 {
+		x = c.transpose(x, 1, 0, 2, 3)
+	}
+	x = c.flat(x, blocks, -1, rows, columns*b)
+
+	g := c.interleave(c.dy[0], 1, -1, c.outC*out[0], out[1])
+	g = c.interleave(g, -1, c.outC, c.area(), b) // [N/b, K/b, Ho*Wo, b of N, b of K]
 	if c.outC > b {
 		g = c.transpose(c.flat(g, -1, c.outC/b, c.area()*b*b), 1, 0, 2)
 	}
 	g = c.flat(g, c.outC, -1, out[0], out[1])
 
-	// The kernel is the adjoint, spread by the stride; its steps are the dilation.
-	w := window{kernel: out, dilation: c.stride, stride: []int64{c.dilation[0], 0}}
-	span := [2]int64{(out[0]-1)*c.stride[0] + 1, (out[1]-1)*c.stride[1] + 1}
-	width := max(in[1], span[1])
-	w.stride[1] = width
-	bottom := (c.kernel[0]-1)*c.dilation[0] + span[0] - in[0] - c.begin[0]
-	rows := in[0] + min(bottom, 0) // what no window reaches is cut off
-	var columns []string
-	for t := range c.kernel[1] {
-		left := c.begin[1] - t*c.dilation[1]
-		moved := c.shift(x, min(bottom, 0), left*b, (width-in[1]-left)*b)
-		moved = c.flat(moved, 1, -1, rows, c.groupC*width)
-		y := c.blockOut(c.convBlocked(moved, g, "", w, []int64{c.begin[0], 0, max(bottom, 0), 0})) // [1, K, kh, C]
-		columns = append(columns, c.flat(y, c.outC, c.kernel[0], 1, c.groupC))
+	w := window{kernel: out, dilation: []int64{c.stride[0], c.stride[1] * b}, stride: []int64{c.dilation[0], 1}}
+	dw := c.blockOut(c.convBlocked(x, g, "", w, []int64{c.begin[0], 0, max(end[0], 0), 0})) // [C/b, K, kh, kw*b]
+	dw = c.blockOut(c.flat(dw, blocks*c.outC, b, c.tapCount(), 1))                          // [C/b, K, b, taps]
+	dw = c.flat(dw, blocks, c.outC, b*c.tapCount())
+	if blocks > 1 {
+		dw = c.transpose(dw, 1, 0, 2)
 	}
-	dw := columns[0]
-	if len(columns) > 1 {
-		dw = c.op("Concat", attrs{"axis": onnx.IntAttr(2)}, columns...)
-	}
-	dw = c.transpose(c.flat(dw, c.outC, c.tapCount(), c.groupC), 0, 2, 1)
 	return c.flat(dw, append([]int64{c.outC, c.groupC}, c.kernel...)...)
 }
 
-// shift pads, or cuts where a number is below 0, [N/b, H, C, W*b]: rows at the
-// bottom, and columns at either side.
+// shift pads, or cuts where a number is below 0, [N/b, C/b, H, W*b*b]: rows at
+// the bottom, and columns at either side.
 func (e *emitter) shift(x string, bottom, left, right int64) string {
 	if bottom == 0 && left == 0 && right == 0 {
 		return x
 	}
-	return e.op("Pad", nil, x, e.ints(0, 0, 0, left, 0, bottom, 0, right), e.number(0, x))
+	return e.op("Pad", nil, x, e.ints(0, 0, 0, left, 0, 0, bottom, right), e.number(0, x))
 }

@@ -63,15 +63,11 @@ func (l Lowering) data(c conv) string {
 	return DataTranspose
 }
 
-// minBatchChannels is the fewest input channels for which a convolution over
-// images was measured faster.
-const minBatchChannels = 8
-
 // batch is whether the filter's gradient is taken by weightBatch.
 func (l Lowering) batch(c conv) bool {
 	able := c.canBlockWeight()
 	if l.Weight == "" {
-		return able && c.groupC >= minBatchChannels && c.tapCount() > 1
+		return able && c.tapCount() > 1
 	}
 	return able && l.Weight == WeightBatch
 }
