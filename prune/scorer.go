@@ -1,8 +1,9 @@
 package prune
 
-// batchScorer takes the mean loss of each batch.
+// batchScorer takes the mean loss of each batch. If a sample is out of range
+// it records nothing and gives false.
 type batchScorer interface {
-	observeBatch(indices []uint32, loss float32)
+	observeBatch(indices []uint32, loss float32) bool
 }
 
 // sampleScorer takes the loss of each sample.
@@ -69,7 +70,43 @@ type blsScorer struct {
 	zero bool    // start from 0
 }
 
-func (s *blsScorer) observeBatch(indices []uint32, loss float32) {
+// observeBatch goes over the batch twice. The first pass only reads, so that
+// many places of a large table are on their way from memory at once, and checks
+// the samples meanwhile: the sum of the differences is a number only if every
+// sample has a score and no update can overflow. The second pass then finds the
+// scores in the cache and has nothing left to test.
+func (s *blsScorer) observeBatch(indices []uint32, loss float32) bool {
+	score, b := s.t.score, s.b
+	var even, odd float32 // two sums, since one addition waits for the last
+	rest := indices
+	for len(rest) >= 2 {
+		i, j := rest[0], rest[1]
+		rest = rest[2:]
+		if uint(i) >= uint(len(score)) || uint(j) >= uint(len(score)) {
+			return false
+		}
+		even += score[i] - loss
+		odd += score[j] - loss
+	}
+	for _, i := range rest {
+		if uint(i) >= uint(len(score)) {
+			return false
+		}
+		even += score[i] - loss
+	}
+	if sum := even + odd; sum-sum != 0 || s.t.vari != nil {
+		s.update(indices, loss)
+		return true
+	}
+	for _, i := range indices {
+		// The form s + b(L-s) leaves a constant loss exactly constant.
+		score[i] += float32(b * (loss - score[i]))
+	}
+	return true
+}
+
+// update is for batches with samples that have no score, or with variances.
+func (s *blsScorer) update(indices []uint32, loss float32) {
 	t := s.t
 	if t.vari != nil {
 		for _, i := range indices {
@@ -80,17 +117,13 @@ func (s *blsScorer) observeBatch(indices []uint32, loss float32) {
 	if s.zero {
 		first = s.b * loss
 	}
-	score, b := t.score, s.b
 	for _, i := range indices {
-		// The form s + b(L-s) leaves a constant loss exactly constant.
-		old := score[i]
-		if old != old {
-			if !isHeld(old) {
-				score[i] = first
-			}
-			continue
+		switch old := t.score[i]; {
+		case old == old:
+			t.score[i] = old + float32(s.b*(loss-old))
+		case !isHeld(old):
+			t.score[i] = first
 		}
-		score[i] = old + float32(b*(loss-old))
 	}
 }
 
