@@ -39,6 +39,20 @@ func (s *lossScorer) observeSamples(indices []uint32, losses []float32) {
 	}
 }
 
+// The running average is s + b(x-s), a form that leaves a constant x exactly
+// constant. odd is the new score where that is no finite number: first for a
+// sample without a score, none for one held out, and the average in float64
+// where the difference of two finite numbers overflows.
+func odd(s, x, b, first float32) float32 {
+	switch {
+	case isHeld(s):
+		return heldOut
+	case s != s:
+		return first
+	}
+	return float32(float64(s) + float64(float64(b)*(float64(x)-float64(s))))
+}
+
 // smoothedScorer: s <- alpha s + (1-alpha) loss, from the first loss on
 // (Raju et al. 2021, arXiv 2111.12621, section 3).
 type smoothedScorer struct {
@@ -47,18 +61,18 @@ type smoothedScorer struct {
 }
 
 func (s *smoothedScorer) observeSamples(indices []uint32, losses []float32) {
-	t := s.t
+	t, score, b := s.t, s.t.score, s.b
+	losses = losses[:len(indices)]
 	for j, i := range indices {
 		if t.vari != nil {
 			t.spread(i, losses[j])
 		}
-		old, x := t.score[i], losses[j]
-		switch {
-		case old == old:
-			t.score[i] = old + float32(s.b*(x-old))
-		case !isHeld(old):
-			t.score[i] = x
+		old, x := score[i], losses[j]
+		y := old + float32(b*(x-old))
+		if y-y != 0 {
+			y = odd(old, x, b, x)
 		}
+		score[i] = y
 	}
 }
 
@@ -77,7 +91,7 @@ type blsScorer struct {
 // scores in the cache and has nothing left to test.
 func (s *blsScorer) observeBatch(indices []uint32, loss float32) bool {
 	score, b := s.t.score, s.b
-	var even, odd float32 // two sums, since one addition waits for the last
+	var sum, sum2 float32 // two sums, since one addition waits for the last
 	rest := indices
 	for len(rest) >= 2 {
 		i, j := rest[0], rest[1]
@@ -85,22 +99,21 @@ func (s *blsScorer) observeBatch(indices []uint32, loss float32) bool {
 		if uint(i) >= uint(len(score)) || uint(j) >= uint(len(score)) {
 			return false
 		}
-		even += score[i] - loss
-		odd += score[j] - loss
+		sum += score[i] - loss
+		sum2 += score[j] - loss
 	}
 	for _, i := range rest {
 		if uint(i) >= uint(len(score)) {
 			return false
 		}
-		even += score[i] - loss
+		sum += score[i] - loss
 	}
-	if sum := even + odd; sum-sum != 0 || s.t.vari != nil {
+	if d := sum + sum2; d-d != 0 || s.t.vari != nil {
 		s.update(indices, loss)
 		return true
 	}
 	for _, i := range indices {
-		// The form s + b(L-s) leaves a constant loss exactly constant.
-		score[i] += float32(b * (loss - score[i]))
+		score[i] += float32(b * (loss - score[i])) // it cannot overflow here
 	}
 	return true
 }
@@ -118,12 +131,12 @@ func (s *blsScorer) update(indices []uint32, loss float32) {
 		first = s.b * loss
 	}
 	for _, i := range indices {
-		switch old := t.score[i]; {
-		case old == old:
-			t.score[i] = old + float32(s.b*(loss-old))
-		case !isHeld(old):
-			t.score[i] = first
+		old := t.score[i]
+		y := old + float32(s.b*(loss-old))
+		if y-y != 0 {
+			y = odd(old, loss, s.b, first)
 		}
+		t.score[i] = y
 	}
 }
 

@@ -51,8 +51,8 @@ func TestBLSAgainstClosedForm(t *testing.T) {
 
 // Each report against the recursion sample by sample, to the bit: samples
 // without a score, held out, or twice and thrice in a batch, batches of every
-// small length, losses so large that a difference overflows. A report with a
-// sample out of range, at any place of the batch, changes nothing.
+// small length, losses so large that a difference overflows, where float64
+// gives the score. A report with a sample out of range, at any place of the batch, changes nothing.
 func TestBLSToTheBit(t *testing.T) {
 	const n, alpha = 23, 0.9
 	rnd := rand.New(rand.NewPCG(31, 32))
@@ -97,6 +97,9 @@ func TestBLSToTheBit(t *testing.T) {
 						case i == 4 || i == 17:
 						case s == s:
 							want[i] = s + float32(b*(loss-s))
+							if math.IsInf(float64(loss-s), 0) {
+								want[i] = float32(float64(s) + float64(b)*(float64(loss)-float64(s)))
+							}
 						case start == StartZero:
 							want[i] = b * loss
 						default:
@@ -127,6 +130,24 @@ func TestBLSBatchOfOneIsSmoothedLoss(t *testing.T) {
 	runAll(t, b, 5, 4)
 	if x, y := a.Scores(nil), b.Scores(nil); !slices.Equal(x, y) {
 		t.Errorf("%v and %v", x, y)
+	}
+}
+
+// The average of two finite losses is finite, however far they are apart.
+func TestFarLossesHaveAScore(t *testing.T) {
+	for _, scorer := range []string{ScorerSmoothed, ScorerBLS} {
+		p := mustNew(t, Options{Samples: 1, Epochs: 1, Scorer: scorer, Alpha: 0.75})
+		mustPlan(t, p, 1)
+		for _, loss := range []float32{math.MaxFloat32, -math.MaxFloat32} {
+			if scorer == ScorerBLS {
+				must(t, p.ObserveBatch([]uint32{0}, loss))
+			} else {
+				must(t, p.ObserveSamples([]uint32{0}, []float32{loss}))
+			}
+		}
+		if s := p.Scores(nil)[0]; s != math.MaxFloat32/2 {
+			t.Errorf("%s: score %v, want %v", scorer, s, float32(math.MaxFloat32/2))
+		}
 	}
 }
 
