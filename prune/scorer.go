@@ -92,17 +92,16 @@ type blsScorer struct {
 func (s *blsScorer) observeBatch(indices []uint32, loss float32) bool {
 	score, b := s.t.score, s.b
 	var sum, sum2 float32 // two sums, since one addition waits for the last
-	rest := indices
-	for len(rest) >= 2 {
-		i, j := rest[0], rest[1]
-		rest = rest[2:]
+	for k := 1; k < len(indices); k += 2 {
+		i, j := indices[k-1], indices[k]
 		if uint(i) >= uint(len(score)) || uint(j) >= uint(len(score)) {
 			return false
 		}
 		sum += score[i] - loss
 		sum2 += score[j] - loss
 	}
-	for _, i := range rest {
+	if n := len(indices); n&1 != 0 {
+		i := indices[n-1]
 		if uint(i) >= uint(len(score)) {
 			return false
 		}
