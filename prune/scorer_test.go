@@ -133,10 +133,11 @@ func TestBLSBatchOfOneIsSmoothedLoss(t *testing.T) {
 	}
 }
 
-// The average of two finite losses is finite, however far they are apart.
+// The average of two finite losses and their variance are finite, however far
+// they are apart.
 func TestFarLossesHaveAScore(t *testing.T) {
 	for _, scorer := range []string{ScorerSmoothed, ScorerBLS} {
-		p := mustNew(t, Options{Samples: 1, Epochs: 1, Scorer: scorer, Alpha: 0.75})
+		p := mustNew(t, Options{Samples: 1, Epochs: 1, Scorer: scorer, Policy: PolicyUCB, Alpha: 0.75})
 		mustPlan(t, p, 1)
 		for _, loss := range []float32{math.MaxFloat32, -math.MaxFloat32} {
 			if scorer == ScorerBLS {
@@ -147,6 +148,9 @@ func TestFarLossesHaveAScore(t *testing.T) {
 		}
 		if s := p.Scores(nil)[0]; s != math.MaxFloat32/2 {
 			t.Errorf("%s: score %v, want %v", scorer, s, float32(math.MaxFloat32/2))
+		}
+		if v := p.t.vari[0]; v != math.MaxFloat32 {
+			t.Errorf("%s: variance %v, want the largest there is", scorer, v)
 		}
 	}
 }
