@@ -85,7 +85,7 @@ bench-step: setup ## time a training step beside PyTorch's (PYTHON with torch an
 	$(GO) build -o bin/bench-step ./bench/step
 	bin/bench-step -models bench/models -python $(PYTHON)
 
-bench-prune: ## run the pruner's benchmarks COUNT times
+bench-prune: ## run the pruner's benchmarks COUNT times (WINNOW_BENCH_HUGE=1 adds 100 million samples)
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./prune
 
 proto: ## regenerate the protobuf code of onnx/onnxpb

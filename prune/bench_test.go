@@ -5,11 +5,12 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 )
 
-// benchSizes are CIFAR, ImageNet and, with WINNOW_BENCH_HUGE=1, 100 million
-// (about 2 GB).
+// benchSizes are CIFAR, ImageNet and, with WINNOW_BENCH_HUGE=1, 100 million,
+// which takes 1.2 GB at most for a plan.
 func benchSizes() []int {
 	n := []int{50_000, 1_281_167}
 	if os.Getenv("WINNOW_BENCH_HUGE") == "1" {
@@ -41,7 +42,11 @@ func BenchmarkPlan(b *testing.B) {
 	for _, policy := range []string{PolicyFull, PolicyRandom, PolicyInfoBatch, PolicySeTa, PolicyEpsilonGreedy, PolicyUCB, PolicyRePB} {
 		for _, n := range benchSizes() {
 			b.Run(fmt.Sprintf("%s/n=%d", policy, n), func(b *testing.B) {
-				p := benchPruner(b, n, ScorerLoss, policy)
+				scorer := ScorerNone
+				if needsScorer(policy) {
+					scorer = ScorerLoss
+				}
+				p := benchPruner(b, n, scorer, policy)
 				if s, ok := p.inner.(*seta); ok {
 					s.pruned = 1 // the first pruned epoch has no groups to find
 					s.keep = 1   // the most there can be
@@ -85,6 +90,31 @@ func memory(p *Pruner) int {
 	return bytes
 }
 
+// The split of SeTa by itself, and how far its sum of squares is above the
+// least there is.
+func BenchmarkKMeans(b *testing.B) {
+	for _, n := range []int{50_000, 1_281_167} {
+		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
+			rnd := rand.New(rand.NewPCG(1, 2))
+			v := make([]float32, n)
+			for i := range v {
+				v[i] = lossLike(rnd)
+			}
+			keys, sorted := keysOf(v), make([]uint32, n)
+			var ends []int
+			b.ReportAllocs()
+			for b.Loop() {
+				copy(sorted, keys)
+				ends = kmeans(sorted, DefaultGroups, 0)
+			}
+			b.StopTimer()
+			slices.Sort(v)
+			got, least := withinSS(v, ends), withinSS(v, exactSpans(sorted).split(DefaultGroups))
+			b.ReportMetric(100*(got/least-1), "%-above-least")
+		})
+	}
+}
+
 func BenchmarkObserve(b *testing.B) {
 	for _, n := range benchSizes() {
 		order := make([]uint32, n)
@@ -123,6 +153,7 @@ func BenchmarkObserve(b *testing.B) {
 						at = 0
 					}
 				}
+				b.ReportMetric(float64(memory(p))/float64(n), "bytes/sample")
 			})
 		}
 	}

@@ -125,45 +125,82 @@ func TestSameSeedSamePlans(t *testing.T) {
 	})
 }
 
+// With data enough for many blocks of work, plans and scores are the same to
+// the bit for any number of threads.
+func TestThreadsChangeNothing(t *testing.T) {
+	const n, epochs = 3*dasBlock + 2*smallSort + 77, 7
+	for _, method := range []string{"das-infobatch", "das-seta", "seta", "bls-seta", "das-ucb"} {
+		scorer, policy, _, err := Resolve(method, true)
+		must(t, err)
+		var plans []Plan
+		var scores []float32
+		for _, threads := range []int{1, 2, 7, maxThreads + 1, 0} {
+			p := mustNew(t, Options{Samples: n, Epochs: epochs, Scorer: scorer, Policy: policy, Ratio: 0.3, Delta: 1, Seed: 5, Window: 3, Threads: threads})
+			got := runAll(t, p, epochs, 500)
+			if plans == nil {
+				plans, scores = got, p.Scores(nil)
+				continue
+			}
+			for e := range got {
+				if !samePlan(got[e], plans[e]) {
+					t.Fatalf("%s, %d threads: epoch %d differs", method, threads, e+1)
+				}
+			}
+			for i, s := range p.Scores(nil) {
+				if math.Float32bits(s) != math.Float32bits(scores[i]) {
+					t.Fatalf("%s, %d threads: score of %d is %v, with one thread %v", method, threads, i, s, scores[i])
+				}
+			}
+		}
+	}
+}
+
 // Resumed in the middle of an epoch, at its edges, or before the first, the
 // plans are those of the uninterrupted run.
 func TestResumedEqualsUninterrupted(t *testing.T) {
 	pairs(t, func(t *testing.T, scorer, policy string) {
 		o := confOptions(scorer, policy)
-		if scorer == ScorerDAS {
-			o.Reference = ReferencePseudo
-			o.Label = func(i uint32) int { return int(i % 7) }
+		if scorer != ScorerDAS {
+			resumed(t, o)
+			return
 		}
-		want := runAll(t, mustNew(t, o), confEpochs, confBatch)
-		p := mustNew(t, o)
-		swap := func() {
-			q := mustNew(t, o)
-			must(t, q.Load(bytesReader(save(t, p))))
-			if q.Stats() != p.Stats() {
-				t.Fatalf("stats %+v, were %+v", q.Stats(), p.Stats())
-			}
-			p = q
-		}
-		swap()
-		for e := 1; e <= confEpochs; e++ {
-			plan := mustPlan(t, p, e)
-			if !samePlan(plan, want[e-1]) {
-				t.Fatalf("epoch %d differs", e)
-			}
-			for k, b := range steps(plan, e, confBatch) {
-				if k == e%5 {
-					swap()
-					if !samePlan(mustPlan(t, p, e), want[e-1]) {
-						t.Fatalf("epoch %d differs when asked again after loading", e)
-					}
-				}
-				observe(t, p, e, b)
-			}
-			swap()
-			endEpoch(t, p, e)
-			swap()
+		o.Label = func(i uint32) int { return int(i % 7) }
+		for _, o.Reference = range []string{ReferencePopulation, ReferenceOutside, ReferencePseudo} {
+			t.Run(o.Reference, func(t *testing.T) { resumed(t, o) })
 		}
 	})
+}
+
+func resumed(t *testing.T, o Options) {
+	want := runAll(t, mustNew(t, o), confEpochs, confBatch)
+	p := mustNew(t, o)
+	swap := func() {
+		q := mustNew(t, o)
+		must(t, q.Load(bytesReader(save(t, p))))
+		if q.Stats() != p.Stats() {
+			t.Fatalf("stats %+v, were %+v", q.Stats(), p.Stats())
+		}
+		p = q
+	}
+	swap()
+	for e := 1; e <= confEpochs; e++ {
+		plan := mustPlan(t, p, e)
+		if !samePlan(plan, want[e-1]) {
+			t.Fatalf("epoch %d differs", e)
+		}
+		for k, b := range steps(plan, e, confBatch) {
+			if k == e%5 {
+				swap()
+				if !samePlan(mustPlan(t, p, e), want[e-1]) {
+					t.Fatalf("epoch %d differs when asked again after loading", e)
+				}
+			}
+			observe(t, p, e, b)
+		}
+		swap()
+		endEpoch(t, p, e)
+		swap()
+	}
 }
 
 func TestEdges(t *testing.T) {

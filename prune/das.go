@@ -117,7 +117,7 @@ func (d *das) choose() {
 		mean  float64
 		i     uint32
 	}
-	var all []candidate
+	all := make([]candidate, 0, d.t.n)
 	for i := range d.t.n {
 		var sum float64
 		var k int

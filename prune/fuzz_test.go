@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"math"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -20,66 +21,98 @@ func FuzzTraining(f *testing.F) {
 		}
 	}
 	f.Add(uint8(1), uint8(3), uint16(1), uint8(255), uint8(255), uint8(4), uint8(0), []byte{0, 0, 0xc0, 0x7f, 0, 0, 0x80, 0x7f})
-	f.Fuzz(func(t *testing.T, scorer, policy uint8, n uint16, ratio, delta, epochs, batch uint8, raw []byte) {
-		o := Options{
-			Samples: int(n % 300), Epochs: int(epochs%12) + 1,
-			Scorer: scorerNames[int(scorer)%len(scorerNames)], Policy: policyNames[int(policy)%len(policyNames)],
-			Ratio: float64(ratio) / 255, Delta: float64(delta) / 255, Window: 3, Groups: 4, BatchWindow: 2, Seed: uint64(n),
-		}
-		if o.Scorer == ScorerNone && needsScorer(o.Policy) {
-			o.Scorer = ScorerBLS
-		}
-		p := mustNew(t, o)
-		at := 0
-		next := func() float32 { // losses from the raw bytes, small numbers of ties when they run out
-			if at+4 <= len(raw) {
-				at += 4
-				return math.Float32frombits(binary.LittleEndian.Uint32(raw[at-4:]))
+	f.Fuzz(playTraining)
+}
+
+// TestRandomTrainings plays trainings of random shape: sizes and batches from
+// one up, ratios and deltas over their whole range with both ends, losses with
+// ties, of every magnitude, and now and then NaN or infinite.
+func TestRandomTrainings(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(41, 42))
+	for range 1500 {
+		raw := make([]byte, 4*rnd.IntN(400))
+		for k := 0; k < len(raw); k += 4 {
+			var loss float32
+			switch rnd.IntN(12) {
+			case 0:
+				loss = math.Float32frombits(rnd.Uint32())
+			case 1, 2, 3:
+				loss = float32(rnd.IntN(3))
+			case 4:
+				loss = math.MaxFloat32 * float32(rnd.IntN(3)-1)
+			default:
+				loss = lossLike(rnd)
 			}
-			at++
-			return float32(at % 5)
+			binary.LittleEndian.PutUint32(raw[k:], math.Float32bits(loss))
 		}
-		for e := 1; e <= o.Epochs; e++ {
-			plan := mustPlan(t, p, e)
-			checkPlan(t, o, plan)
-			for _, b := range steps(plan, e, int(batch%64)+1) {
-				losses := make([]float32, len(b))
-				var wrong []uint32
-				for j := range losses {
-					losses[j] = next()
-					if losses[j]-losses[j] != 0 {
-						wrong = append(wrong, b[j])
-					}
-				}
-				var err error
-				if byBatch, _, _ := p.Wants(); byBatch {
-					wrong = nil
-					if losses[0]-losses[0] != 0 {
-						wrong = b
-					}
-					err = p.ObserveBatch(b, losses[0])
-				} else {
-					err = p.ObserveSamples(b, losses)
-				}
-				var le *LossError
-				if (err != nil) != (wrong != nil) || (err != nil && (!errors.As(err, &le) || len(le.Indices) != len(wrong))) {
-					t.Fatalf("%v, wrong samples %v", err, wrong)
+		share := func() uint8 { return [...]uint8{0, 254, 255, uint8(rnd.UintN(256))}[rnd.IntN(4)] }
+		playTraining(t, uint8(rnd.UintN(256)), uint8(rnd.UintN(256)), uint16(rnd.UintN(300)>>rnd.UintN(9)), share(), share(),
+			uint8(rnd.UintN(12)), uint8(rnd.UintN(64)>>rnd.UintN(7)), raw)
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+func playTraining(t *testing.T, scorer, policy uint8, n uint16, ratio, delta, epochs, batch uint8, raw []byte) {
+	o := Options{
+		Samples: int(n % 300), Epochs: int(epochs%12) + 1,
+		Scorer: scorerNames[int(scorer)%len(scorerNames)], Policy: policyNames[int(policy)%len(policyNames)],
+		Ratio: float64(ratio) / 255, Delta: float64(delta) / 255, Window: 3, Groups: 4, BatchWindow: 2, Seed: uint64(n),
+	}
+	if o.Scorer == ScorerNone && needsScorer(o.Policy) {
+		o.Scorer = ScorerBLS
+	}
+	p := mustNew(t, o)
+	at := 0
+	next := func() float32 { // losses from the raw bytes, small numbers of ties when they run out
+		if at+4 <= len(raw) {
+			at += 4
+			return math.Float32frombits(binary.LittleEndian.Uint32(raw[at-4:]))
+		}
+		at++
+		return float32(at % 5)
+	}
+	for e := 1; e <= o.Epochs; e++ {
+		plan := mustPlan(t, p, e)
+		checkPlan(t, o, plan)
+		for _, b := range steps(plan, e, int(batch%64)+1) {
+			losses := make([]float32, len(b))
+			var wrong []uint32
+			for j := range losses {
+				losses[j] = next()
+				if losses[j]-losses[j] != 0 {
+					wrong = append(wrong, b[j])
 				}
 			}
-			must(t, p.EndEpoch(e))
-			for i, s := range p.Scores(nil) {
-				if math.IsInf(float64(s), 0) {
-					t.Fatalf("score of %d is %v", i, s)
+			var err error
+			if byBatch, _, _ := p.Wants(); byBatch {
+				wrong = nil
+				if losses[0]-losses[0] != 0 {
+					wrong = b
 				}
+				err = p.ObserveBatch(b, losses[0])
+			} else {
+				err = p.ObserveSamples(b, losses)
 			}
-			q := mustNew(t, o)
-			must(t, q.Load(bytesReader(save(t, p))))
-			p = q
+			var le *LossError
+			if (err != nil) != (wrong != nil) || (err != nil && (!errors.As(err, &le) || len(le.Indices) != len(wrong))) {
+				t.Fatalf("%v, wrong samples %v", err, wrong)
+			}
 		}
-		if st := p.Stats(); st.Planned+st.Saved != uint64(o.Samples*o.Epochs) {
-			t.Fatalf("%+v", st)
+		must(t, p.EndEpoch(e))
+		for i, s := range p.Scores(nil) {
+			if math.IsInf(float64(s), 0) {
+				t.Fatalf("score of %d is %v", i, s)
+			}
 		}
-	})
+		q := mustNew(t, o)
+		must(t, q.Load(bytesReader(save(t, p))))
+		p = q
+	}
+	if st := p.Stats(); st.Planned+st.Saved != uint64(o.Samples*o.Epochs) {
+		t.Fatalf("%+v", st)
+	}
 }
 
 // FuzzLoad: no bytes make Load panic, ask for memory or be half taken, also

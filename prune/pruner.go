@@ -32,7 +32,7 @@ type Stats struct {
 type Pruner struct {
 	o Options // defaults resolved
 
-	mu       sync.RWMutex
+	mu       sync.Mutex
 	t        *table
 	scorer   any    // nil, or a batchScorer or sampleScorer
 	policy   policy // annealed
@@ -144,14 +144,18 @@ func (p *Pruner) current() Plan { return Plan{p.buf.indices, p.buf.weights} }
 func (p *Pruner) ObserveBatch(indices []uint32, loss float32) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.observable(indices, p.hasBatch != nil, "batch loss"); err != nil {
+	const report = "batch loss"
+	if err := p.observable(p.hasBatch != nil, report); err != nil {
 		return err
 	}
-	if loss-loss != 0 {
-		return &LossError{"batch loss", append([]uint32(nil), indices...)}
+	finite := loss-loss == 0
+	if !finite || p.hasBatch == nil || !p.hasBatch.observeBatch(indices, loss) {
+		if err := p.inRange(indices, report); err != nil {
+			return err
+		}
 	}
-	if p.hasBatch != nil {
-		p.hasBatch.observeBatch(indices, loss)
+	if !finite {
+		return &LossError{report, append([]uint32(nil), indices...)}
 	}
 	if p.watch != nil {
 		p.watch.observed(indices)
@@ -166,10 +170,14 @@ func (p *Pruner) ObserveBatch(indices []uint32, loss float32) error {
 func (p *Pruner) ObserveSamples(indices []uint32, losses []float32) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	const report = "sample losses"
 	if len(indices) != len(losses) {
-		return fmt.Errorf("prune: observe %q: %d samples and %d losses: %w", "sample losses", len(indices), len(losses), ErrLength)
+		return fmt.Errorf("prune: observe %q: %d samples and %d losses: %w", report, len(indices), len(losses), ErrLength)
 	}
-	if err := p.observable(indices, p.hasEach != nil, "sample losses"); err != nil {
+	if err := p.observable(p.hasEach != nil, report); err != nil {
+		return err
+	}
+	if err := p.inRange(indices, report); err != nil {
 		return err
 	}
 	finite := true
@@ -179,7 +187,7 @@ func (p *Pruner) ObserveSamples(indices []uint32, losses []float32) error {
 		}
 	}
 	if !finite {
-		e := &LossError{Report: "sample losses"}
+		e := &LossError{Report: report}
 		for j, l := range losses {
 			if l-l != 0 {
 				e.Indices = append(e.Indices, indices[j])
@@ -197,14 +205,19 @@ func (p *Pruner) ObserveSamples(indices []uint32, losses []float32) error {
 	return nil
 }
 
-// observable checks a report before anything of it is recorded.
-func (p *Pruner) observable(indices []uint32, taken bool, report string) error {
+// observable says whether a report of this kind can be taken now.
+func (p *Pruner) observable(taken bool, report string) error {
 	if !p.planned || p.ended {
 		return fmt.Errorf("prune: observe %q: no epoch is open, call Plan first: %w", report, ErrOrder)
 	}
 	if !taken && p.scorer != nil {
 		return fmt.Errorf("prune: observe %q: scorer %q: %w", report, p.o.Scorer, ErrReport)
 	}
+	return nil
+}
+
+// inRange checks the samples of a report before anything of it is recorded.
+func (p *Pruner) inRange(indices []uint32, report string) error {
 	n := uint64(p.t.n)
 	var borrow uint64
 	for _, i := range indices {
@@ -272,16 +285,16 @@ func (p *Pruner) Rescale() string { return p.o.Rescale }
 
 // Stats gives what was counted so far.
 func (p *Pruner) Stats() Stats {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return p.stats
 }
 
 // Scores copies the current scores into dst, grown to n, NaN where a sample
 // has none, and returns it. Without a scorer it returns dst[:0].
 func (p *Pruner) Scores(dst []float32) []float32 {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return append(dst[:0], p.t.score...)
 }
 

@@ -34,8 +34,8 @@ func (o Options) header() string {
 // options that loads it continues as this one would, in the middle of an epoch
 // too.
 func (p *Pruner) Save(w io.Writer) error {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	buf := bufio.NewWriterSize(w, ioBlock)
 	e := &encoder{w: buf, sum: crc32.New(castagnoli)}
 	e.bytes([]byte(stateMagic))

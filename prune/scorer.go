@@ -1,8 +1,9 @@
 package prune
 
-// batchScorer takes the mean loss of each batch.
+// batchScorer takes the mean loss of each batch. If a sample is out of range
+// it records nothing and gives false.
 type batchScorer interface {
-	observeBatch(indices []uint32, loss float32)
+	observeBatch(indices []uint32, loss float32) bool
 }
 
 // sampleScorer takes the loss of each sample.
@@ -38,6 +39,20 @@ func (s *lossScorer) observeSamples(indices []uint32, losses []float32) {
 	}
 }
 
+// The running average is s + b(x-s), a form that leaves a constant x exactly
+// constant. odd is the new score where that is no finite number: first for a
+// sample without a score, none for one held out, and the average in float64
+// where the difference of two finite numbers overflows.
+func odd(s, x, b, first float32) float32 {
+	switch {
+	case isHeld(s):
+		return heldOut
+	case s != s:
+		return first
+	}
+	return float32(float64(s) + float64(float64(b)*(float64(x)-float64(s))))
+}
+
 // smoothedScorer: s <- alpha s + (1-alpha) loss, from the first loss on
 // (Raju et al. 2021, arXiv 2111.12621, section 3).
 type smoothedScorer struct {
@@ -46,18 +61,18 @@ type smoothedScorer struct {
 }
 
 func (s *smoothedScorer) observeSamples(indices []uint32, losses []float32) {
-	t := s.t
+	t, score, b := s.t, s.t.score, s.b
+	losses = losses[:len(indices)]
 	for j, i := range indices {
 		if t.vari != nil {
 			t.spread(i, losses[j])
 		}
-		old, x := t.score[i], losses[j]
-		switch {
-		case old == old:
-			t.score[i] = old + float32(s.b*(x-old))
-		case !isHeld(old):
-			t.score[i] = x
+		old, x := score[i], losses[j]
+		y := old + float32(b*(x-old))
+		if y-y != 0 {
+			y = odd(old, x, b, x)
 		}
+		score[i] = y
 	}
 }
 
@@ -69,7 +84,41 @@ type blsScorer struct {
 	zero bool    // start from 0
 }
 
-func (s *blsScorer) observeBatch(indices []uint32, loss float32) {
+// observeBatch goes over the batch twice. The first pass only reads, so that
+// many places of a large table are on their way from memory at once, and checks
+// the samples meanwhile: the sum of the differences is a number only if every
+// sample has a score and no update can overflow. The second pass then finds the
+// scores in the cache and has nothing left to test.
+func (s *blsScorer) observeBatch(indices []uint32, loss float32) bool {
+	score, b := s.t.score, s.b
+	var sum, sum2 float32 // two sums, since one addition waits for the last
+	for k := 1; k < len(indices); k += 2 {
+		i, j := indices[k-1], indices[k]
+		if uint(i) >= uint(len(score)) || uint(j) >= uint(len(score)) {
+			return false
+		}
+		sum += score[i] - loss
+		sum2 += score[j] - loss
+	}
+	if n := len(indices); n&1 != 0 {
+		i := indices[n-1]
+		if uint(i) >= uint(len(score)) {
+			return false
+		}
+		sum += score[i] - loss
+	}
+	if d := sum + sum2; d-d != 0 || s.t.vari != nil {
+		s.update(indices, loss)
+		return true
+	}
+	for _, i := range indices {
+		score[i] += float32(b * (loss - score[i])) // it cannot overflow here
+	}
+	return true
+}
+
+// update is for batches with samples that have no score, or with variances.
+func (s *blsScorer) update(indices []uint32, loss float32) {
 	t := s.t
 	if t.vari != nil {
 		for _, i := range indices {
@@ -80,17 +129,13 @@ func (s *blsScorer) observeBatch(indices []uint32, loss float32) {
 	if s.zero {
 		first = s.b * loss
 	}
-	score, b := t.score, s.b
 	for _, i := range indices {
-		// The form s + b(L-s) leaves a constant loss exactly constant.
-		old := score[i]
-		if old != old {
-			if !isHeld(old) {
-				score[i] = first
-			}
-			continue
+		old := t.score[i]
+		y := old + float32(s.b*(loss-old))
+		if y-y != 0 {
+			y = odd(old, loss, s.b, first)
 		}
-		score[i] = old + float32(b*(loss-old))
+		t.score[i] = y
 	}
 }
 

@@ -3,6 +3,7 @@ package prune
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +49,77 @@ func TestBLSAgainstClosedForm(t *testing.T) {
 	}
 }
 
+// Each report against the recursion sample by sample, to the bit: samples
+// without a score, held out, or twice and thrice in a batch, batches of every
+// small length, losses so large that a difference overflows, where float64
+// gives the score. A report with a sample out of range, at any place of the batch, changes nothing.
+func TestBLSToTheBit(t *testing.T) {
+	const n, alpha = 23, 0.9
+	rnd := rand.New(rand.NewPCG(31, 32))
+	for _, start := range []string{StartFirst, StartZero} {
+		for _, known := range []bool{false, true} {
+			p := mustNew(t, Options{Samples: n, Epochs: 1, Scorer: ScorerBLS, Alpha: alpha, Start: start, Holdout: []uint32{4, 17}})
+			mustPlan(t, p, 1)
+			b := float32(1 - alpha)
+			want := make([]float32, n)
+			for i := range want {
+				want[i] = unscored
+				if known {
+					want[i] = rnd.Float32()
+				}
+			}
+			want[4], want[17] = heldOut, heldOut
+			copy(p.t.score, want)
+			observed := 0
+			for range 3000 {
+				batch := make([]uint32, rnd.IntN(10))
+				from := 1 + rnd.IntN(n)
+				for k := range batch {
+					batch[k] = uint32(rnd.IntN(from))
+				}
+				loss := rnd.Float32()
+				if rnd.IntN(4) == 0 {
+					loss = 3.4e38 * float32(rnd.IntN(3)-1)
+				}
+				if len(batch) > 0 && rnd.IntN(5) == 0 {
+					batch[rnd.IntN(len(batch))] = n + rnd.Uint32N(math.MaxUint32-n)
+					if err := p.ObserveBatch(batch, loss); !errors.Is(err, ErrIndex) {
+						t.Fatalf("%v: %v", batch, err)
+					}
+					if err := p.ObserveBatch(batch, nan); !errors.Is(err, ErrIndex) {
+						t.Fatalf("%v with no loss: %v", batch, err)
+					}
+				} else {
+					must(t, p.ObserveBatch(batch, loss))
+					observed += len(batch)
+					for _, i := range batch {
+						switch s := want[i]; {
+						case i == 4 || i == 17:
+						case s == s:
+							want[i] = s + float32(b*(loss-s))
+							if math.IsInf(float64(loss-s), 0) {
+								want[i] = float32(float64(s) + float64(b)*(float64(loss)-float64(s)))
+							}
+						case start == StartZero:
+							want[i] = b * loss
+						default:
+							want[i] = loss
+						}
+					}
+				}
+				for i, s := range p.t.score {
+					if w := want[i]; math.Float32bits(s) != math.Float32bits(w) && (s == s || w == w || isHeld(w) || isHeld(s)) {
+						t.Fatalf("%s, batch %v, loss %v: score of %d is %v, want %v", start, batch, loss, i, s, w)
+					}
+				}
+			}
+			if p.Stats().Observed != observed {
+				t.Errorf("%d observed, want %d", p.Stats().Observed, observed)
+			}
+		}
+	}
+}
+
 func TestBLSBatchOfOneIsSmoothedLoss(t *testing.T) {
 	o := Options{Samples: 9, Epochs: 5, Policy: PolicyFull, Alpha: 0.7}
 	o.Scorer = ScorerBLS
@@ -58,6 +130,28 @@ func TestBLSBatchOfOneIsSmoothedLoss(t *testing.T) {
 	runAll(t, b, 5, 4)
 	if x, y := a.Scores(nil), b.Scores(nil); !slices.Equal(x, y) {
 		t.Errorf("%v and %v", x, y)
+	}
+}
+
+// The average of two finite losses and their variance are finite, however far
+// they are apart.
+func TestFarLossesHaveAScore(t *testing.T) {
+	for _, scorer := range []string{ScorerSmoothed, ScorerBLS} {
+		p := mustNew(t, Options{Samples: 1, Epochs: 1, Scorer: scorer, Policy: PolicyUCB, Alpha: 0.75})
+		mustPlan(t, p, 1)
+		for _, loss := range []float32{math.MaxFloat32, -math.MaxFloat32} {
+			if scorer == ScorerBLS {
+				must(t, p.ObserveBatch([]uint32{0}, loss))
+			} else {
+				must(t, p.ObserveSamples([]uint32{0}, []float32{loss}))
+			}
+		}
+		if s := p.Scores(nil)[0]; s != math.MaxFloat32/2 {
+			t.Errorf("%s: score %v, want %v", scorer, s, float32(math.MaxFloat32/2))
+		}
+		if v := p.t.vari[0]; v != math.MaxFloat32 {
+			t.Errorf("%s: variance %v, want the largest there is", scorer, v)
+		}
 	}
 }
 

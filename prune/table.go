@@ -50,7 +50,8 @@ func isHeld(s float32) bool { return math.Float32bits(s) == heldBits }
 func (t *table) spread(i uint32, x float32) {
 	if s := t.score[i]; s == s {
 		d := float64(x) - float64(s)
-		t.vari[i] = float32(t.alpha * (float64(t.vari[i]) + (1-t.alpha)*d*d))
+		// Never infinite, which times a confidence of 0 would be no number.
+		t.vari[i] = float32(min(t.alpha*(float64(t.vari[i])+(1-t.alpha)*d*d), math.MaxFloat32))
 	}
 }
 
