@@ -18,11 +18,13 @@ type blocks struct {
 	size  int64             // channels to a block; 0 where only standard operators are wanted
 	whole string            // boolean [1]: whether the number of images is a multiple of size
 	of    map[string]string // the blocked form of a value that was made from one
+
+	scaled map[string]*scaled // how a blocked value was made
 }
 
 // blockImages turns to the blocked layout, with size channels to a block.
 func (e *emitter) blockImages(size int64, labels string) {
-	e.blocks = blocks{size: size, of: map[string]string{}}
+	e.blocks = blocks{size: size, of: map[string]string{}, scaled: map[string]*scaled{}}
 	if size == 0 || labels == "" {
 		return
 	}
@@ -33,10 +35,140 @@ func (e *emitter) blockImages(size int64, labels string) {
 // forward adds a node of the model, in the blocked layout where that is asked
 // for and the node has a form in it.
 func (e *emitter) forward(n *onnx.Node) {
-	if e.blocks.size > 0 && n.Op == "Conv" && e.err == nil && e.blockedConv(n) {
+	if y := e.forwardBlocked(n); y != "" {
+		e.add(&onnx.Node{
+			Name: n.Name, Op: "ReorderOutput", Domain: blockedDomain, Inputs: []string{y}, Outputs: n.Outputs[:1],
+			Attrs: attrs{"channels": onnx.IntAttr(e.shape(y)[1].N)},
+		})
+		e.blocks.of[n.Outputs[0]] = y
 		return
 	}
 	e.add(n)
+}
+
+// forwardBlocked is the blocked output of a node of the model, "" if it has none.
+func (e *emitter) forwardBlocked(n *onnx.Node) string {
+	switch {
+	case e.blocks.size == 0 || e.err != nil || n.Domain != "":
+	case n.Op == "Conv":
+		return e.blockedConv(n)
+	case n.Op == "BatchNormalization":
+		return e.blockedNorm(n)
+	case n.Op == "Relu" && e.blocks.scaled[e.blocks.of[n.Inputs[0]]] != nil:
+		a := *e.blocks.scaled[e.blocks.of[n.Inputs[0]]]
+		a.relu = true
+		return e.scaleBlocked(a)
+	default:
+		if inputs := e.blockedOperands(n.Op, n.Inputs); inputs != nil {
+			return e.opsIn("", n.Op, 1, n.Attrs, inputs...)[0]
+		}
+	}
+	return ""
+}
+
+// elementwise lists operators that work on blocked images as on plain ones.
+var elementwise = map[string]bool{
+	"Add": true, "Sub": true, "Mul": true, "Div": true, "Sum": true, "Max": true, "Min": true, "Neg": true, "Abs": true,
+	"Relu": true, "LeakyRelu": true, "Elu": true, "Sigmoid": true, "HardSigmoid": true, "HardSwish": true, "Tanh": true,
+	"Exp": true, "Sqrt": true, "Softplus": true, "Clip": true,
+}
+
+// blockedOperands are the blocked forms of the inputs of an elementwise
+// operator, nil unless one of them has such a form and the others are of its
+// shape or scalars.
+func (e *emitter) blockedOperands(op string, inputs []string) []string {
+	if !elementwise[op] || e.blocks.size == 0 {
+		return nil
+	}
+	var shape onnx.Shape
+	for _, in := range inputs {
+		if e.blocks.of[in] != "" {
+			shape = e.shape(in)
+		}
+	}
+	if shape == nil {
+		return nil
+	}
+	blocked := make([]string, len(inputs))
+	for i, in := range inputs {
+		switch s := e.shape(in); {
+		case in == "" || s != nil && len(s) == 0:
+			blocked[i] = in
+		case s.Equal(shape):
+			blocked[i] = e.blockIn(in)
+		default:
+			return nil
+		}
+	}
+	return blocked
+}
+
+// scaled is scale*x + shift by channel of blocked images, plus other images,
+// and then perhaps a Relu: a convolution of 1x1 by channel is the one
+// operator that does it in one pass over blocks.
+type scaled struct {
+	x, scale, shift, plus string // scale and shift are [C]; shift and plus may be ""
+	relu                  bool
+}
+
+func (e *emitter) scaleBlocked(s scaled) string {
+	channels := e.shape(s.x)[1].N
+	a := attrs{"kernel_shape": onnx.IntsAttr(1, 1), "group": onnx.IntAttr(channels)}
+	if s.relu {
+		a["activation"] = onnx.StringAttr("Relu")
+	}
+	inputs := []string{s.x, e.flat(s.scale, channels, 1, 1, 1)}
+	if s.shift != "" || s.plus != "" {
+		inputs = append(inputs, s.shift)
+	}
+	if s.plus != "" {
+		inputs = append(inputs, s.plus)
+	}
+	y := e.opsIn(blockedDomain, "Conv", 1, a, inputs...)[0]
+	if !s.relu {
+		e.blocks.scaled[y] = &s
+	}
+	return y
+}
+
+// blockedNorm emits a normalisation by statistics of the batch.
+func (e *emitter) blockedNorm(n *onnx.Node) string {
+	stats, ok := e.stats[n]
+	centered := e.blocks.of[stats.centered]
+	if !ok || centered == "" {
+		return ""
+	}
+	eps := e.scalar(float64(n.Float("epsilon", 1e-5)))
+	inv := e.op("Reciprocal", nil, e.op("Sqrt", nil, e.addOp(n.Inputs[4], eps)))
+	return e.scaleBlocked(scaled{x: centered, scale: e.mul(n.Inputs[1], inv), shift: n.Inputs[2]})
+}
+
+// lessMean is x less the mean of its channel.
+func (e *emitter) lessMean(x, mean string) string {
+	if b := e.blocks.of[x]; b != "" {
+		ones := make([]float32, e.shape(x)[1].N)
+		for i := range ones {
+			ones[i] = 1
+		}
+		return e.blockOut(e.scaleBlocked(scaled{x: b, scale: e.floats(ones, int64(len(ones))), shift: e.neg(mean)}))
+	}
+	return e.sub(x, e.reshape(mean, e.perChannel(mean, len(e.shape(x)))))
+}
+
+// maxPooled is the most positions that are added up one after the other.
+const maxPooled = 1024
+
+// blockedSum is channelSum of blocked images: positions by pooling, in two
+// steps where they are many, then images.
+func (e *emitter) blockedSum(x string) string {
+	h, w := e.shape(x)[2].N, e.shape(x)[3].N
+	if h*w > maxPooled {
+		row := onnx.IntsAttr(1, w)
+		x = e.opsIn(blockedDomain, "AveragePool", 1, attrs{"kernel_shape": row, "strides": row}, x)[0]
+	}
+	x = e.opsIn(blockedDomain, "GlobalAveragePool", 1, nil, x)[0]
+	x = e.sum(e.flat(x, 0, e.shape(x)[1].N), false, 0)
+	return e.mul(x, e.scalar(float64(h*w)))
 }
 
 // interleave moves the second of four dimensions inwards by blocks: the
@@ -74,15 +206,15 @@ func (e *emitter) convBlocked(x, filter, bias string, w window, pads []int64) st
 }
 
 // blockedConv emits a convolution of the forward pass, if it has a blocked form.
-func (e *emitter) blockedConv(n *onnx.Node) bool {
+func (e *emitter) blockedConv(n *onnx.Node) string {
 	if e.inf.Node(n) != nil || len(e.shape(n.Inputs[1])) != 4 || e.dtype(n.Inputs[0]) != onnx.Float32 {
-		return false // the plain form reports what is wrong
+		return "" // the plain form reports what is wrong
 	}
 	ctx := &node{emitter: e, Node: n}
 	f := e.shape(n.Inputs[1]).Ints()
 	w, err := ctx.windowOf(f[2:])
 	if err != nil || n.Int("group", 1) != 1 || f[0]%e.blocks.size != 0 {
-		return false
+		return ""
 	}
 	x, taps := n.Inputs[0], w.tapCount()
 	filter := n.Inputs[1]
@@ -93,15 +225,9 @@ func (e *emitter) blockedConv(n *onnx.Node) bool {
 	case f[1] < b: // [K/b, C, taps, b of K]
 		filter = e.interleave(filter, 1, f[0], f[1]*taps, 1)
 	default:
-		return false
+		return ""
 	}
-	y := e.convBlocked(x, e.flat(filter, f...), n.Input(2), w, slices.Concat(w.begin, w.end))
-	e.add(&onnx.Node{
-		Name: n.Name, Op: "ReorderOutput", Domain: blockedDomain, Inputs: []string{y}, Outputs: n.Outputs,
-		Attrs: attrs{"channels": onnx.IntAttr(f[0])},
-	})
-	e.blocks.of[n.Outputs[0]] = y
-	return true
+	return e.convBlocked(x, e.flat(filter, f...), n.Input(2), w, slices.Concat(w.begin, w.end))
 }
 
 // canBlockData is whether dataBlocked has a form for c.
@@ -144,7 +270,8 @@ func (c conv) canBlockWeight() bool { return c.canBlockData() && c.dilation[1] =
 // is a step over a block, which the dilation takes. What comes out has a row
 // for each row of the kernel, and for each column of it a block of channels.
 //
-// All that is moved in memory are runs of a block and longer.
+// All that is moved in memory are runs of a block and longer, but for the
+// blocks themselves, which the provider's reordering turns over.
 func (c conv) weightBatch() string {
 	b, in, out := c.blocks.size, c.in, c.out
 	blocks := c.groupC / b
@@ -160,8 +287,8 @@ func (c conv) weightBatch() string {
 	}
 	x = c.flat(x, blocks, -1, rows, columns*b)
 
-	g := c.interleave(c.dy[0], 1, -1, c.outC*out[0], out[1])
-	g = c.interleave(g, -1, c.outC, c.area(), b) // [N/b, K/b, Ho*Wo, b of N, b of K]
+	g := c.interleave(c.blockIn(c.dy[0]), 1, -1, c.outC*out[0], out[1]) // [N/b, K/b, Ho*Wo, b of K, b of N]
+	g = c.blockOut(c.flat(g, -1, b, b, 1))                              // the same with b of N, b of K
 	if c.outC > b {
 		g = c.transpose(c.flat(g, -1, c.outC/b, c.area()*b*b), 1, 0, 2)
 	}
@@ -175,6 +302,29 @@ func (c conv) weightBatch() string {
 		dw = c.transpose(dw, 1, 0, 2)
 	}
 	return c.flat(dw, append([]int64{c.outC, c.groupC}, c.kernel...)...)
+}
+
+// plainly is c with its image and adjoint taken out of their blocks here, and
+// not where every step would pass.
+func (c conv) plainly() conv {
+	out := func(v string) string {
+		b := c.blocks.of[v]
+		if b == "" {
+			return v
+		}
+		name := c.fresh("reorderoutput")
+		c.add(&onnx.Node{
+			Name: name, Op: "ReorderOutput", Domain: blockedDomain, Inputs: []string{b}, Outputs: []string{name},
+			Attrs: attrs{"channels": onnx.IntAttr(c.shape(b)[1].N)},
+		})
+		return name
+	}
+	n, inner := *c.node, *c.Node
+	inner.Inputs = slices.Clone(c.Inputs)
+	inner.Inputs[0] = out(c.Inputs[0])
+	n.Node, n.dy = &inner, []string{out(c.dy[0])}
+	c.node = &n
+	return c
 }
 
 // shift pads, or cuts where a number is below 0, [N/b, C/b, H, W*b*b]: rows at

@@ -75,6 +75,9 @@ func (e *emitter) op(op string, a attrs, inputs ...string) string {
 
 // ops emits a node with n outputs.
 func (e *emitter) ops(op string, n int, a attrs, inputs ...string) []string {
+	if blocked := e.blockedOperands(op, inputs); blocked != nil {
+		return []string{e.blockOut(e.opsIn("", op, n, a, blocked...)[0])}
+	}
 	return e.opsIn("", op, n, a, inputs...)
 }
 

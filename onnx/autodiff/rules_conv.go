@@ -113,7 +113,7 @@ func gradConv(n *node) ([]string, error) {
 		dx[1] = c.weight()
 	}
 	if len(n.Inputs) > 2 && n.want[2] {
-		dx[2] = n.channelSum("ReduceSum", n.dy[0])
+		dx[2] = n.channelSum(n.dy[0])
 	}
 	return dx, nil
 }
@@ -155,7 +155,7 @@ func gradConvTranspose(n *node) ([]string, error) {
 		dx[1] = c.weight()
 	}
 	if len(n.Inputs) > 2 && n.want[2] {
-		dx[2] = n.channelSum("ReduceSum", n.dy[0])
+		dx[2] = n.channelSum(n.dy[0])
 	}
 	return dx, nil
 }
@@ -241,7 +241,7 @@ func (c conv) weight() string {
 		n := c.shape(c.dy[0])[0]
 		switch {
 		case !n.IsConst() && c.blocks.whole != "":
-			return c.either(c.blocks.whole, c.weightBatch, c.weightPlain)
+			return c.either(c.blocks.whole, c.weightBatch, func() string { return c.plainly().weightPlain() })
 		case n.IsConst() && n.N%c.blocks.size == 0:
 			return c.weightBatch()
 		}

@@ -65,10 +65,10 @@ func gradInstanceNorm(n *node) ([]string, error) {
 		dx[0] = n.centred(n.mul(g, n.reshape(scale, n.perChannel(scale, rank))), xhat, inv, axes)
 	}
 	if n.want[1] {
-		dx[1] = n.channelSum("ReduceSum", n.mul(g, xhat))
+		dx[1] = n.channelSum(n.mul(g, xhat))
 	}
 	if n.want[2] {
-		dx[2] = n.channelSum("ReduceSum", g)
+		dx[2] = n.channelSum(g)
 	}
 	return dx, nil
 }

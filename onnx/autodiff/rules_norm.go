@@ -30,11 +30,11 @@ func (e *emitter) batchNorm(n *onnx.Node) (out *onnx.Node, nextMean, nextVar str
 	if err != nil {
 		return nil, "", "", err
 	}
-	mean := e.div(e.channelSum("ReduceSum", x), count)
+	mean := e.div(e.channelSum(x), count)
 	// The mean of squares less the square of the mean would be one pass fewer, and
 	// lose all digits where a channel's mean is large beside its deviation.
-	centered := e.sub(x, e.reshape(mean, e.perChannel(mean, len(e.shape(x)))))
-	variance := e.div(e.channelSum("ReduceSumSquare", centered), count)
+	centered := e.lessMean(x, mean)
+	variance := e.div(e.channelSum(e.mul(centered, centered)), count)
 	keep := float64(n.Float("momentum", 0.9))
 	toward := func(running, batch string) string {
 		return e.addOp(e.mul(running, e.scalar(keep)), e.mul(batch, e.scalar(1-keep)))
@@ -54,12 +54,14 @@ func (e *emitter) batchNorm(n *onnx.Node) (out *onnx.Node, nextMean, nextVar str
 // channelSum reduces every axis but that of the channels: positions first,
 // then images. One reduction over both adds tens of thousands of elements one
 // by one, which was measured 5 to 50 times less exact, and slower.
-func (e *emitter) channelSum(op, x string) string {
-	if spatial := spatialAxes(len(e.shape(x)), false); len(spatial) > 0 {
-		x = e.op(op, attrs{"keepdims": onnx.IntAttr(0)}, x, e.ints(spatial...))
-		op = "ReduceSum"
+func (e *emitter) channelSum(x string) string {
+	if b := e.blocks.of[x]; b != "" {
+		return e.blockedSum(b)
 	}
-	return e.op(op, attrs{"keepdims": onnx.IntAttr(0)}, x, e.ints(0))
+	if spatial := spatialAxes(len(e.shape(x)), false); len(spatial) > 0 {
+		x = e.sum(x, false, spatial...)
+	}
+	return e.sum(x, false, 0)
 }
 
 // y = scale*(x - mean)/sqrt(var + eps) + bias, with inv = 1/sqrt(var + eps), by channel:
@@ -76,28 +78,33 @@ func gradBatchNorm(n *node) ([]string, error) {
 
 	eps := n.number(float64(n.Float("epsilon", 1e-5)), x)
 	inv := n.op("Reciprocal", nil, n.op("Sqrt", nil, n.addOp(variance, eps)))
-	dbias := n.channelSum("ReduceSum", g)
+	dbias := n.channelSum(g)
 	dx := []string{"", "", dbias, "", ""}
 	var dscale string
 	switch {
 	case training:
-		dscale = n.mul(inv, n.channelSum("ReduceSum", n.mul(g, stats.centered)))
+		dscale = n.mul(inv, n.channelSum(n.mul(g, stats.centered)))
 	case n.want[1]:
-		dscale = n.mul(inv, n.sub(n.channelSum("ReduceSum", n.mul(g, x)), n.mul(mean, dbias)))
+		dscale = n.mul(inv, n.sub(n.channelSum(n.mul(g, x)), n.mul(mean, dbias)))
 	}
 	dx[1] = dscale
 	if !n.want[0] {
 		return dx, nil
 	}
 	a := n.mul(scale, inv)
-	dx[0] = n.mul(g, n.reshape(a, n.perChannel(scale, rank)))
 	if !training {
+		dx[0] = n.mul(g, n.reshape(a, n.perChannel(scale, rank)))
 		return dx, nil
 	}
 	am := n.div(a, stats.count)
 	b := n.neg(n.mul(am, n.mul(inv, dscale)))
 	c := n.neg(n.mul(am, dbias))
-	dx[0] = n.addOp(dx[0], n.affine(stats.centered, b, c))
+	if centered := n.blocks.of[stats.centered]; centered != "" {
+		rest := n.scaleBlocked(scaled{x: centered, scale: b, shift: c})
+		dx[0] = n.blockOut(n.scaleBlocked(scaled{x: n.blockIn(g), scale: a, plus: rest}))
+		return dx, nil
+	}
+	dx[0] = n.addOp(n.mul(g, n.reshape(a, n.perChannel(scale, rank))), n.affine(stats.centered, b, c))
 	return dx, nil
 }
 
