@@ -54,7 +54,7 @@ func (c *copier) session(dtype DType) (*ort.DynamicAdvancedSession, error) {
 	if s := c.sessions[dtype]; s != nil {
 		return s, nil
 	}
-	s, err := c.device.session(identityModel(dtype))
+	s, err := c.device.session(identityModel(dtype), "")
 	if err != nil {
 		return nil, err
 	}
