@@ -179,6 +179,7 @@ func stepProgress(out *output) func(done, steps int) {
 		if b == nil {
 			b = progressbar.NewOptions(steps, progressbar.OptionSetWriter(out.stderr), progressbar.OptionShowCount(),
 				progressbar.OptionSetDescription("step"), progressbar.OptionSetWidth(barWidth),
+				progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
 				progressbar.OptionThrottle(redrawEvery), progressbar.OptionClearOnFinish())
 		}
 		_ = b.Set(done)
