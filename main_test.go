@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -155,6 +156,16 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"train", "--bundle", "lenet", "--prune-alpha", "0"}, []string{"--prune-alpha"}},
 		{[]string{"train", "--bundle", "lenet", "--prune-window", "0"}, []string{"--prune-window"}},
 		{[]string{"eval", "lenet", "--batch-size", "0"}, []string{"--batch-size"}},
+		{[]string{"inspect", "lenet", "--costs", "--batch-size", "0"}, []string{"--batch-size 0", "1 or more"}},
+		{[]string{"inspect", "lenet", "--costs", "--batch-size", "99999999"}, []string{"--batch-size 99999999"}},
+		{[]string{"inspect", "lenet", "--costs", "--steps", "0"}, []string{"--steps 0", "1 to 1000"}},
+		{[]string{"inspect", "lenet", "--costs", "--steps", "1001"}, []string{"--steps 1001"}},
+		{[]string{"inspect", "lenet", "--costs", "--top", "0"}, []string{"--top 0"}},
+		{[]string{"inspect", "lenet", "--costs", "--threads", "-1"}, []string{"--threads -1"}},
+		{[]string{"inspect", "lenet", "--costs", "--device", "tpu"}, []string{"tpu", "cuda"}},
+		{[]string{"inspect", "lenet", "--steps", "3"}, []string{"--steps", "only with --costs"}},
+		{[]string{"inspect", "lenet", "--profile-out", "x.json"}, []string{"--profile-out", "only with --costs"}},
+		{[]string{"inspect", "--costs"}, []string{"a model or a bundle"}},
 		{[]string{"export", "a.onnx", "--reinit", "-5"}, []string{"--reinit"}},
 		{[]string{"export", "a.onnx", "--scale", "0"}, []string{"--scale"}},
 		{[]string{"export"}, []string{"export", "--help"}},
@@ -402,6 +413,81 @@ func TestExportTrainEvalCompare(t *testing.T) {
 		t.Errorf("compare --json:\n%s", text)
 	}
 	winnow(t, "compare", in("full"), dir).fails(t, exitInput, dir)
+}
+
+// Costs of a shipped model, a bundle and an exported model: a table for
+// people, the same numbers for programs, and the profile they come from.
+func TestInspectCosts(t *testing.T) {
+	needLibrary(t)
+	dir := t.TempDir()
+	model, folder, trace := write(t, filepath.Join(dir, "model.onnx"), lenet(t)), filepath.Join(dir, "bundle"), filepath.Join(dir, "trace.json")
+	winnow(t, "export", model, "-o", folder).succeeds(t)
+	costs := func(path string, more ...string) []string {
+		return append([]string{"inspect", path, "--costs", "--device", "cpu", "--threads", "1", "--batch-size", "4", "--steps", "2"}, more...)
+	}
+	type cost struct {
+		Name  string
+		MS    float64
+		Parts map[string]float64 `json:"parts_ms"`
+	}
+	for _, path := range []string{"lenet", folder, model} {
+		var c struct {
+			Device    string
+			Batch     int     `json:"batch_size"`
+			NodesMS   float64 `json:"nodes_ms"`
+			Operators []cost
+			Layers    []cost
+			Nodes     []cost
+		}
+		text := winnow(t, costs(path, "--json")...).succeeds(t).stdout
+		if err := json.Unmarshal([]byte(text), &c); err != nil {
+			t.Fatalf("%s: %v\n%s", path, err, text)
+		}
+		for _, list := range [][]cost{c.Operators, c.Layers, c.Nodes} {
+			sum := 0.0
+			for _, x := range list {
+				sum += x.MS
+			}
+			if sum == 0 || math.Abs(sum-c.NodesMS) > 1e-9 {
+				t.Errorf("%s: a list adds up to %v ms of %v", path, sum, c.NodesMS)
+			}
+		}
+		i := slices.IndexFunc(c.Operators, func(x cost) bool { return x.Name == "Conv" })
+		if c.Device != "cpu" || c.Batch != 4 || i < 0 || c.Operators[i].Parts["forward"] == 0 || c.Operators[i].Parts["backward"] == 0 {
+			t.Errorf("%s:\n%s", path, text)
+		}
+	}
+
+	text := winnow(t, costs(model, "--top", "3", "--profile-out", trace)...).succeeds(t).stdout
+	for _, want := range []string{"step of 4 on cpu, 1 threads, ONNX Runtime", "median of 2", "by operator", "by layer", "forward", "backward", "update", "Conv", "more operators", "more layers"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the table lacks %q:\n%s", want, text)
+		}
+	}
+	_, table, _ := strings.Cut(text, "by operator\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	rows := strings.Split(table, "\n")
+	if len(rows) != 1+3+1+2 {
+		t.Errorf("%d rows:\n%s", len(rows), table)
+	}
+	for _, column := range []string{" all", " share", " nodes", " forward", " backward"} { // numbers end where their head ends
+		end := strings.Index(rows[0], column) + len(column)
+		for _, row := range rows[1 : len(rows)-1] {
+			if len(row) >= end && (row[end-1] == ' ' && strings.TrimSpace(row[end-min(end, 6):end]) != "" || len(row) > end && row[end] != ' ') {
+				t.Errorf("%q does not end with %q", row, rows[0][:end])
+			}
+		}
+	}
+	data, err := os.ReadFile(trace)
+	if err != nil || !json.Valid(data) || !bytes.Contains(data, []byte("_kernel_time")) {
+		t.Errorf("the profile kept: %v, %d bytes", err, len(data))
+	}
+	winnow(t, costs("lenet", "--profile-out", filepath.Join(model, "trace"))...).fails(t, exitFailed, "trace")
+	winnow(t, costs("lenett")...).fails(t, exitInput, "lenett", "resnet8")
+	winnow(t, costs(trace)...).fails(t, exitInput, "trace.json")
+	if left, _ := filepath.Glob(filepath.Join(dir, ".winnow-*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
 }
 
 func TestShippedModelsTakeRecipeFlags(t *testing.T) {

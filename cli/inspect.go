@@ -23,25 +23,36 @@ type inspectOptions struct {
 	Path      string
 	JSON      bool
 	BatchSize int
+	WithCosts bool
+	Costs     costOptions
 }
 
 func newInspectCommand(out *output) *cli.Command {
 	var o inspectOptions
 	return &cli.Command{
 		Name:      "inspect",
-		Usage:     "show what a model or a bundle holds, and everything wrong with it",
+		Usage:     "show what a model or a bundle holds, everything wrong with it, and what a step costs",
 		ArgsUsage: "MODEL.onnx|BUNDLE",
 		Description: examples(`For a forward model: inputs, outputs, parameters, operators and whether each has
 a gradient, and whether it can be exported for training. For a bundle, a folder
 or a zip file: roles, state, optimizer and loss. All faults are listed at once;
-with any, the exit code is 3.`,
+with any, the exit code is 3.
+
+With --costs: runs training steps on random images under ONNX Runtime's profiler
+and says where their time goes, by operator and by layer of the model, forward,
+backward and update apart. A MODEL.onnx gets the recipe that export gives it; the
+name of a shipped bundle will do too.`,
 			"winnow inspect model.onnx",
-			"winnow inspect lenet-bundle --json"),
-		Flags: []cli.Flag{
+			"winnow inspect lenet-bundle --json",
+			"winnow inspect resnet8 --costs --batch-size 128 --threads 2 --device cpu",
+			"winnow inspect model.onnx --costs --top 20 --profile-out trace.json"),
+		Flags: append([]cli.Flag{
 			&cli.IntFlag{Name: "batch-size", Value: train.DefaultBatchSize, Destination: &o.BatchSize, Category: flagsData,
-				Usage: "samples `N` for which the memory of activations is told"},
+				Usage: "samples `N` of a step, for --costs and for the memory of activations"},
+			&cli.BoolFlag{Name: "costs", Destination: &o.WithCosts, Category: flagsOutput,
+				Usage: "say where the time of a training step goes"},
 			jsonFlag(&o.JSON),
-		},
+		}, o.Costs.flags()...),
 		Action: func(c *cli.Context) error {
 			args, err := positional(c, 1, 1, "a model or a bundle")
 			if err != nil {
@@ -51,12 +62,20 @@ with any, the exit code is 3.`,
 			if o.BatchSize < 1 {
 				return usagef("--batch-size %d: give 1 or more", o.BatchSize)
 			}
+			for _, name := range costFlagNames() {
+				if c.IsSet(name) && !o.WithCosts {
+					return usagef("--%s: only with --costs", name)
+				}
+			}
 			return runInspect(c.Context, o, out)
 		},
 	}
 }
 
 func runInspect(ctx context.Context, o inspectOptions, out *output) error {
+	if o.WithCosts {
+		return inspectCosts(ctx, o, out)
+	}
 	b, err := openBundle(ctx, o.Path)
 	if b == nil && isModelFile(o.Path) {
 		return inspectModel(o, out)

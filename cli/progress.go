@@ -168,6 +168,24 @@ func cut(s string, width int) string {
 	return s
 }
 
+// stepProgress shows how many of a measurement's steps are done; nil where
+// nothing is to be shown.
+func stepProgress(out *output) func(done, steps int) {
+	if !out.tty {
+		return nil
+	}
+	var b *progressbar.ProgressBar
+	return func(done, steps int) {
+		if b == nil {
+			b = progressbar.NewOptions(steps, progressbar.OptionSetWriter(out.stderr), progressbar.OptionShowCount(),
+				progressbar.OptionSetDescription("step"), progressbar.OptionSetWidth(barWidth),
+				progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
+				progressbar.OptionThrottle(redrawEvery), progressbar.OptionClearOnFinish())
+		}
+		_ = b.Set(done)
+	}
+}
+
 // fetchProgress shows a download of known size; nil where nothing is to be shown.
 func fetchProgress(out *output, what string) func(done, total int64) {
 	if !out.tty {

@@ -108,7 +108,7 @@ type movedState struct {
 	value *value
 }
 
-func (d *Device) newRunner(model []byte, maxBatch int) (*runner, error) {
+func (d *Device) newRunner(model []byte, maxBatch int, profile string) (*runner, error) {
 	if maxBatch < 1 {
 		return nil, fmt.Errorf("batch size %d: must be positive", maxBatch)
 	}
@@ -118,7 +118,7 @@ func (d *Device) newRunner(model []byte, maxBatch int) (*runner, error) {
 	if d.isClosed() {
 		return nil, fmt.Errorf("device: %w", ErrClosed)
 	}
-	session, err := d.session(model)
+	session, err := d.session(model, profile)
 	if err != nil {
 		return nil, err
 	}

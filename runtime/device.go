@@ -241,13 +241,19 @@ func (d *Device) disown(c io.Closer) {
 	d.owned = slices.DeleteFunc(d.owned, func(o io.Closer) bool { return o == c })
 }
 
-// session makes a session for a graph on the device.
-func (d *Device) session(model []byte) (*ort.DynamicAdvancedSession, error) {
+// session makes a session for a graph on the device. It is profiled, into a
+// file whose path starts with profile, unless that is "".
+func (d *Device) session(model []byte, profile string) (*ort.DynamicAdvancedSession, error) {
 	options, err := d.sessionOptions()
 	if err != nil {
 		return nil, err
 	}
 	defer options.Destroy() //nolint:errcheck // frees memory, cannot fail
+	if profile != "" {
+		if err := options.EnableProfiling(profile); err != nil {
+			return nil, errors.New(oneLine(err.Error()))
+		}
+	}
 	session, err := ort.NewDynamicAdvancedSessionWithONNXData(model, nil, nil, options)
 	if err != nil {
 		return nil, errors.New(oneLine(strings.TrimPrefix(err.Error(), "Error creating C session: ")))

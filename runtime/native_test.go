@@ -10,7 +10,7 @@ import (
 // the right function gives.
 func TestTablePositions(t *testing.T) {
 	d := device(t, Options{})
-	session, err := d.session(linearSpec(testRoles{}).Model)
+	session, err := d.session(linearSpec(testRoles{}).Model, "")
 	noError(t, err)
 	defer session.Destroy()
 	noError(t, checkLayout())

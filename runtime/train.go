@@ -58,11 +58,15 @@ type Trainer struct {
 // NewTrainer makes the session for a training graph, whose state inputs and
 // outputs are those of st, and binds both sides of st. Steps take 1 to
 // maxBatch samples.
-func (d *Device) NewTrainer(spec TrainSpec, st *State, maxBatch int) (_ *Trainer, err error) {
+func (d *Device) NewTrainer(spec TrainSpec, st *State, maxBatch int) (*Trainer, error) {
+	return d.newTrainer(spec, st, maxBatch, "")
+}
+
+func (d *Device) newTrainer(spec TrainSpec, st *State, maxBatch int, profile string) (_ *Trainer, err error) {
 	if st == nil || st.closed || st.device != d {
 		return nil, errors.New("runtime: trainer: a state of the same device is needed")
 	}
-	r, err := d.newRunner(spec.Model, maxBatch)
+	r, err := d.newRunner(spec.Model, maxBatch, profile)
 	if err != nil {
 		return nil, fmt.Errorf("runtime: training graph: %w", err)
 	}

@@ -163,10 +163,7 @@ func (r *run) prepare(b *loader.Batch, rate float64) error {
 	r.in.Images = r.pixels.convert(b.Images)
 	if r.oneHot != nil {
 		r.in.LabelsFloat = r.oneHot[:b.N*r.classes]
-		clear(r.in.LabelsFloat)
-		for j, label := range b.Labels {
-			r.in.LabelsFloat[j*r.classes+int(label)] = 1
-		}
+		oneHot(r.in.LabelsFloat, b.Labels, r.classes)
 	}
 	r.random.step = uint64(r.step)
 	r.weigh(rate, b.Weights)

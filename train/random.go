@@ -6,6 +6,7 @@ import "math/rand/v2"
 const (
 	purposeHoldout = 0x686f6c64 // "hold"
 	purposeInputs  = 0x696e7075 // "inpu"
+	purposeBatch   = 0x62617463 // "batc"
 )
 
 // mix is the finalizer of SplitMix64 (Steele, Lea, Flood 2014).

@@ -15,7 +15,6 @@ import (
 	"flag"
 	"fmt"
 	"log"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -218,27 +217,22 @@ func ours(path, name string, batch, threads int, seconds float64) (*result, erro
 		return nil, err
 	}
 	defer trainer.Close()
-	shape := b.Manifest.ImageShape
-	in := ortrun.StepInput{N: batch, LearningRate: 0.01, Labels: make([]int64, batch)}
-	in.Images = make([]byte, int64(batch)*shape[0]*shape[1]*shape[2])
+	in, err := train.RandomInput(b, batch, 1)
+	if err != nil {
+		return nil, err
+	}
+	in.LearningRate = 0.01
 	runtime.GC() // what only the set-up needed does not count to the peak of a step
-	r := rand.New(rand.NewPCG(1, 1))
-	for i := range in.Images {
-		in.Images[i] = byte(r.IntN(256))
-	}
-	for i := range in.Labels {
-		in.Labels[i] = r.Int64N(10)
-	}
 	var out ortrun.StepOutput
 	for range 3 {
-		if err := trainer.Step(&in, &out); err != nil {
+		if err := trainer.Step(in, &out); err != nil {
 			return nil, err
 		}
 	}
 	var times []float64
 	for end := time.Now().Add(time.Duration(seconds * float64(time.Second))); len(times) < 5 || time.Now().Before(end); {
 		start := time.Now()
-		if err := trainer.Step(&in, &out); err != nil {
+		if err := trainer.Step(in, &out); err != nil {
 			return nil, err
 		}
 		times = append(times, time.Since(start).Seconds()*1e3)

@@ -208,7 +208,7 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
 	next := map[string]string{} // buffer -> value that replaces it
 	var walk []*onnx.Node
 	for _, n := range nodes {
-		e.prefix = "forward."
+		e.within("forward.", n)
 		switch n.Op {
 		case "BatchNormalization":
 			running := *n // where a norm is used twice, the second use goes on from the first

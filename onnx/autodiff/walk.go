@@ -66,7 +66,8 @@ var stopsGradient = map[string]bool{
 
 // backward emits the gradients of nodes. seeds holds the adjoints to start
 // from, by value; the result has the adjoint of every source that the seeded
-// values depend on.
+// values depend on. Names of what a node's gradient takes start with the
+// emitter's prefix and the node's name.
 func backward(e *emitter, nodes []*onnx.Node, f flow, seeds map[string]string, lower Lowering) (map[string]string, error) {
 	parts := map[string][]string{} // contributions to each value's adjoint
 	for v, dy := range seeds {
@@ -75,11 +76,14 @@ func backward(e *emitter, nodes []*onnx.Node, f flow, seeds map[string]string, l
 	if err := missingRules(nodes, f, seeds); err != nil {
 		return nil, err
 	}
+	prefix := e.prefix
+	defer func() { e.prefix = prefix }()
 	for i := len(nodes) - 1; i >= 0; i-- {
 		n := nodes[i]
 		if stopsGradient[n.Op] {
 			continue
 		}
+		e.within(prefix, n)
 		ctx := &node{emitter: e, Node: n, lower: lower, dy: make([]string, len(n.Outputs)), want: make([]bool, len(n.Inputs))}
 		flows, wanted := false, false
 		for k, out := range n.Outputs {
@@ -113,6 +117,7 @@ func backward(e *emitter, nodes []*onnx.Node, f flow, seeds map[string]string, l
 			parts[in] = append(parts[in], part)
 		}
 	}
+	e.prefix = prefix
 	grads := map[string]string{}
 	for _, source := range f.sources {
 		if len(parts[source]) > 0 {
@@ -120,6 +125,19 @@ func backward(e *emitter, nodes []*onnx.Node, f flow, seeds map[string]string, l
 		}
 	}
 	return grads, e.err
+}
+
+// longestOwner bounds the names that are written into those of many others.
+const longestOwner = 200
+
+// within makes emitted names start with a part of the graph, such as "grad.",
+// and the name of the forward node on whose behalf they are emitted, so that a
+// profile of the graph can be read by layer.
+func (e *emitter) within(part string, n *onnx.Node) {
+	e.prefix = part
+	if n.Name != "" && len(n.Name) <= longestOwner {
+		e.prefix += n.Name + "."
+	}
 }
 
 // accumulate adds the contributions to one adjoint.

@@ -1,0 +1,203 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/urfave/cli/v2"
+
+	"winnow/loader"
+	"winnow/onnx/autodiff"
+	"winnow/onnx/bundle"
+	ortrun "winnow/runtime"
+	"winnow/train"
+)
+
+// costOptions are those of inspect --costs.
+type costOptions struct {
+	Steps  int
+	Top    int
+	Trace  string
+	Device deviceOptions
+}
+
+const (
+	defaultTop = 10
+	// launchBlocking makes CUDA run each kernel before its launch returns (CUDA
+	// C++ Programming Guide, debugging).
+	launchBlocking = "CUDA_LAUNCH_BLOCKING"
+)
+
+func (o *costOptions) flags() []cli.Flag {
+	return append([]cli.Flag{
+		&cli.IntFlag{Name: "steps", Value: train.DefaultCostSteps, Destination: &o.Steps, Category: flagsMachine,
+			Usage: "steps `N` that --costs measures"},
+		&cli.IntFlag{Name: "top", Value: defaultTop, Destination: &o.Top, Category: flagsOutput,
+			Usage: "list the dearest `N` of --costs"},
+		&cli.StringFlag{Name: "profile-out", Destination: &o.Trace, Category: flagsOutput, TakesFile: true,
+			Usage: "keep ONNX Runtime's profile of --costs in `FILE`, for Perfetto or chrome://tracing"},
+	}, o.Device.flags()...)
+}
+
+// costFlagNames are the flags that mean nothing without --costs.
+func costFlagNames() []string {
+	var names []string
+	for _, f := range new(costOptions).flags() {
+		names = append(names, f.Names()[0])
+	}
+	return names
+}
+
+func inspectCosts(ctx context.Context, o inspectOptions, out *output) error {
+	if o.BatchSize > loader.MaxBatchSize {
+		return usagef("--batch-size %d: give 1 to %d", o.BatchSize, loader.MaxBatchSize)
+	}
+	if o.Costs.Steps < 1 || o.Costs.Steps > train.MaxCostSteps {
+		return usagef("--steps %d: give 1 to %d", o.Costs.Steps, train.MaxCostSteps)
+	}
+	if o.Costs.Top < 1 {
+		return usagef("--top %d: give 1 or more", o.Costs.Top)
+	}
+	note := func(text string) { out.notef("note: %s", text) }
+	recipe := graphOptions{
+		Loss:      bundle.Loss{Name: autodiff.CrossEntropy},
+		Optimizer: bundle.Optimizer{Name: autodiff.SGD, Momentum: unset, WeightDecay: autodiff.DefaultWeightDecay},
+	}
+	b, err := trainingBundle(ctx, o.Path, recipe, nil, note)
+	if err != nil {
+		return err
+	}
+	device, err := openDevice(o.Costs.Device, note)
+	if err != nil {
+		return err
+	}
+	defer device.Close()
+	measure := train.CostOptions{BatchSize: o.BatchSize, Steps: o.Costs.Steps, Device: device, Progress: stepProgress(out)}
+	var c *train.Costs
+	if o.Costs.Trace == "" {
+		c, err = train.MeasureCosts(ctx, b, measure)
+	} else {
+		err = writeWhole(o.Costs.Trace, func(w io.Writer) (err error) {
+			measure.Trace = w
+			c, err = train.MeasureCosts(ctx, b, measure)
+			return err
+		})
+	}
+	if err != nil {
+		return err
+	}
+	if o.JSON {
+		return out.printJSON(c)
+	}
+	printCosts(c, o, out)
+	return nil
+}
+
+func printCosts(c *train.Costs, o inspectOptions, out *output) {
+	out.printf("%s: a training step of %d on %s, %d threads, ONNX Runtime %s\n\n",
+		out.style(styleBold, o.Path), c.BatchSize, c.Device, c.Threads, c.RuntimeVersion)
+	digits := 2
+	if c.Step < 10 {
+		digits = 3
+	}
+	ms := func(t float64) string { return strconv.FormatFloat(t, 'f', digits, 64) }
+	out.columns("lrl", [][]string{
+		{"a step", ms(c.Step) + " ms", fmt.Sprintf("median of %d, after %d to warm up", c.Steps, c.Warmup)},
+		{"profiled", ms(c.Profiled) + " ms", "with ONNX Runtime's profiler on"},
+		{"in nodes", ms(c.InNodes) + " ms", fmt.Sprintf("%s nodes, each the median of its times", countText(int64(len(c.Nodes))))},
+	})
+	var shown []train.Part
+	head := []string{"", "all", "share", "nodes"}
+	for _, p := range c.Parts {
+		shown = append(shown, train.Part(p.Name))
+		head = append(head, p.Name)
+	}
+	share := func(t float64) string {
+		if c.InNodes == 0 {
+			return ""
+		}
+		return percent(t / c.InNodes)
+	}
+	row := func(c train.Cost) []string {
+		cells := []string{c.Name, ms(c.Time), share(c.Time), countText(int64(c.Count))}
+		for _, p := range shown {
+			cell := ""
+			if t, ok := c.Parts[p]; ok {
+				cell = ms(t)
+			}
+			cells = append(cells, cell)
+		}
+		return cells
+	}
+	total := train.Cost{Name: "all", Count: len(c.Nodes), Time: c.InNodes, Parts: map[train.Part]float64{}}
+	for _, p := range c.Parts {
+		total.Parts[train.Part(p.Name)] = p.Time
+	}
+	shares := []string{"share", "", "", ""}
+	for _, p := range c.Parts {
+		shares = append(shares, share(p.Time))
+	}
+	right := strings.Repeat("r", len(head)-1)
+
+	out.printf("\nMilliseconds by operator\n")
+	rows := [][]string{head}
+	for _, op := range dearest(c.Operators, o.Costs.Top, "operators") {
+		rows = append(rows, row(op))
+	}
+	out.columns("l"+right, append(rows, row(total), shares))
+
+	out.printf("\nMilliseconds by layer of the model\n")
+	rows = [][]string{append(head, "operator", "weights")}
+	for _, l := range dearest(c.Layers, o.Costs.Top, "layers") {
+		rows = append(rows, append(row(l), l.Op, strings.Join(l.Parameters, " ")))
+	}
+	out.columns("l"+right+"ll", rows)
+	if c.Provider != ortrun.CPUProvider && os.Getenv(launchBlocking) != "1" {
+		out.printf("\nnote: a node's time is that of the CPU, which hands work over and goes on;\n"+
+			"with %s=1 in the environment it waits for each kernel\n", launchBlocking)
+	}
+}
+
+// dearest is the first n of a list, and one more for the sum of the rest.
+func dearest(list []train.Cost, n int, what string) []train.Cost {
+	if len(list) <= n+1 {
+		return list
+	}
+	rest := train.Cost{Name: fmt.Sprintf("%d more %s", len(list)-n, what), Parts: map[train.Part]float64{}}
+	for _, c := range list[n:] {
+		rest.Count += c.Count
+		rest.Time += c.Time
+		for p, t := range c.Parts {
+			rest.Parts[p] += t
+		}
+	}
+	return append(list[:n:n], rest)
+}
+
+// columns writes rows in columns, each aligned as align says: l or r.
+func (o *output) columns(align string, rows [][]string) {
+	width := make([]int, len(align))
+	for _, r := range rows {
+		for i, cell := range r {
+			width[i] = max(width[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, r := range rows {
+		var line strings.Builder
+		for i, cell := range r {
+			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell))
+			line.WriteString("  ")
+			if align[i] == 'r' {
+				line.WriteString(pad + cell)
+			} else {
+				line.WriteString(cell + pad)
+			}
+		}
+		o.printf("%s\n", strings.TrimRight(line.String(), " "))
+	}
+}

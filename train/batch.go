@@ -1,0 +1,65 @@
+package train
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+
+	"winnow/onnx/bundle"
+	ortrun "winnow/runtime"
+)
+
+// RandomInput is a batch of n random images, with the labels and the random
+// inputs that a bundle's training graph takes: what to step on where only the
+// time of a step matters. The seed decides it. Its learning rate is 0, with
+// which a step computes everything and the parameters stay as they are.
+func RandomInput(b *bundle.Bundle, n int, seed uint64) (*ortrun.StepInput, error) {
+	m := &b.Manifest
+	size := elementsOf(m.ImageShape[:])
+	if n < 1 || size < 1 || m.Classes < 1 || int64(n) > maxRandomBytes/max(size, m.Classes) {
+		return nil, fmt.Errorf("train: %w: a batch of %d random images of %v and %d classes", ErrBadData, n, m.ImageShape, m.Classes)
+	}
+	r := stream(seed, purposeBatch, 0, 0)
+	images := make([]byte, (int64(n)*size+7)/8*8)
+	for i := 0; i < len(images); i += 8 {
+		binary.LittleEndian.PutUint64(images[i:], r.Uint64())
+	}
+	convert := pixels{float: m.Train.Images.DType == "float32"}
+	in := &ortrun.StepInput{N: n, Images: convert.convert(images[:int64(n)*size]), LossScale: 1}
+	if labels := m.Train.Labels; labels != nil {
+		draw := rand.New(r)
+		in.Labels = make([]int64, n)
+		for i := range in.Labels {
+			in.Labels[i] = draw.Int64N(m.Classes)
+		}
+		if labels.DType == "float32" {
+			in.LabelsFloat = make([]float32, int64(n)*m.Classes)
+			oneHot(in.LabelsFloat, in.Labels, int(m.Classes))
+		}
+	}
+	random := inputs{seed: seed}
+	in.Random = random.fill
+	return in, nil
+}
+
+// maxRandomBytes bounds a random batch, as a tensor is bounded in runtime.
+const maxRandomBytes = 1 << 33
+
+func elementsOf(shape []int64) int64 {
+	n := int64(1)
+	for _, d := range shape {
+		if d < 1 || n > maxRandomBytes/d {
+			return 0
+		}
+		n *= d
+	}
+	return n
+}
+
+// oneHot fills dst [len(labels), classes].
+func oneHot(dst []float32, labels []int64, classes int) {
+	clear(dst)
+	for i, label := range labels {
+		dst[i*classes+int(label)] = 1
+	}
+}

@@ -1,0 +1,242 @@
+package train
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"winnow/loader"
+	"winnow/onnx"
+	"winnow/onnx/bundle"
+	ortrun "winnow/runtime"
+)
+
+// Steps of a measurement of costs.
+const (
+	DefaultCostSteps = 10
+	MaxCostSteps     = 1000
+	costWarmup       = 3 // steps before those that count
+)
+
+// CostOptions say how to measure the costs of a step.
+type CostOptions struct {
+	BatchSize, Steps int
+	Device           *ortrun.Device // the caller's to close
+	Trace            io.Writer      // gets ONNX Runtime's profile, a JSON array of trace events; nil drops it
+	Progress         func(done, steps int)
+}
+
+// Costs say where the time of a training step goes, in milliseconds. The time
+// of a node is the median over the steps, so all sums are sums of medians.
+type Costs struct {
+	Bundle         string     `json:"bundle"`
+	Device         string     `json:"device"`
+	Provider       string     `json:"provider"`
+	RuntimeVersion string     `json:"onnxruntime_version"`
+	Threads        int        `json:"threads"`
+	BatchSize      int        `json:"batch_size"`
+	Steps          int        `json:"steps"`
+	Warmup         int        `json:"warmup_steps"`
+	Step           float64    `json:"step_ms"`          // wall time of a step, the median
+	Profiled       float64    `json:"profiled_step_ms"` // the same while ONNX Runtime's profiler is on
+	InNodes        float64    `json:"nodes_ms"`         // the sum over all nodes
+	Parts          []Cost     `json:"parts"`            // in the order of a step
+	Operators      []Cost     `json:"operators"`        // the dearest first
+	Layers         []Cost     `json:"layers"`           // the same
+	Nodes          []NodeCost `json:"nodes"`            // in the order in which they run
+}
+
+// Cost is the time of several nodes. A layer is a node of the model, with the
+// nodes of its gradient; time that belongs to none has a name in brackets.
+type Cost struct {
+	Name       string           `json:"name"`
+	Op         string           `json:"op,omitempty"`         // of a layer
+	Parameters []string         `json:"parameters,omitempty"` // that a layer reads
+	Count      int              `json:"nodes"`
+	Time       float64          `json:"ms"`
+	Parts      map[Part]float64 `json:"parts_ms"`
+}
+
+// NodeCost is the time of a node of the graph as ONNX Runtime runs it.
+type NodeCost struct {
+	Name     string  `json:"name"`
+	Op       string  `json:"op"`
+	Provider string  `json:"provider"`
+	Part     Part    `json:"part"`
+	Layer    string  `json:"layer"`
+	Time     float64 `json:"ms"`
+}
+
+// MeasureCosts runs a bundle's training step on random images, first by itself
+// for the time of a step, then under ONNX Runtime's profiler for those of its
+// nodes. On a device that computes beside the CPU, the time of a node may be
+// that of handing its work over.
+func MeasureCosts(ctx context.Context, b *bundle.Bundle, o CostOptions) (*Costs, error) {
+	if o.BatchSize < 1 || o.BatchSize > loader.MaxBatchSize {
+		return nil, optionError("batch-size", "%d, want 1 to %d", o.BatchSize, loader.MaxBatchSize)
+	}
+	if o.Steps < 1 || o.Steps > MaxCostSteps {
+		return nil, optionError("steps", "%d, want 1 to %d", o.Steps, MaxCostSteps)
+	}
+	graph, err := onnx.Decode(b.Train, "")
+	if err != nil {
+		return nil, fmt.Errorf("train: bundle %q: %s: %w", b.Manifest.Name, bundle.TrainFile, err)
+	}
+	spec, err := TrainSpec(b)
+	if err != nil {
+		return nil, err
+	}
+	if plainNames(graph.Graph) {
+		if spec.Model, err = graph.Encode(); err != nil {
+			return nil, fmt.Errorf("train: bundle %q: %s: %w", b.Manifest.Name, bundle.TrainFile, err)
+		}
+	}
+	slots, err := StateSlots(b)
+	if err != nil {
+		return nil, err
+	}
+	state, err := o.Device.NewState(slots)
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	defer state.Close()
+	steps := &stepper{ctx: ctx, o: o}
+	plain, err := o.Device.NewTrainer(spec, state, o.BatchSize)
+	if err != nil {
+		return nil, fmt.Errorf("train: bundle %q: %s: %w", b.Manifest.Name, bundle.TrainFile, err)
+	}
+	if steps.in, err = RandomInput(b, o.BatchSize, 1); err == nil {
+		err = steps.run(plain)
+	}
+	if err := errors.Join(err, plain.Close()); err != nil {
+		return nil, err
+	}
+	wall := median(steps.times)
+	profile, err := o.Device.ProfileSteps(spec, state, o.BatchSize, o.Trace, steps.run)
+	if err != nil {
+		return nil, err
+	}
+	if want := costWarmup + o.Steps; len(profile.Runs) != want {
+		return nil, fmt.Errorf("train: profile: ONNX Runtime kept %d of %d steps; fewer steps fit its buffer", len(profile.Runs), want)
+	}
+	c := &Costs{
+		Bundle: b.Manifest.Name, Device: o.Device.Name(), Provider: o.Device.Provider(), RuntimeVersion: o.Device.LibraryVersion(),
+		Threads: o.Device.Threads(), BatchSize: o.BatchSize, Steps: o.Steps, Warmup: costWarmup,
+		Step: milliseconds(wall), Profiled: milliseconds(median(steps.times)),
+	}
+	c.add(profile, newOwners(b, graph))
+	return c, nil
+}
+
+// stepper takes the steps of a measurement and their times.
+type stepper struct {
+	ctx   context.Context
+	o     CostOptions
+	in    *ortrun.StepInput
+	out   ortrun.StepOutput
+	done  int
+	times []time.Duration
+}
+
+func (s *stepper) run(t *ortrun.Trainer) error {
+	s.times = nil
+	for i := range costWarmup + s.o.Steps {
+		if err := s.ctx.Err(); err != nil {
+			return err
+		}
+		start := time.Now()
+		if err := t.Step(s.in, &s.out); err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+		if took := time.Since(start); i >= costWarmup {
+			s.times = append(s.times, took)
+		}
+		if s.done++; s.o.Progress != nil {
+			s.o.Progress(s.done, 2*(costWarmup+s.o.Steps))
+		}
+	}
+	return nil
+}
+
+// add fills in what the profile says.
+func (c *Costs) add(p *ortrun.Profile, of *owners) {
+	parts, operators, layers := table{}, table{}, table{}
+	total := time.Duration(0)
+	for _, n := range p.Nodes {
+		times := make([]time.Duration, c.Steps)
+		for _, call := range n.Calls {
+			if i := call.Run - c.Warmup; i >= 0 && i < c.Steps {
+				times[i] += call.Time
+			}
+		}
+		w, t := of.of(n.Name), median(times)
+		total += t
+		c.Nodes = append(c.Nodes, NodeCost{n.Name, n.Op, n.Provider, w.part, w.layer, milliseconds(t)})
+		parts.add(string(w.part), w.part, t)
+		operators.add(n.Op, w.part, t)
+		layers.add(w.layer, w.part, t)
+	}
+	c.InNodes = milliseconds(total)
+	for _, part := range Parts() {
+		if s := parts[string(part)]; s != nil {
+			c.Parts = append(c.Parts, s.cost(string(part)))
+		}
+	}
+	c.Operators, c.Layers = operators.costs(), layers.costs()
+	for i := range c.Layers {
+		l := &c.Layers[i]
+		l.Op, l.Parameters = of.ops[l.Name], of.parameters[l.Name]
+	}
+}
+
+// table sums up times by name.
+type table map[string]*sum
+
+type sum struct {
+	count int
+	time  time.Duration
+	parts map[Part]time.Duration
+}
+
+func (t table) add(name string, part Part, d time.Duration) {
+	s := t[name]
+	if s == nil {
+		s = &sum{parts: map[Part]time.Duration{}}
+		t[name] = s
+	}
+	s.count++
+	s.time += d
+	s.parts[part] += d
+}
+
+func (s *sum) cost(name string) Cost {
+	c := Cost{Name: name, Count: s.count, Time: milliseconds(s.time), Parts: map[Part]float64{}}
+	for part, d := range s.parts {
+		c.Parts[part] = milliseconds(d)
+	}
+	return c
+}
+
+// costs lists the sums, the largest first.
+func (t table) costs() []Cost {
+	list := make([]Cost, 0, len(t))
+	for name, s := range t {
+		list = append(list, s.cost(name))
+	}
+	slices.SortFunc(list, func(a, b Cost) int {
+		return cmp.Or(cmp.Compare(b.Time, a.Time), cmp.Compare(a.Name, b.Name))
+	})
+	return list
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// median is the middle of the times, or the mean of the two in the middle.
+func median(times []time.Duration) time.Duration {
+	s := slices.Sorted(slices.Values(times))
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}

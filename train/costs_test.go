@@ -1,0 +1,442 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"winnow/models"
+	"winnow/onnx"
+	"winnow/onnx/autodiff"
+	"winnow/onnx/bundle"
+	ortrun "winnow/runtime"
+)
+
+// plainSGD is a named model's bundle whose update is W - lr*dW alone, so that
+// its graph says by itself what belongs to which part.
+func plainSGD(t *testing.T, name string) (*bundle.Bundle, *onnx.Model) {
+	t.Helper()
+	m, err := models.Forward(name, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := autodiff.Build(m, autodiff.Options{Name: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, decode(t, b)
+}
+
+func decode(t *testing.T, b *bundle.Bundle) *onnx.Model {
+	t.Helper()
+	m, err := onnx.Decode(b.Train, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func measure(t *testing.T, b *bundle.Bundle, o CostOptions) *Costs {
+	t.Helper()
+	if o.Device == nil {
+		o.Device = device(t)
+	}
+	c, err := MeasureCosts(context.Background(), b, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// reach follows a graph's edges from values: backward to what they are made
+// of, or forward to what is made of them. It gives the nodes' names.
+func reach(g *onnx.Graph, back bool, values ...string) map[string]bool {
+	seen, nodes := map[string]bool{}, map[string]bool{}
+	for len(values) > 0 {
+		v := values[0]
+		values = values[1:]
+		if v == "" || seen[v] {
+			continue
+		}
+		seen[v] = true
+		for _, n := range g.Nodes {
+			from, to := n.Inputs, n.Outputs
+			if back {
+				from, to = to, from
+			}
+			if slices.Contains(from, v) {
+				nodes[n.Name] = true
+				values = append(values, to...)
+			}
+		}
+	}
+	return nodes
+}
+
+func near(a, b float64) bool { return math.Abs(a-b) <= 1e-9*max(1, math.Abs(a), math.Abs(b)) }
+
+// With one step that counts, every sum is one of the raw trace's times.
+func TestCostsAddUp(t *testing.T) {
+	b, _ := plainSGD(t, "lenet")
+	var trace bytes.Buffer
+	c := measure(t, b, CostOptions{BatchSize: 4, Steps: 1, Trace: &trace})
+	var events []struct {
+		Cat, Name string
+		Dur       float64
+		Args      struct {
+			Op string `json:"op_name"`
+		}
+	}
+	if err := json.Unmarshal(trace.Bytes(), &events); err != nil {
+		t.Fatal(err)
+	}
+	run, total := 0, 0.0
+	type entry struct {
+		ms float64
+		n  int
+	}
+	want := map[string]entry{}
+	for _, e := range events {
+		switch {
+		case e.Name == "model_run":
+			run++
+		case e.Cat == "Node" && strings.HasSuffix(e.Name, "_kernel_time") && run == costWarmup:
+			total += e.Dur / 1e3
+			want[e.Args.Op] = entry{want[e.Args.Op].ms + e.Dur/1e3, want[e.Args.Op].n + 1}
+		}
+	}
+	if total == 0 || !near(c.InNodes, total) {
+		t.Errorf("%v ms in nodes, the trace has %v", c.InNodes, total)
+	}
+	if len(c.Operators) != len(want) {
+		t.Errorf("%d operators, the trace has %d", len(c.Operators), len(want))
+	}
+	for _, op := range c.Operators {
+		if w := want[op.Name]; !near(op.Time, w.ms) || op.Count != w.n {
+			t.Errorf("%s: %v ms in %d nodes, the trace has %v", op.Name, op.Time, op.Count, w)
+		}
+	}
+	for what, list := range map[string][]Cost{"operators": c.Operators, "layers": c.Layers, "parts": c.Parts} {
+		sum, count := 0.0, 0
+		for i, x := range list {
+			parts := 0.0
+			for _, p := range x.Parts {
+				parts += p
+			}
+			if !near(parts, x.Time) {
+				t.Errorf("%s: %q takes %v ms, its parts %v", what, x.Name, x.Time, parts)
+			}
+			if what != "parts" && i > 0 && x.Time > list[i-1].Time {
+				t.Errorf("%s: %q stands behind a cheaper one", what, x.Name)
+			}
+			sum, count = sum+x.Time, count+x.Count
+		}
+		if !near(sum, total) || count != len(c.Nodes) {
+			t.Errorf("%s add up to %v ms of %v and %d nodes of %d", what, sum, total, count, len(c.Nodes))
+		}
+	}
+	for _, op := range c.Operators {
+		for _, part := range Parts() {
+			sum := 0.0
+			for _, n := range c.Nodes {
+				if n.Op == op.Name && n.Part == part {
+					sum += n.Time
+				}
+			}
+			if !near(sum, op.Parts[part]) {
+				t.Errorf("%s: %v ms are %s, its nodes take %v", op.Name, op.Parts[part], part, sum)
+			}
+		}
+	}
+	if c.Step <= 0 || c.Profiled < c.InNodes {
+		t.Errorf("a step takes %v ms, under the profiler %v, of which %v in nodes", c.Step, c.Profiled, c.InNodes)
+	}
+	sampled := measure(t, b, CostOptions{BatchSize: 2, Steps: 4})
+	sum := 0.0
+	for _, n := range sampled.Nodes {
+		sum += n.Time
+	}
+	if !near(sum, sampled.InNodes) {
+		t.Errorf("four steps: nodes add up to %v ms of %v", sum, sampled.InNodes)
+	}
+}
+
+// replaced says which operator ONNX Runtime's optimizer puts in place of one.
+var replaced = map[string]string{"Relu": "FusedGemm", "MatMul": "FusedMatMul", "Resize": "Upsample"}
+
+// Parts and layers are those that the graph's own edges say: the forward pass
+// is what the logits are made of, the update what is made of the learning
+// rate, and a parameter's gradient belongs to the layer that reads it.
+func TestCostsFollowTheGraph(t *testing.T) {
+	for _, name := range []string{"mlp", "lenet"} {
+		b, m := plainSGD(t, name)
+		c := measure(t, b, CostOptions{BatchSize: 2, Steps: 1})
+		r := &b.Manifest.Train
+		forward := reach(m.Graph, true, r.Logits.Name)
+		loss := reach(m.Graph, true, r.Loss.Name, r.PerSampleLoss.Name)
+		update := reach(m.Graph, false, r.LearningRate.Name)
+		maker, op, ops := map[string]*onnx.Node{}, map[string]string{}, map[string]int{}
+		for _, n := range m.Graph.Nodes {
+			op[n.Name] = n.Op
+			ops[n.Op]++
+			for _, out := range n.Outputs {
+				maker[out] = n
+			}
+		}
+		found, added := map[string]NodeCost{}, map[string]int{}
+		for _, n := range c.Nodes {
+			if op[n.Name] == "" { // made by ONNX Runtime's optimizer
+				added[n.Op]++
+				if n.Part == PartOther && ops[n.Op] > 0 && !strings.HasPrefix(n.Op, "Reorder") { // between layouts
+					t.Errorf("%s: %q (%s) has no owner", name, n.Name, n.Op)
+				}
+				continue
+			}
+			found[n.Name] = n
+			want := []Part{PartLoss, PartBackward}
+			switch {
+			case forward[n.Name]:
+				want = []Part{PartForward}
+			case update[n.Name]:
+				want = []Part{PartUpdate}
+			case loss[n.Name]:
+				want = []Part{PartLoss}
+			}
+			if n.Op != op[n.Name] {
+				added[n.Op]++
+			}
+			if !slices.Contains(want, n.Part) || n.Op != op[n.Name] && n.Op != "Fused"+op[n.Name] {
+				t.Errorf("%s: %q (%s) is %s, want %v (%s)", name, n.Name, n.Op, n.Part, want, op[n.Name])
+			}
+			if (n.Part == PartForward) != forward[n.Name] || n.Part == PartForward && n.Layer != n.Name && n.Layer != "(images)" {
+				t.Errorf("%s: %q is of layer %q, %s", name, n.Name, n.Layer, n.Part)
+			}
+		}
+		readers := map[string]string{}
+		for _, l := range c.Layers {
+			for _, p := range l.Parameters {
+				readers[p] = l.Name
+			}
+		}
+		for _, s := range b.Manifest.State {
+			node := maker[maker[maker[s.Output].Inputs[1]].Inputs[0]] // W.next = Sub(W, Mul(dW, lr))
+			if update[node.Name] {
+				node = maker[maker[maker[s.Output].Inputs[1]].Inputs[1]]
+			}
+			reader := ""
+			for _, n := range m.Graph.Nodes {
+				if forward[n.Name] && slices.Contains(n.Inputs, s.Input) {
+					reader = n.Name
+				}
+			}
+			if readers[s.Name] != reader {
+				t.Errorf("%s: %q is read by layer %q, by the graph %q", name, s.Name, readers[s.Name], reader)
+			}
+			if n, ok := found[node.Name]; ok && (n.Part != PartBackward || n.Layer != reader) {
+				t.Errorf("%s: the gradient of %q, %q, is %s of layer %q, want %q", name, s.Name, n.Name, n.Part, n.Layer, reader)
+			}
+		}
+		for o, k := range ops {
+			i := slices.IndexFunc(c.Operators, func(x Cost) bool { return x.Name == o })
+			if i < 0 {
+				if added[replaced[o]] == 0 {
+					t.Errorf("%s: no time for %s, of which the graph has %d", name, o, k)
+				}
+			} else if c.Operators[i].Count > k+added[o] {
+				t.Errorf("%s: %d nodes of %s, the graph has %d", name, c.Operators[i].Count, o, k)
+			}
+		}
+	}
+}
+
+// Names that ONNX Runtime 1.29 gives to the nodes it makes of others.
+func TestOwnersOfFusedNodes(t *testing.T) {
+	b, m := plainSGD(t, "lenet")
+	pool, conv := m.Graph.Nodes[0], m.Graph.Nodes[0]
+	var grad *onnx.Node
+	for _, n := range m.Graph.Nodes {
+		switch {
+		case n.Op == "MaxPool":
+			pool = n
+		case n.Op == "Conv" && !strings.HasPrefix(n.Name, "grad."):
+			conv = n
+		case strings.HasPrefix(n.Name, "grad."+conv.Name+"."):
+			grad = n
+		}
+	}
+	if grad == nil {
+		t.Fatal("nothing is named after the gradient of a convolution")
+	}
+	o := newOwners(b, m)
+	for name, want := range map[string]owner{
+		conv.Name:                                   {PartForward, conv.Name},
+		"fused " + conv.Name:                        {PartForward, conv.Name},
+		conv.Name + "_token_12":                     {PartForward, conv.Name},
+		pool.Outputs[0] + "_nchwc":                  {PartForward, pool.Name},
+		pool.Outputs[0] + "_nchwc_token_3":          {PartForward, pool.Name},
+		grad.Name + "/MatmulTransposeFusion/":       {PartBackward, conv.Name},
+		grad.Name + "/AFusion/BFusion/":             {PartBackward, conv.Name},
+		"fused " + grad.Name + "/Fusion":            without(PartOther),
+		"ReorderOutput_token_10":                    without(PartOther),
+		"":                                          without(PartOther),
+		b.Manifest.State[0].Output:                  without(PartUpdate),
+		b.Manifest.Train.Loss.Name:                  without(PartLoss),
+		strings.Replace(grad.Name, "grad", "go", 1): without(PartOther),
+	} {
+		if got := o.of(name); got != want {
+			t.Errorf("%q is %v, want %v", name, got, want)
+		}
+	}
+}
+
+// A loss that the model holds is no layer; its gradient goes with it.
+func TestCostsOfAnOwnLoss(t *testing.T) {
+	m, err := models.Forward("mlp", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := onnx.Shape{onnx.Symbol("N")}
+	g := m.Graph
+	g.Inputs = append(g.Inputs, onnx.Value{Name: "classes", DType: onnx.Int64, Shape: batch})
+	g.Outputs = append(g.Outputs, onnx.Value{Name: "own", DType: onnx.Float32, Shape: batch})
+	g.Nodes = append(g.Nodes, &onnx.Node{Name: "criterion", Op: "SoftmaxCrossEntropyLoss", Inputs: []string{"logits", "classes"},
+		Outputs: []string{"own"}, Attrs: map[string]onnx.Attr{"reduction": onnx.StringAttr("none")}})
+	b, err := autodiff.Build(m, autodiff.Options{Name: "own", Loss: bundle.Loss{Name: autodiff.NoLoss}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := measure(t, b, CostOptions{BatchSize: 2, Steps: 1})
+	for _, l := range c.Layers {
+		switch l.Name {
+		case "(images)", "(loss)", "(update)", "flatten_1", "gemm_2", "relu_3", "gemm_4":
+		default:
+			t.Errorf("a layer %q", l.Name)
+		}
+		if _, back := l.Parts[PartBackward]; l.Name == "(loss)" && !back {
+			t.Errorf("the loss has no gradient: %+v", l)
+		}
+	}
+}
+
+// Of a graph by other hands only names and operators are known; a name that
+// would break the profile's JSON is written otherwise.
+func TestCostsOfOtherGraphs(t *testing.T) {
+	b := softmaxBundle(t, allParts)
+	m := decode(t, b)
+	m.Graph.Nodes[0].Name = "a \"quoted\"\\name\n"
+	var err error
+	if b.Train, err = m.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	c := measure(t, b, CostOptions{BatchSize: 3, Steps: 2})
+	if len(c.Parts) != 1 || Part(c.Parts[0].Name) != PartOther || !near(c.Parts[0].Time, c.InNodes) {
+		t.Errorf("parts %+v of %v ms", c.Parts, c.InNodes)
+	}
+	if !slices.ContainsFunc(c.Layers, func(l Cost) bool { return l.Name == "a _quoted__name_" && l.Op == m.Graph.Nodes[0].Op }) {
+		t.Errorf("layers %+v", c.Layers)
+	}
+}
+
+func TestCostsOfEveryRole(t *testing.T) {
+	d := device(t)
+	for _, p := range []parts{
+		{}, allParts, {floatImages: true, softLabels: true}, {random: true, perSample: true}, {lossScale: true},
+	} {
+		done := 0
+		c := measure(t, softmaxBundle(t, p), CostOptions{BatchSize: 3, Steps: 1, Device: d, Progress: func(n, of int) {
+			if done++; n != done || of != 2*(costWarmup+1) {
+				t.Errorf("progress %d of %d, want %d", n, of, done)
+			}
+		}})
+		if len(c.Nodes) == 0 || done != 2*(costWarmup+1) {
+			t.Errorf("%+v: %d nodes, %d steps", p, len(c.Nodes), done)
+		}
+	}
+}
+
+func TestCostsRefuse(t *testing.T) {
+	b, d := softmaxBundle(t, parts{}), device(t)
+	for _, o := range []CostOptions{{BatchSize: 0, Steps: 1}, {BatchSize: 1 << 40, Steps: 1}, {BatchSize: 1}, {BatchSize: 1, Steps: MaxCostSteps + 1}} {
+		o.Device = d
+		if _, err := MeasureCosts(context.Background(), b, o); !errors.Is(err, ErrOptions) {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	stop := func(done, _ int) {
+		if done == costWarmup+2 { // in the profiled half
+			cancel()
+		}
+	}
+	_, err := MeasureCosts(ctx, b, CostOptions{BatchSize: 1, Steps: 1, Device: d, Progress: stop})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	broken := *b
+	broken.Train = []byte("no graph")
+	if _, err := MeasureCosts(context.Background(), &broken, CostOptions{BatchSize: 1, Steps: 1, Device: d}); !errors.Is(err, onnx.ErrNotONNX) {
+		t.Errorf("no graph: %v", err)
+	}
+}
+
+func TestRandomInput(t *testing.T) {
+	const n = 50
+	draw := func(p parts, seed uint64) *ortrun.StepInput {
+		in, err := RandomInput(softmaxBundle(t, p), n, seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return in
+	}
+	in, other := draw(parts{}, 1), draw(parts{}, 2)
+	if again := draw(parts{}, 1); !bytes.Equal(in.Images, again.Images) || !reflect.DeepEqual(in.Labels, again.Labels) {
+		t.Error("a seed does not repeat")
+	}
+	if bytes.Equal(in.Images, other.Images) || reflect.DeepEqual(in.Labels, other.Labels) {
+		t.Error("two seeds give one batch")
+	}
+	seen := map[int64]bool{}
+	for _, label := range in.Labels {
+		if label < 0 || label >= classes {
+			t.Errorf("label %d", label)
+		}
+		seen[label] = true
+	}
+	if len(in.Images) != n*inputLen || len(in.Labels) != n || len(seen) != classes || in.LabelsFloat != nil || in.LearningRate != 0 || in.LossScale != 1 {
+		t.Errorf("%d bytes of images, %d labels of %d classes, %+v", len(in.Images), len(in.Labels), len(seen), in)
+	}
+	soft := draw(parts{softLabels: true, floatImages: true}, 1)
+	if len(soft.Images) != 4*n*inputLen || len(soft.LabelsFloat) != n*classes {
+		t.Fatalf("%d bytes of images, %d labels", len(soft.Images), len(soft.LabelsFloat))
+	}
+	for i := range n * inputLen {
+		bits := uint32(soft.Images[4*i]) | uint32(soft.Images[4*i+1])<<8 | uint32(soft.Images[4*i+2])<<16 | uint32(soft.Images[4*i+3])<<24
+		if got := math.Float32frombits(bits); got != float32(in.Images[i]) {
+			t.Fatalf("pixel %d is %v as a float, %d as a byte", i, got, in.Images[i])
+		}
+	}
+	for i, label := range soft.Labels {
+		want := make([]float32, classes)
+		want[label] = 1
+		if got := soft.LabelsFloat[i*classes : (i+1)*classes]; !slices.Equal(got, want) {
+			t.Errorf("label %d is %v", label, got)
+		}
+	}
+	b := softmaxBundle(t, parts{})
+	for _, bad := range []struct {
+		n     int
+		shape [3]int64
+	}{{0, [3]int64{1, 4, 4}}, {-1, [3]int64{1, 4, 4}}, {1 << 40, [3]int64{1, 4, 4}}, {1, [3]int64{1 << 40, 1 << 40, 1}}, {1, [3]int64{0, 4, 4}}} {
+		b.Manifest.ImageShape = bad.shape
+		if in, err := RandomInput(b, bad.n, 1); err == nil || !strings.Contains(err.Error(), fmt.Sprint(bad.shape)) {
+			t.Errorf("%+v: %v, %v", bad, in, err)
+		}
+	}
+}
