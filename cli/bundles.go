@@ -35,16 +35,25 @@ func openBundle(_ context.Context, spec string) (*bundle.Bundle, error) {
 
 // trainingBundle is openBundle for a run: an .onnx file is exported in memory,
 // a shipped model is rebuilt where a flag changes its recipe, and a finished
-// bundle refuses such flags. changed names the recipe's flags that were given.
-func trainingBundle(ctx context.Context, spec string, g graphOptions, changed []string, warn func(string)) (*bundle.Bundle, error) {
+// bundle refuses such flags. changed names the recipe's flags that were given;
+// block is asked for the block of a graph that is made here.
+func trainingBundle(ctx context.Context, spec string, g graphOptions, changed []string, block func() (int64, error), warn func(string)) (*bundle.Bundle, error) {
 	if err := g.validate(); err != nil {
 		return nil, err
 	}
 	shipped := slices.Contains(models.Names(), spec)
 	switch {
 	case shipped && len(changed) > 0:
+		var err error
+		if g.Block, err = block(); err != nil {
+			return nil, err
+		}
 		return rebuild(spec, g)
 	case !shipped && strings.HasSuffix(strings.ToLower(spec), ".onnx") && isModelFile(spec):
+		var err error
+		if g.Block, err = block(); err != nil {
+			return nil, err
+		}
 		return exportBundle(ctx, exportOptions{Model: spec, Graph: g, Reinit: keepWeights, Images: imageOptions{Scale: autodiff.DefaultScale}}, warn)
 	}
 	b, err := openBundle(ctx, spec)

@@ -18,6 +18,8 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	ortrun "winnow/runtime"
+	"winnow/train"
 )
 
 type exportOptions struct {
@@ -26,6 +28,8 @@ type exportOptions struct {
 	Name      string
 	Overwrite bool
 	InputSize string
+	Layout    string
+	Library   string
 	Freeze    string
 	Classes   int64
 	Reinit    int64
@@ -84,6 +88,8 @@ func newExportCommand(out *output) *cli.Command {
 			Usage: "put a new last layer of `N` classes in place, to fine-tune"},
 		&cli.Int64Flag{Name: "reinit", Value: keepWeights, Destination: &o.Reinit, Category: flagsRecipe, DefaultText: "off",
 			Usage: "draw all weights anew from `SEED`, to train from scratch"},
+		layoutFlag(&o.Layout, "auto adds a graph in the block layout of this machine's CPU, where ONNX Runtime is here; nchwc insists on it"),
+		libraryFlag(&o.Library),
 	}
 	return &cli.Command{
 		Name:      "export",
@@ -121,10 +127,17 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 	if err := o.Images.validate(); err != nil {
 		return err
 	}
+	if err := checkLayout(o.Layout); err != nil {
+		return err
+	}
 	if o.Reinit < keepWeights {
 		return usagef("--reinit %d: give a seed from 0 up", o.Reinit)
 	}
 	if err := freeFolder(o.Out, o.Overwrite, bundle.ManifestFile, "a bundle"); err != nil {
+		return err
+	}
+	var err error
+	if o.Graph.Block, err = blockHere(o.Layout, o.Library); err != nil {
 		return err
 	}
 	b, err := exportBundle(ctx, o, func(text string) { out.notef("note: %s", text) })
@@ -139,6 +152,29 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 		o.Out, m.Name, shapeText(m.ImageShape[:]), m.Classes, countText(parameters(m)), lossText(m.Loss), optimizerText(m.Optimizer))
 	out.printf("train it with: winnow train --bundle %s --data DATA\n", o.Out)
 	return nil
+}
+
+// blockHere is how many channels the CPU provider of this machine puts into a
+// block, 0 where the layout asked for is the portable one.
+func blockHere(layout, library string) (int64, error) {
+	if layout == train.LayoutPortable {
+		return 0, nil
+	}
+	device, err := ortrun.Open(ortrun.Options{Device: "cpu", Library: library})
+	switch {
+	case err != nil && layout == train.LayoutAuto:
+		return 0, nil
+	case err != nil:
+		return 0, err
+	}
+	block := device.ConvBlock()
+	if err := device.Close(); err != nil {
+		return 0, err
+	}
+	if block == 0 && layout == train.LayoutNCHWC {
+		return 0, fmt.Errorf("--layout %s: %w: the CPU provider of this machine has no such layout", layout, ortrun.ErrNoDevice)
+	}
+	return int64(block), nil
 }
 
 // exportBundle makes the bundle in memory; train uses it too, for an .onnx file.

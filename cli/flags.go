@@ -12,6 +12,7 @@ import (
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
 	ortrun "winnow/runtime"
+	"winnow/train"
 )
 
 // Categories of flags in --help, in the order of their first letters.
@@ -91,6 +92,17 @@ type graphOptions struct {
 	Optimizer     bundle.Optimizer
 	Betas         cli.Float64Slice
 	BatchLossOnly bool
+	Block         int64 // channels to a block of the blocked graph; 0 makes none
+}
+
+// layoutFlag chooses among the training graphs of a bundle.
+func layoutFlag(dst *string, usage string) cli.Flag {
+	return &cli.StringFlag{Name: "layout", Value: train.LayoutAuto, Destination: dst, Category: flagsMachine,
+		Usage: "`auto|portable|nchwc`: " + usage}
+}
+
+func checkLayout(layout string) error {
+	return oneOf("--layout", layout, train.LayoutAuto, train.LayoutPortable, train.LayoutNCHWC)
 }
 
 // unset is the momentum that stands for the optimizer's default.
@@ -139,6 +151,7 @@ func (o *graphOptions) flags() []cli.Flag {
 // apply writes the options into those of a build.
 func (o *graphOptions) apply(b *autodiff.Options) {
 	b.Loss, b.Optimizer, b.BatchLossOnly = o.Loss, o.Optimizer, o.BatchLossOnly
+	b.Lowering.Block = o.Block
 	if betas := o.Betas.Value(); len(betas) > 0 {
 		b.Optimizer.Betas = betas
 	}

@@ -24,6 +24,7 @@ type costOptions struct {
 	Top    int
 	Trace  string
 	Device deviceOptions
+	Layout string
 }
 
 const (
@@ -41,6 +42,7 @@ func (o *costOptions) flags() []cli.Flag {
 			Usage: "list the dearest `N` of --costs"},
 		&cli.StringFlag{Name: "profile-out", Destination: &o.Trace, Category: flagsOutput, TakesFile: true,
 			Usage: "keep ONNX Runtime's profile of --costs in `FILE`, for Perfetto or chrome://tracing"},
+		layoutFlag(&o.Layout, "the graph that --costs runs; auto takes blocks of channels where there are such for this CPU"),
 	}, o.Device.flags()...)
 }
 
@@ -63,12 +65,16 @@ func inspectCosts(ctx context.Context, o inspectOptions, out *output) error {
 	if o.Costs.Top < 1 {
 		return usagef("--top %d: give 1 or more", o.Costs.Top)
 	}
+	if err := checkLayout(o.Costs.Layout); err != nil {
+		return err
+	}
 	note := func(text string) { out.notef("note: %s", text) }
 	recipe := graphOptions{
 		Loss:      bundle.Loss{Name: autodiff.CrossEntropy},
 		Optimizer: bundle.Optimizer{Name: autodiff.SGD, Momentum: unset, WeightDecay: autodiff.DefaultWeightDecay},
 	}
-	b, err := trainingBundle(ctx, o.Path, recipe, nil, note)
+	b, err := trainingBundle(ctx, o.Path, recipe, nil,
+		func() (int64, error) { return blockHere(o.Costs.Layout, o.Costs.Device.Library) }, note)
 	if err != nil {
 		return err
 	}
@@ -77,7 +83,7 @@ func inspectCosts(ctx context.Context, o inspectOptions, out *output) error {
 		return err
 	}
 	defer device.Close()
-	measure := train.CostOptions{BatchSize: o.BatchSize, Steps: o.Costs.Steps, Device: device, Progress: stepProgress(out)}
+	measure := train.CostOptions{Layout: o.Costs.Layout, BatchSize: o.BatchSize, Steps: o.Costs.Steps, Device: device, Progress: stepProgress(out)}
 	var c *train.Costs
 	if o.Costs.Trace == "" {
 		c, err = train.MeasureCosts(ctx, b, measure)
@@ -99,8 +105,8 @@ func inspectCosts(ctx context.Context, o inspectOptions, out *output) error {
 }
 
 func printCosts(c *train.Costs, o inspectOptions, out *output) {
-	out.printf("%s: a training step of %d on %s, %d threads, ONNX Runtime %s\n\n",
-		out.style(styleBold, o.Path), c.BatchSize, c.Device, c.Threads, c.RuntimeVersion)
+	out.printf("%s: a training step of %d on %s, %d threads, layout %s, ONNX Runtime %s\n\n",
+		out.style(styleBold, o.Path), c.BatchSize, c.Device, c.Threads, c.Layout, c.RuntimeVersion)
 	digits := 2
 	if c.Step < 10 {
 		digits = 3

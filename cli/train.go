@@ -38,6 +38,7 @@ type trainOptions struct {
 	Reference string
 
 	Device  deviceOptions
+	Layout  string
 	Workers int
 
 	Out       string
@@ -127,6 +128,7 @@ func trainFlags(o *trainOptions) []cli.Flag {
 		&cli.StringFlag{Name: "rescale", Value: d.Prune.Rescale, Destination: &o.Prune.Rescale, Category: flagsPrune,
 			Usage: "how a plan's weights reach the loss: `auto|sample|batch|none`"},
 
+		layoutFlag(&o.Layout, "how a step stores images; auto takes blocks of channels where the bundle has a graph for this CPU"),
 		&cli.IntFlag{Name: "workers", Destination: &o.Workers, Category: flagsMachine, DefaultText: "chosen by the loader",
 			Usage: "goroutines `N` that read images"},
 
@@ -157,6 +159,9 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	}
 	if o.Prune.Alpha == 0 || o.Prune.Window == 0 { // 0 stands for the default
 		return usagef("train: --prune-alpha and --prune-window must be above 0")
+	}
+	if err := checkLayout(o.Layout); err != nil {
+		return err
 	}
 	p := newProgress(ctx, out, o.Epochs, o.Quiet)
 	run, err := o.resolve(ctx, p.Notice)
@@ -197,10 +202,18 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	return err
 }
 
+// block is that of a graph which the run can use.
+func (o *trainOptions) block() (int64, error) {
+	if strings.HasPrefix(o.Device.Device, "cuda") {
+		return 0, nil
+	}
+	return blockHere(o.Layout, o.Device.Library)
+}
+
 // resolve makes the trainer's options, but for the data and the device.
 func (o *trainOptions) resolve(ctx context.Context, notice func(string)) (train.Options, error) {
 	run := train.Defaults()
-	b, err := trainingBundle(ctx, o.Bundle, o.Graph, o.Changed, notice)
+	b, err := trainingBundle(ctx, o.Bundle, o.Graph, o.Changed, o.block, notice)
 	if err != nil {
 		return run, err
 	}
@@ -208,13 +221,13 @@ func (o *trainOptions) resolve(ctx context.Context, notice func(string)) (train.
 	run.Epochs, run.BatchSize, run.LearningRate, run.Schedule = o.Epochs, o.Batch, o.LR, o.Schedule
 	run.Augment, run.Seed = o.Augment, o.Seed
 	run.Method, run.Prune, run.Reference = o.Method, o.Prune, o.Reference
-	run.Workers = o.Workers
+	run.Workers, run.Layout = o.Workers, o.Layout
 	run.Out, run.Overwrite = o.Out, o.Overwrite
 	run.Evaluator = evaluator{}
 	run.Export = func(state map[string]*onnx.Tensor) ([]byte, error) { return inferenceModel(b, state) }
 	run.Extra = map[string]any{
 		"bundle": o.Bundle, "limit_train": o.TrainSize, "limit_test": o.TestSize,
-		"device": o.Device.Device,
+		"device": o.Device.Device, "layout": o.Layout,
 	}
 	return run, nil
 }

@@ -67,6 +67,10 @@ func Builtin(name string) (*bundle.Bundle, error) {
 // Seed draws the weights of the shipped bundles.
 const Seed = 1
 
+// Block is how many channels a block of their blocked graphs has: that of
+// machines with AVX-512. Others take the portable graph.
+const Block = 16
+
 // Build makes the bundle of a named model as it ships: cross-entropy, SGD with
 // momentum 0.9 and weight decay 5e-4, pixels scaled to [0, 1].
 func Build(name string) (*bundle.Bundle, error) {
@@ -76,5 +80,6 @@ func Build(name string) (*bundle.Bundle, error) {
 	}
 	return autodiff.Build(m, autodiff.Options{
 		Name: name, SourceFile: "winnow/models", Optimizer: bundle.Optimizer{Momentum: autodiff.DefaultMomentum, WeightDecay: autodiff.DefaultWeightDecay},
+		Lowering: autodiff.Lowering{Block: Block},
 	})
 }

@@ -26,6 +26,7 @@ const (
 type CostOptions struct {
 	BatchSize, Steps int
 	Device           *ortrun.Device // the caller's to close
+	Layout           string         // as of Options
 	Trace            io.Writer      // gets ONNX Runtime's profile, a JSON array of trace events; nil drops it
 	Progress         func(done, steps int)
 }
@@ -36,6 +37,7 @@ type Costs struct {
 	Bundle         string     `json:"bundle"`
 	Device         string     `json:"device"`
 	Provider       string     `json:"provider"`
+	Layout         string     `json:"layout"`
 	RuntimeVersion string     `json:"onnxruntime_version"`
 	Threads        int        `json:"threads"`
 	BatchSize      int        `json:"batch_size"`
@@ -82,13 +84,13 @@ func MeasureCosts(ctx context.Context, b *bundle.Bundle, o CostOptions) (*Costs,
 	if o.Steps < 1 || o.Steps > MaxCostSteps {
 		return nil, optionError("steps", "%d, want 1 to %d", o.Steps, MaxCostSteps)
 	}
-	graph, err := onnx.Decode(b.Train, "")
-	if err != nil {
-		return nil, fmt.Errorf("train: bundle %q: %s: %w", b.Manifest.Name, bundle.TrainFile, err)
-	}
-	spec, err := TrainSpec(b)
+	spec, layout, err := TrainSpec(b, o.Device, o.Layout)
 	if err != nil {
 		return nil, err
+	}
+	graph, err := onnx.Decode(spec.Model, "")
+	if err != nil {
+		return nil, fmt.Errorf("train: bundle %q: %s: %w", b.Manifest.Name, bundle.TrainFile, err)
 	}
 	if plainNames(graph.Graph) {
 		if spec.Model, err = graph.Encode(); err != nil {
@@ -124,7 +126,7 @@ func MeasureCosts(ctx context.Context, b *bundle.Bundle, o CostOptions) (*Costs,
 		return nil, fmt.Errorf("train: profile: ONNX Runtime kept %d of %d steps; fewer steps fit its buffer", len(profile.Runs), want)
 	}
 	c := &Costs{
-		Bundle: b.Manifest.Name, Device: o.Device.Name(), Provider: o.Device.Provider(), RuntimeVersion: o.Device.LibraryVersion(),
+		Bundle: b.Manifest.Name, Device: o.Device.Name(), Provider: o.Device.Provider(), RuntimeVersion: o.Device.LibraryVersion(), Layout: layout,
 		Threads: o.Device.Threads(), BatchSize: o.BatchSize, Steps: o.Steps, Warmup: costWarmup,
 		Step: milliseconds(wall), Profiled: milliseconds(median(steps.times)),
 	}

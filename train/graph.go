@@ -38,8 +38,51 @@ func optionalSlot(v *bundle.Value) (*ortrun.Slot, error) {
 	return &s, err
 }
 
-// TrainSpec translates a bundle's training roles.
-func TrainSpec(b *bundle.Bundle) (ortrun.TrainSpec, error) {
+// Layouts of images within a training step.
+const (
+	LayoutAuto     = "auto"     // nchwc where bundle and device have it for each other, else portable
+	LayoutPortable = "portable" // train.onnx
+	LayoutNCHWC    = "nchwc"    // blocks of channels: the graph that bundle.Blocked describes
+)
+
+// resolveLayout says which of a bundle's training graphs a device takes.
+func resolveLayout(layout string, b *bundle.Bundle, block int) (string, error) {
+	switch has := b.Manifest.Blocked; {
+	case layout == LayoutPortable:
+	case has != nil && has.Block == int64(block):
+		return LayoutNCHWC, nil
+	case layout == "" || layout == LayoutAuto:
+	case layout != LayoutNCHWC:
+		return "", optionError("layout", "%q, want %s, %s or %s", layout, LayoutAuto, LayoutPortable, LayoutNCHWC)
+	case has == nil:
+		return "", optionError("layout", "%s: the bundle has no graph for it; export it with --layout %s", layout, layout)
+	case block == 0:
+		return "", optionError("layout", "%s: the device has no such layout", layout)
+	default:
+		return "", optionError("layout", "%s: the bundle's blocks have %d channels, this machine's %d; export it here", layout, has.Block, block)
+	}
+	return LayoutPortable, nil
+}
+
+// TrainSpec translates a bundle's training roles, with the graph of a layout
+// of resolveLayout; it gives the layout that was taken.
+func TrainSpec(b *bundle.Bundle, d *ortrun.Device, layout string) (ortrun.TrainSpec, string, error) {
+	block := 0
+	if layout != LayoutPortable && b.Manifest.Blocked != nil {
+		block = d.ConvBlock()
+	}
+	layout, err := resolveLayout(layout, b, block)
+	if err != nil {
+		return ortrun.TrainSpec{}, "", err
+	}
+	spec, err := trainRoles(b)
+	if layout == LayoutNCHWC {
+		spec.Model = b.Blocked
+	}
+	return spec, layout, err
+}
+
+func trainRoles(b *bundle.Bundle) (ortrun.TrainSpec, error) {
 	r := &b.Manifest.Train
 	spec := ortrun.TrainSpec{Model: b.Train, Loss: r.Loss.Name}
 	var err error

@@ -275,10 +275,11 @@ func (r *run) setup() error {
 		return fmt.Errorf("train: %w", err)
 	}
 	r.closers = append(r.closers, r.state)
-	spec, err := TrainSpec(o.Bundle)
+	spec, layout, err := TrainSpec(o.Bundle, o.Device, o.Layout)
 	if err != nil {
 		return err
 	}
+	r.summary.Layout = layout
 	maxBatch := min(o.BatchSize, o.Train.Len())
 	if r.trainer, err = o.Device.NewTrainer(spec, r.state, maxBatch); err != nil {
 		return fmt.Errorf("train: bundle %q: %s: %w", o.BundleName, bundle.TrainFile, err)

@@ -474,7 +474,7 @@ func TestSummaryKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := strings.Fields(`test_accuracy best_test_accuracy test_loss epochs train_samples_used train_samples_full
-		saved_ratio wall_seconds step_seconds wait_seconds prune_seconds eval_seconds provider device
+		saved_ratio wall_seconds step_seconds wait_seconds prune_seconds eval_seconds provider device layout
 		onnxruntime_version seed scorer policy bundle data config`)
 	for _, k := range want {
 		if _, ok := tree[k]; !ok {

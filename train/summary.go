@@ -36,6 +36,7 @@ type Summary struct {
 	EvalSeconds      float64 `json:"eval_seconds"`
 	Provider         string  `json:"provider"`
 	Device           string  `json:"device"`
+	Layout           string  `json:"layout"` // of images within a step: portable or nchwc
 	RuntimeVersion   string  `json:"onnxruntime_version"`
 	Seed             uint64  `json:"seed"`
 	Scorer           string  `json:"scorer"`

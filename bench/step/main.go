@@ -203,7 +203,7 @@ func ours(path, name string, batch, threads int, seconds float64) (*result, erro
 	if err != nil {
 		return nil, err
 	}
-	spec, err := train.TrainSpec(b)
+	spec, _, err := train.TrainSpec(b, d, train.LayoutAuto)
 	if err != nil {
 		return nil, err
 	}

@@ -35,9 +35,14 @@ func (e *emitter) blockImages(size int64, labels string) {
 // forward adds a node of the model, in the blocked layout where that is asked
 // for and the node has a form in it.
 func (e *emitter) forward(n *onnx.Node) {
+	e.within("forward.", n)
 	if y := e.forwardBlocked(n); y != "" {
+		last := e.graph.Nodes[len(e.graph.Nodes)-1]
+		if last.Outputs[0] == y { // it is what the model's node has become
+			last.Name = n.Name
+		}
 		e.add(&onnx.Node{
-			Name: n.Name, Op: "ReorderOutput", Domain: blockedDomain, Inputs: []string{y}, Outputs: n.Outputs[:1],
+			Name: e.fresh("reorderoutput"), Op: "ReorderOutput", Domain: blockedDomain, Inputs: []string{y}, Outputs: n.Outputs[:1],
 			Attrs: attrs{"channels": onnx.IntAttr(e.shape(y)[1].N)},
 		})
 		e.blocks.of[n.Outputs[0]] = y

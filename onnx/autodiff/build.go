@@ -50,8 +50,17 @@ func Build(m *onnx.Model, o Options) (*bundle.Bundle, error) {
 		},
 		Init: map[string]*onnx.Tensor{},
 	}
-	if err := buildTrain(f, o, b); err != nil {
+	portable := o
+	portable.Lowering.Block = 0
+	if err := buildTrain(f, portable, b); err != nil {
 		return nil, err
+	}
+	if block := o.Lowering.Block; block != 0 {
+		twin := &bundle.Bundle{Manifest: bundle.Manifest{Optimizer: o.Optimizer}, Init: map[string]*onnx.Tensor{}}
+		if err := buildTrain(f, o, twin); err != nil {
+			return nil, err
+		}
+		b.Manifest.Blocked, b.Blocked = &bundle.Blocked{Block: block}, twin.Train
 	}
 	if err := buildEval(f, o, b); err != nil {
 		return nil, err

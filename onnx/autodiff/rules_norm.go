@@ -37,7 +37,7 @@ func (e *emitter) batchNorm(n *onnx.Node) (out *onnx.Node, nextMean, nextVar str
 	variance := e.div(e.channelSum(e.mul(centered, centered)), count)
 	keep := float64(n.Float("momentum", 0.9))
 	toward := func(running, batch string) string {
-		return e.addOp(e.mul(running, e.scalar(keep)), e.mul(batch, e.scalar(1-keep)))
+		return e.named(e.nextName(running), "Add", nil, e.mul(running, e.scalar(keep)), e.mul(batch, e.scalar(1-keep)))
 	}
 	rest := e.op("Max", nil, e.sub(count, e.scalar(1)), e.scalar(1))
 	nextMean = toward(n.Inputs[3], mean)

@@ -29,6 +29,7 @@ const WeightsFile = "init.safetensors"
 type Bundle struct {
 	Manifest    Manifest
 	Train, Eval []byte                  // the graphs as ONNX files
+	Blocked     []byte                  // the graph of Manifest.Blocked; nil if there is none
 	Init        map[string]*onnx.Tensor // initial values by the name of the state
 }
 
@@ -107,6 +108,11 @@ func Open(fsys fs.FS) (*Bundle, error) {
 	if b.Eval, err = readFile(fsys, EvalFile, maxGraph); err != nil {
 		return nil, err
 	}
+	if b.Manifest.Blocked != nil {
+		if b.Blocked, err = readFile(fsys, BlockedFile, maxGraph); err != nil {
+			return nil, err
+		}
+	}
 	if err := checkFileName(b.Manifest.Weights); err != nil {
 		return nil, err
 	}
@@ -123,7 +129,7 @@ func checkFileName(name string) error {
 		return fmt.Errorf("%w: weights names no file", ErrInvalid)
 	case !filepath.IsLocal(name) || strings.ContainsAny(name, `/\`) || name == ".":
 		return fmt.Errorf("%w: weights %q leaves the bundle's folder", ErrInvalid, name)
-	case name == ManifestFile || name == TrainFile || name == EvalFile:
+	case name == ManifestFile || name == TrainFile || name == EvalFile || name == BlockedFile:
 		return fmt.Errorf("%w: weights %q is another file of the bundle", ErrInvalid, name)
 	}
 	return nil
@@ -222,7 +228,11 @@ func (b *Bundle) save(dir string) error {
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return err
 	}
-	for name, data := range map[string][]byte{ManifestFile: append(text, '\n'), TrainFile: b.Train, EvalFile: b.Eval} {
+	files := map[string][]byte{ManifestFile: append(text, '\n'), TrainFile: b.Train, EvalFile: b.Eval}
+	if m.Blocked != nil {
+		files[BlockedFile] = b.Blocked
+	}
+	for name, data := range files {
 		if err := os.WriteFile(filepath.Join(tmp, name), data, 0o644); err != nil {
 			return err
 		}
@@ -263,7 +273,7 @@ func replaceable(dir string) (bool, error) {
 	}
 	for _, e := range entries {
 		switch name := e.Name(); {
-		case name == ManifestFile, name == TrainFile, name == EvalFile, strings.HasSuffix(name, ".safetensors"):
+		case name == ManifestFile, name == TrainFile, name == EvalFile, name == BlockedFile, strings.HasSuffix(name, ".safetensors"):
 		default:
 			return false, fmt.Errorf("%w: %q is no part of a bundle; choose another folder", ErrExists, name)
 		}

@@ -21,7 +21,15 @@ func (b *Bundle) Validate() error {
 	v.manifest()
 	v.state()
 	if g := v.decode(TrainFile, b.Train); g != nil {
-		v.train(g)
+		v.train(TrainFile, g)
+	}
+	if m := b.Manifest.Blocked; m != nil {
+		if m.Block != 8 && m.Block != 16 {
+			v.addf("%s: blocked: %d channels to a block, want 8 or 16", ManifestFile, m.Block)
+		}
+		if g := v.decode(BlockedFile, b.Blocked); g != nil {
+			v.train(BlockedFile, g)
+		}
 	}
 	if g := v.decode(EvalFile, b.Eval); g != nil {
 		v.eval(g)
@@ -142,7 +150,7 @@ type role struct {
 	scalar bool
 }
 
-func (v *validator) train(g *onnx.Graph) {
+func (v *validator) train(file string, g *onnx.Graph) {
 	r, chw := &v.m.Train, v.m.ImageShape
 	f32 := []onnx.DType{onnx.Float32}
 	labels := role{name: "labels", value: r.Labels, dtypes: []onnx.DType{onnx.Int64}, dims: []int64{-1}}
@@ -164,13 +172,13 @@ func (v *validator) train(g *onnx.Graph) {
 		{name: "per_sample_loss", value: r.PerSampleLoss, dtypes: f32, dims: []int64{-1}},
 		{name: "logits", value: r.Logits, dtypes: f32, dims: []int64{-1, v.m.Classes}},
 	}
-	ins := v.roles(TrainFile, "input", inputs, index(g.Inputs))
-	outs := v.roles(TrainFile, "output", outputs, index(g.Outputs))
+	ins := v.roles(file, "input", inputs, index(g.Inputs))
+	outs := v.roles(file, "output", outputs, index(g.Outputs))
 	for _, s := range v.m.State {
-		v.stateValue(TrainFile, "input", s, s.Input, ins)
-		v.stateValue(TrainFile, "output", s, s.Output, outs)
+		v.stateValue(file, "input", s, s.Input, ins)
+		v.stateValue(file, "output", s, s.Output, outs)
 	}
-	v.leftover(TrainFile, ins)
+	v.leftover(file, ins)
 }
 
 func (v *validator) eval(g *onnx.Graph) {
