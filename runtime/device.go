@@ -38,9 +38,6 @@ type Options struct {
 	Device string
 	// Threads of one operator on the CPU; 0 is the number of physical cores.
 	Threads int
-	// Spin lets idle threads of a session busy-wait for work. It takes time
-	// from whoever else needs the cores, a data loader above all.
-	Spin bool
 	// StrictDevice makes it an error if any node of a graph cannot run on the
 	// device asked for; otherwise such nodes run on the CPU.
 	StrictDevice bool
@@ -271,9 +268,9 @@ func (d *Device) sessionOptions() (_ *ort.SessionOptions, err error) {
 			options.Destroy() //nolint:errcheck // the first error counts
 		}
 	}()
-	entries := map[string]string{"session.intra_op.allow_spinning": "0"}
-	if d.options.Spin {
-		entries["session.intra_op.allow_spinning"] = "1"
+	entries := map[string]string{ // threads wait busily for the next operator: waking them costs more than a small one
+		"session.intra_op.allow_spinning": "1",
+		"session.force_spinning_stop":     "1", // between runs the cores are the loader's
 	}
 	if d.options.StrictDevice && d.provider != CPUProvider {
 		entries["session.disable_cpu_ep_fallback"] = "1"
