@@ -36,7 +36,7 @@ func (e *emitter) blockImages(size int64, labels string) {
 // for and the node has a form in it.
 func (e *emitter) forward(n *onnx.Node) {
 	e.within("forward.", n)
-	if y := e.forwardBlocked(n); y != "" {
+	if y := e.forwardBlocked(n); y != "" && e.err == nil {
 		last := e.graph.Nodes[len(e.graph.Nodes)-1]
 		if last.Outputs[0] == y { // it is what the model's node has become
 			last.Name = n.Name

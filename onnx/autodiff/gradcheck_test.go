@@ -29,6 +29,19 @@ func device(t testing.TB) *ortrun.Device {
 	return d
 }
 
+// blockOf is the machine's block of channels.
+func blockOf(t testing.TB, d *ortrun.Device) int64 {
+	t.Helper()
+	block := d.ConvBlock()
+	if block == 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("the CPU provider has no blocked layout here")
+		}
+		t.Skip("the CPU provider has no blocked layout here")
+	}
+	return int64(block)
+}
+
 // arg is one input of a checked node: a differentiable tensor drawn at random,
 // or constant integers.
 type arg struct {
@@ -170,6 +183,15 @@ func checkGradient(t *testing.T, d *ortrun.Device, c gradCase) {
 	}
 	e := newEmitter(g, onnx.NewInference(g))
 	e.taken["y"] = true
+	if c.lower.Block == blockHere {
+		c.lower.Block = blockOf(t, d)
+		e.blockImages(c.lower.Block, "")
+		for _, v := range g.Inputs { // as if a blocked convolution had made it
+			if len(v.Shape) == 4 && v.Shape[1].N%c.lower.Block == 0 && v.Name != "x1" || c.op != "Conv" && len(v.Shape) == 4 {
+				e.blocks.of[v.Name] = e.opsIn(blockedDomain, "ReorderInput", 1, nil, v.Name)[0]
+			}
+		}
+	}
 	if c.batchNorm {
 		e.batch = e.scalar(float64(c.args[0].dims[0]))
 		training, _, _, err := e.batchNorm(node)
@@ -178,7 +200,7 @@ func checkGradient(t *testing.T, d *ortrun.Device, c gradCase) {
 		}
 		node = training
 	}
-	e.add(node)
+	e.forward(node)
 	y, _ := e.inf.Type("y")
 	ySize := int64(1)
 	for _, n := range y.Shape.Ints() {

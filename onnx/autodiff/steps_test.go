@@ -55,7 +55,7 @@ func TestTenStepsAgreeWithPyTorch(t *testing.T) {
 			}
 		}
 		for _, l := range []autodiff.Lowering{
-			{Data: autodiff.DataTranspose, Weight: autodiff.WeightImages}, {Data: autodiff.DataFlip, Weight: autodiff.WeightGemm}, {Block: 16},
+			{Data: autodiff.DataTranspose, Weight: autodiff.WeightImages}, {Data: autodiff.DataFlip, Weight: autodiff.WeightGemm}, {Block: int64(d.ConvBlock())},
 		} {
 			t.Run(fmt.Sprintf("%s/%s-%s-%d", model, l.Data, l.Weight, l.Block), func(t *testing.T) {
 				runSteps(t, d, model+".t113.onnx.gz", "a", recipes["a"], want, batches, autodiff.Options{Lowering: l})
