@@ -11,7 +11,7 @@ import (
 
 const intro = `# Which networks train, and how exactly
 
-Every parameter's gradient and the losses of five steps, against PyTorch: one network of each torchvision family, exported by both of PyTorch's exporters. The commands that make this page, with torch, torchvision, onnx and onnxscript installed (about 4 GB of disk):
+Every parameter's gradient and the losses of five steps, against PyTorch: one network of each torchvision family, exported by both of PyTorch's exporters, in both layouts of images: portable is train.onnx, nchwc the graph for ONNX Runtime's CPU provider. The commands that make this page, with torch, torchvision, onnx and onnxscript installed (about 4 GB of disk):
 
     python3 onnx/autodiff/coverage/gen.py runs/models
     WINNOW_MODELS=$PWD/runs/models go test -tags models -count=1 -timeout 60m ./onnx/autodiff/coverage -update
@@ -21,11 +21,11 @@ Every parameter's gradient and the losses of five steps, against PyTorch: one ne
 - a parameter of PyTorch is not trained, or something else is;
 - a gradient is more than 1e-3 from PyTorch's, by norm, or three times what rounding alone moves it, where that is more; gradients that are zero in theory, as of a bias before a normalisation, must be below 1e-5 of the largest;
 - one of the losses is more than 1e-3 from PyTorch's, by the same rule;
-- train.onnx computes a shape (Shape, Size, ConstantOfShape, Range).
+- the portable graph computes a shape (Shape, Size, ConstantOfShape, Range).
 
 "rounding" is the measured movement of PyTorch's own float32 gradient of that parameter: the worst of three float32 runs against float64. A ReLU or a maximum whose operands lie within rounding of the edge takes one branch in one run and the other in the next, which moves gradients of small maps by far more than an ulp. ` + "`gen.py`" + ` draws the scale and shift of batch normalisations such that few activations lie near an edge, and looks among a few image seeds for one without; where there is none, "over" counts the parameters beyond 1e-3 that rounding explains.
 
-"nodes" are those of train.onnx, "memory" is the peak of the process that reads the model, builds the bundle and writes it, "export" its time and "step" the fastest of steps two to five.
+"nodes" are those of the training graph, "memory" is the peak of the process that reads the model, builds the bundle, with both graphs, and writes it, "export" its time and "step" the fastest of steps two to five.
 
 ` + "`winnow export`" + ` of a resnet50 (images of 224, 1000 classes) took 1.4 s and 247 MB, of a vit_b_16 5.6 s and 731 MB, measured with /usr/bin/time -v on two busy cores.
 
@@ -47,12 +47,15 @@ func table(rows []row) []byte {
 		if c := strings.Compare(a.name, b.name); c != 0 {
 			return c
 		}
-		return strings.Compare(b.exporter, a.exporter)
+		if c := strings.Compare(b.exporter, a.exporter); c != 0 {
+			return c
+		}
+		return strings.Compare(b.layout, a.layout)
 	})
 	var out bytes.Buffer
 	out.WriteString(intro)
-	out.WriteString("| network | exporter | parameters | tensors | nodes | worst gradient | rounding | over | worst loss | rounding | export s | memory MB | step s | result |\n")
-	out.WriteString("| --- | --- |" + strings.Repeat(" ---: |", 11) + " --- |\n")
+	out.WriteString("| network | exporter | layout | parameters | tensors | nodes | worst gradient | rounding | over | worst loss | rounding | export s | memory MB | step s | result |\n")
+	out.WriteString("| --- | --- | --- |" + strings.Repeat(" ---: |", 11) + " --- |\n")
 	passed := 0
 	for _, r := range rows {
 		result := "pass"
@@ -61,12 +64,12 @@ func table(rows []row) []byte {
 		} else {
 			passed++
 		}
-		fmt.Fprintf(&out, "| %s | %s | %d | %d | %d | %.1e | %.1e | %d | %.1e | %.1e | %.1f | %.0f | %.2f | %s |\n",
-			r.name, r.exporter, r.params, r.tensors, r.nodes, r.worst, r.drift, r.over, r.loss, r.lossDrift, r.seconds, r.megabytes, r.step, result)
+		fmt.Fprintf(&out, "| %s | %s | %s | %d | %d | %d | %.1e | %.1e | %d | %.1e | %.1e | %.1f | %.0f | %.2f | %s |\n",
+			r.name, r.exporter, r.layout, r.params, r.tensors, r.nodes, r.worst, r.drift, r.over, r.loss, r.lossDrift, r.seconds, r.megabytes, r.step, result)
 	}
 	fmt.Fprintf(&out, "\n%d of %d pass. The parameter with the worst gradient:\n\n", passed, len(rows))
 	for _, r := range rows {
-		fmt.Fprintf(&out, "- %s, %s: `%s`\n", r.name, r.exporter, r.worstName)
+		fmt.Fprintf(&out, "- %s, %s, %s: `%s`\n", r.name, r.exporter, r.layout, r.worstName)
 	}
 	return out.Bytes()
 }
