@@ -59,6 +59,8 @@ func (e *emitter) forwardBlocked(n *onnx.Node) string {
 		return e.blockedConv(n)
 	case n.Op == "BatchNormalization":
 		return e.blockedNorm(n)
+	case n.Op == "MaxPool":
+		return e.blockedPool(n)
 	case n.Op == "Relu" && e.blocks.scaled[e.blocks.of[n.Inputs[0]]] != nil:
 		a := *e.blocks.scaled[e.blocks.of[n.Inputs[0]]]
 		a.relu = true

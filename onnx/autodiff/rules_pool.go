@@ -20,6 +20,9 @@ func gradMaxPool(n *node) ([]string, error) {
 		return nil, fmt.Errorf("storage_order 1: %w", ErrModel)
 	}
 	channels := n.shape(n.Inputs[0])[1]
+	if n.canBlockPool(w) {
+		return one(n.maxPoolBlocked(w))
+	}
 	if w.sideBySide() && channels.IsConst() && channels.N*w.tapCount()*w.tapCount() <= maxFilter && n.lower.Pool != PoolScatter {
 		return one(n.maxPoolCompare(w, channels.N))
 	}
