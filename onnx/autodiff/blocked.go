@@ -268,31 +268,43 @@ func (e *emitter) reversedAxis(x string, axis, n int64) string {
 
 // canBlockWeight is whether weightBatch has a form for c, for batches of whole blocks.
 // A sideways step of the kernel must be one of the image, hence no dilation there.
-func (c conv) canBlockWeight() bool { return c.canBlockData() && c.dilation[1] == 1 }
+func (c conv) canBlockWeight() bool {
+	b := c.blocks.size
+	return b > 0 && c.rank() == 2 && c.group == 1 && c.outC%b == 0 && (c.groupC%b == 0 || c.groupC < b) &&
+		c.dilation[1] == 1 && c.dtype(c.dy[0]) == onnx.Float32
+}
 
 // weightBatch is the gradient of the filter as a convolution over blocked
 // images with the images of the batch in the place of channels. The adjoint is
 // its filter, [K, N, Ho, Wo], spread by the stride. Its image is x with a
-// block of channels as the innermost columns, so that one step sideways in x
-// is a step over a block, which the dilation takes. What comes out has a row
+// block of channels, or all if they are fewer, as the innermost columns, so
+// that one step sideways in x is a step over them, which the dilation takes. What comes out has a row
 // for each row of the kernel, and for each column of it a block of channels.
 //
 // All that is moved in memory are runs of a block and longer, but for the
 // blocks themselves, which the provider's reordering turns over.
 func (c conv) weightBatch() string {
 	b, in, out := c.blocks.size, c.in, c.out
-	blocks := c.groupC / b
-	x := c.interleave(c.blockIn(c.Inputs[0]), 1, -1, c.groupC*in[0], in[1]) // [N/b, C/b, H, W, b of C, b of N]
+	side := min(c.groupC, b) // channels side by side
+	blocks := c.groupC / side
+	x := c.Inputs[0]
+	if side == b {
+		x = c.blockIn(x)
+	}
+	x = c.interleave(x, 1, -1, c.groupC*in[0], in[1]) // [N/b, C/b, H, W, b of C, b of N]
+	if side != b && side > 1 {                        // [N/b, C, H, W, b of N] still
+		x = c.transpose(c.flat(x, -1, side, in[0]*in[1], b), 0, 2, 1, 3)
+	}
 	var end [2]int64
 	for i := range end { // beyond the image, below 0 where no window reaches
 		end[i] = (c.kernel[i]-1)*c.dilation[i] + (out[i]-1)*c.stride[i] + 1 - in[i] - c.begin[i]
 	}
 	rows, columns := in[0]+min(end[0], 0), c.begin[1]+in[1]+end[1]
-	x = c.shift(c.flat(x, -1, blocks, in[0], in[1]*b*b), min(end[0], 0), c.begin[1]*b*b, end[1]*b*b)
+	x = c.shift(c.flat(x, -1, blocks, in[0], in[1]*side*b), min(end[0], 0), c.begin[1]*side*b, end[1]*side*b)
 	if blocks > 1 {
 		x = c.transpose(x, 1, 0, 2, 3)
 	}
-	x = c.flat(x, blocks, -1, rows, columns*b)
+	x = c.flat(x, blocks, -1, rows, columns*side)
 
 	g := c.interleave(c.blockIn(c.dy[0]), 1, -1, c.outC*out[0], out[1]) // [N/b, K/b, Ho*Wo, b of K, b of N]
 	g = c.blockOut(c.flat(g, -1, b, b, 1))                              // the same with b of N, b of K
@@ -301,10 +313,14 @@ func (c conv) weightBatch() string {
 	}
 	g = c.flat(g, c.outC, -1, out[0], out[1])
 
-	w := window{kernel: out, dilation: []int64{c.stride[0], c.stride[1] * b}, stride: []int64{c.dilation[0], 1}}
+	w := window{kernel: out, dilation: []int64{c.stride[0], c.stride[1] * side}, stride: []int64{c.dilation[0], 1}}
 	dw := c.blockOut(c.convBlocked(x, g, "", w, []int64{c.begin[0], 0, max(end[0], 0), 0})) // [C/b, K, kh, kw*b]
-	dw = c.blockOut(c.flat(dw, blocks*c.outC, b, c.tapCount(), 1))                          // [C/b, K, b, taps]
-	dw = c.flat(dw, blocks, c.outC, b*c.tapCount())
+	if side == b {
+		dw = c.blockOut(c.flat(dw, blocks*c.outC, b, c.tapCount(), 1)) // [C/b, K, b, taps]
+	} else {
+		dw = c.transpose(c.flat(dw, c.outC, c.tapCount(), side), 0, 2, 1)
+	}
+	dw = c.flat(dw, blocks, c.outC, side*c.tapCount())
 	if blocks > 1 {
 		dw = c.transpose(dw, 1, 0, 2)
 	}

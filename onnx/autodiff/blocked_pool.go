@@ -36,11 +36,10 @@ func (n *node) canBlockPool(w window) bool {
 // maxPoolBlocked goes through the taps of a window in order. A tap that is as
 // large as its maximum takes what is left of g, so that later taps find
 // nothing; the last takes the rest. Each tap has an image of its own, picked by
-// a convolution with a single 1, which the adjoint's images are put together from.
+// a convolution with a single -1, which the adjoint's images are put together from.
 func (n *node) maxPoolBlocked(w window) string {
 	x, b := n.blocks.of[n.Inputs[0]], n.blocks.size
 	channels, taps := n.shape(n.Inputs[0])[1].N, w.tapCount()
-	less := n.op("Neg", nil, n.Outputs[0])
 	left := n.dy[0]
 	parts := make([]string, taps)
 	for t := range taps {
@@ -51,13 +50,13 @@ func (n *node) maxPoolBlocked(w window) string {
 		filter := make([]float32, channels*taps) // [C/b, taps, b]
 		for i := range filter {
 			if int64(i)/b%taps == t {
-				filter[i] = 1
+				filter[i] = -1
 			}
 		}
 		below := n.opsIn(blockedDomain, "Conv", 1, attrs{
 			"kernel_shape": onnx.IntsAttr(w.kernel...), "strides": onnx.IntsAttr(w.stride...), "group": onnx.IntAttr(channels),
-		}, x, n.floats(filter, channels, 1, w.kernel[0], w.kernel[1]), "", n.blockIn(less))[0]
-		largest := n.op("HardSigmoid", attrs{"alpha": onnx.FloatAttr(math.MaxFloat32), "beta": onnx.FloatAttr(1)}, n.blockOut(below))
+		}, x, n.floats(filter, channels, 1, w.kernel[0], w.kernel[1]), "", n.blocks.of[n.Outputs[0]])[0]
+		largest := n.op("HardSigmoid", attrs{"alpha": onnx.FloatAttr(-math.MaxFloat32), "beta": onnx.FloatAttr(1)}, n.blockOut(below))
 		part := n.mul(left, largest)
 		left, parts[t] = n.sub(left, part), n.blockIn(part)
 	}

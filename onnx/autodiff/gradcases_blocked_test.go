@@ -14,7 +14,9 @@ func blockedCases(cases *[]gradCase) {
 		})
 		return &(*cases)[len(*cases)-1]
 	}
-	conv := func(name string, a attrs, x, f arg, more ...arg) { add("Conv", name, a, append([]arg{x, f}, more...)...) }
+	conv := func(name string, a attrs, x, f arg, more ...arg) {
+		add("Conv", name, a, append([]arg{x, f}, more...)...)
+	}
 	conv("padded", attrs{"pads": is(1, 1, 1, 1)}, tensor(16, 16, 4, 5), tensor(16, 16, 3, 3), tensor(16))
 	conv("blocks", attrs{"pads": is(1, 1, 1, 1)}, tensor(32, 32, 3, 3), tensor(48, 32, 3, 3))
 	conv("some-images", attrs{"pads": is(1, 1, 1, 1)}, tensor(5, 16, 4, 4), tensor(32, 16, 3, 3))
