@@ -201,13 +201,65 @@ func gradGather(n *node) ([]string, error) {
 	front, back := moveToFront(rank, axis, 1)
 	indexRank := len(n.shape(n.Inputs[1]))
 	gFront, _ := moveToFront(rank-1+indexRank, axis, indexRank)
-	index := n.op("Unsqueeze", nil, n.Inputs[1], n.ints(-1))
-	if n.dtype(index) != onnx.Int64 {
-		index = n.cast(index, onnx.Int64)
-	}
 	zeros := n.transpose(n.zerosLike(x), front...)
-	dx := n.op("ScatterND", attrs{"reduction": onnx.StringAttr("add")}, zeros, index, n.transpose(n.dy[0], gFront...))
+	dx, err := n.scatterAdd(zeros, n.op("Unsqueeze", nil, n.Inputs[1], n.ints(-1)), n.transpose(n.dy[0], gFront...))
+	if err != nil {
+		return nil, err
+	}
 	return one(n.transpose(dx, back...))
+}
+
+// scatterAdd adds updates [..., R] to zeros [D, R] at index tuples [..., k]
+// into D, the first k axes. ONNX Runtime's CPU kernel of ScatterND adds from
+// several threads without a lock and loses updates where tuples repeat
+// (microsoft/onnxruntime issue 18048), so this counts elements and takes
+// ScatterElements, which does not.
+func (e *emitter) scatterAdd(zeros, index, updates string) (string, error) {
+	if e.dtype(index) != onnx.Int64 {
+		index = e.cast(index, onnx.Int64)
+	}
+	shape, at := e.shape(zeros), e.shape(index)
+	if shape == nil || len(at) == 0 || !at[len(at)-1].IsConst() || at[len(at)-1].N < 1 || at[len(at)-1].N > int64(len(shape)) {
+		return "", fmt.Errorf("indices of shape %v into %v: %w", at, shape, ErrModel)
+	}
+	k := int(at[len(at)-1].N)
+	row := int64(1) // elements behind one index tuple
+	for _, d := range shape[k:] {
+		if !d.IsConst() || d.N < 1 {
+			return "", fmt.Errorf("indices into %v, whose rows have no fixed size: %w", shape, ErrModel)
+		}
+		row *= d.N
+	}
+	var place string
+	stride := row
+	for i := k - 1; i >= 0; i-- {
+		part := e.op("Gather", attrs{"axis": onnx.IntAttr(-1)}, index, e.ints(int64(i)))
+		if d := shape[i]; d.IsConst() {
+			part = e.op("Where", nil, e.op("Less", nil, part, e.ints(0)), e.addOp(part, e.ints(d.N)), part)
+		} else if i > 0 {
+			return "", fmt.Errorf("indices into %v, whose axis %d has no fixed size: %w", shape, i, ErrModel)
+		}
+		part = e.mul(part, e.ints(stride))
+		if place == "" {
+			place = part
+		} else {
+			place = e.addOp(place, part)
+		}
+		stride *= max(shape[i].N, 1)
+	}
+	if row > 1 {
+		if row > maxArea {
+			return "", fmt.Errorf("rows of %d elements: %w", row, ErrModel)
+		}
+		within := make([]int64, row)
+		for i := range within {
+			within[i] = int64(i)
+		}
+		place = e.addOp(place, e.ints(within...))
+	}
+	dx := e.op("ScatterElements", attrs{"axis": onnx.IntAttr(0), "reduction": onnx.StringAttr("add")},
+		e.flat(zeros, -1), e.flat(place, -1), e.flat(updates, -1))
+	return e.reshape(dx, shape), nil
 }
 
 // moveToFront is the permutation that brings count axes from axis on to the front, and its inverse.
@@ -238,7 +290,11 @@ func gradGatherND(n *node) ([]string, error) {
 	if n.Int("batch_dims", 0) != 0 {
 		return nil, fmt.Errorf("batch_dims %d has no gradient: %w", n.Int("batch_dims", 0), ErrNoRule)
 	}
-	return one(n.op("ScatterND", attrs{"reduction": onnx.StringAttr("add")}, n.zerosLike(n.Inputs[0]), n.Inputs[1], n.dy[0]))
+	dx, err := n.scatterAdd(n.zerosLike(n.Inputs[0]), n.Inputs[1], n.dy[0])
+	if err != nil {
+		return nil, err
+	}
+	return one(dx)
 }
 
 // y = x with updates written (or added) at indices: dx = g with the written
