@@ -223,15 +223,25 @@ func (e *emitter) scatterAdd(zeros, index, updates string) (string, error) {
 		return "", fmt.Errorf("indices of shape %v into %v: %w", at, shape, ErrModel)
 	}
 	k := int(at[len(at)-1].N)
-	row := int64(1) // elements behind one index tuple
-	for _, d := range shape[k:] {
-		if !d.IsConst() || d.N < 1 {
-			return "", fmt.Errorf("indices into %v, whose rows have no fixed size: %w", shape, ErrModel)
+	places, row := int64(1), int64(1) // -1 where the batch is in it
+	for i, d := range shape {
+		size := &places
+		if i >= k {
+			size = &row
 		}
-		row *= d.N
+		switch {
+		case d.IsConst():
+			if *size > 0 {
+				*size *= d.N
+			}
+		case places < 0 || row < 0:
+			return "", fmt.Errorf("indices into %v, of which more than one dimension depends on the batch: %w", shape, ErrModel)
+		default:
+			*size = -1
+		}
 	}
 	var place string
-	stride := row
+	stride := int64(1)
 	for i := k - 1; i >= 0; i-- {
 		part := e.op("Gather", attrs{"axis": onnx.IntAttr(-1)}, index, e.ints(int64(i)))
 		if d := shape[i]; d.IsConst() {
@@ -247,18 +257,18 @@ func (e *emitter) scatterAdd(zeros, index, updates string) (string, error) {
 		}
 		stride *= max(shape[i].N, 1)
 	}
-	if row > 1 {
-		if row > maxArea {
-			return "", fmt.Errorf("rows of %d elements: %w", row, ErrModel)
+	tuples := int64(-1)
+	if row < 0 {
+		n := at[:len(at)-1].Ints()
+		if n == nil {
+			return "", fmt.Errorf("indices of shape %v into %v: %w", at, shape, ErrModel)
 		}
-		within := make([]int64, row)
-		for i := range within {
-			within[i] = int64(i)
-		}
-		place = e.addOp(place, e.ints(within...))
+		tuples = product(n)
 	}
-	dx := e.op("ScatterElements", attrs{"axis": onnx.IntAttr(0), "reduction": onnx.StringAttr("add")},
-		e.flat(zeros, -1), e.flat(place, -1), e.flat(updates, -1))
+	updates = e.flat(updates, tuples, row)
+	place = e.flat(place, -1, 1)
+	place = e.op("Where", nil, e.op("IsNaN", nil, updates), place, place) // spread over rows
+	dx := e.op("ScatterElements", attrs{"axis": onnx.IntAttr(0), "reduction": onnx.StringAttr("add")}, e.flat(zeros, places, row), place, updates)
 	return e.reshape(dx, shape), nil
 }
 

@@ -24,7 +24,8 @@ A ReLU, a clipped activation or the maximum of a window whose operands lie withi
 run and the other in the next, and then moves the gradients of n values by about 1/sqrt(n): no two float32 programs agree.
 So the scale and shift of batch normalisations are drawn such that few activations lie near an edge, and
 the first of TRIES image seeds (TRIES_LARGE for images of 224) is taken whose drift is at most STEADY in every parameter and
-loss, or the steadiest of them.
+loss, or the steadiest of them. A program that adds up in yet another order can still meet an edge that PyTorch's variants
+miss: the networks of OTHER have a second record, NAME.other.safetensors, of the next such seed, by which they are judged then.
 """
 import json, os, sys, time, warnings
 import numpy as np
@@ -43,6 +44,8 @@ NETS = {  # name: (constructor's arguments, image size, batch)
     "efficientnet_v2_s": ({}, 64, 4), "convnext_tiny": ({}, 64, 4), "vit_b_32": (dict(image_size=64), 64, 4),
     "swin_t": ({}, 64, 4), "maxvit_t": ({}, 224, 2),
 }
+# inception_v3: at its first seed one of 123,904 windows of the first pooling has its two largest elements 8e-7 apart.
+OTHER = {"inception_v3"}
 
 
 def build(name):
@@ -129,12 +132,13 @@ def distance(got, want):
     return float(np.linalg.norm(got.ravel().astype(np.float64) - want.ravel()) / max(np.linalg.norm(want), 1e-300))
 
 
-def record(name, path):
+def record(name, path, first=1):
+    """Record the steadiest of the seeds from the first on; return the seed and a text."""
     import torch
     from fixture import write_tensors
     model = build(name)
-    best = attempt(model, name, 1, 1e300)
-    for seed in range(2, 1 + (TRIES if NETS[name][1] < 200 else TRIES_LARGE)):
+    best = attempt(model, name, first, 1e300)
+    for seed in range(first + 1, first + (TRIES if NETS[name][1] < 200 else TRIES_LARGE)):
         if best[0] <= STEADY:
             break
         best = min(best, attempt(model, name, seed, best[0]), key=lambda b: b[0])
@@ -145,7 +149,7 @@ def record(name, path):
     meta = dict(lr=LR, momentum=MOMENTUM, seed=seed, drift=json.dumps({p: float("%.2g" % d) for p, d in drift.items()}),
                 loss_drift="%.2g" % moved, torch=torch.__version__.split("+")[0])
     write_tensors(path, tensors, meta)
-    return "image seed %d, losses %s, drift of losses %.1e, of gradients %.1e" % (seed, np.round(loss, 4), moved, max(drift.values()))
+    return seed, "image seed %d, losses %s, drift of losses %.1e, of gradients %.1e" % (seed, np.round(loss, 4), moved, max(drift.values()))
 
 
 def run(out, name):
@@ -165,7 +169,11 @@ def run(out, name):
     path = os.path.join(out, name + ".safetensors")
     if not os.path.exists(path):
         start = time.time()
-        text = record(name, path + ".part")
+        seed, text = record(name, path + ".part")
+        if name in OTHER:
+            other = os.path.join(out, name + ".other.safetensors")
+            text += "; the other: " + record(name, other + ".part", seed + 1)[1]
+            os.replace(other + ".part", other)
         os.replace(path + ".part", path)
         print("%s: %s, %.0f s" % (name, text, time.time() - start), flush=True)
 
