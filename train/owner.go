@@ -70,7 +70,7 @@ func newOwners(b *bundle.Bundle, m *onnx.Model) *owners {
 			parameters[s.Input] = s.Name
 		}
 	}
-	for _, n := range m.Graph.Nodes {
+	for _, n := range allNodes(m.Graph.Nodes) {
 		w := owner{PartForward, n.Name}
 		role, named := roles[n.Name]
 		switch parts := emitted.FindStringSubmatch(n.Name); {
@@ -111,6 +111,19 @@ func newOwners(b *bundle.Bundle, m *onnx.Model) *owners {
 	return o
 }
 
+// allNodes are nodes and those of their branches.
+func allNodes(nodes []*onnx.Node) []*onnx.Node {
+	all := slices.Clone(nodes)
+	for _, n := range nodes {
+		for _, a := range n.Attrs {
+			if a.G != nil {
+				all = append(all, allNodes(a.G.Nodes)...)
+			}
+		}
+	}
+	return all
+}
+
 // What ONNX Runtime's optimizer writes around the name of a node it replaces,
 // or of the value that the node makes.
 var (
@@ -146,7 +159,7 @@ func plainNames(g *onnx.Graph) (changed bool) {
 		}
 		return r
 	}
-	for _, n := range g.Nodes {
+	for _, n := range allNodes(g.Nodes) {
 		name := strings.Map(plain, n.Name)
 		changed = changed || name != n.Name
 		n.Name = name
