@@ -587,3 +587,22 @@ func TestInterrupt(t *testing.T) {
 	}
 	winnow(t, "eval", out, "--device", "cpu").succeeds(t)
 }
+
+// ONNX Runtime's telemetry is off: it leaves an identifier and a log among the
+// temporary files where it is on.
+func TestNoTelemetry(t *testing.T) {
+	needLibrary(t)
+	dir := t.TempDir()
+	cmd := program("doctor")
+	cmd.Env = append(cmd.Env, "TMPDIR="+dir)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(left) > 0 {
+		t.Errorf("%d files are left, the first is %s", len(left), left[0].Name())
+	}
+}

@@ -167,6 +167,10 @@ func start(asked string) (*library, native, error) {
 		// Errors reach the caller as values; the library's own log would say
 		// each of them a second time on standard error.
 		ort.SetSharedLibraryPath(lib.path)
+		if err := noTelemetry(); err != nil {
+			lib.close()
+			return nil, native{}, fmt.Errorf("runtime: library %q: %w", lib.path, err)
+		}
 		if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
 			lib.close()
 			return nil, native{}, fmt.Errorf("runtime: library %q: %s", lib.path, oneLine(err.Error()))
@@ -174,6 +178,21 @@ func start(asked string) (*library, native, error) {
 	}
 	environment.lib, environment.native = lib, n
 	return lib, n, nil
+}
+
+// telemetrySwitch turns ONNX Runtime's telemetry off when set before the
+// library starts (microsoft/onnxruntime pull request 27379): builds for Linux
+// and macOS from 1.29 on report sessions and models, and keep an identifier
+// and a log on disk.
+const telemetrySwitch = "ORT_DISABLE_TELEMETRY"
+
+// noTelemetry keeps the library from reporting what is trained here, unless
+// the environment says otherwise.
+func noTelemetry() error {
+	if _, set := os.LookupEnv(telemetrySwitch); set {
+		return nil
+	}
+	return os.Setenv(telemetrySwitch, "1")
 }
 
 func sameFile(a, b string) bool {
