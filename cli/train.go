@@ -158,6 +158,9 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	if o.Prune.Alpha == 0 || o.Prune.Window == 0 { // 0 stands for the default
 		return usagef("train: --prune-alpha and --prune-window must be above 0")
 	}
+	if _, err := o.Device.resolve(nil); err != nil { // before anything is read
+		return err
+	}
 	p := newProgress(ctx, out, o.Epochs, o.Quiet)
 	run, err := o.resolve(ctx, p.Notice)
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	goruntime "runtime"
+	"slices"
+	"strconv"
 	"unsafe"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -13,7 +15,7 @@ import (
 
 // copier holds device memory and moves bytes in and out of it. ONNX Runtime
 // copies between devices when a graph's input and output are bound in
-// different memories, so a graph of one Identity node is the copy.
+// different memories, so a graph of Identity nodes is the copy.
 type copier struct {
 	device    *Device
 	memory    memory
@@ -54,7 +56,7 @@ func (c *copier) session(dtype DType) (*ort.DynamicAdvancedSession, error) {
 	if s := c.sessions[dtype]; s != nil {
 		return s, nil
 	}
-	s, err := c.device.session(identityModel(dtype))
+	s, err := c.device.session(copyModel(dtype), false)
 	if err != nil {
 		return nil, err
 	}
@@ -93,40 +95,39 @@ func (c *copier) move(v *value, dtype DType, shape []int64, host []byte, up bool
 	if up {
 		from, to = h, v
 	}
-	if err := binding.BindInput(identityInput, from); err != nil {
+	if err := binding.BindInput(copyInput(0), from); err != nil {
 		return err
 	}
-	if err := binding.BindOutput(identityOutput, to); err != nil {
+	if err := binding.BindOutput(copyOutput(0), to); err != nil {
 		return err
 	}
-	return session.RunWithBinding(binding)
+	return c.device.run(session, binding, nil)
 }
 
-const (
-	identityInput  = "from"
-	identityOutput = "to"
-)
+// copyInput and copyOutput are the names of a copying graph's input and output i.
+func copyInput(i int) string  { return "from" + strconv.Itoa(i) }
+func copyOutput(i int) string { return "to" + strconv.Itoa(i) }
 
-// identityModel is the ONNX file of one Identity node for any shape.
-func identityModel(dtype DType) []byte {
+// copyModel is the ONNX file of an Identity node for each element type, for any
+// shapes.
+func copyModel(types ...DType) []byte {
 	message := func(field protowire.Number, body []byte) []byte {
 		return protowire.AppendBytes(protowire.AppendTag(nil, field, protowire.BytesType), body)
 	}
 	number := func(field protowire.Number, v uint64) []byte {
 		return protowire.AppendVarint(protowire.AppendTag(nil, field, protowire.VarintType), v)
 	}
-	join := func(parts ...[]byte) (all []byte) {
-		for _, p := range parts {
-			all = append(all, p...)
-		}
-		return all
+	info := func(name string, dtype DType) []byte { // ValueInfoProto
+		return slices.Concat(message(1, []byte(name)), message(2, message(1, number(1, uint64(dtype)))))
 	}
-	info := func(name string) []byte { // ValueInfoProto
-		return join(message(1, []byte(name)), message(2, message(1, number(1, uint64(dtype)))))
+	graph := message(2, []byte("copy"))
+	for i, dtype := range types {
+		from, to := copyInput(i), copyOutput(i)
+		graph = slices.Concat(graph,
+			message(1, slices.Concat(message(1, []byte(from)), message(2, []byte(to)), message(4, []byte("Identity")))),
+			message(11, info(from, dtype)), message(12, info(to, dtype)))
 	}
-	node := join(message(1, []byte(identityInput)), message(2, []byte(identityOutput)), message(4, []byte("Identity")))
-	graph := join(message(1, node), message(2, []byte("copy")), message(11, info(identityInput)), message(12, info(identityOutput)))
-	return join(number(1, 8), message(7, graph), message(8, number(2, 18)))
+	return slices.Concat(number(1, 8), message(7, graph), message(8, number(2, 18)))
 }
 
 // hostBuffer is CPU memory that ONNX Runtime may keep an address of.

@@ -15,6 +15,8 @@
 //   - Side: one of the two sets of buffers a State has. A step reads the
 //     current side and writes the other, then they change roles. No step ever
 //     reads and writes one buffer, and none copies a state tensor.
+//   - Capture: the CUDA provider's recording of one side's step, replayed from
+//     then on; only for batches of the largest size, and asked for.
 //   - Slot: the name, type and shape of one graph input or output.
 //   - Batch dimension: the -1 in a slot's shape; it is the N of the step.
 //
