@@ -54,6 +54,14 @@ func TestCUDAReasonNamesWhatIsMissing(t *testing.T) {
 
 	broken := touch(t, filepath.Join(dir, cudaProviderFile))
 	wantError(t, cudaReason(dir, 0, tried), broken, "CUDA and cuDNN libraries")
+
+	const missing = ": cannot open shared object file: No such file or directory"
+	wantError(t, loaderReason(errors.New("libcublasLt.so.13"+missing)), "libcublasLt.so.13", "must be installed")
+	err := loaderReason(errors.New("libcuda.so.1" + missing))
+	wantError(t, err, "no NVIDIA driver: libcuda.so.1")
+	if strings.Contains(err.Error(), "must be installed") {
+		t.Errorf("a missing driver is taken for a missing library: %v", err)
+	}
 }
 
 func TestNativeMessagesAreShortened(t *testing.T) {
