@@ -44,8 +44,11 @@ test: setup ## run every test; installs what is missing first
 	$(GO) run . data fetch fashion-mnist
 	CI=true $(GO) test ./...
 
-test-cuda: setup-cuda ## run the tests that need an NVIDIA GPU
+test-cuda: setup-cuda build ## test and measure on an NVIDIA GPU, to bench/results/cuda.json (PYTHON with torch to compare)
+	@bin/winnow doctor --device cuda >/dev/null
 	WINNOW_TEST_CUDA=1 $(GO) test -count=1 -v -run CUDA ./...
+	$(GO) build -o bin/bench-cuda ./bench/cuda
+	bin/bench-cuda $(if $(filter file,$(origin PYTHON)),,-python $(PYTHON))
 
 test-models: setup ## compare gradients of whole networks with PyTorch's (PYTHON with torch and torchvision)
 	mkdir -p runs/models

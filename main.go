@@ -44,7 +44,7 @@ var codes = []struct {
 	{exitRuntime, []error{cli.ErrRuntime, ortrun.ErrNoLibrary, ortrun.ErrOldLibrary, ortrun.ErrNoDevice}},
 	{exitUsage, []error{
 		cli.ErrUsage, datasets.ErrSpec, train.ErrOptions, train.ErrRunExists, loader.ErrOptions, prune.ErrOptions, prune.ErrMethod,
-		prune.ErrNeedsLoss, autodiff.ErrOptions, bundle.ErrExists, eval.ErrFormat,
+		prune.ErrNeedsLoss, autodiff.ErrOptions, bundle.ErrExists, eval.ErrFormat, ortrun.ErrOptions,
 	}},
 	{exitInput, []error{
 		cli.ErrInput,

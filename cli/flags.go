@@ -31,6 +31,8 @@ type deviceOptions struct {
 	Threads int
 	Strict  bool
 	CUDA    cli.StringSlice
+	TF32    *bool // nil where it is not said
+	Graph   bool
 }
 
 func (o *deviceOptions) flags() []cli.Flag {
@@ -42,14 +44,19 @@ func (o *deviceOptions) flags() []cli.Flag {
 		&cli.BoolFlag{Name: "strict-device", Destination: &o.Strict, Category: flagsMachine,
 			Usage: "fail where a node would fall back from CUDA to the CPU"},
 		&cli.StringSliceFlag{Name: "cuda-option", Destination: &o.CUDA, Category: flagsMachine,
-			Usage: "option `KEY=VALUE` of the CUDA provider, by its own name (use_tf32=0)"},
+			Usage: "option `KEY=VALUE` of the CUDA provider, by its own name (gpu_mem_limit=8589934592)"},
+		&cli.BoolFlag{Name: "tf32", Value: true, Category: flagsMachine,
+			Action: func(_ *cli.Context, on bool) error { o.TF32 = &on; return nil },
+			Usage:  "let CUDA round factors to TF32, the provider's use_tf32; --tf32=false to compare with the CPU"},
+		&cli.BoolFlag{Name: "cuda-graph", Destination: &o.Graph, Category: flagsMachine,
+			Usage: "record the work of a full batch's step once and replay it on CUDA"},
 		libraryFlag(&o.Library),
 	}
 }
 
 // resolve makes the runtime's options; log takes its notices.
 func (o *deviceOptions) resolve(log func(string, ...any)) (ortrun.Options, error) {
-	r := ortrun.Options{Library: o.Library, Device: o.Device, Threads: o.Threads, StrictDevice: o.Strict, Log: log}
+	r := ortrun.Options{Library: o.Library, Device: o.Device, Threads: o.Threads, StrictDevice: o.Strict, CUDAGraph: o.Graph, Log: log}
 	if o.Threads < 0 {
 		return r, usagef("--threads %d: give 0 (physical cores) or more", o.Threads)
 	}
@@ -61,12 +68,25 @@ func (o *deviceOptions) resolve(log func(string, ...any)) (ortrun.Options, error
 		if !ok || key == "" {
 			return r, usagef("--cuda-option %q: give KEY=VALUE", kv)
 		}
+		if _, twice := r.CUDA[key]; twice {
+			return r, usagef("--cuda-option %q: %s is given twice", kv, key)
+		}
 		if r.CUDA == nil {
 			r.CUDA = map[string]string{}
 		}
 		r.CUDA[key] = value
 	}
-	return r, nil
+	if o.TF32 != nil {
+		const key = "use_tf32"
+		if _, twice := r.CUDA[key]; twice {
+			return r, usagef("--tf32 and --cuda-option %s: give one of the two", key)
+		}
+		if r.CUDA == nil {
+			r.CUDA = map[string]string{}
+		}
+		r.CUDA[key] = map[bool]string{false: "0", true: "1"}[*o.TF32]
+	}
+	return r, r.Validate()
 }
 
 var devicePattern = regexp.MustCompile(`^(auto|cpu|cuda(:[0-9]{1,3})?)$`)

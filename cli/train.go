@@ -163,6 +163,9 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	if err := checkLayout(o.Layout); err != nil {
 		return err
 	}
+	if _, err := o.Device.resolve(nil); err != nil { // before anything is read
+		return err
+	}
 	p := newProgress(ctx, out, o.Epochs, o.Quiet)
 	run, err := o.resolve(ctx, p.Notice)
 	if err != nil {

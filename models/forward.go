@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"winnow/onnx"
@@ -23,18 +24,27 @@ type architecture struct {
 	build func(b *builder)
 }
 
+// architectures have bundles; large are forward graphs alone.
 var architectures = []architecture{
 	{"mlp", "784-256-10 perceptron, 28x28 grey", [3]int64{1, 28, 28}, mlp},
 	{"lenet", "two convolutions and two dense layers, 28x28 grey", [3]int64{1, 28, 28}, lenet},
-	{"resnet8", "residual network of 8 layers, 28x28 grey", [3]int64{1, 28, 28}, func(b *builder) { resnet(b, 1) }},
-	{"resnet20", "residual network of 20 layers, 32x32 colour", [3]int64{3, 32, 32}, func(b *builder) { resnet(b, 3) }},
+	{"resnet8", "residual network of 8 layers, 28x28 grey", [3]int64{1, 28, 28}, func(b *builder) { resnet(b, 1, 16, 32, 64) }},
+	{"resnet20", "residual network of 20 layers, 32x32 colour", [3]int64{3, 32, 32}, func(b *builder) { resnet(b, 3, 16, 32, 64) }},
+}
+
+// imageNetClasses is how many classes resnet50 tells apart.
+const imageNetClasses = 1000
+
+var large = []architecture{
+	{"resnet18", "residual network of 18 layers, 32x32 colour", [3]int64{3, 32, 32}, func(b *builder) { resnet(b, 2, 64, 128, 256, 512) }},
+	{"resnet50", "residual network of 50 layers, 224x224 colour, 1000 classes", [3]int64{3, 224, 224}, resnet50},
 }
 
 // Forward builds a model with weights drawn from seed: input "images", float32
-// [N, C, H, W]; output "logits", float32 [N, 10].
+// [N, C, H, W]; output "logits", float32 [N, 10], of resnet50 [N, 1000].
 func Forward(name string, seed uint64) (*onnx.Model, error) {
 	var known []string
-	for _, a := range architectures {
+	for _, a := range slices.Concat(architectures, large) {
 		if a.name != name {
 			known = append(known, a.name)
 			continue
@@ -47,13 +57,13 @@ func Forward(name string, seed uint64) (*onnx.Model, error) {
 			graph: &onnx.Graph{
 				Name:         name,
 				Inputs:       []onnx.Value{{Name: "images", DType: onnx.Float32, Shape: append(onnx.Shape{onnx.Symbol("N")}, onnx.ShapeOf(a.shape[:]...)...)}},
-				Outputs:      []onnx.Value{{Name: "logits", DType: onnx.Float32, Shape: onnx.Shape{onnx.Symbol("N"), onnx.Const(DefaultClasses)}}},
 				Initializers: map[string]*onnx.Tensor{},
 			},
 		}
 		a.build(b)
 		last := b.graph.Nodes[len(b.graph.Nodes)-1]
 		last.Outputs[0] = "logits"
+		b.graph.Outputs = []onnx.Value{{Name: "logits", DType: onnx.Float32, Shape: onnx.Shape{onnx.Symbol("N"), onnx.Const(b.classes)}}}
 		return &onnx.Model{IRVersion: 8, Opset: 18, Producer: "winnow", Graph: b.graph}, nil
 	}
 	return nil, fmt.Errorf("models: %w %q; there are %s", ErrUnknown, name, strings.Join(known, ", "))
@@ -69,29 +79,54 @@ func mlp(b *builder) {
 func lenet(b *builder) {
 	b.conv("conv1", 16, 3, 1, true)
 	b.op("Relu", nil)
-	b.maxPool(2)
+	b.maxPool(2, 2)
 	b.conv("conv2", 32, 3, 1, true)
 	b.op("Relu", nil)
-	b.maxPool(2)
+	b.maxPool(2, 2)
 	b.flatten()
 	b.dense("hidden", 128)
 	b.op("Relu", nil)
 	b.dense("output", b.classes)
 }
 
-func resnet(b *builder, blocks int) {
-	b.conv("stem.conv", 16, 3, 1, false)
+// resnet has blocks basic blocks in a stage of each width.
+func resnet(b *builder, blocks int, widths ...int64) {
+	b.conv("stem.conv", widths[0], 3, 1, false)
 	b.norm("stem.norm")
 	b.op("Relu", nil)
-	for stage, width := range []int64{16, 32, 64} {
+	for stage, width := range widths {
 		for k := range blocks {
-			stride := int64(1)
-			if stage > 0 && k == 0 {
-				stride = 2
-			}
-			b.block(fmt.Sprintf("stage%d.block%d", stage+1, k+1), width, stride)
+			b.block(fmt.Sprintf("stage%d.block%d", stage+1, k+1), width, stageStride(stage, k))
 		}
 	}
+	b.classify()
+}
+
+// resnet50 has its strides in the 3x3 convolutions, as torchvision's has.
+func resnet50(b *builder) {
+	b.classes = imageNetClasses
+	b.conv("stem.conv", 64, 7, 2, false)
+	b.norm("stem.norm")
+	b.op("Relu", nil)
+	b.maxPool(3, 2)
+	for stage, blocks := range []int{3, 4, 6, 3} {
+		for k := range blocks {
+			b.bottleneck(fmt.Sprintf("stage%d.block%d", stage+1, k+1), 64<<stage, stageStride(stage, k))
+		}
+	}
+	b.classify()
+}
+
+// stageStride halves the image where a stage but the first begins.
+func stageStride(stage, block int) int64 {
+	if stage > 0 && block == 0 {
+		return 2
+	}
+	return 1
+}
+
+// classify averages over positions and adds the output layer.
+func (b *builder) classify() {
 	b.op("GlobalAveragePool", nil)
 	b.size[1], b.size[2] = 1, 1
 	b.flatten()
@@ -171,9 +206,16 @@ func (b *builder) norm(name string) {
 		b.filled(name+".running_mean", 0, c), b.filled(name+".running_var", 1, c))
 }
 
-func (b *builder) maxPool(k int64) {
-	b.op("MaxPool", map[string]onnx.Attr{"kernel_shape": onnx.IntsAttr(k, k), "strides": onnx.IntsAttr(k, k)})
-	b.size[1], b.size[2] = b.size[1]/k, b.size[2]/k
+// maxPool pads a window that is wider than its stride, as a convolution does.
+func (b *builder) maxPool(k, stride int64) {
+	attrs := map[string]onnx.Attr{"kernel_shape": onnx.IntsAttr(k, k), "strides": onnx.IntsAttr(stride, stride)}
+	pad := int64(0)
+	if k > stride {
+		pad = k / 2
+		attrs["pads"] = onnx.IntsAttr(pad, pad, pad, pad)
+	}
+	b.op("MaxPool", attrs)
+	b.size[1], b.size[2] = (b.size[1]+2*pad-k)/stride+1, (b.size[2]+2*pad-k)/stride+1
 }
 
 func (b *builder) flatten() {
@@ -181,24 +223,45 @@ func (b *builder) flatten() {
 	b.size = [3]int64{b.size[0] * b.size[1] * b.size[2], 1, 1}
 }
 
-// block is a basic residual block: two 3x3 convolutions and a shortcut, a
-// 1x1 projection where the shape changes.
+// block is a basic residual block: two 3x3 convolutions and a shortcut.
 func (b *builder) block(name string, width, stride int64) {
+	b.residual(name, width, stride, func() {
+		b.conv(name+".conv1", width, 3, stride, false)
+		b.norm(name + ".norm1")
+		b.op("Relu", nil)
+		b.conv(name+".conv2", width, 3, 1, false)
+		b.norm(name + ".norm2")
+	})
+}
+
+// bottleneck is a residual block of a 1x1, a 3x3 and a 1x1 convolution, the last
+// of four times the width.
+func (b *builder) bottleneck(name string, width, stride int64) {
+	b.residual(name, 4*width, stride, func() {
+		b.conv(name+".conv1", width, 1, 1, false)
+		b.norm(name + ".norm1")
+		b.op("Relu", nil)
+		b.conv(name+".conv2", width, 3, stride, false)
+		b.norm(name + ".norm2")
+		b.op("Relu", nil)
+		b.conv(name+".conv3", 4*width, 1, 1, false)
+		b.norm(name + ".norm3")
+	})
+}
+
+// residual adds a shortcut to a body: a 1x1 projection where the shape changes.
+func (b *builder) residual(name string, out, stride int64, body func()) {
 	entry, size := b.value, b.size
-	b.conv(name+".conv1", width, 3, stride, false)
-	b.norm(name + ".norm1")
-	b.op("Relu", nil)
-	b.conv(name+".conv2", width, 3, 1, false)
-	b.norm(name + ".norm2")
-	body := b.value
+	body()
+	end := b.value
 	shortcut := entry
-	if stride != 1 || size[0] != width {
+	if stride != 1 || size[0] != out {
 		b.value, b.size = entry, size
-		b.conv(name+".short.conv", width, 1, stride, false)
+		b.conv(name+".short.conv", out, 1, stride, false)
 		b.norm(name + ".short.norm")
 		shortcut = b.value
 	}
-	b.value = body
+	b.value = end
 	b.op("Add", nil, shortcut)
 	b.op("Relu", nil)
 }

@@ -8,9 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"winnow/models"
+	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
 )
 
@@ -105,6 +107,29 @@ func TestEveryModelBuilds(t *testing.T) {
 		}
 		if got != params[name] {
 			t.Errorf("%s has %d parameters, want %d", name, got, params[name])
+		}
+	}
+}
+
+// The large graphs are those of their PyTorch twins by the number of parameters
+// (bench/peers/torch_step.py, torchvision.models.resnet50) and the shapes within.
+func TestLargeModels(t *testing.T) {
+	for name, want := range map[string]int{"resnet18": 11173962, "resnet50": 25557032} {
+		m, err := models.Forward(name, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := 0
+		for tensor, v := range m.Graph.Initializers {
+			if !strings.Contains(tensor, ".running_") {
+				got += v.Len()
+			}
+		}
+		if got != want {
+			t.Errorf("%s has %d parameters, want %d", name, got, want)
+		}
+		if _, err := autodiff.Build(m, autodiff.Options{Name: name}); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -19,6 +19,7 @@ type port struct {
 	output bool
 	buffer *hostBuffer
 	full   *value
+	fixed  *value // the largest batch in device memory, where runs are captured
 	tail   *value
 	tailN  int
 }
@@ -82,6 +83,7 @@ func (p *port) close() {
 		return
 	}
 	p.full.close()
+	p.fixed.close()
 	p.tail.close()
 	p.buffer.close()
 }
@@ -95,6 +97,7 @@ type runner struct {
 	session  *ort.DynamicAdvancedSession
 	maxBatch int
 	ports    []*port
+	capture  *capture // nil where runs are not captured
 	sides    [2]struct {
 		binding *ort.IoBinding
 		n       int // batch size that is bound; 0 before the first
@@ -108,7 +111,7 @@ type movedState struct {
 	value *value
 }
 
-func (d *Device) newRunner(model []byte, maxBatch int, profile string) (*runner, error) {
+func (d *Device) newRunner(model []byte, maxBatch int, way running) (*runner, error) {
 	if maxBatch < 1 {
 		return nil, fmt.Errorf("batch size %d: must be positive", maxBatch)
 	}
@@ -118,7 +121,7 @@ func (d *Device) newRunner(model []byte, maxBatch int, profile string) (*runner,
 	if d.isClosed() {
 		return nil, fmt.Errorf("device: %w", ErrClosed)
 	}
-	session, err := d.session(model, profile)
+	session, err := d.session(model, way)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +146,7 @@ func (r *runner) bind(st *State, inputs, outputs map[string]int) error {
 	}
 	var onCPU []bool
 	if r.device.copies != nil {
-		if onCPU, err = r.device.inputsOnCPU(r.session, len(names)); err != nil {
+		if onCPU, err = r.device.onCPU(r.session, false, len(names)); err != nil {
 			return err
 		}
 	}
@@ -220,8 +223,37 @@ func (r *runner) checkNames(inputs, outputs map[string]int) ([]string, error) {
 	return graphInputs, nil
 }
 
+// cpuValues lists the graph's inputs and outputs that the session has in CPU memory.
+func (r *runner) cpuValues() ([]string, error) {
+	var names []string
+	for _, outputs := range []bool{false, true} {
+		list, err := r.device.names(r.session, outputs)
+		if err != nil {
+			return nil, err
+		}
+		onCPU, err := r.device.onCPU(r.session, outputs, len(list))
+		if err != nil {
+			return nil, err
+		}
+		for i, name := range list {
+			if onCPU[i] {
+				names = append(names, name)
+			}
+		}
+	}
+	return names, nil
+}
+
 // run executes one batch of n on a side.
 func (r *runner) run(side, n int) error {
+	if r.capture != nil {
+		return r.capture.run(side, n)
+	}
+	return r.runBound(side, n, nil)
+}
+
+// runBound binds what has changed and runs.
+func (r *runner) runBound(side, n int, options *runOptions) error {
 	s := &r.sides[side]
 	fresh := s.n != n
 	copied := r.device.copies != nil
@@ -251,10 +283,7 @@ func (r *runner) run(side, n int) error {
 		}
 	}
 	s.n = n
-	if err := r.session.RunWithBinding(s.binding); err != nil {
-		return errors.New(oneLine(err.Error()))
-	}
-	return nil
+	return r.device.run(r.session, s.binding, options)
 }
 
 // checkBatch refuses a batch size that the buffers do not hold.
@@ -270,7 +299,7 @@ func (r *runner) close() error {
 	if r == nil || r.session == nil {
 		return nil
 	}
-	var errs []error
+	errs := []error{r.capture.close()}
 	for side := range r.sides {
 		if b := r.sides[side].binding; b != nil {
 			errs = append(errs, b.Destroy())

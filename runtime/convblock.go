@@ -11,12 +11,12 @@ func (d *Device) ConvBlock() int {
 	if d.provider != CPUProvider {
 		return 0
 	}
-	model := unaryModel(blockedDomain, "ReorderInput", Float32)
+	model := nodesModel(blockedDomain, "ReorderInput", Float32)
 	for _, block := range []int{16, 8} {
 		// The operator rounds the channels up to a block, and fails to write a shape that is not its own.
 		f, err := d.NewFunction(model,
-			[]Slot{{Name: unaryInput, DType: Float32, Shape: []int64{1, 4, 1, 1}}},
-			[]Slot{{Name: unaryOutput, DType: Float32, Shape: []int64{1, int64(block), 1, 1}}})
+			[]Slot{{Name: nodesInput(0), DType: Float32, Shape: []int64{1, 4, 1, 1}}},
+			[]Slot{{Name: nodesOutput(0), DType: Float32, Shape: []int64{1, int64(block), 1, 1}}})
 		if err != nil {
 			return 0
 		}

@@ -15,9 +15,9 @@ func TestConvBlockIsTheLayoutOfReorderInput(t *testing.T) {
 		t.Fatalf("a block of %d channels", block)
 	}
 	const channels, area = 32, 3
-	f, err := d.NewFunction(unaryModel(blockedDomain, "ReorderInput", Float32),
-		[]Slot{{Name: unaryInput, DType: Float32, Shape: []int64{1, channels, area, 1}}},
-		[]Slot{{Name: unaryOutput, DType: Float32, Shape: []int64{1, channels, area, 1}}})
+	f, err := d.NewFunction(nodesModel(blockedDomain, "ReorderInput", Float32),
+		[]Slot{{Name: nodesInput(0), DType: Float32, Shape: []int64{1, channels, area, 1}}},
+		[]Slot{{Name: nodesOutput(0), DType: Float32, Shape: []int64{1, channels, area, 1}}})
 	if err != nil {
 		t.Fatal(err)
 	}

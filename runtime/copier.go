@@ -12,7 +12,7 @@ import (
 
 // copier holds device memory and moves bytes in and out of it. ONNX Runtime
 // copies between devices when a graph's input and output are bound in
-// different memories, so a graph of one Identity node is the copy.
+// different memories, so a graph of Identity nodes is the copy.
 type copier struct {
 	device    *Device
 	memory    memory
@@ -53,7 +53,7 @@ func (c *copier) session(dtype DType) (*ort.DynamicAdvancedSession, error) {
 	if s := c.sessions[dtype]; s != nil {
 		return s, nil
 	}
-	s, err := c.device.session(unaryModel("", "Identity", dtype), "")
+	s, err := c.device.session(nodesModel("", "Identity", dtype), running{})
 	if err != nil {
 		return nil, err
 	}
@@ -92,13 +92,13 @@ func (c *copier) move(v *value, dtype DType, shape []int64, host []byte, up bool
 	if up {
 		from, to = h, v
 	}
-	if err := binding.BindInput(unaryInput, from); err != nil {
+	if err := binding.BindInput(nodesInput(0), from); err != nil {
 		return err
 	}
-	if err := binding.BindOutput(unaryOutput, to); err != nil {
+	if err := binding.BindOutput(nodesOutput(0), to); err != nil {
 		return err
 	}
-	return session.RunWithBinding(binding)
+	return c.device.run(session, binding, nil)
 }
 
 // hostBuffer is CPU memory that ONNX Runtime may keep an address of.

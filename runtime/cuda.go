@@ -48,10 +48,7 @@ func cudaReason(dir string, index int, tried error) error {
 			return fmt.Errorf("%s is not in %s; run `make setup-cuda` or pass --runtime-library with a GPU build", file, dir)
 		}
 		if _, err := dlopen(path); err != nil {
-			if strings.HasPrefix(err.Error(), driverFile) {
-				return fmt.Errorf("no NVIDIA driver: %w", err)
-			}
-			return fmt.Errorf("%w; the CUDA and cuDNN libraries must be installed and on the loader's path", err)
+			return loaderReason(err)
 		}
 	}
 	gpus, _, err := gpus(driverFile)
@@ -62,6 +59,15 @@ func cudaReason(dir string, index int, tried error) error {
 		return fmt.Errorf("the driver shows %d devices, cuda:%d is not one of them (%w)", len(gpus), index, tried)
 	}
 	return tried
+}
+
+// loaderReason turns the loader's message about a provider into one that says
+// what is missing: the driver, which comes with a GPU, or CUDA's libraries.
+func loaderReason(err error) error {
+	if strings.HasPrefix(err.Error(), driverFile) {
+		return fmt.Errorf("no NVIDIA driver: %w", err)
+	}
+	return fmt.Errorf("%w; the CUDA and cuDNN libraries must be installed and on the loader's path", err)
 }
 
 // gpus asks the NVIDIA driver for its devices and its CUDA version.

@@ -54,6 +54,14 @@ func TestCUDAReasonNamesWhatIsMissing(t *testing.T) {
 
 	broken := touch(t, filepath.Join(dir, cudaProviderFile))
 	wantError(t, cudaReason(dir, 0, tried), broken, "CUDA and cuDNN libraries")
+
+	const missing = ": cannot open shared object file: No such file or directory"
+	wantError(t, loaderReason(errors.New("libcublasLt.so.13"+missing)), "libcublasLt.so.13", "must be installed")
+	err := loaderReason(errors.New("libcuda.so.1" + missing))
+	wantError(t, err, "no NVIDIA driver: libcuda.so.1")
+	if strings.Contains(err.Error(), "must be installed") {
+		t.Errorf("a missing driver is taken for a missing library: %v", err)
+	}
 }
 
 func TestNativeMessagesAreShortened(t *testing.T) {
@@ -156,25 +164,18 @@ func wide(v ...float32) []float64 {
 	return w
 }
 
-// The session wants the state in GPU memory, so binding it copies nothing, and
-// a step keeps to its two sets of addresses.
+// State lies in GPU memory, binding it copies nothing, no node of a step moves
+// data between memories, and a step allocates nothing.
 func TestCUDAStateStaysOnDevice(t *testing.T) {
 	d := cudaDevice(t, Options{})
 	st, err := d.NewState(linearState(firstWeights()))
 	noError(t, err)
-	tr, err := d.NewTrainer(linearSpec(testRoles{}), st, 8)
-	noError(t, err)
-	names, err := d.names(tr.session, false)
-	noError(t, err)
-	onCPU, err := d.inputsOnCPU(tr.session, len(names))
-	noError(t, err)
-	for i, name := range names {
-		if strings.HasPrefix(name, "w") && onCPU[i] {
-			t.Errorf("the session wants %q in CPU memory", name)
-		}
+	tr, ops := profiled(t, st, linearSpec(testRoles{}), 8)
+	if name, err := st.Memory(); err != nil || name != "Cuda" {
+		t.Errorf("the state lies in %q memory (%v)", name, err)
 	}
-	if n := len(tr.sides[0].moved); n != 0 {
-		t.Errorf("%d state tensors are copied for each step", n)
+	if n, err := tr.StateCopies(); err != nil || n != 0 {
+		t.Errorf("%d state tensors are copied for each step (%v)", n, err)
 	}
 	in := randomBatch(rand.New(rand.NewPCG(17, 18)), 8, testRoles{})
 	var out StepOutput
@@ -187,4 +188,55 @@ func TestCUDAStateStaysOnDevice(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("a step allocates %v times", n)
 	}
+	if got := ops(); copies(got) != 0 {
+		t.Errorf("nodes of a step copy: %v", got)
+	}
+}
+
+// Steps that replay a captured graph agree with steps that do not, over both
+// sides and over batches that are not captured.
+func TestCUDAGraphMatchesPlainSteps(t *testing.T) {
+	tf32 := map[string]string{"use_tf32": "0"}
+	var states [2]*State
+	var trainers [2]*Trainer
+	for i, o := range []Options{{CUDA: tf32}, {CUDA: tf32, CUDAGraph: true, StrictDevice: true}} {
+		d := cudaDevice(t, o)
+		var err error
+		states[i], err = d.NewState(linearState(firstWeights()))
+		noError(t, err)
+		trainers[i], err = d.NewTrainer(linearSpec(allRoles), states[i], 8)
+		noError(t, err)
+	}
+	rng := rand.New(rand.NewPCG(41, 42))
+	for _, n := range []int{8, 8, 8, 8, 3, 8, 8, 5, 8, 8} {
+		in := randomBatch(rng, n, allRoles)
+		in.Random = fixedMask
+		var out [2]StepOutput
+		for i, tr := range trainers {
+			noError(t, tr.Step(in, &out[i]))
+		}
+		near(t, "loss", []float32{out[1].Loss}, wide(out[0].Loss), 1e-5)
+		near(t, "logits", out[1].Logits, wide(out[0].Logits...), 1e-5)
+		for i := range states[0].Len() {
+			near(t, "state", readFloats(t, states[1], i), wide(readFloats(t, states[0], i)...), 1e-5)
+		}
+	}
+}
+
+// Det has no CUDA kernel: under StrictDevice the graph is refused, without it
+// the node runs on the CPU.
+func TestCUDAStrictDeviceRefusesFallback(t *testing.T) {
+	g := &graph{}
+	x, y := Slot{"x", Float32, []int64{2, 2}}, Slot{"y", Float32, nil}
+	g.input(x)
+	g.output(y)
+	g.node("Det", "y", []string{"x"})
+	model := g.model()
+	_, err := cudaDevice(t, Options{StrictDevice: true}).NewFunction(model, []Slot{x}, []Slot{y})
+	wantError(t, err, "fallback")
+	f, err := cudaDevice(t, Options{}).NewFunction(model, []Slot{x}, []Slot{y})
+	noError(t, err)
+	out, err := f.Run(bytesOf(1, 2, 3, 5))
+	noError(t, err)
+	near(t, "determinant", as[float32](out[0]), []float64{-1}, 1e-5)
 }

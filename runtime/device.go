@@ -20,77 +20,6 @@ const (
 	CUDAProvider = "CUDAExecutionProvider"
 )
 
-// Defaults of Options.
-const (
-	// DefaultDevice takes a GPU when one can be used.
-	DefaultDevice = "auto"
-	// DefaultConvSearch lets cuDNN choose convolution kernels by its own
-	// heuristics, which gives the same choice in every run; EXHAUSTIVE times
-	// the kernels and may choose otherwise the next time.
-	DefaultConvSearch = "HEURISTIC"
-)
-
-// Options says which library and device to use.
-type Options struct {
-	// Library is the path of libonnxruntime; "" looks for it as Path does.
-	Library string
-	// Device is "auto", "cpu", "cuda" or "cuda:N"; "" is DefaultDevice.
-	Device string
-	// Threads of one operator on the CPU; 0 is the number of physical cores.
-	Threads int
-	// StrictDevice makes it an error if any node of a graph cannot run on the
-	// device asked for; otherwise such nodes run on the CPU.
-	StrictDevice bool
-	// CUDA holds options of the CUDA provider by its own names, such as
-	// gpu_mem_limit, arena_extend_strategy, cudnn_conv_algo_search, use_tf32.
-	CUDA map[string]string
-	// Log receives notices, such as "auto" settling for the CPU; nil drops them.
-	Log func(format string, args ...any)
-
-	// deviceValues makes the CPU provider take the path that CUDA takes: state
-	// in values of the provider's allocator, inputs bound anew for each step.
-	deviceValues bool
-}
-
-// Validate reports every option that cannot be used, all at once.
-func (o Options) Validate() error {
-	var errs []error
-	kind, index, err := parseDevice(o.Device)
-	if err != nil {
-		errs = append(errs, err)
-	}
-	if o.Threads < 0 {
-		errs = append(errs, fmt.Errorf("runtime: threads %d: must be 0 or more", o.Threads))
-	}
-	if kind == "cpu" && len(o.CUDA) > 0 {
-		errs = append(errs, fmt.Errorf("runtime: device %q: CUDA options need a CUDA device", o.Device))
-	}
-	if id, ok := o.CUDA["device_id"]; ok && kind == "cuda" && id != strconv.Itoa(index) {
-		errs = append(errs, fmt.Errorf("runtime: device %q: device_id %q says otherwise", o.Device, id))
-	}
-	if v := o.CUDA["enable_cuda_graph"]; v != "" && v != "0" {
-		// A captured graph replays one set of addresses; state has two.
-		errs = append(errs, errors.New("runtime: enable_cuda_graph: a captured graph cannot follow state that changes sides"))
-	}
-	return errors.Join(errs...)
-}
-
-// parseDevice splits a device name into "auto", "cpu" or "cuda" and an index.
-func parseDevice(name string) (kind string, index int, err error) {
-	switch name {
-	case "", DefaultDevice:
-		return DefaultDevice, 0, nil
-	case "cpu", "cuda":
-		return name, 0, nil
-	}
-	if number, ok := strings.CutPrefix(name, "cuda:"); ok {
-		if index, err := strconv.Atoi(number); err == nil && index >= 0 && strconv.Itoa(index) == number {
-			return "cuda", index, nil
-		}
-	}
-	return "", 0, fmt.Errorf("runtime: device %q: must be auto, cpu, cuda or cuda:N", name)
-}
-
 // Device is one execution provider, ready to make sessions. Close it when all
 // work is done; it closes what was made from it.
 type Device struct {
@@ -238,16 +167,21 @@ func (d *Device) disown(c io.Closer) {
 	d.owned = slices.DeleteFunc(d.owned, func(o io.Closer) bool { return o == c })
 }
 
-// session makes a session for a graph on the device. It is profiled, into a
-// file whose path starts with profile, unless that is "".
-func (d *Device) session(model []byte, profile string) (*ort.DynamicAdvancedSession, error) {
-	options, err := d.sessionOptions()
+// running is how a session runs its graph.
+type running struct {
+	profile string // starts the path of the file that its profile goes to; "" is none
+	capture bool   // the CUDA provider records runs
+}
+
+// session makes a session for a graph on the device.
+func (d *Device) session(model []byte, way running) (*ort.DynamicAdvancedSession, error) {
+	options, err := d.sessionOptions(way.capture)
 	if err != nil {
 		return nil, err
 	}
 	defer options.Destroy() //nolint:errcheck // frees memory, cannot fail
-	if profile != "" {
-		if err := options.EnableProfiling(profile); err != nil {
+	if way.profile != "" {
+		if err := options.EnableProfiling(way.profile); err != nil {
 			return nil, errors.New(oneLine(err.Error()))
 		}
 	}
@@ -258,7 +192,7 @@ func (d *Device) session(model []byte, profile string) (*ort.DynamicAdvancedSess
 	return session, nil
 }
 
-func (d *Device) sessionOptions() (_ *ort.SessionOptions, err error) {
+func (d *Device) sessionOptions(capture bool) (_ *ort.SessionOptions, err error) {
 	options, err := ort.NewSessionOptions()
 	if err != nil {
 		return nil, err
@@ -290,15 +224,20 @@ func (d *Device) sessionOptions() (_ *ort.SessionOptions, err error) {
 			return nil, err
 		}
 	}
+	if d.options.profile != "" {
+		if err := options.EnableProfiling(d.options.profile); err != nil {
+			return nil, err
+		}
+	}
 	if d.provider == CUDAProvider {
-		if err := d.appendCUDA(options); err != nil {
+		if err := d.appendCUDA(options, capture); err != nil {
 			return nil, err
 		}
 	}
 	return options, nil
 }
 
-func (d *Device) appendCUDA(options *ort.SessionOptions) error {
+func (d *Device) appendCUDA(options *ort.SessionOptions, capture bool) error {
 	cuda, err := ort.NewCUDAProviderOptions()
 	if err != nil {
 		return err
@@ -307,6 +246,9 @@ func (d *Device) appendCUDA(options *ort.SessionOptions) error {
 	entries := map[string]string{"cudnn_conv_algo_search": DefaultConvSearch}
 	maps.Copy(entries, d.options.CUDA)
 	entries["device_id"] = strconv.Itoa(d.index)
+	if capture {
+		entries[cudaGraphOption] = "1"
+	}
 	if err := cuda.Update(entries); err != nil {
 		return errors.New(oneLine(err.Error()))
 	}

@@ -17,6 +17,8 @@
 //     reads and writes one buffer, and none copies a state tensor.
 //   - Profile: the time of each node of a session's graph, by ONNX Runtime's
 //     own profiler. Sessions have none unless asked for.
+//   - Capture: the CUDA provider's recording of one side's step, replayed from
+//     then on; only for batches of the largest size, and asked for.
 //   - Slot: the name, type and shape of one graph input or output.
 //   - Batch dimension: the -1 in a slot's shape; it is the N of the step.
 //

@@ -15,6 +15,9 @@ var (
 	ErrNoDevice = errors.New("device not available")
 )
 
+// ErrOptions is wrapped by every error of Options.Validate.
+var ErrOptions = errors.New("options")
+
 // ErrClosed is returned by every use of something that was closed.
 var ErrClosed = errors.New("already closed")
 

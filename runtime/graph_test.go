@@ -145,9 +145,8 @@ func linearSpec(roles testRoles) TrainSpec {
 	g.node("ReduceMean", "loss", []string{"each"}, attr("keepdims", 0))
 	g.node("Exp", "p", []string{"logp"})
 	g.node("Sub", "diff", []string{"p", "hot"})
-	g.node("Size", "n", []string{"labels"})
-	g.node("Cast", "nf", []string{"n"}, attr("to", int64(Float32)))
-	g.node("Div", "grad", []string{"diff", "nf"})
+	g.node("ReduceSum", "n", []string{"hot"}, attr("keepdims", 0)) // Size would be on the CPU
+	g.node("Div", "grad", []string{"diff", "n"})
 	grad := "grad"
 	if roles.weights {
 		spec.SampleWeights = &Slot{"weights", Float32, []int64{-1}}

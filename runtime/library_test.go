@@ -153,7 +153,21 @@ func TestOptions(t *testing.T) {
 	wantError(t, Options{Threads: -1}.Validate(), "threads -1")
 	wantError(t, cuda("cpu", "use_tf32", "0"), "CUDA options")
 	wantError(t, cuda("cuda:1", "device_id", "2"), "device_id")
-	wantError(t, cuda("cuda", "enable_cuda_graph", "1"), "enable_cuda_graph")
+	wantError(t, cuda("cuda", "enable_cuda_graph", "1"), "enable_cuda_graph", "--cuda-graph")
+	wantError(t, cuda("cuda", "use_tf3", "0"), `"use_tf3"`, strings.Join(CUDAOptions(), ", "))
+	wantError(t, cuda("cuda", "user_compute_stream", "1"), "there is none of that name")
+	wantError(t, cuda("auto", "use_tf32", "no"), `"use_tf32"`, `"no"`, "0 or 1")
+	wantError(t, cuda("cuda", "gpu_mem_limit", "1G"), "gpu_mem_limit", "a number")
+	wantError(t, cuda("cuda", "cudnn_conv_algo_search", "FAST"), "EXHAUSTIVE or HEURISTIC or DEFAULT")
+	wantError(t, Options{Device: "cpu", CUDAGraph: true}.Validate(), "CUDA graph")
+	for _, err := range []error{
+		cuda("cuda", "use_tf3", "0"), cuda("cpu", "use_tf32", "0"), Options{Device: "gpu"}.Validate(), Options{Threads: -1}.Validate(),
+	} {
+		if !errors.Is(err, ErrOptions) {
+			t.Errorf("%v is not ErrOptions", err)
+		}
+	}
+	noError(t, Options{CUDAGraph: true}.Validate())
 	noError(t, cuda("cuda:1", "device_id", "1"))
 	noError(t, cuda("auto", "use_tf32", "0"))
 }

@@ -15,21 +15,28 @@ enum {
 	ortSessionGetOutputCount         = 31,
 	ortSessionGetInputName           = 36,
 	ortSessionGetOutputName          = 37,
+	ortCreateRunOptions              = 39,
 	ortCreateTensorAsOrtValue        = 48,
 	ortCreateTensorWithDataAsOrtValue = 49,
 	ortGetTensorMutableData          = 51,
 	ortCreateMemoryInfo              = 68,
+	ortMemoryInfoGetName             = 71,
 	ortAllocatorFree                 = 76,
 	ortGetAllocatorWithDefaultOptions = 78,
 	ortReleaseStatus                 = 93,
 	ortReleaseMemoryInfo             = 94,
 	ortReleaseValue                  = 96,
+	ortReleaseRunOptions             = 97,
 	ortGetAvailableProviders         = 125,
 	ortReleaseAvailableProviders     = 126,
 	ortCreateAllocator               = 131,
 	ortReleaseAllocator              = 132,
+	ortRunWithBinding                = 133,
+	ortAddRunConfigEntry             = 165,
+	ortGetTensorMemoryInfo           = 194,
 	ortMemoryInfoGetDeviceType       = 225,
 	ortSessionGetMemoryInfoForInputs = 380,
+	ortSessionGetMemoryInfoForOutputs = 381,
 };
 
 typedef void *const *ort_api;
@@ -95,13 +102,28 @@ static void *winnow_providers(ort_api api, char ***names, int *n) {
 static void *winnow_release_providers(ort_api api, char **names, int n) {
 	return CALL(ortReleaseAvailableProviders, void *(*)(char **, int))(names, n);
 }
-static void *winnow_input_memory(ort_api api, void *session, const void **infos, size_t n) {
-	return CALL(ortSessionGetMemoryInfoForInputs, void *(*)(const void *, const void **, size_t))(session, infos, n);
+static void *winnow_session_memory(ort_api api, int pos, void *session, const void **infos, size_t n) {
+	return CALL(pos, void *(*)(const void *, const void **, size_t))(session, infos, n);
+}
+static void *winnow_value_memory(ort_api api, void *value, const void **info) {
+	return CALL(ortGetTensorMemoryInfo, void *(*)(const void *, const void **))(value, info);
+}
+static void *winnow_memory_name(ort_api api, const void *info, const char **name) {
+	return CALL(ortMemoryInfoGetName, void *(*)(const void *, const char **))(info, name);
 }
 static int winnow_device_type(ort_api api, const void *info) {
 	int type = -1;
 	CALL(ortMemoryInfoGetDeviceType, void (*)(const void *, int *))(info, &type);
 	return type;
+}
+static void *winnow_run_options(ort_api api, void **out) {
+	return CALL(ortCreateRunOptions, void *(*)(void **))(out);
+}
+static void *winnow_run_entry(ort_api api, void *options, const char *key, const char *value) {
+	return CALL(ortAddRunConfigEntry, void *(*)(void *, const char *, const char *))(options, key, value);
+}
+static void *winnow_run(ort_api api, void *session, void *options, void *binding) {
+	return CALL(ortRunWithBinding, void *(*)(void *, const void *, const void *))(session, options, binding);
 }
 
 static void *winnow_aligned(size_t bytes) {
@@ -197,8 +219,10 @@ func (l *library) native() (native, error) {
 func checkLayout() error {
 	session := reflect.TypeFor[ort.DynamicAdvancedSession]().Field(0)
 	value := reflect.TypeFor[ort.ValueInternalData]()
+	binding := reflect.TypeFor[ort.IoBinding]()
 	if session.Type != reflect.TypeFor[*ort.AdvancedSession]() ||
 		session.Type.Elem().Field(0).Name != "ortSession" ||
+		binding.NumField() != 1 || binding.Field(0).Type.Kind() != reflect.Pointer ||
 		value.NumField() != 1 || value.Field(0).Type.Kind() != reflect.Pointer {
 		return errors.New("onnxruntime_go: private fields are not those of v1.27")
 	}
@@ -249,14 +273,19 @@ func (n native) names(s *ort.DynamicAdvancedSession, outputs bool) ([]string, er
 	return names, nil
 }
 
-// inputsOnCPU says, in the order of names, which inputs the session wants in
-// CPU memory. A value bound from elsewhere is copied when it is bound.
-func (n native) inputsOnCPU(s *ort.DynamicAdvancedSession, count int) ([]bool, error) {
+// onCPU says, in the order of names, which of the session's inputs, or of its
+// outputs, are in CPU memory. A value bound from elsewhere is copied: an input
+// when it is bound, an output after each run.
+func (n native) onCPU(s *ort.DynamicAdvancedSession, outputs bool, count int) ([]bool, error) {
 	if count == 0 {
 		return nil, nil
 	}
+	at := C.int(C.ortSessionGetMemoryInfoForInputs)
+	if outputs {
+		at = C.ortSessionGetMemoryInfoForOutputs
+	}
 	infos := make([]unsafe.Pointer, count)
-	status := C.winnow_input_memory(n.api, sessionPointer(s), &infos[0], C.size_t(count))
+	status := C.winnow_session_memory(n.api, at, sessionPointer(s), &infos[0], C.size_t(count))
 	if err := n.err(status); err != nil {
 		return nil, err
 	}
@@ -265,6 +294,40 @@ func (n native) inputsOnCPU(s *ort.DynamicAdvancedSession, count int) ([]bool, e
 		onCPU[i] = info == nil || C.winnow_device_type(n.api, info) == deviceTypeCPU
 	}
 	return onCPU, nil
+}
+
+// runOptions are the settings of a run; nil are the defaults.
+type runOptions struct {
+	native
+	p unsafe.Pointer
+}
+
+func (n native) runOptions(key, value string) (*runOptions, error) {
+	o := &runOptions{native: n}
+	if err := n.err(C.winnow_run_options(n.api, &o.p)); err != nil {
+		return nil, err
+	}
+	cKey, cValue := C.CString(key), C.CString(value)
+	defer C.free(unsafe.Pointer(cKey))
+	defer C.free(unsafe.Pointer(cValue))
+	return o, n.err(C.winnow_run_entry(n.api, o.p, cKey, cValue))
+}
+
+func (o *runOptions) close() {
+	if o != nil {
+		C.winnow_release(o.api, C.ortReleaseRunOptions, o.p)
+		o.p = nil
+	}
+}
+
+// run executes a session on what is bound.
+func (n native) run(s *ort.DynamicAdvancedSession, b *ort.IoBinding, o *runOptions) error {
+	var options unsafe.Pointer
+	if o != nil {
+		options = o.p
+	}
+	binding := *(*unsafe.Pointer)(unsafe.Pointer(b)) // its one field, see checkLayout
+	return n.err(C.winnow_run(n.api, sessionPointer(s), options, binding))
 }
 
 // providers lists the execution providers the library was built with.
@@ -350,6 +413,20 @@ func (v *value) GetInternals() *ort.ValueInternalData {
 func (v *value) data() (unsafe.Pointer, error) {
 	var p unsafe.Pointer
 	return p, v.err(C.winnow_data(v.api, v.handle, &p))
+}
+
+// memory is ONNX Runtime's name of the memory that the value lies in: "Cpu",
+// "Cuda".
+func (v *value) memory() (string, error) {
+	var info unsafe.Pointer
+	if err := v.err(C.winnow_value_memory(v.api, v.handle, &info)); err != nil {
+		return "", err
+	}
+	var name *C.char // the value's own
+	if err := v.err(C.winnow_memory_name(v.api, info, &name)); err != nil {
+		return "", err
+	}
+	return C.GoString(name), nil
 }
 
 // close releases the value. A binding that still holds it keeps it alive.

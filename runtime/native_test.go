@@ -10,7 +10,7 @@ import (
 // the right function gives.
 func TestTablePositions(t *testing.T) {
 	d := device(t, Options{})
-	session, err := d.session(linearSpec(testRoles{}).Model, "")
+	session, err := d.session(linearSpec(testRoles{}).Model, running{})
 	noError(t, err)
 	defer session.Destroy()
 	noError(t, checkLayout())
@@ -25,12 +25,17 @@ func TestTablePositions(t *testing.T) {
 	if want := []string{"w_next", "b_next", "vw_next", "vb_next", "loss"}; !slices.Equal(outputs, want) {
 		t.Errorf("outputs %v, want %v", outputs, want)
 	}
-	onCPU, err := d.inputsOnCPU(session, len(inputs)) // SessionGetMemoryInfoForInputs, MemoryInfoGetDeviceType
+	onCPU, err := d.onCPU(session, false, len(inputs)) // SessionGetMemoryInfoForInputs, MemoryInfoGetDeviceType
 	noError(t, err)
 	if slices.Contains(onCPU, false) {
 		t.Errorf("a CPU session wants inputs elsewhere: %v", onCPU)
 	}
-	_, err = d.inputsOnCPU(session, len(inputs)-1)
+	onCPU, err = d.onCPU(session, true, len(outputs)) // SessionGetMemoryInfoForOutputs
+	noError(t, err)
+	if len(onCPU) != len(outputs) || slices.Contains(onCPU, false) {
+		t.Errorf("a CPU session gives outputs elsewhere: %v", onCPU)
+	}
+	_, err = d.onCPU(session, false, len(inputs)-1)
 	wantError(t, err, "size")       // GetErrorMessage, ReleaseStatus
 	providers, err := d.providers() // GetAvailableProviders, ReleaseAvailableProviders
 	noError(t, err)
@@ -57,6 +62,9 @@ func TestTablePositions(t *testing.T) {
 	if p == nil || again != p {
 		t.Errorf("data at %v, then at %v", p, again)
 	}
+	if name, err := v.memory(); err != nil || name != "Cpu" { // GetTensorMemoryInfo, MemoryInfoGetName
+		t.Errorf("a tensor lies in %q memory (%v)", name, err)
+	}
 	own, err := newHostBuffer(24)
 	noError(t, err)
 	defer own.close()
@@ -71,4 +79,41 @@ func TestTablePositions(t *testing.T) {
 	}
 	_, err = m.over(unsafe.Pointer(&own.bytes[0]), 24, Float32, []int64{7})
 	wantError(t, err, "not enough space")
+}
+
+// Options of a run reach it: one that names an arena the session does not have
+// makes it fail, and none lets it pass.
+func TestRunOptionsReachTheRun(t *testing.T) {
+	d := device(t, Options{})
+	session, err := d.session(nodesModel("", "Identity", Float32), running{})
+	noError(t, err)
+	defer session.Destroy()
+	binding, err := session.CreateIoBinding()
+	noError(t, err)
+	defer binding.Destroy()
+	var buffers [2]*hostBuffer
+	for i := range buffers {
+		buffers[i], err = newHostBuffer(4)
+		noError(t, err)
+		defer buffers[i].close()
+		v, err := d.host.over(unsafe.Pointer(&buffers[i].bytes[0]), 4, Float32, []int64{1})
+		noError(t, err)
+		defer v.close()
+		if i == 0 {
+			noError(t, binding.BindInput(nodesInput(0), v))
+		} else {
+			noError(t, binding.BindOutput(nodesOutput(0), v))
+		}
+	}
+	as[float32](buffers[0].bytes)[0] = 7
+	noError(t, d.run(session, binding, nil)) // RunWithBinding
+	if got := as[float32](buffers[1].bytes)[0]; got != 7 {
+		t.Errorf("a copy gives %v, want 7", got)
+	}
+	o, err := d.runOptions("memory.enable_memory_arena_shrinkage", "gpu:9") // CreateRunOptions, AddRunConfigEntry
+	noError(t, err)
+	defer o.close() // ReleaseRunOptions
+	wantError(t, d.run(session, binding, o), "arena")
+	_, err = d.runOptions("", "1")
+	wantError(t, err, "key")
 }

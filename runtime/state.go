@@ -117,6 +117,25 @@ func (s *State) Len() int { return len(s.slots) }
 // Bytes is the size of tensor i.
 func (s *State) Bytes(i int) int { return s.bytes[i] }
 
+// Memory is ONNX Runtime's name of the memory that both sides lie in: "Cpu",
+// "Cuda". It is an error if not all of it lies in one.
+func (s *State) Memory() (string, error) {
+	var all string
+	for _, side := range s.values {
+		for i, v := range side {
+			name, err := v.memory()
+			if err != nil {
+				return "", fmt.Errorf("runtime: state %q: %w", s.slots[i].Input, err)
+			}
+			if all != "" && name != all {
+				return "", fmt.Errorf("runtime: state %q: lies in %s memory, others in %s", s.slots[i].Input, name, all)
+			}
+			all = name
+		}
+	}
+	return all, nil
+}
+
 // Read copies the current value of tensor i, little-endian, into dst.
 func (s *State) Read(i int, dst []byte) error {
 	if err := s.check(i, len(dst)); err != nil {

@@ -388,7 +388,7 @@ func TestTrainerRefuses(t *testing.T) {
 // Closing the device closes what is still open on it, in an order that works.
 func TestDeviceClosesWhatItOwns(t *testing.T) {
 	for _, path := range paths {
-		d, err := Open(Options{Device: "cpu", Threads: 1, deviceValues: path.options.deviceValues})
+		d, err := Open(Options{Device: "cpu", Threads: 1, deviceValues: path.options.deviceValues, CUDAGraph: path.options.CUDAGraph})
 		if err != nil {
 			device(t, Options{}) // skips or fails with the reason
 			t.Fatal(err)

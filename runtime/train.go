@@ -66,7 +66,7 @@ func (d *Device) newTrainer(spec TrainSpec, st *State, maxBatch int, profile str
 	if st == nil || st.closed || st.device != d {
 		return nil, errors.New("runtime: trainer: a state of the same device is needed")
 	}
-	r, err := d.newRunner(spec.Model, maxBatch, profile)
+	r, err := d.newRunner(spec.Model, maxBatch, running{profile: profile, capture: d.options.CUDAGraph})
 	if err != nil {
 		return nil, fmt.Errorf("runtime: training graph: %w", err)
 	}
@@ -85,6 +85,11 @@ func (d *Device) newTrainer(spec TrainSpec, st *State, maxBatch int, profile str
 	}
 	if err := r.bind(st, inputs, outputs); err != nil {
 		return nil, err
+	}
+	if d.options.CUDAGraph && d.copies != nil {
+		if err := r.newCapture(st, inputs, outputs); err != nil {
+			return nil, err
+		}
 	}
 	return t, d.own(t)
 }
@@ -149,6 +154,32 @@ func (t *Trainer) Step(in *StepInput, out *StepOutput) error {
 		out.Logits = as[float32](t.logits.bytes(in.N, t.maxBatch))
 	}
 	return nil
+}
+
+// StateCopies is the number of state tensors that each step copies between
+// memories, because a node on the CPU reads or writes them; it should be 0.
+func (t *Trainer) StateCopies() (int, error) {
+	if t.session == nil || t.state.closed {
+		return 0, fmt.Errorf("runtime: trainer: %w", ErrClosed)
+	}
+	if t.device.provider == CPUProvider {
+		return 0, nil
+	}
+	states := map[string]bool{}
+	for _, slot := range t.state.slots {
+		states[slot.Input], states[slot.Output] = true, true
+	}
+	names, err := t.cpuValues()
+	if err != nil {
+		return 0, fmt.Errorf("runtime: trainer: %w", err)
+	}
+	count := 0
+	for _, name := range names {
+		if states[name] {
+			count++
+		}
+	}
+	return count, nil
 }
 
 // fill copies a batch into the bound buffers.

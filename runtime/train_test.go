@@ -54,13 +54,14 @@ func wantError(t testing.TB, err error, parts ...string) {
 	}
 }
 
-// paths are the two ways to hold state, both on the CPU provider.
+// paths are the ways to hold state and to run, all on the CPU provider.
 var paths = []struct {
 	name    string
 	options Options
 }{
 	{"host memory", Options{}},
 	{"device values", Options{deviceValues: true}},
+	{"captured", Options{deviceValues: true, CUDAGraph: true}},
 }
 
 // reference is the training step of linearSpec in float64.

@@ -3,8 +3,10 @@
 
 usage: torch_step.py time MODEL [SECONDS]      one JSON line
        torch_step.py export DIR [MODEL ...]    DIR/MODEL.onnx with the same weights, batch normalisation kept
-Needs torch, and onnx to export. Threads: WINNOW_THREADS, default 2. A step is forward, cross-entropy,
-backward and SGD (momentum 0.9, weight decay 5e-4) in float32 on the CPU, eager, as a user would write it.
+Needs torch, onnx to export, and torchvision for resnet50. Threads: WINNOW_THREADS, default 2. A step is
+forward, cross-entropy, backward and SGD (momentum 0.9, weight decay 5e-4) in float32, eager, as a user
+would write it. WINNOW_DEVICE=cuda:0 steps there, each step with its batch of bytes from the host and the
+loss back to it, and TF32 unless WINNOW_TF32=0. WINNOW_BATCH is another batch size.
 """
 import json, os, resource, sys, time
 import torch
@@ -57,20 +59,35 @@ MODELS = {  # name: builder, image shape, batch
     "resnet8": (lambda: resnet(1, [16, 32, 64], 1), (1, 28, 28), 128),
     "resnet20": (lambda: resnet(3, [16, 32, 64], 3), (3, 32, 32), 128),
     "resnet18": (lambda: resnet(3, [64, 128, 256, 512], 2), (3, 32, 32), 64),
+    "resnet50": (lambda: __import__("torchvision").models.resnet50(), (3, 224, 224), 64),
 }
+EXPORTED = [name for name in MODELS if name != "resnet50"]
 
 
 def measure(name, seconds):
     torch.manual_seed(0)
     build, shape, batch = MODELS[name]
-    model = build()
+    batch, device = int(os.environ.get("WINNOW_BATCH", batch)), os.environ.get("WINNOW_DEVICE")
+    model = build().to(device or "cpu")
     sgd = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
     x, y = torch.rand(batch, *shape), torch.randint(0, 10, (batch,))
 
     def step():
         sgd.zero_grad(set_to_none=True)
-        F.cross_entropy(model(x), y).backward()
+        if not device:
+            F.cross_entropy(model(x), y).backward()
+            sgd.step()
+            return
+        loss = F.cross_entropy(model(pixels.to(device).float().div_(255)), y.to(device))
+        loss.backward()
         sgd.step()
+        loss.item()
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+
+    if device:
+        pixels = (x * 255).byte()
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = os.environ.get("WINNOW_TF32") != "0"
 
     for _ in range(3):
         step()
@@ -102,6 +119,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["time"] and len(sys.argv) > 2:
         measure(sys.argv[2], float(sys.argv[3]) if len(sys.argv) > 3 else 3)
     elif sys.argv[1:2] == ["export"] and len(sys.argv) > 2:
-        export(sys.argv[2], sys.argv[3:] or list(MODELS))
+        export(sys.argv[2], sys.argv[3:] or EXPORTED)
     else:
         sys.exit(__doc__)

@@ -16,11 +16,8 @@ import (
 	"fmt"
 	"log"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,22 +25,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"winnow/bench/measure"
 	"winnow/onnx"
-	"winnow/onnx/autodiff"
-	"winnow/onnx/bundle"
 	ortrun "winnow/runtime"
-	"winnow/train"
 )
-
-type result struct {
-	Model    string  `json:"model"`
-	Batch    int     `json:"batch"`
-	Steps    int     `json:"steps"`
-	MedianMS float64 `json:"median_ms"`
-	MinMS    float64 `json:"min_ms"`
-	PeakMB   float64 `json:"peak_mb"`
-	Version  string  `json:"version"`
-}
 
 // line is one model's outcome; ratios are ours over PyTorch's, the median over rounds.
 type line struct {
@@ -100,12 +85,13 @@ func main() {
 		}
 		l := line{
 			Time: time.Now().UTC().Format(time.RFC3339), Command: fmt.Sprintf("bench-step -rounds %d -seconds %g -threads %d", *rounds, *seconds, *threads),
-			CPU: cpu(), Threads: *threads, Rounds: *rounds, Model: name, Batch: batches[name],
+			CPU: measure.CPU(), Threads: *threads, Rounds: *rounds, Model: name, Batch: batches[name],
 		}
+		env := []string{fmt.Sprintf("WINNOW_THREADS=%d", *threads), fmt.Sprintf("OMP_NUM_THREADS=%d", *threads)}
 		var own, other, ownMB, otherMB, ratios []float64
 		for range *rounds {
 			seconds := strconv.FormatFloat(*seconds, 'g', -1, 64)
-			a, err := child(ctx, *threads, self, "-one", name, "-models", *models, "-threads", strconv.Itoa(*threads), "-seconds", seconds)
+			a, err := measure.Child(ctx, env, self, "-one", name, "-models", *models, "-threads", strconv.Itoa(*threads), "-seconds", seconds)
 			if err != nil {
 				log.Fatal(err)
 			}
@@ -113,7 +99,7 @@ func main() {
 			if *python == "" {
 				continue
 			}
-			b, err := child(ctx, *threads, *python, *peer, "time", name, seconds)
+			b, err := measure.Child(ctx, env, *python, *peer, "time", name, seconds)
 			if err != nil {
 				log.Fatal(err)
 			}
@@ -122,8 +108,8 @@ func main() {
 			l.Ratios = append(l.Ratios, fmt.Sprintf("%.3f", a.MedianMS/b.MedianMS))
 			l.Versions = a.Version + ", " + b.Version
 		}
-		l.OursMS, l.OursMB = median(own), median(ownMB)
-		l.PeerMS, l.PeerMB, l.Ratio = median(other), median(otherMB), median(ratios)
+		l.OursMS, l.OursMB = measure.Median(own), measure.Median(ownMB)
+		l.PeerMS, l.PeerMB, l.Ratio = measure.Median(other), measure.Median(otherMB), measure.Median(ratios)
 		text, err := json.Marshal(l)
 		if err != nil {
 			log.Fatal(err)
@@ -147,42 +133,8 @@ func add(path string, text []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// child runs one side and reads the line it prints.
-func child(ctx context.Context, threads int, name string, args ...string) (result, error) {
-	var r result
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(os.Environ(), fmt.Sprintf("WINNOW_THREADS=%d", threads), fmt.Sprintf("OMP_NUM_THREADS=%d", threads))
-	cmd.Stderr = os.Stderr
-	text, err := cmd.Output()
-	if err != nil {
-		return r, fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
-	}
-	return r, json.Unmarshal(text, &r)
-}
-
-func median(v []float64) float64 {
-	if len(v) == 0 {
-		return 0
-	}
-	s := slices.Sorted(slices.Values(v))
-	return s[len(s)/2]
-}
-
-func cpu() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return runtime.GOARCH
-	}
-	for l := range strings.Lines(string(text)) {
-		if key, value, ok := strings.Cut(l, ":"); ok && strings.TrimSpace(key) == "model name" {
-			return fmt.Sprintf("%s, %d cores", strings.TrimSpace(value), runtime.NumCPU())
-		}
-	}
-	return runtime.GOARCH
-}
-
 // ours times steps of a model made into a bundle with the peer's recipe.
-func ours(path, name string, batch, threads int, seconds float64) (*result, error) {
+func ours(path, name string, batch, threads int, seconds float64) (*measure.Result, error) {
 	m, err := onnx.Read(path)
 	if err != nil {
 		return nil, err
@@ -192,58 +144,25 @@ func ours(path, name string, batch, threads int, seconds float64) (*result, erro
 		return nil, err
 	}
 	defer d.Close()
-	b, err := autodiff.Build(m, autodiff.Options{
-		Name: name, Optimizer: bundle.Optimizer{Momentum: autodiff.DefaultMomentum, WeightDecay: autodiff.DefaultWeightDecay},
-		Lowering: autodiff.Lowering{Block: int64(d.ConvBlock())},
-	})
+	b, err := measure.Bundle(m, name, d.ConvBlock())
 	if err != nil {
 		return nil, err
 	}
-	slots, err := train.StateSlots(b)
+	s, err := measure.NewStepper(d, b, batch)
 	if err != nil {
 		return nil, err
 	}
-	spec, _, err := train.TrainSpec(b, d, train.LayoutAuto)
+	defer s.Close()
+	times, err := s.Time(seconds)
 	if err != nil {
 		return nil, err
 	}
-	state, err := d.NewState(slots)
-	if err != nil {
-		return nil, err
-	}
-	defer state.Close()
-	trainer, err := d.NewTrainer(spec, state, batch)
-	if err != nil {
-		return nil, err
-	}
-	defer trainer.Close()
-	in, err := train.RandomInput(b, batch, 1)
-	if err != nil {
-		return nil, err
-	}
-	in.LearningRate = 0.01
-	runtime.GC() // what only the set-up needed does not count to the peak of a step
-	var out ortrun.StepOutput
-	for range 3 {
-		if err := trainer.Step(in, &out); err != nil {
-			return nil, err
-		}
-	}
-	var times []float64
-	for end := time.Now().Add(time.Duration(seconds * float64(time.Second))); len(times) < 5 || time.Now().Before(end); {
-		start := time.Now()
-		if err := trainer.Step(in, &out); err != nil {
-			return nil, err
-		}
-		times = append(times, time.Since(start).Seconds()*1e3)
-	}
-	slices.Sort(times)
 	var usage unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
 		return nil, err
 	}
-	return &result{
-		Model: name, Batch: batch, Steps: len(times), MedianMS: times[len(times)/2], MinMS: times[0],
+	return &measure.Result{
+		Model: name, Batch: batch, Steps: len(times), MedianMS: measure.Median(times), MinMS: times[0],
 		PeakMB: float64(usage.Maxrss) / 1024, Version: "ONNX Runtime " + d.LibraryVersion(),
 	}, nil
 }
