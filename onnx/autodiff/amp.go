@@ -92,7 +92,7 @@ func (e *emitter) halve(half onnx.DType, loss, grad int, scores string, keep []s
 	for i, n := range nodes {
 		late := i < loss && slices.ContainsFunc(n.Inputs, func(in string) bool { return h.late[in] })
 		for _, out := range n.Outputs {
-			h.late[out] = late && out != ""
+			h.late[out] = out != "" && (h.late[out] || late)
 		}
 		switch {
 		case i >= loss && i < grad || late:
