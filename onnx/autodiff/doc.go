@@ -3,6 +3,10 @@
 // per operator, adds the loss and the optimizer's update, and writes a training
 // graph and an inference graph of standard operators only.
 //
+// Mixed precision is a pass over the finished forward and backward nodes, as
+// torch.autocast would run them: products in half precision, what follows them
+// in the type of its operands, sums, losses, statistics and state in float32.
+//
 // It refuses operators without a rule, naming every one of them at once, and
 // models whose image input or class scores cannot be found.
 //
@@ -13,5 +17,6 @@
 // and the walk sums it down to the input's own. A parameter is a trained
 // initializer; a buffer is state that a step replaces without a gradient
 // (running statistics); a lowering is one way to write a gradient that has no
-// operator of its own.
+// operator of its own. A value is born in half precision if what makes it runs in that;
+// its float32 version, where one is needed, is then a cast of it.
 package autodiff
