@@ -160,6 +160,9 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"doctor", "--device", "cpu", "--cuda-graph"}, []string{"CUDA graph", `"cpu"`}},
 		{[]string{"doctor", "--device", "cpu", "--tf32=false"}, []string{"CUDA options", `"cpu"`}},
 		{[]string{"train", "--bundle", "lenet", "--momentum", "1.5"}, []string{"momentum", "1.5"}},
+		{[]string{"train", "--bundle", "lenet", "--amp", "half"}, []string{"--amp", `"half"`, "float16, bfloat16"}},
+		{[]string{"train", "--bundle", "lenet", "--amp"}, []string{"needs an argument", "--amp"}},
+		{[]string{"export", "a.onnx", "--amp", "float32"}, []string{"--amp", `"float32"`, "float16, bfloat16"}},
 		{[]string{"train", "--bundle", "lenet", "--limit-train", "-1"}, []string{"--limit-train"}},
 		{[]string{"train", "--bundle", "lenet", "--prune-alpha", "0"}, []string{"--prune-alpha"}},
 		{[]string{"train", "--bundle", "lenet", "--prune-window", "0"}, []string{"--prune-window"}},
@@ -510,6 +513,55 @@ func TestShippedModelsTakeRecipeFlags(t *testing.T) {
 		if !regexp.MustCompile(want).Match(data) {
 			t.Errorf("summary.json lacks %s:\n%s", want, data)
 		}
+	}
+}
+
+// Half precision learns on the CPU as float32 does, and is in the bundle, in
+// what inspect prints and in the summary; bfloat16 needs CUDA, and says so.
+func TestMixedPrecision(t *testing.T) {
+	needLibrary(t)
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	text := func(name string) string {
+		data, err := os.ReadFile(in(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	model := write(t, in("lenet.onnx"), lenet(t))
+	winnow(t, "export", model, "-o", in("half"), "--amp", "float16").succeeds(t)
+	shown := winnow(t, "inspect", in("half")).succeeds(t).stdout
+	for _, want := range []string{"float16 with float32 weights", "amp.scale"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("inspect lacks %s:\n%s", want, shown)
+		}
+	}
+	winnow(t, "train", "--bundle", in("half"), "--amp", "float16").fails(t, exitUsage, "--amp", "float16 with float32 weights")
+	winnow(t, tinyTrain(in("brain"), "--amp", "bfloat16")...).fails(t, exitRuntime, "bfloat16", "CUDA")
+
+	losses := func(run string, more ...string) (list []float64) {
+		winnow(t, append([]string{"train", "--bundle", "mlp", "--data", "glyphs:train=320,test=32", "--epochs", "3", "--batch-size", "16", "--lr", "0.1",
+			"--device", "cpu", "--threads", "2", "--prune", "none", "--out", in(run)}, more...)...).succeeds(t)
+		for _, line := range strings.Split(strings.TrimSpace(text(run+"/metrics.jsonl")), "\n") {
+			var e struct {
+				Loss float64 `json:"train_loss"`
+			}
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, e.Loss)
+		}
+		return list
+	}
+	single, half := losses("single"), losses("mixed", "--amp", "float16")
+	for i := range single {
+		if !(math.Abs(half[i]-single[i]) < 0.01*single[i]) || i > 0 && !(half[i] < half[i-1]) {
+			t.Errorf("losses %v, with float32 %v", half, single)
+		}
+	}
+	if s := text("mixed/summary.json"); !regexp.MustCompile(`"precision": ?"float16"`).MatchString(s) {
+		t.Errorf("summary.json does not say float16:\n%s", s)
 	}
 }
 

@@ -61,8 +61,8 @@ func trainingBundle(ctx context.Context, spec string, g graphOptions, changed []
 		return nil, err
 	}
 	if len(changed) > 0 {
-		return nil, usagef("--%s: bundle %q was exported with %s and %s; export it again to change that",
-			changed[0], spec, optimizerText(b.Manifest.Optimizer), lossText(b.Manifest.Loss))
+		return nil, usagef("--%s: bundle %q was exported with %s, %s and %s; export it again to change that",
+			changed[0], spec, optimizerText(b.Manifest.Optimizer), lossText(b.Manifest.Loss), precisionText(b.Manifest.Precision))
 	}
 	if err := b.Validate(); err != nil {
 		return nil, fmt.Errorf("bundle %q (winnow inspect lists its problems): %w", spec, err)

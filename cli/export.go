@@ -101,6 +101,7 @@ model in training mode, with its batch normalisation left in and the number of
 images left open.`,
 			"winnow export lenet.onnx -o lenet-bundle",
 			"winnow export resnet18.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --smoothing 0.1",
+			"winnow export resnet18.onnx --amp float16 -o resnet18-half",
 			"winnow export vit.onnx --freeze '^patch_embed' --name vit-head"),
 		Flags: append(append(flags, o.Graph.flags()...), o.Images.flags()...),
 		Action: func(c *cli.Context) error {
@@ -130,6 +131,9 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 	if err := checkLayout(o.Layout); err != nil {
 		return err
 	}
+	if o.Layout == train.LayoutNCHWC && o.Graph.Precision != "" {
+		return usagef("--layout %s: the CPU's layout has no half precision; leave out --amp", o.Layout)
+	}
 	if o.Reinit < keepWeights {
 		return usagef("--reinit %d: give a seed from 0 up", o.Reinit)
 	}
@@ -148,8 +152,8 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 		return fmt.Errorf("write bundle %q: %w", o.Out, err)
 	}
 	m := &b.Manifest
-	out.printf("bundle %s: %s, images %s, %d classes, %s parameters, %s, %s\n",
-		o.Out, m.Name, shapeText(m.ImageShape[:]), m.Classes, countText(parameters(m)), lossText(m.Loss), optimizerText(m.Optimizer))
+	out.printf("bundle %s: %s, images %s, %d classes, %s parameters, %s, %s, %s\n",
+		o.Out, m.Name, shapeText(m.ImageShape[:]), m.Classes, countText(parameters(m)), lossText(m.Loss), optimizerText(m.Optimizer), precisionText(m.Precision))
 	out.printf("train it with: winnow train --bundle %s --data DATA\n", o.Out)
 	return nil
 }
@@ -294,6 +298,13 @@ func lossText(l bundle.Loss) string {
 		return fmt.Sprintf("%s (smoothing %g)", l.Name, l.Smoothing)
 	}
 	return l.Name
+}
+
+func precisionText(precision string) string {
+	if precision == "" {
+		return onnx.Float32.String()
+	}
+	return precision + " with float32 weights"
 }
 
 func optimizerText(o bundle.Optimizer) string {

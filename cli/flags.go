@@ -111,6 +111,7 @@ type graphOptions struct {
 	Loss          bundle.Loss
 	Optimizer     bundle.Optimizer
 	Betas         cli.Float64Slice
+	Precision     string
 	BatchLossOnly bool
 	Block         int64 // channels to a block of the blocked graph; 0 makes none
 }
@@ -163,6 +164,8 @@ func (o *graphOptions) flags() []cli.Flag {
 			Usage: "largest norm `C` of all gradients together"},
 		&cli.Float64Flag{Name: "model-ema", Destination: &u.EMA, Category: flagsRecipe, DefaultText: "off",
 			Usage: "evaluate and export a running average of the weights, of decay `D`"},
+		&cli.StringFlag{Name: "amp", Destination: &o.Precision, Category: flagsRecipe, DefaultText: "off",
+			Usage: "mixed precision `float16|bfloat16`: products in it, weights in float32; made for GPUs, and bfloat16 (products of matrices only) runs on CUDA alone"},
 		&cli.BoolFlag{Name: "batch-loss-only", Destination: &o.BatchLossOnly, Category: flagsRecipe,
 			Usage: "leave per-sample losses, logits and sample weights out of the graph"},
 	}
@@ -170,7 +173,7 @@ func (o *graphOptions) flags() []cli.Flag {
 
 // apply writes the options into those of a build.
 func (o *graphOptions) apply(b *autodiff.Options) {
-	b.Loss, b.Optimizer, b.BatchLossOnly = o.Loss, o.Optimizer, o.BatchLossOnly
+	b.Loss, b.Optimizer, b.Precision, b.BatchLossOnly = o.Loss, o.Optimizer, o.Precision, o.BatchLossOnly
 	b.Lowering.Block = o.Block
 	if betas := o.Betas.Value(); len(betas) > 0 {
 		b.Optimizer.Betas = betas
@@ -185,6 +188,11 @@ func (o *graphOptions) apply(b *autodiff.Options) {
 
 // validate refuses contradictions before anything is read.
 func (o *graphOptions) validate() error {
+	if o.Precision != "" {
+		if err := oneOf("--amp", o.Precision, autodiff.Float16, autodiff.BFloat16); err != nil {
+			return err
+		}
+	}
 	var b autodiff.Options
 	o.apply(&b)
 	return b.Validate()

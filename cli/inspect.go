@@ -307,6 +307,7 @@ func (r *bundleReport) print(out *output) {
 		{"classes", fmt.Sprint(m.Classes)},
 		{"loss", lossText(m.Loss)},
 		{"optimizer", optimizerText(m.Optimizer)},
+		{"precision", precisionText(m.Precision)},
 		{"parameters", countText(r.Parameters)},
 		{"state", fmt.Sprintf("%d tensors, %s", len(m.State), bytesText(r.StateBytes))},
 		{"pruner sees", pruningSight(m)},

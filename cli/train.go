@@ -190,6 +190,13 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 		return err
 	}
 	defer device.Close()
+	if half := run.Bundle.Manifest.Precision; half != "" && device.Provider() == ortrun.CPUProvider {
+		if half == autodiff.BFloat16 {
+			return fmt.Errorf("bundle %q computes in %s: %w: the CPU has no kernels for it; run on CUDA, or export with --amp %s",
+				run.BundleName, half, ortrun.ErrNoDevice, autodiff.Float16)
+		}
+		p.Notice(half + " is slower than float32 on the CPU, which computes most of it in software; it is made for GPUs")
+	}
 	run.Device, run.Reporter = device, p
 	run.Extra["threads"] = device.Threads()
 	if err := run.Validate(); err != nil {
@@ -279,11 +286,11 @@ func freeRun(name string) string {
 // runText says what is about to happen, a line each for what, on what, how and where.
 func runText(r *train.Options, d *ortrun.Device) string {
 	m := &r.Bundle.Manifest
-	return fmt.Sprintf(`model   %s, %s parameters, %s, %s
+	return fmt.Sprintf(`model   %s, %s parameters, %s, %s, %s
 data    %s, %s train and %s test images
 recipe  %d epochs, batch %d, lr %g %s, seed %d
 device  %s, %d threads, ONNX Runtime %s`,
-		r.BundleName, countText(parameters(m)), optimizerText(m.Optimizer), lossText(m.Loss),
+		r.BundleName, countText(parameters(m)), optimizerText(m.Optimizer), lossText(m.Loss), precisionText(m.Precision),
 		r.Data, countText(int64(r.Train.Len())), countText(int64(r.Test.Len())),
 		r.Epochs, r.BatchSize, r.LearningRate, r.Schedule.Name, r.Seed,
 		d.Name(), d.Threads(), d.LibraryVersion())

@@ -223,7 +223,7 @@ func (r *run) setupPruning() error {
 	s.Bundle, s.Data = o.BundleName, o.Data
 	s.Config = Config{
 		Epochs: o.Epochs, BatchSize: o.BatchSize, LearningRate: o.LearningRate, Schedule: o.Schedule,
-		Optimizer: m.Optimizer, Loss: m.Loss, Seed: o.Seed,
+		Optimizer: m.Optimizer, Loss: m.Loss, Precision: m.Precision, Seed: o.Seed,
 		Prune: PruneConfig{Method: o.Method, Scorer: p.Scorer, Policy: p.Policy, Ratio: p.Ratio, Delta: p.Delta, Rescale: r.rescale,
 			Alpha: p.Alpha, Start: p.Start, Window: p.Window, Reference: o.Reference, Groups: p.Groups, Scale: p.Scale,
 			Epsilon: p.Epsilon, Confidence: p.Confidence, BatchWindow: p.BatchWindow},

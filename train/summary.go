@@ -55,6 +55,7 @@ type Config struct {
 	Schedule     Schedule       `json:"sched"`
 	Optimizer    any            `json:"opt"`  // as bundle.json has it
 	Loss         any            `json:"loss"` // the same
+	Precision    string         `json:"precision,omitempty"`
 	Seed         uint64         `json:"seed"`
 	Prune        PruneConfig    `json:"prune"`
 	Augment      AugmentConfig  `json:"augment"`

@@ -2,6 +2,7 @@ package autodiff
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"winnow/onnx"
@@ -46,7 +47,7 @@ func Build(m *onnx.Model, o Options) (*bundle.Bundle, error) {
 			Format: bundle.Format, Name: o.Name,
 			Source:     bundle.Source{File: o.SourceFile, SHA256: o.SourceSHA256},
 			ImageShape: f.shape, Classes: f.classes(), ClassNames: o.ClassNames,
-			Loss: o.Loss, Optimizer: o.Optimizer, Normalize: o.Normalize, Weights: bundle.WeightsFile,
+			Loss: o.Loss, Optimizer: o.Optimizer, Precision: o.Precision, Normalize: o.Normalize, Weights: bundle.WeightsFile,
 		},
 		Init: map[string]*onnx.Tensor{},
 	}
@@ -55,7 +56,7 @@ func Build(m *onnx.Model, o Options) (*bundle.Bundle, error) {
 	if err := buildTrain(f, portable, b); err != nil {
 		return nil, err
 	}
-	if block := o.Lowering.Block; block != 0 {
+	if block := o.Lowering.Block; block != 0 && o.Precision == "" { // half precision is for other providers
 		twin := &bundle.Bundle{Manifest: bundle.Manifest{Optimizer: o.Optimizer}, Init: map[string]*onnx.Tensor{}}
 		if err := buildTrain(f, o, twin); err != nil {
 			return nil, err
@@ -209,6 +210,10 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
 		r.SampleWeights, weights = &v, v.Name
 	}
 	r.LearningRate = e.input(nameLearningRate, onnx.Float32, onnx.Shape{})
+	var scaler *lossScaler
+	if o.Precision == Float16 { // bfloat16 has the range of float32
+		scaler, scale = e.lossScaler(o, scale)
+	}
 
 	e.prefix = "batch."
 	e.batch = e.samples(labels.Name, len(label.Shape) > 1)
@@ -254,6 +259,7 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
 		return e.err
 	}
 
+	lossAt := len(e.graph.Nodes)
 	e.prefix = "loss."
 	var loss, perSample, seed string
 	if f.loss.Name != "" {
@@ -271,6 +277,7 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
 		r.Logits = &v
 	}
 
+	gradAt := len(e.graph.Nodes)
 	e.prefix = "grad."
 	flow := forwardFlow(walk, e.inf, f.params)
 	grads, err := backward(e, walk, flow, map[string]string{f.end(): seed}, o.Lowering)
@@ -278,8 +285,17 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
 		return err
 	}
 
+	if half, ok := halfTypes[o.Precision]; ok {
+		keep := slices.AppendSeq(slices.Collect(maps.Values(grads)), maps.Values(next))
+		scores := ""
+		if f.loss.Name != "" {
+			scores = f.scores.Name
+		}
+		e.halve(half, lossAt, gradAt, scores, keep)
+	}
+
 	e.prefix = "update."
-	e.optimize(b, f, grads, r.LearningRate.Name)
+	e.optimize(b, f, grads, r.LearningRate.Name, scaler)
 	for _, buf := range f.buffers {
 		value, ok := next[buf]
 		if !ok {

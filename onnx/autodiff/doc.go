@@ -3,6 +3,14 @@
 // per operator, adds the loss and the optimizer's update, and writes a training
 // graph and an inference graph of standard operators only.
 //
+// Mixed precision is a pass over the finished forward and backward nodes, as
+// torch.autocast would run them: products in half precision, what follows them
+// in the type of its operands, sums, losses, statistics and state in float32.
+//
+// Beside the portable graph there can be a blocked one, for ONNX Runtime's CPU
+// provider alone: images stay in blocks of channels from one convolution to the
+// next, forward and backward, and filter gradients are convolutions too.
+//
 // It refuses operators without a rule, naming every one of them at once, and
 // models whose image input or class scores cannot be found.
 //
@@ -16,5 +24,6 @@
 // operator of its own. Names of emitted nodes start with the part of the step,
 // "images.", "forward.", "batch.", "loss.", "grad." or "update.", and, in the
 // forward and backward passes, the forward node they are emitted for; a node of
-// the model keeps its name.
+// the model keeps its name. A value is born in half precision if what makes it
+// runs in that; its float32 version, where one is needed, is then a cast of it.
 package autodiff

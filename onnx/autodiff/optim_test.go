@@ -16,6 +16,10 @@ import (
 // NumPy's), by norm; rounding alone moves the record by 2e-7.
 const optimizerTolerance = 2e-6
 
+// The same for float16: each of ten gradients, and each moment made of them, is
+// off by a few units of rounding, and Adam's kind divides by the root of its square.
+const optimizerHalfTolerance = 8 * halfUnit
+
 type optimRecipe struct {
 	Opt         string    `json:"opt"`
 	Momentum    float64   `json:"momentum"`
@@ -48,48 +52,54 @@ func TestOptimizersAgreeWithPyTorch(t *testing.T) {
 			continue // recorded, not offered
 		}
 		seen[names[r.Opt]] = true
-		t.Run(name, func(t *testing.T) {
-			o := bundle.Optimizer{
-				Name: names[r.Opt], Momentum: r.Momentum, Nesterov: r.Nesterov, WeightDecay: r.WeightDecay, Betas: r.Betas, Eps: r.Eps,
-				Alpha: r.Alpha, Centered: r.Centered, Trust: r.Trust, Clip: r.Clip, EMA: r.EMA, NoDecayNormBias: r.NoDecay1D,
-			}
-			b, err := autodiff.Build(twoLayers(want), autodiff.Options{Name: "optim", ImageShape: [3]int64{1, 2, 3}, FloatImages: true, Normalize: bundle.Normalize{Scale: 1}, Optimizer: o})
-			if err != nil {
-				t.Fatal(err)
-			}
-			trainer, state, index := newTrainer(t, d, b, 8)
-			rates, losses := want[name+"/lr"].Float32s(), float64s(want[name+"/loss"])
-			x, labels := want["x"].Data, want["labels"].Int64s()
-			var out ortrun.StepOutput
-			for k := range 10 {
-				in := ortrun.StepInput{N: 8, Images: x[k*8*6*4 : (k+1)*8*6*4], Labels: labels[k*8 : (k+1)*8], LearningRate: rates[k]}
-				if err := trainer.Step(&in, &out); err != nil {
-					t.Fatal(err)
+		for _, precision := range []string{"", autodiff.Float16} {
+			t.Run(name+precision, func(t *testing.T) {
+				tolerance := optimizerTolerance
+				if precision != "" {
+					tolerance = optimizerHalfTolerance
 				}
-				if diff := math.Abs(float64(out.Loss)-losses[k]) / losses[k]; !(diff <= optimizerTolerance) {
-					t.Errorf("step %d: loss %v, want %v", k+1, out.Loss, losses[k])
+				o := bundle.Optimizer{
+					Name: names[r.Opt], Momentum: r.Momentum, Nesterov: r.Nesterov, WeightDecay: r.WeightDecay, Betas: r.Betas, Eps: r.Eps,
+					Alpha: r.Alpha, Centered: r.Centered, Trust: r.Trust, Clip: r.Clip, EMA: r.EMA, NoDecayNormBias: r.NoDecay1D,
 				}
-				for _, p := range []string{"fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"} {
-					all := want[name+"/param/"+p].Float32s()
-					n := len(all) / 10
-					near(t, fmt.Sprintf("step %d %s", k+1, p), readState(t, state, index[p], b.Init[p]), all[k*n:(k+1)*n], optimizerTolerance)
-				}
-			}
-			if r.EMA != 0 {
-				final := map[string]*onnx.Tensor{}
-				for _, s := range b.Manifest.State {
-					final[s.Name] = onnx.FromFloat32(readState(t, state, index[s.Name], b.Init[s.Name]), s.Shape...)
-				}
-				plain, err := autodiff.Inference(b, final)
+				b, err := autodiff.Build(twoLayers(want), autodiff.Options{Name: "optim", ImageShape: [3]int64{1, 2, 3}, FloatImages: true, Normalize: bundle.Normalize{Scale: 1}, Optimizer: o, Precision: precision})
 				if err != nil {
 					t.Fatal(err)
 				}
-				near(t, "fc1.weight of the exported model", plain.Graph.Initializers["fc1.weight"].Float32s(), want[name+"/ema/fc1.weight"].Float32s(), optimizerTolerance)
-				for _, p := range []string{"fc1.weight", "fc2.bias"} {
-					near(t, "average of "+p, readState(t, state, index[p+".ema"], b.Init[p]), want[name+"/ema/"+p].Float32s(), optimizerTolerance)
+				trainer, state, index := newTrainer(t, d, b, 8)
+				rates, losses := want[name+"/lr"].Float32s(), float64s(want[name+"/loss"])
+				x, labels := want["x"].Data, want["labels"].Int64s()
+				var out ortrun.StepOutput
+				for k := range 10 {
+					in := ortrun.StepInput{N: 8, Images: x[k*8*6*4 : (k+1)*8*6*4], Labels: labels[k*8 : (k+1)*8], LearningRate: rates[k]}
+					if err := trainer.Step(&in, &out); err != nil {
+						t.Fatal(err)
+					}
+					if diff := math.Abs(float64(out.Loss)-losses[k]) / losses[k]; !(diff <= tolerance) {
+						t.Errorf("step %d: loss %v, want %v", k+1, out.Loss, losses[k])
+					}
+					for _, p := range []string{"fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"} {
+						all := want[name+"/param/"+p].Float32s()
+						n := len(all) / 10
+						near(t, fmt.Sprintf("step %d %s", k+1, p), readState(t, state, index[p], b.Init[p]), all[k*n:(k+1)*n], tolerance)
+					}
 				}
-			}
-		})
+				if r.EMA != 0 {
+					final := map[string]*onnx.Tensor{}
+					for _, s := range b.Manifest.State {
+						final[s.Name] = onnx.FromFloat32(readState(t, state, index[s.Name], b.Init[s.Name]), s.Shape...)
+					}
+					plain, err := autodiff.Inference(b, final)
+					if err != nil {
+						t.Fatal(err)
+					}
+					near(t, "fc1.weight of the exported model", plain.Graph.Initializers["fc1.weight"].Float32s(), want[name+"/ema/fc1.weight"].Float32s(), tolerance)
+					for _, p := range []string{"fc1.weight", "fc2.bias"} {
+						near(t, "average of "+p, readState(t, state, index[p+".ema"], b.Init[p]), want[name+"/ema/"+p].Float32s(), tolerance)
+					}
+				}
+			})
+		}
 	}
 	for _, o := range autodiff.Optimizers() {
 		if !seen[o] {

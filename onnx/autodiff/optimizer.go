@@ -31,12 +31,18 @@ type update struct {
 	count  string // float64 scalar: steps taken, this one included
 	decay  float64
 	ratio  bool // LARS and LAMB: whether the parameter's rate is adapted to its norm
+	scaler *lossScaler
+	finite string // boolean scalar: whether the step is taken; "" for always
 }
 
 // optimize emits the next value of every parameter from its gradient, and
 // declares the optimizer's state.
-func (e *emitter) optimize(b *bundle.Bundle, f *forward, grads map[string]string, rate string) {
-	u := &update{emitter: e, bundle: b, o: b.Manifest.Optimizer, rate: rate}
+func (e *emitter) optimize(b *bundle.Bundle, f *forward, grads map[string]string, rate string, scaler *lossScaler) {
+	u := &update{emitter: e, bundle: b, o: b.Manifest.Optimizer, rate: rate, scaler: scaler}
+	if scaler != nil {
+		u.unscale(f.params, grads)
+		defer u.rescale()
+	}
 	u.clip(f.params, grads)
 	for _, p := range f.params {
 		init := f.graph.Initializers[p]
@@ -45,7 +51,7 @@ func (e *emitter) optimize(b *bundle.Bundle, f *forward, grads map[string]string
 			u.decay, u.ratio = 0, false
 		}
 		at := len(b.Manifest.State)
-		next := e.rename(updates[u.o.Name](u, p, grads[p]), e.nextName(p))
+		next := e.rename(u.unless(updates[u.o.Name](u, p, grads[p]), p), e.nextName(p))
 		e.state(b, p, bundle.KindParameter, next, init)
 		moveBefore(b.Manifest.State, at)
 		if u.o.EMA != 0 {
@@ -68,7 +74,7 @@ func moveBefore(s []bundle.State, at int) {
 // keep declares a state tensor and the value, made by next from it, that replaces it; it returns the latter.
 func (u *update) keep(name, kind string, init *onnx.Tensor, next func(current string) string) string {
 	in := u.input(name, init.DType, onnx.ShapeOf(init.Dims...)).Name
-	out := u.rename(next(in), u.nextName(in))
+	out := u.rename(u.unless(next(in), in), u.nextName(in))
 	u.state(u.bundle, in, kind, out, init)
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 
+	"winnow/onnx"
 	"winnow/onnx/bundle"
 )
 
@@ -35,8 +36,11 @@ type Options struct {
 	Classes       int64            // above 0: the last layer is replaced by one of so many classes
 	Reinit        bool             // draw all parameters anew from Seed
 	Seed          uint64           // of the weights that Classes and Reinit draw
+	Precision     string           // of convolutions and products: "" is float32, or Float16, or BFloat16, which only CUDA runs
 	Lowering      Lowering
 	Warn          func(text string) // takes warnings and notices; nil drops them
+
+	growthInterval int64 // of the loss scale; 0 is the default
 }
 
 // Validate fills defaults and refuses what contradicts itself.
@@ -49,6 +53,12 @@ func (o *Options) Validate() error {
 	}
 	if o.Normalize.Scale == 0 {
 		o.Normalize.Scale = DefaultScale
+	}
+	if o.growthInterval == 0 {
+		o.growthInterval = growthInterval
+	}
+	if o.Precision != "" && halfTypes[o.Precision] == onnx.Undefined {
+		return badOption("precision %q is not known; there are %s, %s", o.Precision, Float16, BFloat16)
 	}
 	if o.Warn == nil {
 		o.Warn = func(string) {}

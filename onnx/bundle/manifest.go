@@ -31,6 +31,7 @@ type Manifest struct {
 	ClassNames []string       `json:"class_names,omitempty"`
 	Loss       Loss           `json:"loss"`
 	Optimizer  Optimizer      `json:"optimizer"`
+	Precision  string         `json:"precision,omitempty"` // of train.onnx's products: float16 or bfloat16; "" is float32
 	Normalize  Normalize      `json:"normalize"`
 	Train      TrainRoles     `json:"train"`
 	Eval       EvalRoles      `json:"eval"`

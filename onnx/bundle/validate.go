@@ -76,6 +76,11 @@ func (v *validator) manifest() {
 	if n := len(m.ClassNames); n > 0 && int64(n) != m.Classes {
 		v.addf("%d class names for %d classes", n, m.Classes)
 	}
+	switch m.Precision {
+	case "", onnx.Float16.String(), onnx.BFloat16.String():
+	default:
+		v.addf("precision %q, want %s or %s, or none for %s", m.Precision, onnx.Float16, onnx.BFloat16, onnx.Float32)
+	}
 	for _, l := range []struct {
 		name string
 		v    []float64
