@@ -13,7 +13,7 @@ import (
 func TestRandomGradients(t *testing.T) {
 	d := device(t)
 	for op, draw := range map[string]func(r *rand.Rand) gradCase{
-		"Conv": randomConv, "MaxPool": randomPool("MaxPool"), "AveragePool": randomPool("AveragePool"),
+		"Conv": randomConv, "ConvBlocked": randomBlockedConv, "MaxPool": randomPool("MaxPool"), "AveragePool": randomPool("AveragePool"),
 		"Slice": randomSlice, "Pad": randomPad, "Gather": randomGather,
 		"ReduceSum": randomReduction("ReduceSum"), "ReduceMean": randomReduction("ReduceMean"), "ReduceMax": randomReduction("ReduceMax"),
 	} {
@@ -59,6 +59,17 @@ func randomConv(r *rand.Rand) gradCase {
 	}
 	forms := []Lowering{{}, {Data: DataFlip, Weight: WeightImages}, {Data: DataTranspose, Weight: WeightGemm}}
 	return gradCase{op: "Conv", attrs: a, args: args, dtype: onnx.Float32, lower: forms[r.IntN(3)]}
+}
+
+// randomBlockedConv has channels and images of whole blocks in most cases.
+func randomBlockedConv(r *rand.Rand) gradCase {
+	a, kernel, dims := windowAttrs(r, 2, func(k int64) int64 { return k })
+	in, out, n := []int64{16, 32, 3, 20}[r.IntN(4)], []int64{16, 32}[r.IntN(2)], []int64{16, 32, 5}[r.IntN(3)]
+	args := []arg{tensor(append([]int64{n, in}, dims...)...), tensor(append([]int64{out, in}, kernel...)...)}
+	if r.IntN(2) == 0 {
+		args = append(args, tensor(out))
+	}
+	return gradCase{op: "Conv", attrs: a, args: args, dtype: onnx.Float32, tol: 2e-4, step: 0.5, lower: Lowering{Block: blockHere}}
 }
 
 func randomPool(op string) func(r *rand.Rand) gradCase {
