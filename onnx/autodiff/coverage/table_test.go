@@ -27,16 +27,16 @@ Every parameter's gradient and the losses of five steps, against PyTorch: one ne
 
 "nodes" are those of the training graph, "memory" is the peak of the process that reads the model, builds the bundle, with both graphs, and writes it, "export" its time and "step" the fastest of steps two to five.
 
-` + "`winnow export`" + ` of a resnet50 (images of 224, 1000 classes) took 1.4 s and 247 MB, of a vit_b_16 5.6 s and 731 MB, measured with /usr/bin/time -v on two busy cores.
+` + "`winnow export`" + ` of a resnet50 (images of 224, 1000 classes) took 0.7 s and 293 MB, of a vit_b_16 2.2 s and 763 MB, both graphs included, measured with /usr/bin/time -v on two cores.
 
 Twenty steps on images (generated characters in colour, 64x64; AdamW, rate 0.0003, batches of 32, dropout and stochastic depth on), the mean loss of steps 1 to 5, 6 to 10, 11 to 15 and 16 to 20, by ` + "`onnx/autodiff/coverage/steps.sh FOLDER`" + ` on the default exporter's files:
 
 | network | | | | |
 | --- | ---: | ---: | ---: | ---: |
-| resnet18 | 2.3449 | 0.9065 | 0.2429 | 0.0686 |
-| mobilenet_v3_small | 2.3059 | 2.2430 | 2.1632 | 2.0467 |
-| efficientnet_b0 | 4.3106 | 3.2859 | 2.6815 | 2.5199 |
-| convnext_tiny | 2.8486 | 2.3200 | 2.2318 | 1.9732 |
+| resnet18 | 2.4141 | 2.3203 | 2.2803 | 2.2078 |
+| mobilenet_v3_small | 2.3279 | 2.3172 | 2.3117 | 2.3036 |
+| efficientnet_b0 | 6.0668 | 4.6533 | 3.4996 | 2.5292 |
+| convnext_tiny | 2.8486 | 2.3199 | 2.2317 | 1.9730 |
 | vit_b_32 | 2.3194 | 2.3315 | 2.3198 | 2.2983 |
 
 `
