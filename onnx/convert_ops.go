@@ -30,7 +30,6 @@ func init() {
 		"GroupNormalization": convertGroupNormalization,
 		"Hardmax":            convertSoftmax,
 		"LogSoftmax":         convertSoftmax,
-		"Pad":                convertPad,
 		"ReduceSum":          axesFrom(13),
 		"Resize":             convertResize,
 		"RoiAlign":           convertRoiAlign,
@@ -123,15 +122,6 @@ func convertDropout(c *converter, n *Node, source int64) {
 		}
 		setInput(n, 1, c.constInput(baseName(n), "ratio", FromFloat32([]float32{n.Float("ratio", 0.5)})))
 		delete(n.Attrs, "ratio")
-	}
-	c.emit(n)
-}
-
-// Opset 19 added the mode wrap.
-func convertPad(c *converter, n *Node, source int64) {
-	if mode := n.Str("mode", "constant"); source >= 19 && mode == "wrap" {
-		c.refuse(n, "mode %q", mode)
-		return
 	}
 	c.emit(n)
 }

@@ -81,14 +81,16 @@ func TestToOpset18ListsEveryNode(t *testing.T) {
 	if !errors.Is(err, ErrUnsupported) {
 		t.Fatalf("got %v", err)
 	}
-	for _, want := range []string{`"wrapped" (Pad)`, `"dilated" (AveragePool)`, `"rms" (RMSNormalization)`,
+	for _, want := range []string{`"dilated" (AveragePool)`, `"rms" (RMSNormalization)`,
 		`"symmetric" (Resize)`, `"grid" (GridSample)`, `"tiny" (Cast)`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is not named in:\n%v", want, err)
 		}
 	}
-	if strings.Contains(err.Error(), "fine") {
-		t.Errorf("a convertible node is named in:\n%v", err)
+	for _, fine := range []string{"fine", "wrapped"} { // ONNX Runtime's kernel of Pad 18 takes the mode wrap of 19
+		if strings.Contains(err.Error(), fine) {
+			t.Errorf("%q, a convertible node, is named in:\n%v", fine, err)
+		}
 	}
 	if after, err := m.Encode(); err != nil || !bytes.Equal(before, after) {
 		t.Error("the model was changed")

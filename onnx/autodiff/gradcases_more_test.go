@@ -145,6 +145,16 @@ func indexCases(add func(op, name string, a attrs, args ...arg) *gradCase) {
 	add("Pad", "around", nil, tensor(2, 3, 4), ints(0, 1, 2, 1, 0, 1))
 	add("Pad", "cut", nil, tensor(4, 5), ints(-1, 1, 0, -2))
 	add("Pad", "axes", nil, tensor(2, 3, 4), ints(1, 2), arg{}, ints(-1))
+	for _, mode := range []string{"reflect", "edge", "wrap"} {
+		m := attrs{"mode": sa(mode)}
+		add("Pad", mode, m, tensor(2, 3, 4, 5), ints(0, 0, 2, 1, 0, 0, 1, 3))
+		add("Pad", mode+"-most", m, tensor(2, 4), ints(0, 3, 0, 3)) // each side takes all there is
+		add("Pad", mode+"-cut", m, tensor(2, 6, 7), ints(0, -1, 2, 0, 3, -2))
+		add("Pad", mode+"-axes", m, tensor(3, 5, 4), ints(2, 1, -1, 2), arg{}, ints(-2, 0))
+		add("Pad", mode+"-32", m, tensor(2, 2, 3, 4), ints(0, 0, 1, 2, 0, 0, 1, 2)).dtype = onnx.Float32
+	}
+	add("Pad", "edge-beyond", attrs{"mode": sa("edge")}, tensor(1, 3), ints(1, 5, 2, 4))
+	add("Pad", "wrap-whole", attrs{"mode": sa("wrap")}, tensor(2, 3), ints(0, 3, 2, 3))
 	// Split and TopK have outputs beyond the first that the check leaves unused.
 	add("Tile", "some", nil, tensor(2, 1, 3), ints(2, 3, 1))
 	add("Trilu", "upper", nil, tensor(3, 4))

@@ -139,7 +139,15 @@ func randomPad(r *rand.Rand) gradCase {
 		pads[i] = between(r, -(n-1)/2, 2)
 		pads[len(dims)+i] = between(r, -(n-1)/2, 2)
 	}
-	return gradCase{op: "Pad", args: []arg{tensor(dims...), ints(pads...)}}
+	var mode attrs
+	if m := []string{"constant", "reflect", "edge", "wrap"}[r.IntN(4)]; m != "constant" {
+		mode = attrs{"mode": sa(m)}
+		for i, n := range dims { // reflect needs one element more than it pads with
+			most := n + min(pads[i], 0) + min(pads[len(dims)+i], 0) - 1
+			pads[i], pads[len(dims)+i] = min(pads[i], most), min(pads[len(dims)+i], most)
+		}
+	}
+	return gradCase{op: "Pad", attrs: mode, args: []arg{tensor(dims...), ints(pads...)}}
 }
 
 func randomGather(r *rand.Rand) gradCase {

@@ -106,40 +106,6 @@ func (n *node) spaced(g string, axis int, step, count int64) string {
 	return n.slice(g, []int64{0}, []int64{(count-1)*step + 1}, []int64{int64(axis)}, []int64{1})
 }
 
-// y = x with a constant around it: dx = the inside of g; where a pad is
-// negative x was cut, and dx has zeros there.
-func gradPad(n *node) ([]string, error) {
-	if mode := n.Str("mode", "constant"); mode != "constant" {
-		return nil, fmt.Errorf("padding mode %q has no gradient: %w", mode, ErrNoRule)
-	}
-	pads, err := n.known(1)
-	if err != nil {
-		return nil, err
-	}
-	rank := len(n.shape(n.Inputs[0]))
-	axes := make([]int64, rank)
-	for i := range axes {
-		axes[i] = int64(i)
-	}
-	if n.Input(3) != "" {
-		if axes, err = n.known(3); err != nil {
-			return nil, err
-		}
-	}
-	if len(pads) != 2*len(axes) {
-		return nil, fmt.Errorf("%d pads for %d axes: %w", len(pads), len(axes), ErrModel)
-	}
-	begin, end := make([]int64, rank), make([]int64, rank)
-	for i, a := range axes {
-		axis, err := axisOf(a, rank)
-		if err != nil {
-			return nil, err
-		}
-		begin[axis], end[axis] = -pads[i], -pads[len(axes)+i]
-	}
-	return one(n.pad(n.dy[0], begin, end))
-}
-
 // y1, y2, ... = x cut along an axis: dx = their adjoints one behind the other.
 func gradSplit(n *node) ([]string, error) {
 	axis, err := axisOf(n.Int("axis", 0), len(n.shape(n.Inputs[0])))
