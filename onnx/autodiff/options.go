@@ -36,6 +36,11 @@ type Options struct {
 	Reinit        bool             // draw all parameters anew from Seed
 	Seed          uint64           // of the weights that Classes and Reinit draw
 	Lowering      Lowering
+	// Tuned has forms of gradients that were timed, and is recorded. Tune, if
+	// not nil, is asked for them with what there is to choose: the gradients of
+	// the blocked graph where Lowering.Block makes one, else of the portable one.
+	Tuned *bundle.Tuned
+	Tune  func([]Case) (*bundle.Tuned, error)
 	Warn          func(text string) // takes warnings and notices; nil drops them
 }
 
@@ -71,7 +76,7 @@ func (o *Options) Validate() error {
 		return badOption("convolution data lowering %q", o.Lowering.Data)
 	}
 	switch o.Lowering.Pool {
-	case "", PoolScatter, PoolCompare:
+	case "", PoolScatter, PoolCompare, PoolBlocked:
 	default:
 		return badOption("pooling lowering %q", o.Lowering.Pool)
 	}
@@ -88,4 +93,17 @@ func (o *Options) Validate() error {
 
 func badOption(format string, args ...any) error {
 	return fmt.Errorf("autodiff: %w: %s", ErrOptions, fmt.Sprintf(format, args...))
+}
+
+// fits refuses options that contradict the model.
+func (o *Options) fits(f *forward) error {
+	for _, n := range [2][]float64{o.Normalize.Mean, o.Normalize.Std} {
+		if len(n) > 1 && int64(len(n)) != f.shape[0] {
+			return fmt.Errorf("autodiff: %w: %d means or standard deviations for %d channels", ErrOptions, len(n), f.shape[0])
+		}
+	}
+	if len(o.ClassNames) > 0 && int64(len(o.ClassNames)) != f.classes() {
+		return fmt.Errorf("autodiff: %w: %d class names for %d classes", ErrOptions, len(o.ClassNames), f.classes())
+	}
+	return nil
 }

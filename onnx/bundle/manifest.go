@@ -11,6 +11,7 @@ const (
 	TrainFile    = "train.onnx"
 	EvalFile     = "eval.onnx"
 	BlockedFile  = "train.nchwc.onnx"
+	ForwardFile  = "forward.onnx"
 )
 
 // Kinds of state.
@@ -35,6 +36,7 @@ type Manifest struct {
 	Train      TrainRoles     `json:"train"`
 	Eval       EvalRoles      `json:"eval"`
 	Blocked    *Blocked       `json:"blocked,omitempty"` // nil: there is no such graph
+	Tuned      *Tuned         `json:"tuned,omitempty"`   // nil: every form follows from its shape
 	State      []State        `json:"state"`
 	Weights    string         `json:"weights"` // file name of the initial values
 	Unknown    map[string]any `json:"-"`       // fields of other tools, kept on rewrite
