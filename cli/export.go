@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -29,12 +30,15 @@ type exportOptions struct {
 	Overwrite bool
 	InputSize string
 	Layout    string
-	Library   string
+	Tune      bool
+	Tuning    tuneOptions
 	Freeze    string
 	Classes   int64
 	Reinit    int64
 	Graph     graphOptions
 	Images    imageOptions
+
+	tuner func([]autodiff.Case) (*bundle.Tuned, error) // nil leaves forms to their shapes
 }
 
 // keepWeights is the seed that stands for no new weights.
@@ -89,7 +93,8 @@ func newExportCommand(out *output) *cli.Command {
 		&cli.Int64Flag{Name: "reinit", Value: keepWeights, Destination: &o.Reinit, Category: flagsRecipe, DefaultText: "off",
 			Usage: "draw all weights anew from `SEED`, to train from scratch"},
 		layoutFlag(&o.Layout, "auto adds a graph in the block layout of this machine's CPU, where ONNX Runtime is here; nchwc insists on it"),
-		libraryFlag(&o.Library),
+		&cli.BoolFlag{Name: "tune", Destination: &o.Tune, Category: flagsMachine,
+			Usage: "time the forms of the model's gradients on the device and keep the fastest"},
 	}
 	return &cli.Command{
 		Name:      "export",
@@ -101,14 +106,20 @@ model in training mode, with its batch normalisation left in and the number of
 images left open.`,
 			"winnow export lenet.onnx -o lenet-bundle",
 			"winnow export resnet18.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --smoothing 0.1",
+			"winnow export resnet18.onnx --tune --batch-size 64 --device cpu --threads 2",
 			"winnow export vit.onnx --freeze '^patch_embed' --name vit-head"),
-		Flags: append(append(flags, o.Graph.flags()...), o.Images.flags()...),
+		Flags: slices.Concat(flags, o.Tuning.flags(), o.Graph.flags(), o.Images.flags()),
 		Action: func(c *cli.Context) error {
 			args, err := positional(c, 1, 1, "the model to export")
 			if err != nil {
 				return err
 			}
 			o.Model = args[0]
+			for _, name := range tuneFlagNames() {
+				if c.IsSet(name) && !o.Tune {
+					return usagef("--%s: only with --tune", name)
+				}
+			}
 			return runExport(c.Context, o, out)
 		},
 	}
@@ -130,6 +141,9 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 	if err := checkLayout(o.Layout); err != nil {
 		return err
 	}
+	if err := o.Tuning.validate(); err != nil {
+		return err
+	}
 	if o.Reinit < keepWeights {
 		return usagef("--reinit %d: give a seed from 0 up", o.Reinit)
 	}
@@ -137,11 +151,17 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 		return err
 	}
 	var err error
-	if o.Graph.Block, err = blockHere(o.Layout, o.Library); err != nil {
+	if o.Graph.Block, err = blockHere(o.Layout, o.Tuning.Device.Library); err != nil {
 		return err
+	}
+	if o.Tune {
+		o.tuner = o.Tuning.tuner(ctx, o.Layout, out)
 	}
 	b, err := exportBundle(ctx, o, func(text string) { out.notef("note: %s", text) })
 	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if err := b.Save(o.Out); err != nil {
@@ -150,6 +170,10 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 	m := &b.Manifest
 	out.printf("bundle %s: %s, images %s, %d classes, %s parameters, %s, %s\n",
 		o.Out, m.Name, shapeText(m.ImageShape[:]), m.Classes, countText(parameters(m)), lossText(m.Loss), optimizerText(m.Optimizer))
+	if m.Tuned != nil {
+		out.printf("%s\n", tunedText(m.Tuned))
+		printChoices(out, m.Tuned)
+	}
 	out.printf("train it with: winnow train --bundle %s --data DATA\n", o.Out)
 	return nil
 }
@@ -181,7 +205,7 @@ func blockHere(layout, library string) (int64, error) {
 func exportBundle(ctx context.Context, o exportOptions, warn func(string)) (*bundle.Bundle, error) {
 	build := autodiff.Options{Name: o.Name, SourceFile: filepath.Base(o.Model)}
 	o.Graph.apply(&build)
-	build.Classes = o.Classes
+	build.Classes, build.Tune = o.Classes, o.tuner
 	if o.Reinit != keepWeights {
 		build.Reinit, build.Seed = true, uint64(o.Reinit)
 	}

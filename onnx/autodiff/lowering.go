@@ -133,13 +133,14 @@ type Case struct {
 	Key string
 	// Forms are those that the geometry allows, the default first.
 	Forms []string
+	// Block is Lowering.Block of the graph that the gradient stands in.
+	Block int64
 
 	gradient           string
 	window             window
 	channels, outC     int64 // of the image, and of what is made of it
 	group              int64
-	block              int64 // of the graph
-	xBlocked, yBlocked bool  // whether the image and the adjoint are in blocks where the gradient is wanted
+	xBlocked, yBlocked bool // whether the image and the adjoint are in blocks where the gradient is wanted
 	float32            bool
 	attrs              attrs // of a pooling's forward node
 }
@@ -157,7 +158,7 @@ func poolCase(n *node, w window, forms []string) Case {
 
 // in fills in what follows from the place in a graph, and the key.
 func (c Case) in(n *node) Case {
-	c.block = n.blocks.size
+	c.Block = n.blocks.size
 	c.xBlocked, c.yBlocked = n.blocks.of[n.Inputs[0]] != "", n.blocks.of[n.Outputs[0]] != ""
 	c.float32 = n.dtype(n.Inputs[0]) == onnx.Float32
 	c.Key = c.key()
@@ -166,8 +167,8 @@ func (c Case) in(n *node) Case {
 
 func (c Case) key() string {
 	var b strings.Builder
-	if c.block > 0 {
-		fmt.Fprintf(&b, "nchwc%d ", c.block)
+	if c.Block > 0 {
+		fmt.Fprintf(&b, "nchwc%d ", c.Block)
 	}
 	side := func(blocked bool, channels int64, size []int64) string {
 		text := by(append([]int64{channels}, size...), "x")
@@ -197,8 +198,8 @@ func by(v []int64, sep string) string {
 	return strings.Join(parts, sep)
 }
 
-// cases lists the gradients with several forms that building a training graph
-// meets, each key once, in the graph's order backward.
+// cases lists the gradients with several forms that building the training
+// graphs meets, each key once, in the order backward; the portable graph's first.
 func (f *forward) cases(o Options) ([]Case, error) {
 	var list []Case
 	o.Lowering.seen = func(c Case) {
@@ -206,14 +207,20 @@ func (f *forward) cases(o Options) ([]Case, error) {
 			list = append(list, c)
 		}
 	}
-	return list, buildTrain(f, o, scratch(o))
+	portable := o
+	portable.Lowering.Block = 0
+	err := buildTrain(f, portable, scratch(o))
+	if err == nil && o.Lowering.Block != 0 {
+		err = buildTrain(f, o, scratch(o))
+	}
+	return list, err
 }
 
 // FormsFor are the forms that a batch of n can take: a convolution over
 // images needs whole blocks of them.
 func (c Case) FormsFor(n int64) []string {
 	return slices.DeleteFunc(slices.Clone(c.Forms), func(form string) bool {
-		return form == WeightBatch && n%c.block != 0
+		return form == WeightBatch && n%c.Block != 0
 	})
 }
 
@@ -228,7 +235,7 @@ func (c Case) Graph(form string, n int64) (model []byte, inputs, outputs []onnx.
 	}
 	g := &onnx.Graph{Name: "form", Initializers: map[string]*onnx.Tensor{}}
 	e := newEmitter(g, onnx.NewInference(g))
-	e.blockImages(c.block, "")
+	e.blockImages(c.Block, "")
 	input := func(name string, blocked bool, dims ...int64) string {
 		v := onnx.Value{Name: name, DType: onnx.Float32, Shape: onnx.ShapeOf(dims...)}
 		g.Inputs = append(g.Inputs, v)
@@ -246,7 +253,7 @@ func (c Case) Graph(form string, n int64) (model []byte, inputs, outputs []onnx.
 		x = input("x", c.xBlocked, in...)
 	}
 	dy := input("dy", c.yBlocked, out...)
-	lower := Lowering{Data: form, Weight: form, Pool: form, Block: c.block}
+	lower := Lowering{Data: form, Weight: form, Pool: form, Block: c.Block}
 	node := &node{emitter: e, dy: []string{dy}, lower: lower, Node: &onnx.Node{Op: "Conv", Inputs: []string{x, "filter"}, Outputs: []string{"y"}}}
 	result := func(value string, blocked bool) {
 		if blocked {

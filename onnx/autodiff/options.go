@@ -37,11 +37,10 @@ type Options struct {
 	Seed          uint64           // of the weights that Classes and Reinit draw
 	Lowering      Lowering
 	// Tuned has forms of gradients that were timed, and is recorded. Tune, if
-	// not nil, is asked for them with what there is to choose: the gradients of
-	// the blocked graph where Lowering.Block makes one, else of the portable one.
+	// not nil, is asked for them with all there is to choose in the training graphs.
 	Tuned *bundle.Tuned
 	Tune  func([]Case) (*bundle.Tuned, error)
-	Warn          func(text string) // takes warnings and notices; nil drops them
+	Warn  func(text string) // takes warnings and notices; nil drops them
 }
 
 // Validate fills defaults and refuses what contradicts itself.
