@@ -103,7 +103,10 @@ func newExportCommand(out *output) *cli.Command {
 		Description: examples(`Adds the loss, the backward pass and the optimizer to MODEL.onnx as standard
 operators, and writes the training bundle that winnow train takes. Export the
 model in training mode, with its batch normalisation left in and the number of
-images left open.`,
+images left open.
+
+With --tune: times the ways to compute each gradient on the device, and keeps the
+fastest. winnow tune does it for a bundle that is already made.`,
 			"winnow export lenet.onnx -o lenet-bundle",
 			"winnow export resnet18.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --smoothing 0.1",
 			"winnow export resnet18.onnx --tune --batch-size 64 --device cpu --threads 2",
