@@ -26,7 +26,9 @@ const (
 	slow       = 2
 )
 
-// measure gives the median time of each form. run runs the i-th once.
+// measure gives the time of each form that a quarter of its runs stayed below:
+// on a machine that others use too, the runs that were disturbed say little.
+// run runs the i-th once.
 func measure(ctx context.Context, forms int, run func(i int) (time.Duration, error)) ([]time.Duration, error) {
 	times := make([][]time.Duration, forms)
 	running := make([]int, forms)
@@ -49,27 +51,26 @@ func measure(ctx context.Context, forms int, run func(i int) (time.Duration, err
 			}
 		}
 		if round+1 == slowRounds {
-			best := slices.Min(medians(times))
-			running = slices.DeleteFunc(running, func(i int) bool { return median(times[i]) > slow*best })
+			best := slices.Min(quartiles(times))
+			running = slices.DeleteFunc(running, func(i int) bool { return quartile(times[i]) > slow*best })
 		}
 		if round+1 >= minRounds && spent >= share*time.Duration(len(running)) {
 			break
 		}
 	}
-	return medians(times), nil
+	return quartiles(times), nil
 }
 
-func medians(times [][]time.Duration) []time.Duration {
-	m := make([]time.Duration, len(times))
+func quartiles(times [][]time.Duration) []time.Duration {
+	q := make([]time.Duration, len(times))
 	for i := range times {
-		m[i] = median(times[i])
+		q[i] = quartile(times[i])
 	}
-	return m
+	return q
 }
 
-func median(times []time.Duration) time.Duration {
-	sorted := slices.Sorted(slices.Values(times))
-	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
+func quartile(times []time.Duration) time.Duration {
+	return slices.Sorted(slices.Values(times))[(len(times)-1)/4]
 }
 
 // milliseconds times the graphs of a case on a device, on random values.

@@ -51,31 +51,32 @@ func loaded(m *onnx.Model, b *bundle.Bundle) (*forward, error) {
 		return nil, err
 	}
 	f := &forward{graph: m.Graph}
-	kinds := map[string]string{}
+	init := map[string]*onnx.Tensor{}
 	for _, s := range b.Manifest.State {
-		kinds[s.Name] = s.Kind
 		switch s.Kind {
 		case bundle.KindParameter:
-			f.params = append(f.params, s.Name)
+			f.params = append(f.params, s.Input)
 		case bundle.KindBuffer:
-			f.buffers = append(f.buffers, s.Name)
+			f.buffers = append(f.buffers, s.Input)
+		default:
+			continue
 		}
+		init[s.Input] = b.Init[s.Name]
 	}
 	inputs := f.graph.Inputs
 	f.graph.Inputs = nil
 	known := 0
 	for _, in := range inputs {
-		switch kind := kinds[in.Name]; {
-		case kind == bundle.KindParameter || kind == bundle.KindBuffer:
-			t := b.Init[in.Name]
-			if t == nil || t.DType != in.DType || !in.Shape.Equal(onnx.ShapeOf(t.Dims...)) {
-				return nil, fmt.Errorf("input %q is not what %s holds: %w", in.Name, b.Manifest.Weights, ErrModel)
-			}
-			f.graph.Initializers[in.Name] = t
-			known++
-		default:
+		t, state := init[in.Name]
+		if !state {
 			f.graph.Inputs = append(f.graph.Inputs, in)
+			continue
 		}
+		if t == nil || t.DType != in.DType || !in.Shape.Equal(onnx.ShapeOf(t.Dims...)) {
+			return nil, fmt.Errorf("input %q is not what %s holds: %w", in.Name, b.Manifest.Weights, ErrModel)
+		}
+		f.graph.Initializers[in.Name] = t
+		known++
 	}
 	if known != len(f.params)+len(f.buffers) || len(f.params) == 0 {
 		return nil, fmt.Errorf("%d inputs are state, and the bundle has %d: %w", known, len(f.params)+len(f.buffers), ErrModel)

@@ -134,7 +134,8 @@ func (m *Manifest) Evaluated() []int {
 }
 
 // State is one tensor that train.onnx reads as Input and replaces by Output.
-// eval.onnx, where it uses the tensor, takes it under the same input name.
+// eval.onnx, where it uses the tensor, takes it under the same input name, and
+// so does forward.onnx what is no optimizer's.
 type State struct {
 	Name   string  `json:"name"`
 	Kind   string  `json:"kind"`

@@ -210,7 +210,7 @@ func (v *validator) forward(g *onnx.Graph) {
 	ins := index(g.Inputs)
 	for _, s := range v.m.State {
 		if s.Kind == KindParameter || s.Kind == KindBuffer {
-			v.stateValue(ForwardFile, "input", s, s.Name, ins)
+			v.stateValue(ForwardFile, "input", s, s.Input, ins)
 		}
 	}
 }
