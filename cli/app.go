@@ -52,6 +52,7 @@ func newApp(out *output) *cli.App {
 		Commands: []*cli.Command{
 			newExportCommand(out),
 			newInspectCommand(out),
+			newTuneCommand(out),
 			newTrainCommand(out),
 			newEvalCommand(out),
 			newCompareCommand(out),

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -29,12 +30,15 @@ type exportOptions struct {
 	Overwrite bool
 	InputSize string
 	Layout    string
-	Library   string
+	Tune      bool
+	Tuning    tuneOptions
 	Freeze    string
 	Classes   int64
 	Reinit    int64
 	Graph     graphOptions
 	Images    imageOptions
+
+	tuner func([]autodiff.Case) (*bundle.Tuned, error) // nil leaves forms to their shapes
 }
 
 // keepWeights is the seed that stands for no new weights.
@@ -89,7 +93,8 @@ func newExportCommand(out *output) *cli.Command {
 		&cli.Int64Flag{Name: "reinit", Value: keepWeights, Destination: &o.Reinit, Category: flagsRecipe, DefaultText: "off",
 			Usage: "draw all weights anew from `SEED`, to train from scratch"},
 		layoutFlag(&o.Layout, "auto adds a graph in the block layout of this machine's CPU, where ONNX Runtime is here; nchwc insists on it"),
-		libraryFlag(&o.Library),
+		&cli.BoolFlag{Name: "tune", Destination: &o.Tune, Category: flagsMachine,
+			Usage: "time the forms of the model's gradients on the device and keep the fastest"},
 	}
 	return &cli.Command{
 		Name:      "export",
@@ -98,18 +103,27 @@ func newExportCommand(out *output) *cli.Command {
 		Description: examples(`Adds the loss, the backward pass and the optimizer to MODEL.onnx as standard
 operators, and writes the training bundle that winnow train takes. Export the
 model in training mode, with its batch normalisation left in and the number of
-images left open.`,
+images left open.
+
+With --tune: times the ways to compute each gradient on the device, and keeps the
+fastest. winnow tune does it for a bundle that is already made.`,
 			"winnow export lenet.onnx -o lenet-bundle",
 			"winnow export resnet18.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --smoothing 0.1",
 			"winnow export resnet18.onnx --amp float16 -o resnet18-half",
+			"winnow export resnet18.onnx --tune --batch-size 64 --device cpu --threads 2",
 			"winnow export vit.onnx --freeze '^patch_embed' --name vit-head"),
-		Flags: append(append(flags, o.Graph.flags()...), o.Images.flags()...),
+		Flags: slices.Concat(flags, o.Tuning.flags(), o.Graph.flags(), o.Images.flags()),
 		Action: func(c *cli.Context) error {
 			args, err := positional(c, 1, 1, "the model to export")
 			if err != nil {
 				return err
 			}
 			o.Model = args[0]
+			for _, name := range tuneFlagNames() {
+				if c.IsSet(name) && !o.Tune {
+					return usagef("--%s: only with --tune", name)
+				}
+			}
 			return runExport(c.Context, o, out)
 		},
 	}
@@ -134,18 +148,31 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 	if o.Layout == train.LayoutNCHWC && o.Graph.Precision != "" {
 		return usagef("--layout %s: the CPU's layout has no half precision; leave out --amp", o.Layout)
 	}
+	if err := o.Tuning.validate(); err != nil {
+		return err
+	}
 	if o.Reinit < keepWeights {
 		return usagef("--reinit %d: give a seed from 0 up", o.Reinit)
 	}
 	if err := freeFolder(o.Out, o.Overwrite, bundle.ManifestFile, "a bundle"); err != nil {
 		return err
 	}
+	layout := o.Layout
+	if o.Graph.Precision != "" {
+		layout = train.LayoutPortable
+	}
 	var err error
-	if o.Graph.Block, err = blockHere(o.Layout, o.Library); err != nil {
+	if o.Graph.Block, err = blockHere(layout, o.Tuning.Device.Library); err != nil {
 		return err
+	}
+	if o.Tune {
+		o.tuner = o.Tuning.tuner(ctx, layout, out)
 	}
 	b, err := exportBundle(ctx, o, func(text string) { out.notef("note: %s", text) })
 	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if err := b.Save(o.Out); err != nil {
@@ -154,6 +181,10 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 	m := &b.Manifest
 	out.printf("bundle %s: %s, images %s, %d classes, %s parameters, %s, %s, %s\n",
 		o.Out, m.Name, shapeText(m.ImageShape[:]), m.Classes, countText(parameters(m)), lossText(m.Loss), optimizerText(m.Optimizer), precisionText(m.Precision))
+	if m.Tuned != nil {
+		out.printf("%s\n", tunedText(m.Tuned))
+		printChoices(out, m.Tuned)
+	}
 	out.printf("train it with: winnow train --bundle %s --data DATA\n", o.Out)
 	return nil
 }
@@ -185,7 +216,7 @@ func blockHere(layout, library string) (int64, error) {
 func exportBundle(ctx context.Context, o exportOptions, warn func(string)) (*bundle.Bundle, error) {
 	build := autodiff.Options{Name: o.Name, SourceFile: filepath.Base(o.Model)}
 	o.Graph.apply(&build)
-	build.Classes = o.Classes
+	build.Classes, build.Tune = o.Classes, o.tuner
 	if o.Reinit != keepWeights {
 		build.Reinit, build.Seed = true, uint64(o.Reinit)
 	}

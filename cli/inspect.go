@@ -315,6 +315,10 @@ func (r *bundleReport) print(out *output) {
 	out.table(rows)
 	out.printf("\nRoles of %s\n", bundle.TrainFile)
 	out.table(roleRows(m))
+	if m.Tuned != nil {
+		out.printf("\nTuned\n  %s\n", tunedText(m.Tuned))
+		printChoices(out, m.Tuned)
+	}
 	out.printf("\nState\n")
 	rows = rows[:0]
 	for _, s := range m.State {

@@ -83,7 +83,7 @@ func inspectCosts(ctx context.Context, o inspectOptions, out *output) error {
 		return err
 	}
 	defer device.Close()
-	measure := train.CostOptions{Layout: o.Costs.Layout, BatchSize: o.BatchSize, Steps: o.Costs.Steps, Device: device, Progress: stepProgress(out)}
+	measure := train.CostOptions{Layout: o.Costs.Layout, BatchSize: o.BatchSize, Steps: o.Costs.Steps, Device: device, Progress: countProgress(out, "step")}
 	var c *train.Costs
 	if o.Costs.Trace == "" {
 		c, err = train.MeasureCosts(ctx, b, measure)

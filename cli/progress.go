@@ -168,9 +168,9 @@ func cut(s string, width int) string {
 	return s
 }
 
-// stepProgress shows how many of a measurement's steps are done; nil where
-// nothing is to be shown.
-func stepProgress(out *output) func(done, steps int) {
+// countProgress shows how many steps of something are done; nil where nothing
+// is to be shown.
+func countProgress(out *output, what string) func(done, steps int) {
 	if !out.tty {
 		return nil
 	}
@@ -178,7 +178,7 @@ func stepProgress(out *output) func(done, steps int) {
 	return func(done, steps int) {
 		if b == nil {
 			b = progressbar.NewOptions(steps, progressbar.OptionSetWriter(out.stderr), progressbar.OptionShowCount(),
-				progressbar.OptionSetDescription("step"), progressbar.OptionSetWidth(barWidth),
+				progressbar.OptionSetDescription(what), progressbar.OptionSetWidth(barWidth),
 				progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
 				progressbar.OptionThrottle(redrawEvery), progressbar.OptionClearOnFinish())
 		}

@@ -71,7 +71,7 @@ func pack(path string, b *bundle.Bundle) error {
 	}
 	var buf bytes.Buffer
 	z := zip.NewWriter(&buf)
-	for _, name := range []string{bundle.ManifestFile, bundle.TrainFile, bundle.BlockedFile, bundle.EvalFile, bundle.WeightsFile} {
+	for _, name := range []string{bundle.ManifestFile, bundle.TrainFile, bundle.BlockedFile, bundle.EvalFile, bundle.ForwardFile, bundle.WeightsFile} {
 		data, err := os.ReadFile(filepath.Join(folder, name))
 		if err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"path/filepath"
+	goruntime "runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -110,6 +111,20 @@ func (d *Device) Name() string {
 		return "cuda:" + strconv.Itoa(d.index)
 	}
 	return "cpu"
+}
+
+// Hardware is the processor's or GPU's own name, the architecture where the
+// system tells none.
+func (d *Device) Hardware() string {
+	name := goruntime.GOARCH
+	if d.provider == CUDAProvider {
+		if list, _, err := gpus(driverFile); err == nil && d.index < len(list) {
+			name = list[d.index].Name
+		}
+	} else if cpu := cpuName(); cpu != "" {
+		name = cpu
+	}
+	return name
 }
 
 // Threads is the number of threads one operator may use on the CPU.

@@ -29,8 +29,7 @@ func (e *emitter) blockedPool(n *onnx.Node) string {
 const maxBlockedTaps = 9
 
 func (n *node) canBlockPool(w window) bool {
-	return n.blocks.of[n.Inputs[0]] != "" && n.blocks.of[n.Outputs[0]] != "" && w.sideBySide() && w.tapCount() <= maxBlockedTaps &&
-		n.lower.Pool == ""
+	return n.blocks.of[n.Inputs[0]] != "" && n.blocks.of[n.Outputs[0]] != "" && w.sideBySide() && w.tapCount() <= maxBlockedTaps
 }
 
 // maxPoolBlocked goes through the taps of a window in order. A tap that is as

@@ -31,16 +31,27 @@ func Build(m *onnx.Model, o Options) (*bundle.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, n := range [2][]float64{o.Normalize.Mean, o.Normalize.Std} {
-		if len(n) > 1 && int64(len(n)) != f.shape[0] {
-			return nil, fmt.Errorf("autodiff: %w: %d means or standard deviations for %d channels", ErrOptions, len(n), f.shape[0])
-		}
-	}
-	if len(o.ClassNames) > 0 && int64(len(o.ClassNames)) != f.classes() {
-		return nil, fmt.Errorf("autodiff: %w: %d class names for %d classes", ErrOptions, len(o.ClassNames), f.classes())
+	if err := o.fits(f); err != nil {
+		return nil, err
 	}
 	for _, w := range f.warnings() {
 		o.Warn(w)
+	}
+	return build(f, o)
+}
+
+// build makes the bundle of a model made ready.
+func build(f *forward, o Options) (*bundle.Bundle, error) {
+	o.Lowering.Forms = o.Tuned.Forms()
+	if o.Tune != nil {
+		cases, err := f.cases(o)
+		if err != nil {
+			return nil, err
+		}
+		if o.Tuned, err = o.Tune(cases); err != nil {
+			return nil, err
+		}
+		o.Lowering.Forms = o.Tuned.Forms()
 	}
 	b := &bundle.Bundle{
 		Manifest: bundle.Manifest{
@@ -48,6 +59,7 @@ func Build(m *onnx.Model, o Options) (*bundle.Bundle, error) {
 			Source:     bundle.Source{File: o.SourceFile, SHA256: o.SourceSHA256},
 			ImageShape: f.shape, Classes: f.classes(), ClassNames: o.ClassNames,
 			Loss: o.Loss, Optimizer: o.Optimizer, Precision: o.Precision, Normalize: o.Normalize, Weights: bundle.WeightsFile,
+			Tuned: o.Tuned,
 		},
 		Init: map[string]*onnx.Tensor{},
 	}
@@ -57,7 +69,7 @@ func Build(m *onnx.Model, o Options) (*bundle.Bundle, error) {
 		return nil, err
 	}
 	if block := o.Lowering.Block; block != 0 && o.Precision == "" { // half precision is for other providers
-		twin := &bundle.Bundle{Manifest: bundle.Manifest{Optimizer: o.Optimizer}, Init: map[string]*onnx.Tensor{}}
+		twin := scratch(o)
 		if err := buildTrain(f, o, twin); err != nil {
 			return nil, err
 		}
@@ -66,10 +78,18 @@ func Build(m *onnx.Model, o Options) (*bundle.Bundle, error) {
 	if err := buildEval(f, o, b); err != nil {
 		return nil, err
 	}
+	if err := f.save(b); err != nil {
+		return nil, err
+	}
 	if err := b.Validate(); err != nil {
 		return nil, fmt.Errorf("autodiff: the bundle contradicts itself: %w", err)
 	}
 	return b, nil
+}
+
+// scratch is a bundle to build a further training graph into.
+func scratch(o Options) *bundle.Bundle {
+	return &bundle.Bundle{Manifest: bundle.Manifest{Optimizer: o.Optimizer}, Init: map[string]*onnx.Tensor{}}
 }
 
 // graphFor copies the forward graph's nodes into a new graph whose image input

@@ -35,6 +35,19 @@ func TestMutatedModelsDoNotPanic(t *testing.T) {
 			if r.IntN(4) == 0 {
 				o.Classes = 3
 			}
+			if r.IntN(4) == 0 {
+				o.Lowering.Block = 16
+				o.Tune = func(cases []autodiff.Case) (*bundle.Tuned, error) {
+					for _, c := range cases {
+						for _, form := range c.FormsFor(3) {
+							if _, _, _, err := c.Graph(form, 3); err != nil {
+								return nil, err
+							}
+						}
+					}
+					return nil, nil
+				}
+			}
 			if _, err := autodiff.Build(m, o); err == nil {
 				built++
 			}

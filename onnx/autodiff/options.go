@@ -38,7 +38,11 @@ type Options struct {
 	Seed          uint64           // of the weights that Classes and Reinit draw
 	Precision     string           // of convolutions and products: "" is float32, or Float16, or BFloat16, which only CUDA runs
 	Lowering      Lowering
-	Warn          func(text string) // takes warnings and notices; nil drops them
+	// Tuned has forms of gradients that were timed, and is recorded. Tune, if
+	// not nil, is asked for them with all there is to choose in the training graphs.
+	Tuned *bundle.Tuned
+	Tune  func([]Case) (*bundle.Tuned, error)
+	Warn  func(text string) // takes warnings and notices; nil drops them
 
 	growthInterval int64 // of the loss scale; 0 is the default
 }
@@ -81,7 +85,7 @@ func (o *Options) Validate() error {
 		return badOption("convolution data lowering %q", o.Lowering.Data)
 	}
 	switch o.Lowering.Pool {
-	case "", PoolScatter, PoolCompare:
+	case "", PoolScatter, PoolCompare, PoolBlocked:
 	default:
 		return badOption("pooling lowering %q", o.Lowering.Pool)
 	}
@@ -98,4 +102,17 @@ func (o *Options) Validate() error {
 
 func badOption(format string, args ...any) error {
 	return fmt.Errorf("autodiff: %w: %s", ErrOptions, fmt.Sprintf(format, args...))
+}
+
+// fits refuses options that contradict the model.
+func (o *Options) fits(f *forward) error {
+	for _, n := range [2][]float64{o.Normalize.Mean, o.Normalize.Std} {
+		if len(n) > 1 && int64(len(n)) != f.shape[0] {
+			return fmt.Errorf("autodiff: %w: %d means or standard deviations for %d channels", ErrOptions, len(n), f.shape[0])
+		}
+	}
+	if len(o.ClassNames) > 0 && int64(len(o.ClassNames)) != f.classes() {
+		return fmt.Errorf("autodiff: %w: %d class names for %d classes", ErrOptions, len(o.ClassNames), f.classes())
+	}
+	return nil
 }

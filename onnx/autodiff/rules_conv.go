@@ -7,85 +7,6 @@ import (
 	"winnow/onnx"
 )
 
-// Forms of a convolution's gradient with respect to its input.
-const (
-	DataTranspose = "transpose" // ConvTranspose with the same filter
-	DataFlip      = "flip"      // Conv with the filter turned around; stride 1 only
-	DataBlocked   = "blocked"   // the same in the blocked layout
-)
-
-// Forms of a convolution's gradient with respect to its filter.
-const (
-	WeightGemm   = "gemm"   // one product over the whole batch, patches channel first
-	WeightImages = "images" // one product an image, summed
-	WeightBatch  = "batch"  // a convolution over images; blocked layout only
-)
-
-// Forms of a maximum pooling's gradient.
-const (
-	PoolScatter = "scatter" // g scattered to the indices that the pooling gives
-	PoolCompare = "compare" // the image compared with its maxima; windows side by side only
-)
-
-// Lowering picks the form of each gradient that has several; an empty field
-// leaves the choice to the shape. A form that a shape does not allow is passed over.
-type Lowering struct {
-	Data, Weight, Pool string
-	// Block is how many channels ONNX Runtime's CPU provider puts into a block
-	// on this machine (runtime.Device.ConvBlock): convolutions then take the
-	// provider's own operators. 0 leaves a graph of standard operators.
-	Block int64
-}
-
-// flipArea is the smallest output area at which the flipped filter was measured
-// faster than ConvTranspose (ONNX Runtime CPU provider, 3x3 filters of 16 to 512 channels).
-const flipArea = 144
-
-func (l Lowering) data(c conv) string {
-	w := c.window
-	able := w.unitStride()
-	for i := range w.in {
-		able = able && w.extent(i)-1 >= max(w.begin[i], w.end[i])
-	}
-	switch {
-	case !able:
-		return DataTranspose
-	case l.Data == DataBlocked || l.Data == "":
-		if c.canBlockData() {
-			return DataBlocked
-		}
-	default:
-		return l.Data
-	}
-	if w.area() >= flipArea {
-		return DataFlip
-	}
-	return DataTranspose
-}
-
-// batch is whether the filter's gradient is taken by weightBatch.
-func (l Lowering) batch(c conv) bool {
-	able := c.canBlockWeight()
-	if l.Weight == "" {
-		return able && c.tapCount() > 1
-	}
-	return able && l.Weight == WeightBatch
-}
-
-// weight takes one product an image where its result is smaller than its
-// operands, else one over the batch: where the two cross is where they were
-// measured equally fast.
-func (l Lowering) weight(c conv) string {
-	columns := c.groupC * c.tapCount()
-	switch {
-	case l.Weight == WeightGemm || l.Weight == WeightImages:
-		return l.Weight
-	case c.outC*columns > c.area()*(c.outC+columns):
-		return WeightGemm
-	}
-	return WeightImages
-}
-
 // y = x * W + b, * a correlation: dx is g correlated with the filter turned
 // around, dW is x correlated with g, db = sum of g over images and positions.
 func gradConv(n *node) ([]string, error) {
@@ -100,14 +21,7 @@ func gradConv(n *node) ([]string, error) {
 	c := conv{node: n, window: w, group: n.Int("group", 1), outC: wShape[0], groupC: wShape[1]}
 	dx := make([]string, len(n.Inputs))
 	if n.want[0] {
-		switch n.lower.data(c) {
-		case DataBlocked:
-			dx[0] = c.dataBlocked()
-		case DataFlip:
-			dx[0] = c.dataFlip()
-		default:
-			dx[0] = n.convTranspose(n.dy[0], n.Inputs[1], w, c.group)
-		}
+		dx[0] = c.data()
 	}
 	if n.want[1] {
 		dx[1] = c.weight()
@@ -204,6 +118,17 @@ func (e *emitter) convTranspose(g, filter string, w window, group int64) string 
 	return dx
 }
 
+// data is the gradient with respect to the image.
+func (c conv) data() string {
+	switch c.lower.data(c) {
+	case DataBlocked:
+		return c.dataBlocked()
+	case DataFlip:
+		return c.dataFlip()
+	}
+	return c.convTranspose(c.dy[0], c.Inputs[1], c.window, c.group)
+}
+
 func (c conv) dataFlip() string {
 	r := c.rank()
 	filter := c.Inputs[1]
@@ -237,20 +162,22 @@ func (c conv) dataFlip() string {
 // times the adjoint. Patches are [N, C, taps, positions], so that what comes
 // out has the filter's own order.
 func (c conv) weight() string {
-	if c.lower.batch(c) {
+	form := c.lower.weight(c)
+	if form == WeightBatch {
 		n := c.shape(c.dy[0])[0]
+		form = c.plainForms()[0]
 		switch {
 		case !n.IsConst() && c.blocks.whole != "":
-			return c.either(c.blocks.whole, c.weightBatch, func() string { return c.plainly().weightPlain() })
+			return c.either(c.blocks.whole, c.weightBatch, func() string { return c.plainly().weightPlain(form) })
 		case n.IsConst() && n.N%c.blocks.size == 0:
 			return c.weightBatch()
 		}
 	}
-	return c.weightPlain()
+	return c.weightPlain(form)
 }
 
 // weightPlain is made of standard operators, for any number of images.
-func (c conv) weightPlain() string {
+func (c conv) weightPlain(form string) string {
 	patches := c.patches(c.Inputs[0], c.window)
 	var dw string
 	switch {
@@ -258,7 +185,7 @@ func (c conv) weightPlain() string {
 		dw = c.weightDepthwise(patches)
 	case c.group > 1:
 		dw = c.weightGrouped(patches)
-	case c.lower.weight(c) == WeightImages:
+	case form == WeightImages:
 		dw = c.weightImages(patches)
 	default:
 		dw = c.weightGemm(patches)

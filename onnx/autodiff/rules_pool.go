@@ -19,14 +19,19 @@ func gradMaxPool(n *node) ([]string, error) {
 	if n.Int("storage_order", 0) != 0 {
 		return nil, fmt.Errorf("storage_order 1: %w", ErrModel)
 	}
-	channels := n.shape(n.Inputs[0])[1]
-	if n.canBlockPool(w) {
+	switch n.lower.pool(n, w) {
+	case PoolBlocked:
 		return one(n.maxPoolBlocked(w))
-	}
-	if w.sideBySide() && channels.IsConst() && channels.N*w.tapCount()*w.tapCount() <= maxFilter && n.lower.Pool != PoolScatter {
-		return one(n.maxPoolCompare(w, channels.N))
+	case PoolCompare:
+		return one(n.maxPoolCompare(w, n.shape(n.Inputs[0])[1].N))
 	}
 	return one(n.maxPoolScatter(w))
+}
+
+// canComparePool is whether maxPoolCompare has a form for the node.
+func (n *node) canComparePool(w window) bool {
+	channels := n.shape(n.Inputs[0])[1]
+	return w.sideBySide() && channels.IsConst() && channels.N*w.tapCount()*w.tapCount() <= maxFilter
 }
 
 // sideBySide is whether the windows tile the image, but for a rest at its far edges.
@@ -94,9 +99,15 @@ func (n *node) maxPoolCompare(w window, channels int64) string {
 
 func (n *node) maxPoolScatter(w window) string {
 	x := n.Inputs[0]
-	if len(n.Outputs) == 1 || n.Outputs[1] == "" {
-		n.Outputs = append(n.Outputs[:1], n.fresh("MaxPoolIndices"))
-		n.inf.Set(onnx.Value{Name: n.Outputs[1], DType: onnx.Int64, Shape: n.shape(n.Outputs[0])})
+	indices := n.Output(1)
+	switch {
+	case indices != "":
+	case n.blocks.of[n.Outputs[0]] != "": // the forward pass pools blocks, which give no indices
+		indices = n.opsIn("", "MaxPool", 2, n.Attrs, x)[1]
+	default:
+		indices = n.fresh("MaxPoolIndices")
+		n.Outputs = append(n.Outputs[:1], indices)
+		n.inf.Set(onnx.Value{Name: indices, DType: onnx.Int64, Shape: n.shape(n.Outputs[0])})
 	}
 	overlap := "none"
 	for i := range w.kernel {
@@ -108,7 +119,7 @@ func (n *node) maxPoolScatter(w window) string {
 	if overlap == "add" {
 		a["reduction"] = onnx.StringAttr(overlap)
 	}
-	dx := n.op("ScatterElements", a, n.flat(n.zerosLike(x), -1), n.flat(n.Outputs[1], -1), n.flat(n.dy[0], -1))
+	dx := n.op("ScatterElements", a, n.flat(n.zerosLike(x), -1), n.flat(indices, -1), n.flat(n.dy[0], -1))
 	return n.reshape(dx, n.shape(x))
 }
 

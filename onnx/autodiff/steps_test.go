@@ -61,6 +61,15 @@ func TestTenStepsAgreeWithPyTorch(t *testing.T) {
 				runSteps(t, d, model+".t113.onnx.gz", "a", recipes["a"], want, batches, autodiff.Options{Lowering: l})
 			})
 		}
+		for _, block := range []int64{0, int64(d.ConvBlock())} {
+			for i := range 3 { // every gradient in its first, second and third form
+				t.Run(fmt.Sprintf("%s/form-%d-%d", model, i, block), func(t *testing.T) {
+					o := autodiff.Options{Lowering: autodiff.Lowering{Block: block}}
+					o.Tune = func(cases []autodiff.Case) (*bundle.Tuned, error) { return choose(cases, i), nil }
+					runSteps(t, d, model+".t113.onnx.gz", "a", recipes["a"], want, batches, o)
+				})
+			}
+		}
 	}
 }
 
@@ -87,6 +96,9 @@ func runSteps(t *testing.T, d *ortrun.Device, file, name string, r recipe, want,
 	b, err := autodiff.Build(m, o)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if b.Blocked != nil {
+		b.Train = b.Blocked
 	}
 	sizes := batches["sizes"].Int64s()
 	maxBatch := 0

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"winnow/onnx"
@@ -25,11 +26,15 @@ const (
 // WeightsFile is the usual name of the initial values.
 const WeightsFile = "init.safetensors"
 
+// fixedFiles are the files whose names a bundle does not choose.
+var fixedFiles = []string{ManifestFile, TrainFile, EvalFile, BlockedFile, ForwardFile}
+
 // Bundle is a training bundle in memory.
 type Bundle struct {
 	Manifest    Manifest
 	Train, Eval []byte                  // the graphs as ONNX files
 	Blocked     []byte                  // the graph of Manifest.Blocked; nil if there is none
+	Forward     []byte                  // the model it was made from, its state as inputs; nil if it cannot be rebuilt
 	Init        map[string]*onnx.Tensor // initial values by the name of the state
 }
 
@@ -113,6 +118,9 @@ func Open(fsys fs.FS) (*Bundle, error) {
 			return nil, err
 		}
 	}
+	if b.Forward, err = readFile(fsys, ForwardFile, maxGraph); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	if err := checkFileName(b.Manifest.Weights); err != nil {
 		return nil, err
 	}
@@ -129,7 +137,7 @@ func checkFileName(name string) error {
 		return fmt.Errorf("%w: weights names no file", ErrInvalid)
 	case !filepath.IsLocal(name) || strings.ContainsAny(name, `/\`) || name == ".":
 		return fmt.Errorf("%w: weights %q leaves the bundle's folder", ErrInvalid, name)
-	case name == ManifestFile || name == TrainFile || name == EvalFile || name == BlockedFile:
+	case slices.Contains(fixedFiles, name):
 		return fmt.Errorf("%w: weights %q is another file of the bundle", ErrInvalid, name)
 	}
 	return nil
@@ -232,6 +240,9 @@ func (b *Bundle) save(dir string) error {
 	if m.Blocked != nil {
 		files[BlockedFile] = b.Blocked
 	}
+	if b.Forward != nil {
+		files[ForwardFile] = b.Forward
+	}
 	for name, data := range files {
 		if err := os.WriteFile(filepath.Join(tmp, name), data, 0o644); err != nil {
 			return err
@@ -273,7 +284,7 @@ func replaceable(dir string) (bool, error) {
 	}
 	for _, e := range entries {
 		switch name := e.Name(); {
-		case name == ManifestFile, name == TrainFile, name == EvalFile, name == BlockedFile, strings.HasSuffix(name, ".safetensors"):
+		case slices.Contains(fixedFiles, name), strings.HasSuffix(name, ".safetensors"):
 		default:
 			return false, fmt.Errorf("%w: %q is no part of a bundle; choose another folder", ErrExists, name)
 		}

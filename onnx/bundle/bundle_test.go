@@ -183,13 +183,14 @@ func TestOpenRefuses(t *testing.T) {
 		want error
 		text string
 	}{
-		"unknown format": {func(dir string) { replaceIn(t, dir, Format, "winnow.bundle/9") }, ErrUnknownFormat, `"winnow.bundle/9"`},
-		"no manifest":    {func(dir string) { os.Remove(filepath.Join(dir, ManifestFile)) }, ErrNotBundle, "bundle.json"},
-		"not JSON":       {func(dir string) { replaceIn(t, dir, "{", "[") }, ErrNotBundle, "bundle.json"},
-		"outside":        {func(dir string) { replaceIn(t, dir, WeightsFile, "../init.safetensors") }, ErrInvalid, "leaves the bundle's folder"},
-		"absolute":       {func(dir string) { replaceIn(t, dir, WeightsFile, "/etc/passwd") }, ErrInvalid, "leaves the bundle's folder"},
-		"wrong type":     {func(dir string) { replaceIn(t, dir, `"classes": 3`, `"classes": "x"`) }, ErrInvalid, "classes"},
-		"bad dimension":  {func(dir string) { replaceIn(t, dir, `"N",`, `-1,`) }, ErrInvalid, "dimension"},
+		"unknown format":                {func(dir string) { replaceIn(t, dir, Format, "winnow.bundle/9") }, ErrUnknownFormat, `"winnow.bundle/9"`},
+		"no manifest":                   {func(dir string) { os.Remove(filepath.Join(dir, ManifestFile)) }, ErrNotBundle, "bundle.json"},
+		"not JSON":                      {func(dir string) { replaceIn(t, dir, "{", "[") }, ErrNotBundle, "bundle.json"},
+		"outside":                       {func(dir string) { replaceIn(t, dir, WeightsFile, "../init.safetensors") }, ErrInvalid, "leaves the bundle's folder"},
+		"absolute":                      {func(dir string) { replaceIn(t, dir, WeightsFile, "/etc/passwd") }, ErrInvalid, "leaves the bundle's folder"},
+		"wrong type":                    {func(dir string) { replaceIn(t, dir, `"classes": 3`, `"classes": "x"`) }, ErrInvalid, "classes"},
+		"weights in place of the model": {func(dir string) { replaceIn(t, dir, WeightsFile, ForwardFile) }, ErrInvalid, "another file of the bundle"},
+		"bad dimension":                 {func(dir string) { replaceIn(t, dir, `"N",`, `-1,`) }, ErrInvalid, "dimension"},
 		"a link that leaves": {func(dir string) {
 			out := filepath.Join(filepath.Dir(dir), "out.safetensors")
 			os.Rename(filepath.Join(dir, WeightsFile), out)
@@ -269,6 +270,57 @@ func TestValidateRefusesOtherGraphs(t *testing.T) {
 	}
 	if err := (&Bundle{}).Validate(); !errors.Is(err, ErrInvalid) {
 		t.Errorf("empty bundle: %v", err)
+	}
+}
+
+// tuned is a record of forms that were timed.
+func tuned() *Tuned {
+	return &Tuned{Provider: "CPUExecutionProvider", Hardware: "some CPU", Threads: 2, BatchSize: 8, ONNXRuntime: "1.29.0", Layout: "portable",
+		Choices: []Choice{{Key: "a", Form: "x", Milliseconds: map[string]float64{"x": 1, "y": 0}}}}
+}
+
+func TestTunedRoundTrip(t *testing.T) {
+	b := tiny(t)
+	b.Manifest.Tuned, b.Forward = tuned(), b.Eval
+	if err := b.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "b")
+	for range 2 {
+		if err := b.Save(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := OpenPath(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, b) {
+		t.Errorf("opened %+v, want %+v", got, b)
+	}
+	if forms := got.Manifest.Tuned.Forms(); !reflect.DeepEqual(forms, map[string]string{"a": "x"}) {
+		t.Errorf("forms %v", forms)
+	}
+}
+
+func TestValidateTunedAndForward(t *testing.T) {
+	for want, edit := range map[string]func(b *Bundle){
+		"provider, onnxruntime and layout":  func(b *Bundle) { b.Manifest.Tuned.Layout = "" },
+		"0 threads":                         func(b *Bundle) { b.Manifest.Tuned.Threads = 0 },
+		"batches of -1":                     func(b *Bundle) { b.Manifest.Tuned.BatchSize = -1 },
+		`form "z" was not timed`:            func(b *Bundle) { b.Manifest.Tuned.Choices[0].Form = "z" },
+		`key "" is empty`:                   func(b *Bundle) { b.Manifest.Tuned.Choices[0].Key = "" },
+		`key "a" is empty or appears twice`: func(b *Bundle) { m := b.Manifest.Tuned; m.Choices = append(m.Choices, m.Choices[0]) },
+		"-1 ms of form":                     func(b *Bundle) { b.Manifest.Tuned.Choices[0].Milliseconds["y"] = -1 },
+		"forward.onnx: state \"weight\"":    func(b *Bundle) { b.Forward = encode(t, &onnx.Graph{Name: "g"}) },
+		"forward.onnx: onnx":                func(b *Bundle) { b.Forward = []byte("x") },
+	} {
+		b := tiny(t)
+		b.Manifest.Tuned = tuned()
+		edit(b)
+		if err := b.Validate(); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want ErrInvalid with %s", err, want)
+		}
 	}
 }
 

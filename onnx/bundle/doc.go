@@ -1,6 +1,8 @@
 // Package bundle reads, writes and checks training bundles, format winnow.bundle/1:
 // a folder with bundle.json (the roles of every input and output), train.onnx,
-// eval.onnx and init.safetensors. A bundle is the one contract between
+// eval.onnx and init.safetensors, and optionally train.nchwc.onnx, the training
+// graph in the block layout of some CPUs, and forward.onnx, the model that all
+// were made from. A bundle is the one contract between
 // onnx/autodiff, or any other tool that makes training graphs, and the trainer.
 //
 // It refuses unknown formats by name, state without a pair, shapes and types

@@ -11,6 +11,7 @@ const (
 	TrainFile    = "train.onnx"
 	EvalFile     = "eval.onnx"
 	BlockedFile  = "train.nchwc.onnx"
+	ForwardFile  = "forward.onnx"
 )
 
 // Kinds of state.
@@ -36,6 +37,7 @@ type Manifest struct {
 	Train      TrainRoles     `json:"train"`
 	Eval       EvalRoles      `json:"eval"`
 	Blocked    *Blocked       `json:"blocked,omitempty"` // nil: there is no such graph
+	Tuned      *Tuned         `json:"tuned,omitempty"`   // nil: every form follows from its shape
 	State      []State        `json:"state"`
 	Weights    string         `json:"weights"` // file name of the initial values
 	Unknown    map[string]any `json:"-"`       // fields of other tools, kept on rewrite
@@ -133,7 +135,8 @@ func (m *Manifest) Evaluated() []int {
 }
 
 // State is one tensor that train.onnx reads as Input and replaces by Output.
-// eval.onnx, where it uses the tensor, takes it under the same input name.
+// eval.onnx, where it uses the tensor, takes it under the same input name, and
+// so does forward.onnx what is no optimizer's.
 type State struct {
 	Name   string  `json:"name"`
 	Kind   string  `json:"kind"`

@@ -34,6 +34,16 @@ func (b *Bundle) Validate() error {
 	if g := v.decode(EvalFile, b.Eval); g != nil {
 		v.eval(g)
 	}
+	if b.Forward != nil {
+		if g := v.decode(ForwardFile, b.Forward); g != nil {
+			v.forward(g)
+		}
+	}
+	if b.Manifest.Tuned != nil {
+		for _, problem := range b.Manifest.Tuned.problems() {
+			v.addf("%s: tuned: %s", ManifestFile, problem)
+		}
+	}
 	return errors.Join(v.problems...)
 }
 
@@ -198,6 +208,16 @@ func (v *validator) eval(g *onnx.Graph) {
 		}
 	}
 	v.leftover(EvalFile, ins)
+}
+
+// forward checks that the model has the state that it leaves to the bundle.
+func (v *validator) forward(g *onnx.Graph) {
+	ins := index(g.Inputs)
+	for _, s := range v.m.State {
+		if s.Kind == KindParameter || s.Kind == KindBuffer {
+			v.stateValue(ForwardFile, "input", s, s.Input, ins)
+		}
+	}
 }
 
 // roles checks the roles against the graph's values and removes them from the map, which it returns.

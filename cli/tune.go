@@ -1,0 +1,212 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"winnow/loader"
+	"winnow/models"
+	"winnow/onnx/autodiff"
+	"winnow/onnx/bundle"
+	ortrun "winnow/runtime"
+	"winnow/train"
+	"winnow/train/tune"
+)
+
+// tuneOptions say where and how the forms of gradients are timed.
+type tuneOptions struct {
+	BatchSize int
+	Cache     string
+	Again     bool
+	Device    deviceOptions
+}
+
+func (o *tuneOptions) flags() []cli.Flag {
+	return append([]cli.Flag{
+		&cli.IntFlag{Name: "batch-size", Value: train.DefaultBatchSize, Destination: &o.BatchSize, Category: flagsMachine,
+			Usage: "samples `N` of the batches that are timed"},
+		&cli.StringFlag{Name: "tune-cache", Destination: &o.Cache, Category: flagsMachine, TakesFile: true,
+			DefaultText: "tune.json in your cache folder", Usage: "keep times in `FILE`, and take them from it"},
+		&cli.BoolFlag{Name: "retune", Destination: &o.Again, Category: flagsMachine,
+			Usage: "time anew what the cache holds"},
+	}, o.Device.flags()...)
+}
+
+// tuneFlagNames are the flags of export that mean nothing without --tune.
+func tuneFlagNames() []string {
+	var names []string
+	for _, f := range new(tuneOptions).flags() {
+		if name := f.Names()[0]; name != "runtime-library" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (o *tuneOptions) validate() error {
+	if o.BatchSize < 1 || o.BatchSize > loader.MaxBatchSize {
+		return usagef("--batch-size %d: give 1 to %d", o.BatchSize, loader.MaxBatchSize)
+	}
+	_, err := o.Device.resolve(nil)
+	return err
+}
+
+// tuner is the function that a build asks for the forms of its gradients. It
+// times those of the graph that the device trains with under the layout.
+func (o *tuneOptions) tuner(ctx context.Context, layout string, out *output) func([]autodiff.Case) (*bundle.Tuned, error) {
+	return func(cases []autodiff.Case) (_ *bundle.Tuned, err error) {
+		note := func(format string, args ...any) { out.notef("note: "+format, args...) }
+		options, err := o.Device.resolve(note)
+		if err != nil {
+			return nil, err
+		}
+		device, err := ortrun.Open(options)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, device.Close()) }()
+		t := tune.Options{
+			Device: device, BatchSize: o.BatchSize, Layout: train.LayoutPortable, Cache: o.Cache, Again: o.Again,
+			Progress: countProgress(out, "tune"), Notice: func(text string) { note("%s", text) },
+		}
+		if layout != train.LayoutPortable {
+			if t.Block = int64(device.ConvBlock()); t.Block != 0 {
+				t.Layout = train.LayoutNCHWC
+			} else if layout == train.LayoutNCHWC {
+				return nil, fmt.Errorf("--layout %s: %w: %s has no such layout", layout, ortrun.ErrNoDevice, device.Name())
+			}
+		}
+		if t.Cache == "" && len(options.CUDA) == 0 { // times under options of the provider hold for these alone
+			if t.Cache, err = tune.CachePath(); err != nil {
+				note("%v", err)
+			}
+		}
+		return tune.Choose(ctx, cases, t)
+	}
+}
+
+type tuneCommand struct {
+	Bundle    string
+	Out       string
+	Overwrite bool
+	Layout    string
+	Tuning    tuneOptions
+}
+
+func newTuneCommand(out *output) *cli.Command {
+	var o tuneCommand
+	return &cli.Command{
+		Name:      "tune",
+		Usage:     "time the forms of a bundle's gradients on this machine and keep the fastest",
+		ArgsUsage: "BUNDLE",
+		Description: examples(`A gradient of a convolution or a maximum pooling can be computed in several ways.
+For every distinct shape in the model, tune times each way by itself on the device,
+and writes the bundle anew with the fastest, in place. bundle.json records the
+times and where they were taken. It also adds the graph in the block layout of
+this machine's CPU. Weights and recipe stay as they are.`,
+			"winnow tune my-bundle --batch-size 128",
+			"winnow tune resnet8 -o resnet8-tuned --device cpu --threads 2"),
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Destination: &o.Out, Category: flagsOutput, TakesFile: true,
+				DefaultText: "the bundle's own", Usage: "folder `DIR` to write the tuned bundle to"},
+			overwriteFlag(&o.Overwrite, "a bundle that is there"),
+			layoutFlag(&o.Layout, "the graph that is tuned; auto takes blocks of channels where the device has them"),
+		}, o.Tuning.flags()...),
+		Action: func(c *cli.Context) error {
+			args, err := positional(c, 1, 1, "a bundle")
+			if err != nil {
+				return err
+			}
+			o.Bundle = args[0]
+			return runTune(c.Context, o, out)
+		},
+	}
+}
+
+func runTune(ctx context.Context, o tuneCommand, out *output) error {
+	if err := checkLayout(o.Layout); err != nil {
+		return err
+	}
+	if err := o.Tuning.validate(); err != nil {
+		return err
+	}
+	if err := o.place(); err != nil {
+		return err
+	}
+	b, err := openBundle(ctx, o.Bundle)
+	if err != nil {
+		return err
+	}
+	if err := b.Validate(); err != nil {
+		return fmt.Errorf("bundle %q (winnow inspect lists its problems): %w", o.Bundle, err)
+	}
+	block, err := blockHere(o.Layout, o.Tuning.Device.Library)
+	if err != nil {
+		return err
+	}
+	if block == 0 && b.Manifest.Blocked != nil {
+		block = b.Manifest.Blocked.Block
+	}
+	tuned, err := autodiff.Rebuild(b, autodiff.Lowering{Block: block}, o.Tuning.tuner(ctx, o.Layout, out))
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := tuned.Save(o.Out); err != nil {
+		return fmt.Errorf("write bundle %q: %w", o.Out, err)
+	}
+	out.printf("bundle %s: %s\n", o.Out, tunedText(tuned.Manifest.Tuned))
+	printChoices(out, tuned.Manifest.Tuned)
+	return nil
+}
+
+// place settles on the folder that is written: the bundle's own, which only a
+// folder can be, or --out.
+func (o *tuneCommand) place() error {
+	if o.Out != "" {
+		return freeFolder(o.Out, o.Overwrite, bundle.ManifestFile, "a bundle")
+	}
+	if slices.Contains(models.Names(), o.Bundle) {
+		return usagef("tune: bundle %q ships with the program; say where to write the tuned one with --out", o.Bundle)
+	}
+	if info, err := os.Stat(o.Bundle); err == nil && !info.IsDir() {
+		return usagef("tune: %q is a file, not a bundle's folder; say where to write the tuned one with --out", o.Bundle)
+	}
+	o.Out = o.Bundle
+	return nil
+}
+
+// tunedText says where forms were timed.
+func tunedText(t *bundle.Tuned) string {
+	return fmt.Sprintf("%d gradients tuned on %s (%s), %d threads, batches of %d, layout %s, ONNX Runtime %s",
+		len(t.Choices), strings.TrimSuffix(t.Provider, "ExecutionProvider"), t.Hardware, t.Threads, t.BatchSize, t.Layout, t.ONNXRuntime)
+}
+
+// printChoices lists the form that each gradient takes, and what its forms cost.
+func printChoices(out *output, t *bundle.Tuned) {
+	rows := make([][]string, 0, len(t.Choices))
+	for _, c := range t.Choices {
+		var times []string
+		forms := slices.Sorted(maps.Keys(c.Milliseconds))
+		slices.SortStableFunc(forms, func(a, b string) int {
+			if c.Milliseconds[a] < c.Milliseconds[b] {
+				return -1
+			}
+			return 1
+		})
+		for _, form := range forms {
+			times = append(times, fmt.Sprintf("%s %.3g", form, c.Milliseconds[form]))
+		}
+		rows = append(rows, []string{c.Key, out.style(styleBold, c.Form), strings.Join(times, ", ") + " ms"})
+	}
+	out.table(rows)
+}

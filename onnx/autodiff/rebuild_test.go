@@ -1,0 +1,188 @@
+package autodiff_test
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"testing"
+
+	"winnow/onnx"
+	"winnow/onnx/autodiff"
+	"winnow/onnx/bundle"
+)
+
+// A bundle that was saved, opened and rebuilt is the same bundle, byte for byte.
+func TestRebuild(t *testing.T) {
+	decode := func(file string) func(*testing.T) *onnx.Model {
+		return func(t *testing.T) *onnx.Model {
+			m, err := onnx.Decode(gunzip(t, file), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return m
+		}
+	}
+	shipped := func(name string) func(*testing.T) *onnx.Model {
+		return func(t *testing.T) *onnx.Model { return forward(t, name) }
+	}
+	ownLoss := func(reduction string) func(*testing.T) *onnx.Model {
+		return func(t *testing.T) *onnx.Model {
+			m := forward(t, "mlp")
+			g := m.Graph
+			g.Inputs = append(g.Inputs, onnx.Value{Name: "target", DType: onnx.Int64, Shape: onnx.Shape{onnx.Symbol("rows")}})
+			g.Outputs = append(g.Outputs, onnx.Value{Name: "objective", DType: onnx.Float32})
+			g.Nodes = append(g.Nodes, &onnx.Node{Name: "ce", Op: "SoftmaxCrossEntropyLoss", Inputs: []string{"logits", "target"},
+				Outputs: []string{"objective"}, Attrs: map[string]onnx.Attr{"reduction": onnx.StringAttr(reduction)}})
+			return m
+		}
+	}
+	dropout := func(t *testing.T) *onnx.Model {
+		m := forward(t, "mlp")
+		g := m.Graph
+		ratio := onnx.FromFloat32([]float32{0.25})
+		g.Initializers["ratio"], g.Initializers["on"] = ratio, &onnx.Tensor{DType: onnx.Bool, Data: []byte{1}}
+		last := len(g.Nodes) - 1
+		drop := &onnx.Node{Name: "drop", Op: "Dropout", Inputs: []string{g.Nodes[last].Inputs[0], "ratio", "on"}, Outputs: []string{"dropped"}}
+		g.Nodes[last].Inputs[0] = "dropped"
+		g.Nodes = append(g.Nodes[:last], drop, g.Nodes[last])
+		return m
+	}
+	for name, c := range map[string]struct {
+		model func(*testing.T) *onnx.Model
+		o     autodiff.Options
+	}{
+		"mlp": {shipped("mlp"), autodiff.Options{Optimizer: bundle.Optimizer{Name: autodiff.AdamW, EMA: 0.99}}},
+		"lenet": {shipped("lenet"), autodiff.Options{ClassNames: strings.Split("abcdefghij", ""), SourceFile: "lenet.onnx", SourceSHA256: "abc",
+			Normalize: bundle.Normalize{Mean: []float64{0.286}, Std: []float64{0.353}}, Lowering: autodiff.Lowering{Block: 16}}},
+		"resnet8":        {shipped("resnet8"), autodiff.Options{Optimizer: bundle.Optimizer{Momentum: 0.9, Nesterov: true, Clip: 1}, Lowering: autodiff.Lowering{Block: 8}}},
+		"lenet t113":     {decode("lenet.t113.onnx.gz"), autodiff.Options{Loss: bundle.Loss{Smoothing: 0.1}, FloatImages: true}},
+		"resnet8 dynamo": {decode("resnet8.dynamo.onnx.gz"), autodiff.Options{Optimizer: bundle.Optimizer{Name: autodiff.LARS}}},
+		"resnet8 t113":   {decode("resnet8.t113.onnx.gz"), autodiff.Options{BatchLossOnly: true, Loss: bundle.Loss{SoftTargets: true}}},
+		"frozen":         {shipped("resnet8"), autodiff.Options{Freeze: regexp.MustCompile(`^(stem|stage1)`), Lowering: autodiff.Lowering{Block: 16}}},
+		"classes":        {decode("lenet.dynamo.onnx.gz"), autodiff.Options{Classes: 3, Reinit: true, Seed: 5}},
+		"own loss":       {ownLoss("mean"), autodiff.Options{Loss: bundle.Loss{Name: autodiff.NoLoss}}},
+		"own losses":     {ownLoss("none"), autodiff.Options{Loss: bundle.Loss{Name: autodiff.NoLoss}, BatchLossOnly: true}},
+		"dropout":        {dropout, autodiff.Options{}},
+		"channels last":  {func(*testing.T) *onnx.Model { return kerasLike() }, autodiff.Options{}},
+		"flat vectors":   {func(*testing.T) *onnx.Model { return sklearnLike() }, autodiff.Options{ImageShape: [3]int64{3, 8, 8}}},
+		"tuned": {shipped("lenet"), autodiff.Options{Lowering: autodiff.Lowering{Block: 16}, Tune: func(cases []autodiff.Case) (*bundle.Tuned, error) {
+			return choose(cases, 1), nil
+		}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.o.Name = "fixture"
+			built := build(t, c.model(t), c.o)
+			built.Manifest.Unknown = map[string]any{"made_by": "a tool"}
+			dir := filepath.Join(t.TempDir(), "b")
+			if err := built.Save(dir); err != nil {
+				t.Fatal(err)
+			}
+			want, err := bundle.OpenPath(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := autodiff.Rebuild(want, autodiff.Lowering{Block: c.o.Lowering.Block}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for file, pair := range map[string][2][]byte{
+				bundle.TrainFile: {got.Train, want.Train}, bundle.EvalFile: {got.Eval, want.Eval},
+				bundle.BlockedFile: {got.Blocked, want.Blocked}, bundle.ForwardFile: {got.Forward, want.Forward},
+			} {
+				if !bytes.Equal(pair[0], pair[1]) {
+					t.Errorf("%s differs: %d bytes, was %d", file, len(pair[0]), len(pair[1]))
+				}
+			}
+			again := filepath.Join(t.TempDir(), "b")
+			if err := got.Save(again); err != nil {
+				t.Fatal(err)
+			}
+			if got, err = bundle.OpenPath(again); err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("manifest or values differ:\n%+v\nwas\n%+v", got.Manifest, want.Manifest)
+			}
+		})
+	}
+}
+
+// choose takes the form at place i of each gradient, or its last.
+func choose(cases []autodiff.Case, i int) *bundle.Tuned {
+	t := &bundle.Tuned{Provider: "p", Hardware: "h", Threads: 1, BatchSize: 1, ONNXRuntime: "1", Layout: "any"}
+	for _, c := range cases {
+		form := c.Forms[min(i, len(c.Forms)-1)]
+		t.Choices = append(t.Choices, bundle.Choice{Key: c.Key, Form: form, Milliseconds: map[string]float64{form: 1}})
+	}
+	return t
+}
+
+func TestRebuildRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit func(b *bundle.Bundle)
+		says string
+	}{
+		"no forward model":  {func(b *bundle.Bundle) { b.Forward = nil }, "export its model again"},
+		"another graph":     {func(b *bundle.Bundle) { b.Forward = b.Eval }, "forward.onnx"},
+		"no graph":          {func(b *bundle.Bundle) { b.Forward = []byte("x") }, "forward.onnx"},
+		"a lost parameter":  {func(b *bundle.Bundle) { delete(b.Init, "hidden.weight") }, "hidden.weight"},
+		"an unknown recipe": {func(b *bundle.Bundle) { b.Manifest.Optimizer.Name = "newton" }, "newton"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := build(t, forward(t, "lenet"), autodiff.Options{BatchLossOnly: true})
+			if name == "another graph" { // one whose image input is bytes
+				b.Manifest.Name = "other"
+			}
+			c.edit(b)
+			_, err := autodiff.Rebuild(b, autodiff.Lowering{}, nil)
+			if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("error %v, want one line with %q", err, c.says)
+			}
+		})
+	}
+	b := build(t, forward(t, "lenet"), autodiff.Options{})
+	b.Forward = nil
+	if _, err := autodiff.Rebuild(b, autodiff.Lowering{}, nil); !errors.Is(err, autodiff.ErrModel) {
+		t.Errorf("error %v, want ErrModel", err)
+	}
+}
+
+// Whatever stands in forward.onnx, Rebuild returns a bundle or an error.
+func TestRebuildOfMutatedModelsDoesNotPanic(t *testing.T) {
+	bundles := []*bundle.Bundle{build(t, forward(t, "lenet"), autodiff.Options{}), build(t, forward(t, "resnet8"), autodiff.Options{})}
+	built := 0
+	const seeds = 600
+	for seed := range uint64(seeds) {
+		r := rand.New(rand.NewPCG(seed, 10))
+		b := *bundles[r.IntN(2)]
+		m, err := onnx.Decode(b.Forward, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(m.Graph.Initializers) == 0 {
+			m.Graph.Initializers["spare"] = onnx.FromInt64([]int64{1}, 1)
+		}
+		mutate(r, m.Graph, autodiff.Operators())
+		if b.Forward, err = m.Encode(); err != nil {
+			continue
+		}
+		func() {
+			defer func() {
+				if p := recover(); p != nil {
+					t.Errorf("seed %d: panic: %v\n%s", seed, p, debug.Stack())
+				}
+			}()
+			if _, err := autodiff.Rebuild(&b, autodiff.Lowering{Block: 16}, nil); err == nil {
+				built++
+			}
+		}()
+	}
+	if built == 0 || built == seeds {
+		t.Errorf("%d of %d were rebuilt", built, seeds)
+	}
+}
