@@ -1,5 +1,7 @@
 package runtime
 
+import "errors"
+
 // blockedDomain has the CPU provider's operators on images stored in blocks of channels.
 const blockedDomain = "com.microsoft.nchwc"
 
@@ -21,8 +23,7 @@ func (d *Device) ConvBlock() int {
 			return 0
 		}
 		_, err = f.Run(make([]byte, 4*4))
-		f.Close()
-		if err == nil {
+		if err = errors.Join(err, f.Close()); err == nil {
 			return block
 		}
 	}

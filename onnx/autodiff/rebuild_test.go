@@ -66,6 +66,7 @@ func TestRebuild(t *testing.T) {
 		"frozen":         {shipped("resnet8"), autodiff.Options{Freeze: regexp.MustCompile(`^(stem|stage1)`), Lowering: autodiff.Lowering{Block: 16}}},
 		"classes":        {decode("lenet.dynamo.onnx.gz"), autodiff.Options{Classes: 3, Reinit: true, Seed: 5}},
 		"own loss":       {ownLoss("mean"), autodiff.Options{Loss: bundle.Loss{Name: autodiff.NoLoss}}},
+		"half precision": {shipped("lenet"), autodiff.Options{Precision: autodiff.Float16}},
 		"own losses":     {ownLoss("none"), autodiff.Options{Loss: bundle.Loss{Name: autodiff.NoLoss}, BatchLossOnly: true}},
 		"dropout":        {dropout, autodiff.Options{}},
 		"channels last":  {func(*testing.T) *onnx.Model { return kerasLike() }, autodiff.Options{}},
