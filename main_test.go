@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -17,7 +18,10 @@ import (
 	"testing"
 	"time"
 
+	"winnow/models"
 	"winnow/onnx"
+	"winnow/onnx/autodiff"
+	"winnow/onnx/bundle"
 	ortrun "winnow/runtime"
 )
 
@@ -347,6 +351,64 @@ func TestRunFolders(t *testing.T) {
 			t.Fatal(err)
 		}
 		winnow(t, tinyTrain(filepath.Join(locked, "run"))...).fails(t, exitFailed, locked)
+	}
+}
+
+// Class labels train a bundle that takes targets, float32 [N, K], as they train
+// one that takes classes: the losses, the plans and the evaluation are the same.
+func TestTargetsTrainAsClasses(t *testing.T) {
+	needLibrary(t)
+	dir := t.TempDir()
+	for _, soft := range []bool{false, true} {
+		m, err := models.Forward("mlp", 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := autodiff.Build(m, autodiff.Options{
+			Name: "mlp", ImageShape: [3]int64{1, 28, 28},
+			Loss: bundle.Loss{Name: autodiff.BCE, SoftTargets: soft}, Optimizer: bundle.Optimizer{Momentum: 0.9},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := b.Manifest.Train.Labels.DType == "float32"; got != soft {
+			t.Fatalf("labels are %s", b.Manifest.Train.Labels.DType)
+		}
+		if err := b.Save(filepath.Join(dir, fmt.Sprint("bundle-", soft))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for method, more := range map[string][]string{
+		"none": nil, "infobatch": nil, "das-infobatch": {"--reference", "holdout:0.1"}, "das-seta": nil, "bls-infobatch": nil,
+	} {
+		var results []map[string]any
+		for _, soft := range []bool{false, true} {
+			run := filepath.Join(dir, fmt.Sprint(method, "-", soft))
+			args := append([]string{"train", "--bundle", filepath.Join(dir, fmt.Sprint("bundle-", soft)), "--data", tinyData, "--epochs", "6",
+				"--batch-size", "32", "--lr", "0.3", "--prune", method, "--prune-window", "3", "--seed", "5", "--device", "cpu", "--threads", "1", "--out", run}, more...)
+			winnow(t, args...).succeeds(t)
+			winnow(t, "eval", run).succeeds(t)
+			data, err := os.ReadFile(filepath.Join(run, "summary.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var r map[string]any
+			if err := json.Unmarshal(data, &r); err != nil {
+				t.Fatal(err)
+			}
+			results = append(results, r)
+		}
+		classes, targets := results[0], results[1]
+		for _, field := range []string{"train_samples_used", "test_accuracy", "test_loss"} {
+			want, ok := classes[field].(float64)
+			got, _ := targets[field].(float64)
+			if !ok || math.Abs(got-want) > 1e-4*want {
+				t.Errorf("%s: %s is %v with targets, %v with classes", method, field, targets[field], classes[field])
+			}
+		}
+		if saved, _ := targets["saved_ratio"].(float64); method != "none" && saved <= 0 {
+			t.Errorf("%s: nothing was pruned", method)
+		}
 	}
 }
 

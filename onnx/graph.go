@@ -30,6 +30,7 @@ type Graph struct {
 	Nodes        []*Node
 	Initializers map[string]*Tensor
 	Values       map[string]Value // value_info: what the exporter claims of inner values
+	Parameters   map[string]bool  // initializers that the exporter says are parameters; not written back
 }
 
 // Value is a name with its type; Shape is nil where the rank is unknown.

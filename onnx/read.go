@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -238,8 +239,22 @@ func (d *decoder) graph(pb *onnxpb.GraphProto) *Graph {
 			g.Values[v.Name] = d.value("value", v)
 		}
 	}
+	for _, v := range slices.Concat(pb.ValueInfo, pb.Input) {
+		if g.Initializers[v.Name] != nil && slices.ContainsFunc(v.MetadataProps, saysParameter) {
+			if g.Parameters == nil {
+				g.Parameters = map[string]bool{}
+			}
+			g.Parameters[v.Name] = true
+		}
+	}
 	g.Nodes = d.nodes(pb.Node)
 	return g
+}
+
+// saysParameter is whether metadata of an initializer's value says that it is a
+// parameter, and no buffer and no constant, as PyTorch's exporter by torch.export writes it.
+func saysParameter(p *onnxpb.StringStringEntryProto) bool {
+	return p.GetKey() == "pkg.torch.export.graph_signature.InputSpec.kind" && p.GetValue() == "PARAMETER"
 }
 
 // kindOfType names a type that is no tensor; "" for a tensor or no type at all.

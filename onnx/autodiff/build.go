@@ -306,7 +306,8 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
 	}
 
 	if half, ok := halfTypes[o.Precision]; ok {
-		keep := slices.AppendSeq(slices.Collect(maps.Values(grads)), maps.Values(next))
+		keep := slices.Sorted(maps.Values(grads)) // in an order of its own: the graph's bytes must not depend on a map's
+		keep = append(keep, slices.Sorted(maps.Values(next))...)
 		scores := ""
 		if f.loss.Name != "" {
 			scores = f.scores.Name

@@ -19,12 +19,13 @@
 // takes the adjoints of a node's outputs and emits nodes that compute the
 // adjoints of its inputs; a rule may return an adjoint in the broadcast shape,
 // and the walk sums it down to the input's own. A parameter is a trained
-// initializer; a buffer is state that a step replaces without a gradient
-// (running statistics); a lowering, or form, is one way to write a gradient
-// that has no operator of its own; a case is one such gradient of one geometry.
-// Names of emitted nodes start with the part of the step, "images.",
-// "forward.", "batch.", "loss.", "grad." or "update.", and, in the
-// forward and backward passes, the forward node they are emitted for; a node of
-// the model keeps its name. A value is born in half precision if what makes it
-// runs in that; its float32 version, where one is needed, is then a cast of it.
+// initializer (one without dimensions only where the file says that it is a
+// parameter, for those are mostly constants); a buffer is state that a step
+// replaces without a gradient (running statistics); a lowering, or form, is one
+// way to write a gradient that has no operator of its own; a case is one such
+// gradient of one geometry. Names of emitted nodes start with the part of the
+// step, "images.", "forward.", "batch.", "loss.", "grad." or "update.", and, in
+// the forward and backward passes, the forward node they are emitted for; a node
+// of the model keeps its name. A value is born in half precision if what makes
+// it runs in that; its float32 version, where one is needed, is then a cast of it.
 package autodiff

@@ -54,7 +54,10 @@ func prepare(m *onnx.Model, o Options) (*forward, error) {
 	}
 	named := map[string]bool{}
 	for name, t := range m.Graph.Initializers {
-		named[name] = t.DType == onnx.Float32 && len(t.Dims) > 0
+		named[name] = t.DType == onnx.Float32 && (len(t.Dims) > 0 || m.Graph.Parameters[name])
+	}
+	if names := undecided(m.Graph); len(names) > 0 {
+		o.Warn(undecidedNotice(names))
 	}
 	err := onnx.Fold(m, onnx.FoldOptions{Keep: func(name string) bool { return named[name] }, KeepDropout: true})
 	if err != nil {
@@ -283,7 +286,8 @@ func (f *forward) findState(named map[string]bool, inf *onnx.Inference, freeze *
 			buffer[n.Input(3)], buffer[n.Input(4)] = true, true
 		case "LayerNormalization", "GroupNormalization", "InstanceNormalization":
 			f.hasNorm = true
-		case "Clip", "Pad", "Dropout", "Resize":
+		}
+		if settings[n.Op] {
 			for _, in := range n.Inputs[1:] {
 				fixed[in] = true
 			}

@@ -36,6 +36,16 @@ type optimRecipe struct {
 	NoDecay1D   bool      `json:"no_decay_1d"`
 }
 
+var optimizerNames = map[string]string{"SGD": autodiff.SGD, "Adam": autodiff.Adam, "AdamW": autodiff.AdamW,
+	"RMSprop": autodiff.RMSprop, "LARS": autodiff.LARS, "LAMB": autodiff.LAMB}
+
+func (r optimRecipe) optimizer() bundle.Optimizer {
+	return bundle.Optimizer{
+		Name: optimizerNames[r.Opt], Momentum: r.Momentum, Nesterov: r.Nesterov, WeightDecay: r.WeightDecay, Betas: r.Betas, Eps: r.Eps,
+		Alpha: r.Alpha, Centered: r.Centered, Trust: r.Trust, Clip: r.Clip, EMA: r.EMA, NoDecayNormBias: r.NoDecay1D,
+	}
+}
+
 // Every optimizer takes ten steps with PyTorch; testdata/gen_optim.py made the record.
 func TestOptimizersAgreeWithPyTorch(t *testing.T) {
 	d := openDevice(t)
@@ -44,25 +54,19 @@ func TestOptimizersAgreeWithPyTorch(t *testing.T) {
 	if err := json.Unmarshal([]byte(meta["recipes"]), &recipes); err != nil {
 		t.Fatal(err)
 	}
-	names := map[string]string{"SGD": autodiff.SGD, "Adam": autodiff.Adam, "AdamW": autodiff.AdamW,
-		"RMSprop": autodiff.RMSprop, "LARS": autodiff.LARS, "LAMB": autodiff.LAMB}
 	seen := map[string]bool{}
 	for name, r := range recipes {
 		if r.Amsgrad {
 			continue // recorded, not offered
 		}
-		seen[names[r.Opt]] = true
+		seen[optimizerNames[r.Opt]] = true
 		for _, precision := range []string{"", autodiff.Float16} {
 			t.Run(name+precision, func(t *testing.T) {
 				tolerance := optimizerTolerance
 				if precision != "" {
 					tolerance = optimizerHalfTolerance
 				}
-				o := bundle.Optimizer{
-					Name: names[r.Opt], Momentum: r.Momentum, Nesterov: r.Nesterov, WeightDecay: r.WeightDecay, Betas: r.Betas, Eps: r.Eps,
-					Alpha: r.Alpha, Centered: r.Centered, Trust: r.Trust, Clip: r.Clip, EMA: r.EMA, NoDecayNormBias: r.NoDecay1D,
-				}
-				b, err := autodiff.Build(twoLayers(want), autodiff.Options{Name: "optim", ImageShape: [3]int64{1, 2, 3}, FloatImages: true, Normalize: bundle.Normalize{Scale: 1}, Optimizer: o, Precision: precision})
+				b, err := autodiff.Build(twoLayers(want), autodiff.Options{Name: "optim", ImageShape: [3]int64{1, 2, 3}, FloatImages: true, Normalize: bundle.Normalize{Scale: 1}, Optimizer: r.optimizer(), Precision: precision})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -132,7 +132,8 @@ const looseDeviation = 0.02
 // running statistics: filters from a normal distribution of deviation
 // sqrt(2/fan out) (He et al., arXiv 1502.01852, as torchvision's networks
 // start), dense weights uniformly within 1/sqrt(fan in) and so their biases
-// (PyTorch's Linear), scales 1, other biases 0.
+// (PyTorch's Linear), scales 1, other biases 0. A parameter without dimensions
+// keeps its value: nothing tells where a temperature starts.
 func (f *forward) reinit(seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 2))
 	init := f.graph.Initializers
@@ -184,6 +185,9 @@ func (f *forward) reinit(seed uint64) {
 	}
 	for _, p := range f.params {
 		t := fresh[p]
+		if len(init[p].Dims) == 0 {
+			t = init[p]
+		}
 		if t == nil && len(init[p].Dims) == 1 {
 			t = drawn(init[p].Dims, func() float64 { return 0 })
 		}

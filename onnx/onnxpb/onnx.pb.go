@@ -670,9 +670,10 @@ func (x *AttributeProto) GetStrings() [][]byte {
 
 // A graph's input, output or inner value with its type.
 type ValueInfoProto struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Type          *TypeProto             `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	state         protoimpl.MessageState    `protogen:"open.v1"`
+	Name          string                    `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Type          *TypeProto                `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	MetadataProps []*StringStringEntryProto `protobuf:"bytes,4,rep,name=metadata_props,json=metadataProps,proto3" json:"metadata_props,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -717,6 +718,13 @@ func (x *ValueInfoProto) GetName() string {
 func (x *ValueInfoProto) GetType() *TypeProto {
 	if x != nil {
 		return x.Type
+	}
+	return nil
+}
+
+func (x *ValueInfoProto) GetMetadataProps() []*StringStringEntryProto {
+	if x != nil {
+		return x.MetadataProps
 	}
 	return nil
 }
@@ -1508,10 +1516,11 @@ const file_onnx_proto_rawDesc = "" +
 	"\vTYPE_PROTOS\x10\x0eB\x04\n" +
 	"\x02_fB\x04\n" +
 	"\x02_iB\x04\n" +
-	"\x02_s\"P\n" +
+	"\x02_s\"\x9c\x01\n" +
 	"\x0eValueInfoProto\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12*\n" +
-	"\x04type\x18\x02 \x01(\v2\x16.winnow.onnx.TypeProtoR\x04type\"\x8f\x04\n" +
+	"\x04type\x18\x02 \x01(\v2\x16.winnow.onnx.TypeProtoR\x04type\x12J\n" +
+	"\x0emetadata_props\x18\x04 \x03(\v2#.winnow.onnx.StringStringEntryProtoR\rmetadataProps\"\x8f\x04\n" +
 	"\tTypeProto\x12@\n" +
 	"\vtensor_type\x18\x01 \x01(\v2\x1d.winnow.onnx.TypeProto.TensorH\x00R\n" +
 	"tensorType\x12C\n" +
@@ -1624,26 +1633,27 @@ var file_onnx_proto_depIdxs = []int32{
 	11, // 12: winnow.onnx.AttributeProto.t:type_name -> winnow.onnx.TensorProto
 	5,  // 13: winnow.onnx.AttributeProto.g:type_name -> winnow.onnx.GraphProto
 	9,  // 14: winnow.onnx.ValueInfoProto.type:type_name -> winnow.onnx.TypeProto
-	14, // 15: winnow.onnx.TypeProto.tensor_type:type_name -> winnow.onnx.TypeProto.Tensor
-	15, // 16: winnow.onnx.TypeProto.sequence_type:type_name -> winnow.onnx.TypeProto.Other
-	15, // 17: winnow.onnx.TypeProto.map_type:type_name -> winnow.onnx.TypeProto.Other
-	15, // 18: winnow.onnx.TypeProto.opaque_type:type_name -> winnow.onnx.TypeProto.Other
-	15, // 19: winnow.onnx.TypeProto.sparse_tensor_type:type_name -> winnow.onnx.TypeProto.Other
-	15, // 20: winnow.onnx.TypeProto.optional_type:type_name -> winnow.onnx.TypeProto.Other
-	16, // 21: winnow.onnx.TensorShapeProto.dim:type_name -> winnow.onnx.TensorShapeProto.Dimension
-	17, // 22: winnow.onnx.TensorProto.segment:type_name -> winnow.onnx.TensorProto.Segment
-	1,  // 23: winnow.onnx.TensorProto.data_location:type_name -> winnow.onnx.TensorProto.DataLocation
-	4,  // 24: winnow.onnx.TensorProto.external_data:type_name -> winnow.onnx.StringStringEntryProto
-	11, // 25: winnow.onnx.SparseTensorProto.values:type_name -> winnow.onnx.TensorProto
-	7,  // 26: winnow.onnx.FunctionProto.attribute_proto:type_name -> winnow.onnx.AttributeProto
-	6,  // 27: winnow.onnx.FunctionProto.node:type_name -> winnow.onnx.NodeProto
-	3,  // 28: winnow.onnx.FunctionProto.opset_import:type_name -> winnow.onnx.OperatorSetIdProto
-	10, // 29: winnow.onnx.TypeProto.Tensor.shape:type_name -> winnow.onnx.TensorShapeProto
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	4,  // 15: winnow.onnx.ValueInfoProto.metadata_props:type_name -> winnow.onnx.StringStringEntryProto
+	14, // 16: winnow.onnx.TypeProto.tensor_type:type_name -> winnow.onnx.TypeProto.Tensor
+	15, // 17: winnow.onnx.TypeProto.sequence_type:type_name -> winnow.onnx.TypeProto.Other
+	15, // 18: winnow.onnx.TypeProto.map_type:type_name -> winnow.onnx.TypeProto.Other
+	15, // 19: winnow.onnx.TypeProto.opaque_type:type_name -> winnow.onnx.TypeProto.Other
+	15, // 20: winnow.onnx.TypeProto.sparse_tensor_type:type_name -> winnow.onnx.TypeProto.Other
+	15, // 21: winnow.onnx.TypeProto.optional_type:type_name -> winnow.onnx.TypeProto.Other
+	16, // 22: winnow.onnx.TensorShapeProto.dim:type_name -> winnow.onnx.TensorShapeProto.Dimension
+	17, // 23: winnow.onnx.TensorProto.segment:type_name -> winnow.onnx.TensorProto.Segment
+	1,  // 24: winnow.onnx.TensorProto.data_location:type_name -> winnow.onnx.TensorProto.DataLocation
+	4,  // 25: winnow.onnx.TensorProto.external_data:type_name -> winnow.onnx.StringStringEntryProto
+	11, // 26: winnow.onnx.SparseTensorProto.values:type_name -> winnow.onnx.TensorProto
+	7,  // 27: winnow.onnx.FunctionProto.attribute_proto:type_name -> winnow.onnx.AttributeProto
+	6,  // 28: winnow.onnx.FunctionProto.node:type_name -> winnow.onnx.NodeProto
+	3,  // 29: winnow.onnx.FunctionProto.opset_import:type_name -> winnow.onnx.OperatorSetIdProto
+	10, // 30: winnow.onnx.TypeProto.Tensor.shape:type_name -> winnow.onnx.TensorShapeProto
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_onnx_proto_init() }

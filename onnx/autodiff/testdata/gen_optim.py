@@ -77,7 +77,7 @@ class LARS:
     def step(self, name, w, g, lr):
         r, decay, f = self.r, w.dtype.type(self.r["weight_decay"]), w.dtype.type
         ratio = f(1)
-        if w.ndim == 1 and r.get("no_decay_1d"):
+        if w.ndim <= 1 and r.get("no_decay_1d"):
             decay = f(0)
         else:
             nw, ng = np.linalg.norm(w), np.linalg.norm(g)
@@ -99,7 +99,7 @@ class LAMB:
         m = self.m[name] = f(b1) * self.m.get(name, np.zeros_like(w)) + f(1 - b1) * g
         s = self.s[name] = f(b2) * self.s.get(name, np.zeros_like(w)) + f(1 - b2) * g * g
         u = (m / f(1 - b1 ** t)) / (np.sqrt(s / f(1 - b2 ** t)) + f(r["eps"]))
-        plain = w.ndim == 1 and r.get("no_decay_1d")
+        plain = w.ndim <= 1 and r.get("no_decay_1d")
         if not plain:
             u = u + f(r["weight_decay"]) * w
         nw, nu = np.linalg.norm(w), np.linalg.norm(u)
@@ -113,7 +113,7 @@ def optimizer(r, params):
     groups = [dict(params=list(params.values()))]
     if r.get("no_decay_1d"):
         groups = [dict(params=[p for p in params.values() if p.ndim > 1]),
-                  dict(params=[p for p in params.values() if p.ndim == 1], weight_decay=0.0)]
+                  dict(params=[p for p in params.values() if p.ndim <= 1], weight_decay=0.0)]
     return getattr(torch.optim, r["opt"])(groups, lr=1.0, **options)
 
 
