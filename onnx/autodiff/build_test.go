@@ -286,6 +286,74 @@ func TestDropoutTakesItsRandomInput(t *testing.T) {
 	}
 }
 
+// Where the batch is folded with other axes, as of windows, or is not the
+// first, Dropout takes as many numbers for each image: in memory's order, so
+// that every fourth dropped is every fourth element of an image.
+func TestDropoutOfFoldedBatches(t *testing.T) {
+	d := openDevice(t)
+	perm := map[string]onnx.Attr{"perm": onnx.IntsAttr(1, 0, 2)}
+	for name, c := range map[string]struct {
+		shape []int64
+		drop  []*onnx.Node
+	}{
+		"rows":   {[]int64{-1, 2, 8}, []*onnx.Node{op("Reshape", nil, "b", "a", "to"), op("Dropout", nil, "c", "b", "ratio", "training")}},
+		"folded": {[]int64{-1, 8}, []*onnx.Node{op("Reshape", nil, "b", "a", "to"), op("Dropout", nil, "c", "b", "ratio", "training")}},
+		"whole":  {[]int64{-1}, []*onnx.Node{op("Reshape", nil, "b", "a", "to"), op("Dropout", nil, "c", "b", "ratio", "training")}},
+		"turned": {[]int64{-1, 4, 4}, []*onnx.Node{op("Reshape", nil, "i", "a", "to"), op("Transpose", perm, "b", "i"),
+			op("Dropout", nil, "j", "b", "ratio", "training"), op("Transpose", perm, "c", "j")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			step := func(random bool) (float32, []float32) {
+				var o autodiff.Options
+				nodes := append([]*onnx.Node{op("MatMul", nil, "a", "x", "w")}, c.drop...)
+				if !random {
+					nodes = append(nodes[:1], op("Mul", nil, "c", "a", "mask"))
+					o.Freeze = regexp.MustCompile("mask")
+				}
+				nodes = append(nodes, op("Reshape", nil, "e", "c", "flat"), op("MatMul", nil, "y", "e", "h"))
+				m := tiny(map[string][]int64{"w": {16, 16}, "h": {16, 3}}, nodes...)
+				training, mask := onnx.NewTensor(onnx.Bool), make([]float32, 16)
+				training.Data[0] = 1
+				for i := range mask {
+					if i%4 != 0 {
+						mask[i] = 4
+					}
+				}
+				init := m.Graph.Initializers
+				init["ratio"], init["training"], init["mask"] = onnx.FromFloat32([]float32{0.75}), training, onnx.FromFloat32(mask, 16)
+				init["to"], init["flat"] = onnx.FromInt64(c.shape, int64(len(c.shape))), onnx.FromInt64([]int64{-1, 16}, 2)
+				b := build(t, m, o)
+				trainer, state, index := newTrainer(t, d, b, 4)
+				in := ortrun.StepInput{N: 3, Images: make([]byte, 3*16), Labels: []int64{1, 2, 0}, LearningRate: 0.1, Random: func(_ int, dst []float32) {
+					if len(dst) != 3*16 {
+						t.Errorf("%d random numbers for three images of 16", len(dst))
+					}
+					for i := range dst {
+						dst[i] = 0.8 // above the ratio: kept
+						if i%4 == 0 {
+							dst[i] = 0.1
+						}
+					}
+				}}
+				for i := range in.Images {
+					in.Images[i] = byte(37 * i)
+				}
+				var out ortrun.StepOutput
+				if err := trainer.Step(&in, &out); err != nil {
+					t.Fatal(err)
+				}
+				return out.Loss, readState(t, state, index["w"], b.Init["w"])
+			}
+			wantLoss, want := step(false)
+			loss, weights := step(true)
+			if math.Abs(float64(loss-wantLoss)) > 1e-6 {
+				t.Errorf("loss %v, and %v with the mask as a constant", loss, wantLoss)
+			}
+			near(t, "weights", weights, want, 1e-6)
+		})
+	}
+}
+
 // Stochastic depth, as PyTorch's exporter writes it, takes its numbers from an
 // input in training and does nothing in the inference graph.
 func TestRandomNodesBecomeInputs(t *testing.T) {

@@ -1,6 +1,7 @@
 package autodiff
 
 import (
+	"fmt"
 	"math/rand/v2"
 
 	"winnow/onnx"
@@ -122,6 +123,19 @@ func mathCases(add func(op, name string, a attrs, args ...arg) *gradCase) {
 	resize("linear-pytorch", attrs{"mode": sa("linear"), "coordinate_transformation_mode": sa("pytorch_half_pixel")}, []int64{1, 2, 4, 4}, 1, 1, 0.5, 0.75)
 	sized := add("Resize", "linear-sizes", attrs{"mode": sa("linear"), "coordinate_transformation_mode": sa("half_pixel")}, tensor(1, 2, 4, 5), arg{}, arg{}, ints(1, 2, 7, 9))
 	sized.dtype = onnx.Float32
+
+	for _, transform := range []string{"half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"} {
+		for _, outside := range []int64{0, 1} {
+			a := attrs{"mode": sa("cubic"), "coordinate_transformation_mode": sa(transform), "exclude_outside": ia(outside)}
+			resize(fmt.Sprintf("cubic-%s-%d", transform, outside), a, []int64{1, 2, 4, 5}, 1, 1, 2, 1.6)
+			a = attrs{"mode": sa("cubic"), "coordinate_transformation_mode": sa(transform), "exclude_outside": ia(outside), "cubic_coeff_a": fa(-0.5)}
+			resize(fmt.Sprintf("cubic-down-%s-%d", transform, outside), a, []int64{1, 2, 7, 6}, 1, 1, 0.5, 0.75)
+		}
+	}
+	add("Resize", "cubic-sizes", attrs{"mode": sa("cubic")}, tensor(2, 1, 3, 5), arg{}, arg{}, ints(2, 1, 8, 4)).dtype = onnx.Float32
+	add("Resize", "cubic-one", attrs{"mode": sa("cubic")}, tensor(1, 2, 1, 4), arg{}, arg{}, ints(1, 2, 3, 1)).dtype = onnx.Float32
+	resize("linear-axes", attrs{"mode": sa("linear"), "axes": is(-1, 2)}, []int64{1, 2, 4, 5}, 2, 1.5)
+	add("Resize", "cubic-axes", attrs{"mode": sa("cubic"), "axes": is(2, 3)}, tensor(1, 2, 4, 5), arg{}, arg{}, ints(7, 3)).dtype = onnx.Float32
 
 	add("GlobalMaxPool", "image", nil, tensor(2, 3, 4, 2).drawn(distinct(48))).toFloat32().step = 0.02
 }

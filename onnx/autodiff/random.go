@@ -11,17 +11,34 @@ import (
 // in the session, so a training graph takes the numbers as an input instead.
 func isRandom(op string) bool { return op == "RandomUniformLike" || op == "RandomUniform" }
 
-// randomInput declares the input for numbers drawn uniformly from [0, 1).
-func (e *emitter) randomInput(serial int, shape onnx.Shape) (bundle.Value, error) {
+// randomInput declares the input for numbers drawn uniformly from [0, 1), and
+// returns it with the value of the wanted shape. Where the batch is not the
+// first axis, or is folded with others, as in [64*N, ...] of windows cut from
+// images, the input is [N, ...] of as many numbers: they are all alike.
+func (e *emitter) randomInput(serial int, shape onnx.Shape) (bundle.Value, string, error) {
 	if shape == nil {
-		return bundle.Value{}, fmt.Errorf("random numbers of unknown shape: %w", ErrModel)
+		return bundle.Value{}, "", fmt.Errorf("random numbers of unknown shape: %w", ErrModel)
 	}
-	for i, d := range shape {
-		if !d.IsConst() && (i > 0 || d != onnx.Symbol(onnx.BatchSymbol)) {
-			return bundle.Value{}, fmt.Errorf("random numbers of shape %v, and only the first axis may depend on the batch, as %s itself: %w", shape, onnx.BatchSymbol, ErrModel)
+	batch := onnx.Symbol(onnx.BatchSymbol)
+	drawn, folded := onnx.Shape{batch}, false
+	for _, d := range shape {
+		switch {
+		case d.IsConst():
+			drawn = append(drawn, d)
+		case d.Sym != onnx.BatchSymbol || folded:
+			return bundle.Value{}, "", fmt.Errorf("random numbers of shape %v, and one axis may depend on the batch, as a multiple of %s: %w", shape, onnx.BatchSymbol, ErrModel)
+		default:
+			folded = true
+			if d != batch {
+				drawn = append(drawn, onnx.Const(d.N))
+			}
 		}
 	}
-	return e.input(fmt.Sprintf("random.%d", serial), onnx.Float32, shape), nil
+	if !folded {
+		drawn = shape
+	}
+	u := e.input(fmt.Sprintf("random.%d", serial), onnx.Float32, drawn)
+	return u, e.reshape(u.Name, shape), nil
 }
 
 // uniform replaces a node that draws uniform numbers by one that reads them.
@@ -29,12 +46,11 @@ func (e *emitter) uniform(n *onnx.Node, serial int) (*bundle.Value, *onnx.Node, 
 	if err := e.inf.Node(n); err != nil {
 		return nil, nil, err
 	}
-	u, err := e.randomInput(serial, e.shape(n.Outputs[0]))
+	u, v, err := e.randomInput(serial, e.shape(n.Outputs[0]))
 	if err != nil {
 		return nil, nil, err
 	}
 	low, high := float64(n.Float("low", 0)), float64(n.Float("high", 1))
-	v := u.Name
 	if low != 0 || high != 1 {
 		v = e.addOp(e.mul(v, e.scalar(high-low)), e.scalar(low))
 	}
@@ -75,11 +91,11 @@ func (e *emitter) dropout(n *onnx.Node, serial int) (*bundle.Value, *onnx.Node, 
 	case !(ratio > 0 && ratio < 1):
 		return nil, nil, fmt.Errorf("a ratio of %v: %w", ratio, ErrModel)
 	}
-	u, err := e.randomInput(serial, e.shape(x))
+	u, v, err := e.randomInput(serial, e.shape(x))
 	if err != nil {
 		return nil, nil, err
 	}
-	mask := e.cast(e.op("GreaterOrEqual", nil, u.Name, e.scalar(float64(ratio))), onnx.Float32)
+	mask := e.cast(e.op("GreaterOrEqual", nil, v, e.scalar(float64(ratio))), onnx.Float32)
 	mask = e.mul(mask, e.scalar(1/(1-float64(ratio))))
 	return &u, &onnx.Node{Name: n.Name, Op: "Mul", Inputs: []string{x, mask}, Outputs: n.Outputs[:1]}, nil
 }
