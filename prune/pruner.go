@@ -109,11 +109,7 @@ func (p *Pruner) Plan(epoch int) (Plan, error) {
 	p.stats.Scored = 0
 	p.stats.Ranking = p.o.Scorer
 	if p.scorer != nil {
-		for _, s := range p.t.score {
-			if s == s {
-				p.stats.Scored++
-			}
-		}
+		p.stats.Scored = p.t.survey()
 		if d, ok := p.scorer.(*das); ok && !d.ready {
 			p.stats.Ranking = ScorerLoss
 		}
@@ -218,16 +214,12 @@ func (p *Pruner) observable(taken bool, report string) error {
 
 // inRange checks the samples of a report before anything of it is recorded.
 func (p *Pruner) inRange(indices []uint32, report string) error {
-	n := uint64(p.t.n)
-	var borrow uint64
-	for _, i := range indices {
-		borrow |= n - 1 - uint64(i)
+	if within(indices, p.t.n) {
+		return nil
 	}
-	if borrow>>63 != 0 {
-		for _, i := range indices {
-			if uint64(i) >= n {
-				return fmt.Errorf("prune: observe %q: sample %d of %d: %w", report, i, n, ErrIndex)
-			}
+	for _, i := range indices {
+		if uint64(i) >= uint64(p.t.n) {
+			return fmt.Errorf("prune: observe %q: sample %d of %d: %w", report, i, p.t.n, ErrIndex)
 		}
 	}
 	return nil

@@ -84,35 +84,21 @@ type blsScorer struct {
 	zero bool    // start from 0
 }
 
-// observeBatch goes over the batch twice. The first pass only reads, so that
-// many places of a large table are on their way from memory at once, and checks
-// the samples meanwhile: the sum of the differences is a number only if every
-// sample has a score and no update can overflow. The second pass then finds the
-// scores in the cache and has nothing left to test.
+// observeBatch waits for memory and for little else: once every sample has a
+// tame score it goes over the scores once, since nothing of them has to be
+// tested first.
 func (s *blsScorer) observeBatch(indices []uint32, loss float32) bool {
-	score, b := s.t.score, s.b
-	var sum, sum2 float32 // two sums, since one addition waits for the last
-	for k := 1; k < len(indices); k += 2 {
-		i, j := indices[k-1], indices[k]
-		if uint(i) >= uint(len(score)) || uint(j) >= uint(len(score)) {
-			return false
-		}
-		sum += score[i] - loss
-		sum2 += score[j] - loss
+	t, score, b := s.t, s.t.score, s.b
+	if !within(indices, len(score)) {
+		return false
 	}
-	if n := len(indices); n&1 != 0 {
-		i := indices[n-1]
-		if uint(i) >= uint(len(score)) {
-			return false
-		}
-		sum += score[i] - loss
-	}
-	if d := sum + sum2; d-d != 0 || s.t.vari != nil {
+	t.tame = t.tame && loss >= -tameLimit && loss <= tameLimit
+	if !t.tame || t.vari != nil {
 		s.update(indices, loss)
 		return true
 	}
 	for _, i := range indices {
-		score[i] += float32(b * (loss - score[i])) // it cannot overflow here
+		score[i] += float32(b * (loss - score[i]))
 	}
 	return true
 }

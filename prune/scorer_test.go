@@ -52,13 +52,20 @@ func TestBLSAgainstClosedForm(t *testing.T) {
 // Each report against the recursion sample by sample, to the bit: samples
 // without a score, held out, or twice and thrice in a batch, batches of every
 // small length, losses so large that a difference overflows, where float64
-// gives the score. A report with a sample out of range, at any place of the batch, changes nothing.
+// gives the score. A report with a sample out of range, at any place of the
+// batch, changes nothing. Large losses come in every other run of epochs, so
+// that reports meet them with tame scores and with others.
 func TestBLSToTheBit(t *testing.T) {
 	const n, alpha = 23, 0.9
 	rnd := rand.New(rand.NewPCG(31, 32))
 	for _, start := range []string{StartFirst, StartZero} {
 		for _, known := range []bool{false, true} {
-			p := mustNew(t, Options{Samples: n, Epochs: 1, Scorer: ScorerBLS, Alpha: alpha, Start: start, Holdout: []uint32{4, 17}})
+			const epochs, reports = 60, 50
+			var holdout []uint32
+			if known {
+				holdout = []uint32{4, 17}
+			}
+			p := mustNew(t, Options{Samples: n, Epochs: epochs, Scorer: ScorerBLS, Alpha: alpha, Start: start, Holdout: holdout})
 			mustPlan(t, p, 1)
 			b := float32(1 - alpha)
 			want := make([]float32, n)
@@ -68,17 +75,28 @@ func TestBLSToTheBit(t *testing.T) {
 					want[i] = rnd.Float32()
 				}
 			}
-			want[4], want[17] = heldOut, heldOut
+			for _, i := range holdout {
+				want[i] = heldOut
+			}
 			copy(p.t.score, want)
-			observed := 0
-			for range 3000 {
-				batch := make([]uint32, rnd.IntN(10))
+			observed, tame := 0, 0
+			for k := range epochs * reports {
+				epoch := 1 + k/reports
+				if k > 0 && k%reports == 0 {
+					must(t, p.EndEpoch(epoch-1))
+					mustPlan(t, p, epoch)
+					observed = 0
+				}
+				if p.t.tame {
+					tame++
+				}
+				batch := make([]uint32, rnd.IntN(20))
 				from := 1 + rnd.IntN(n)
 				for k := range batch {
 					batch[k] = uint32(rnd.IntN(from))
 				}
 				loss := rnd.Float32()
-				if rnd.IntN(4) == 0 {
+				if epoch/6%2 != 0 && rnd.IntN(4) == 0 {
 					loss = 3.4e38 * float32(rnd.IntN(3)-1)
 				}
 				if len(batch) > 0 && rnd.IntN(5) == 0 {
@@ -94,7 +112,7 @@ func TestBLSToTheBit(t *testing.T) {
 					observed += len(batch)
 					for _, i := range batch {
 						switch s := want[i]; {
-						case i == 4 || i == 17:
+						case slices.Contains(holdout, i):
 						case s == s:
 							want[i] = s + float32(b*(loss-s))
 							if math.IsInf(float64(loss-s), 0) {
@@ -115,6 +133,9 @@ func TestBLSToTheBit(t *testing.T) {
 			}
 			if p.Stats().Observed != observed {
 				t.Errorf("%d observed, want %d", p.Stats().Observed, observed)
+			}
+			if known && tame > 0 || !known && (tame < epochs*reports/4 || tame > epochs*reports*3/4) {
+				t.Errorf("%d of %d reports met tame scores", tame, epochs*reports)
 			}
 		}
 	}

@@ -21,6 +21,26 @@ type table struct {
 	score  []float32 // nil if there is neither a scorer nor a holdout
 	vari   []float32 // running variance of the reports about the score; nil unless the policy asks
 	alpha  float64
+	tame   bool // every score is a number within tameLimit
+}
+
+// tameLimit is far enough below the largest float32 that the difference of two
+// numbers within it, and an average of them, is finite.
+const tameLimit = float32(1 << 126)
+
+// survey counts the samples with a score and sees whether all are tame.
+func (t *table) survey() int {
+	var count, small int
+	for _, s := range t.score {
+		if s == s {
+			count++
+		}
+		if s >= -tameLimit && s <= tameLimit {
+			small++
+		}
+	}
+	t.tame = small == t.n
+	return count
 }
 
 func newTable(n int, scores, variance bool, holdout []uint32, alpha float64) *table {
@@ -106,6 +126,23 @@ func keepCount(ratio float64, m int) int {
 		x = r
 	}
 	return min(max(int(math.Floor(x)), 0), m)
+}
+
+// within says whether every index is below n. Eight at a time, so that a large
+// batch costs neither a bounds check nor a branch an index.
+func within(indices []uint32, n int) bool {
+	last := int64(n) - 1
+	var a, b int64 // negative once an index is too large; two, since one would wait for the last
+	for len(indices) >= 8 {
+		x := (*[8]uint32)(indices)
+		a |= (last - int64(x[0])) | (last - int64(x[1])) | (last - int64(x[2])) | (last - int64(x[3]))
+		b |= (last - int64(x[4])) | (last - int64(x[5])) | (last - int64(x[6])) | (last - int64(x[7]))
+		indices = indices[8:]
+	}
+	for _, i := range indices {
+		a |= last - int64(i)
+	}
+	return a|b >= 0
 }
 
 // bitset is one bit per sample.
