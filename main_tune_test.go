@@ -9,12 +9,13 @@ import (
 	"testing"
 
 	"winnow/onnx/bundle"
+	"winnow/runtime/ortest"
 )
 
 // TestTune goes the way of a tuned bundle: exported, trained with, tuned
 // again from the cache, made from one that ships.
 func TestTune(t *testing.T) {
-	needLibrary(t)
+	ortest.CPU(t, 1)
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
 	model := write(t, in("lenet.onnx"), lenet(t))

@@ -4,6 +4,7 @@ package onnx
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -13,6 +14,9 @@ import (
 func TestExternalPipe(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mkfifo(filepath.Join(dir, "w.bin"), 0o600); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
 		t.Skipf("no named pipes here: %v", err)
 	}
 	if _, err := Decode(encodeProto(t, outside("location", "w.bin")), dir); !errors.Is(err, ErrExternal) {

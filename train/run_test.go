@@ -22,6 +22,7 @@ import (
 	"winnow/onnx/bundle"
 	"winnow/prune"
 	ortrun "winnow/runtime"
+	"winnow/runtime/ortest"
 )
 
 // metrics wires eval as the command does.
@@ -41,22 +42,9 @@ func (metrics) CrossEntropy(dst, logits []float32, labels []int64, classes int) 
 	return eval.CrossEntropy(dst, logits, labels, classes)
 }
 
-// device opens the CPU. Without the library a test is skipped, except in CI.
 func device(t testing.TB) *ortrun.Device {
 	t.Helper()
-	d, err := ortrun.Open(ortrun.Options{Device: "cpu", Threads: 1})
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("ONNX Runtime is required in CI: %v", err)
-		}
-		t.Skipf("needs ONNX Runtime, which `make setup` installs: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := d.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return d
+	return ortest.CPU(t, 1)
 }
 
 func testOptions(t testing.TB, d *ortrun.Device, p parts) Options {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	ortrun "winnow/runtime"
+	"winnow/runtime/ortest"
 )
 
 // peer is a program that stands in for a Python with torch.
@@ -26,13 +27,7 @@ func peer(t *testing.T, body string) string {
 
 // Every part runs on the CPU, and the file holds what each found.
 func TestReport(t *testing.T) {
-	if d, err := ortrun.Open(ortrun.Options{Device: "cpu"}); err == nil {
-		defer d.Close()
-	} else if os.Getenv("CI") == "true" {
-		t.Fatal(err)
-	} else {
-		t.Skip(err)
-	}
+	ortest.CPU(t, 0)
 	o := options{Device: "cpu", Parity: []string{"mlp", "lenet"}, Speed: []string{"lenet"},
 		Python: peer(t, `[ "$WINNOW_DEVICE $WINNOW_BATCH $2 $3" = "cpu 32 time lenet" ] && echo '{"batch":32,"median_ms":8,"version":"PyTorch"}'`)}
 	r, err := run(context.Background(), o, io.Discard)

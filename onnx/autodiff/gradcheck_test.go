@@ -12,21 +12,12 @@ import (
 
 	"winnow/onnx"
 	ortrun "winnow/runtime"
+	"winnow/runtime/ortest"
 )
 
-// device opens ONNX Runtime on the CPU; without the library the test is
-// skipped, or fails where CI promises it.
 func device(t testing.TB) *ortrun.Device {
 	t.Helper()
-	d, err := ortrun.Open(ortrun.Options{Device: "cpu", Threads: 2})
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skipf("needs the ONNX Runtime library (make setup): %v", err)
-	}
-	t.Cleanup(func() { d.Close() })
-	return d
+	return ortest.CPU(t, 2)
 }
 
 // blockOf is the machine's block of channels.

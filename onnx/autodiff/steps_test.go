@@ -16,6 +16,7 @@ import (
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
 	ortrun "winnow/runtime"
+	"winnow/runtime/ortest"
 )
 
 // How far ten float32 steps may be from PyTorch's: losses element by element,
@@ -204,15 +205,7 @@ func runSteps(t *testing.T, d *ortrun.Device, file, name string, r recipe, want,
 
 func openDevice(t *testing.T) *ortrun.Device {
 	t.Helper()
-	d, err := ortrun.Open(ortrun.Options{Device: "cpu", Threads: 2})
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skipf("needs the ONNX Runtime library (make setup): %v", err)
-	}
-	t.Cleanup(func() { d.Close() })
-	return d
+	return ortest.CPU(t, 2)
 }
 
 func slot(v bundle.Value) ortrun.Slot {

@@ -15,6 +15,7 @@ import (
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
 	ortrun "winnow/runtime"
+	"winnow/runtime/ortest"
 )
 
 // Forms run in turn, a hopeless one drops out, and the rest run until both
@@ -81,19 +82,6 @@ func TestFastest(t *testing.T) {
 	}
 }
 
-func device(t *testing.T) *ortrun.Device {
-	t.Helper()
-	d, err := ortrun.Open(ortrun.Options{Device: "cpu", Threads: 1})
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skipf("needs the ONNX Runtime library (make setup): %v", err)
-	}
-	t.Cleanup(func() { d.Close() })
-	return d
-}
-
 // lenet builds the model with the forms that choose gives.
 func lenet(t *testing.T, block int64, choose func([]autodiff.Case) (*bundle.Tuned, error)) (*bundle.Bundle, error) {
 	t.Helper()
@@ -106,7 +94,7 @@ func lenet(t *testing.T, block int64, choose func([]autodiff.Case) (*bundle.Tune
 
 // What is timed once is taken from the cache: the cache's own times come back.
 func TestCacheIsTaken(t *testing.T) {
-	d := device(t)
+	d := ortest.CPU(t, 1)
 	block := int64(d.ConvBlock())
 	path := filepath.Join(t.TempDir(), "deep", "tune.json")
 	var notices []string
@@ -193,7 +181,7 @@ func gradient(key string) string {
 
 // An end before time leaves what was timed in the cache, and no choice.
 func TestInterrupted(t *testing.T) {
-	d := device(t)
+	d := ortest.CPU(t, 1)
 	path := filepath.Join(t.TempDir(), "tune.json")
 	ctx, cancel := context.WithCancel(context.Background())
 	o := Options{Device: d, BatchSize: 2, Layout: "portable", Cache: path, Progress: func(done, cases int) {

@@ -1,0 +1,29 @@
+// Package ortest opens ONNX Runtime for the tests of other packages.
+package ortest
+
+import (
+	"os"
+	"testing"
+
+	ortrun "winnow/runtime"
+)
+
+// CPU opens ONNX Runtime on the CPU with so many threads and closes it after
+// the test. Without the library the test is skipped, or fails where CI=true
+// promises it.
+func CPU(t testing.TB, threads int) *ortrun.Device {
+	t.Helper()
+	d, err := ortrun.Open(ortrun.Options{Device: "cpu", Threads: threads})
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skipf("needs the ONNX Runtime library (make setup): %v", err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
