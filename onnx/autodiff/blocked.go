@@ -184,6 +184,11 @@ func (e *emitter) interleave(x string, dims ...int64) string {
 	return e.opsIn(blockedDomain, "ReorderInput", 1, nil, e.flat(x, dims...))[0]
 }
 
+// exchange makes [N, H, 1, W*b] into the memory of [N, W, H, b].
+func (e *emitter) exchange(x string) string {
+	return e.opsIn(blockedDomain, "ReorderInput", 1, attrs{"channels_last": onnx.IntAttr(1)}, x)[0]
+}
+
 // blockIn is the blocked form of images.
 func (e *emitter) blockIn(x string) string {
 	if b := e.blocks.of[x]; b != "" {

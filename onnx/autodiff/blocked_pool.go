@@ -25,51 +25,39 @@ func (e *emitter) blockedPool(n *onnx.Node) string {
 	return e.opsIn(blockedDomain, "MaxPool", 1, a, b)[0]
 }
 
-// maxBlockedTaps bounds the passes of maxPoolBlocked.
+// maxBlockedTaps bounds the work of maxPoolBlocked, which grows with the square of the taps.
 const maxBlockedTaps = 9
 
 func (n *node) canBlockPool(w window) bool {
 	return n.blocks.of[n.Inputs[0]] != "" && n.blocks.of[n.Outputs[0]] != "" && w.sideBySide() && w.tapCount() <= maxBlockedTaps
 }
 
-// maxPoolBlocked goes through the taps of a window in order. A tap that is as
-// large as its maximum takes what is left of g, so that later taps find
-// nothing; the last takes the rest. Each tap has an image of its own, picked by
-// a convolution with a single -1, which the adjoint's images are put together from.
+// maxPoolBlocked turns the columns of a row of windows over, so that its taps
+// lie one after the other, each a run of memory as long as the row of maxima.
+// An element as large as its maximum is marked with 1; a convolution along the
+// taps takes from each mark those before it, so that only the first is above 0.
 func (n *node) maxPoolBlocked(w window) string {
-	x, b := n.blocks.of[n.Inputs[0]], n.blocks.size
-	channels, taps := n.shape(n.Inputs[0])[1].N, w.tapCount()
-	left := n.dy[0]
-	parts := make([]string, taps)
-	for t := range taps {
-		if t == taps-1 {
-			parts[t] = n.blockIn(left)
-			break
+	b, taps, size := n.blocks.size, w.tapCount(), w.out[1]
+	tiled, rest := w.tiled()
+	x := n.flat(n.blocks.of[n.Inputs[0]], -1, w.in[0], w.in[1]*b)
+	x = n.crop(x, []int64{0, 0}, []int64{tiled[0], tiled[1] * b})
+	x = n.exchange(n.flat(x, -1, size, 1, w.kernel[1]*b)) // [rows, columns of the kernel, size, b]
+	row := func(v string) string { return n.flat(v, -1, 1, size*b) }
+	below := n.sub(row(n.blocks.of[n.Outputs[0]]), n.flat(x, -1, taps, size*b))
+	largest := n.op("HardSigmoid", attrs{"alpha": onnx.FloatAttr(-math.MaxFloat32), "beta": onnx.FloatAttr(1)}, below)
+
+	filter := make([]float32, taps*b) // [taps, b]
+	for i := range filter {
+		filter[i] = -1
+		if int64(i)/b == taps-1 {
+			filter[i] = 1
 		}
-		filter := make([]float32, channels*taps) // [C/b, taps, b]
-		for i := range filter {
-			if int64(i)/b%taps == t {
-				filter[i] = -1
-			}
-		}
-		below := n.opsIn(blockedDomain, "Conv", 1, attrs{
-			"kernel_shape": onnx.IntsAttr(w.kernel...), "strides": onnx.IntsAttr(w.stride...), "group": onnx.IntAttr(channels),
-		}, x, n.floats(filter, channels, 1, w.kernel[0], w.kernel[1]), "", n.blocks.of[n.Outputs[0]])[0]
-		largest := n.op("HardSigmoid", attrs{"alpha": onnx.FloatAttr(-math.MaxFloat32), "beta": onnx.FloatAttr(1)}, n.blockOut(below))
-		part := n.mul(left, largest)
-		left, parts[t] = n.sub(left, part), n.blockIn(part)
 	}
-	var rows []string
-	for r := range w.kernel[0] {
-		columns := make([]string, w.kernel[1])
-		for c := range columns {
-			columns[c] = n.flat(parts[r*w.kernel[1]+int64(c)], -1, 1, b)
-		}
-		row := n.op("Concat", attrs{"axis": onnx.IntAttr(1)}, columns...)
-		rows = append(rows, n.flat(row, -1, 1, w.out[1]*w.kernel[1]*b))
-	}
-	size, rest := w.tiled()
-	dx := n.flat(n.op("Concat", attrs{"axis": onnx.IntAttr(1)}, rows...), -1, size[0], size[1]*b)
-	dx = n.pad(dx, []int64{0, 0}, []int64{rest[0], rest[1] * b})
-	return n.blockOut(n.flat(dx, -1, channels, w.in[0], w.in[1]))
+	first := n.opsIn(blockedDomain, "Conv", 1, attrs{
+		"kernel_shape": onnx.IntsAttr(taps, 1), "pads": onnx.IntsAttr(taps-1, 0, 0, 0), "group": onnx.IntAttr(b), "activation": onnx.StringAttr("Relu"),
+	}, n.flat(largest, -1, b, taps, size), n.floats(filter, b, 1, taps, 1))[0]
+	dx := n.mul(n.flat(first, -1, taps, size*b), row(n.blockIn(n.dy[0])))
+	dx = n.exchange(n.flat(dx, -1, w.kernel[1], 1, size*b))
+	dx = n.pad(n.flat(dx, -1, tiled[0], tiled[1]*b), []int64{0, 0}, []int64{rest[0], rest[1] * b})
+	return n.blockOut(n.flat(dx, -1, n.shape(n.Inputs[0])[1].N, w.in[0], w.in[1]))
 }

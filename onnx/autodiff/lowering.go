@@ -26,7 +26,7 @@ const (
 const (
 	PoolScatter = "scatter" // g scattered to the indices that the pooling gives
 	PoolCompare = "compare" // the image compared with its maxima; windows side by side only
-	PoolBlocked = "blocked" // the same tap by tap in the blocked layout
+	PoolBlocked = "blocked" // the same in the blocked layout
 )
 
 // Lowering picks the form of each gradient that has several; an empty field
