@@ -186,7 +186,11 @@ func (e *emitter) interleave(x string, dims ...int64) string {
 
 // exchange makes [N, H, 1, W*b] into the memory of [N, W, H, b].
 func (e *emitter) exchange(x string) string {
-	return e.opsIn(blockedDomain, "ReorderInput", 1, attrs{"channels_last": onnx.IntAttr(1)}, x)[0]
+	y := e.opsIn(blockedDomain, "ReorderInput", 1, attrs{"channels_last": onnx.IntAttr(1)}, x)[0]
+	if s := e.shape(x); len(s) == 4 { // for inference alone, the channels might be filled up to a larger block
+		e.inf.Set(onnx.Value{Name: y, DType: e.dtype(x), Shape: onnx.Shape{s[0], s[3], s[1], s[2]}})
+	}
+	return y
 }
 
 // blockIn is the blocked form of images.
@@ -242,33 +246,97 @@ func (e *emitter) blockedConv(n *onnx.Node) string {
 	return e.convBlocked(x, e.flat(filter, f...), n.Input(2), w, slices.Concat(w.begin, w.end))
 }
 
+// maxPhases bounds the convolutions that a data gradient is made of.
+const maxPhases = 9
+
 // canBlockData is whether dataBlocked has a form for c.
 func (c conv) canBlockData() bool {
 	b := c.blocks.size
-	return b > 0 && c.rank() == 2 && c.group == 1 && c.outC%b == 0 && c.groupC%b == 0 && c.dtype(c.dy[0]) == onnx.Float32
+	if b == 0 || c.rank() != 2 || c.group != 1 || c.outC%b != 0 || c.groupC%b != 0 || c.dtype(c.dy[0]) != onnx.Float32 || c.stride[0]*c.stride[1] > maxPhases {
+		return false
+	}
+	for i := range c.in {
+		if c.stride[i] > 1 && c.dilation[i] > 1 {
+			return false
+		}
+		for t := range c.stride[i] {
+			if p := c.phase(i, t); p.taps > 0 && (p.begin < 0 || p.end < 0) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
-// dataBlocked is dataFlip on blocked images.
+// phase is one axis of the data gradient at every stride-th position of the
+// image, from one of the first on: it meets every stride-th tap of the kernel
+// only, and so is the adjoint, padded, convolved with those turned around.
+type phase struct {
+	positions, first, taps, begin, end int64
+}
+
+// phase finds it for the positions t, t+stride, ...: tap k meets position i
+// where o*stride + k*dilation = i + c.begin for some o. All phases of an axis
+// have the same number of positions, the last of which may lie beyond the image.
+func (c conv) phase(axis int, t int64) phase {
+	s := c.stride[axis]
+	p := phase{positions: (c.in[axis] + s - 1) / s, first: (t + c.begin[axis]) % s}
+	p.taps = (c.kernel[axis] - p.first + s - 1) / s
+	reach := (p.taps - 1) * c.dilation[axis] // a dilated kernel has stride 1
+	p.begin = reach - (t+c.begin[axis])/s
+	p.end = p.positions - c.out[axis] + reach - p.begin
+	return p
+}
+
+// dataBlocked is the gradient with respect to blocked images: a convolution
+// of the adjoint for each phase, put together row by row and then turned over
+// so that the columns of the phases alternate.
 func (c conv) dataBlocked() string {
 	b, taps := c.blocks.size, c.tapCount()
-	filter := c.interleave(c.Inputs[1], 1, c.outC, c.groupC*taps, 1)  // [K/b, C, taps, b of K]
-	filter = c.interleave(filter, c.outC/b, c.groupC, taps*b, 1)      // [K/b, C/b, taps, b of K, b of C]
-	filter = c.flat(filter, c.outC/b, c.groupC/b, taps, b*b)          // a tap is one run of memory
-	filter = c.transpose(c.reversedAxis(filter, 2, taps), 1, 0, 2, 3) // [C/b, K/b, taps, ...]
-	filter = c.flat(filter, append([]int64{c.groupC, c.outC}, c.kernel...)...)
-	pads := make([]int64, 4)
-	for i := range 2 {
-		pads[i], pads[2+i] = c.extent(i)-1-c.begin[i], c.extent(i)-1-c.end[i]
+	filter := c.interleave(c.Inputs[1], 1, c.outC, c.groupC*taps, 1) // [K/b, C, taps, b of K]
+	filter = c.interleave(filter, c.outC/b, c.groupC, taps*b, 1)     // [K/b, C/b, taps, b of K, b of C]
+	filter = c.flat(filter, c.outC/b, c.groupC/b, taps*b*b)
+	filter = c.flat(c.transpose(filter, 1, 0, 2), c.groupC/b, c.outC/b, c.kernel[0], c.kernel[1], b*b)
+	dy := c.blockIn(c.dy[0])
+	part := func(v, h phase) string {
+		filter := c.turned(c.turned(filter, 2, v, c.stride[0]), 3, h, c.stride[1])
+		w := window{kernel: []int64{v.taps, h.taps}, stride: []int64{1, 1}, dilation: c.dilation}
+		return c.convBlocked(dy, c.flat(filter, c.groupC, c.outC, v.taps, h.taps), "", w, []int64{v.begin, h.begin, v.end, h.end})
 	}
-	return c.blockOut(c.convBlocked(c.blockIn(c.dy[0]), filter, "", c.window, pads))
+	if c.unitStride() {
+		return c.blockOut(part(c.phase(0, 0), c.phase(1, 0)))
+	}
+	size := []int64{c.phase(0, 0).positions, c.phase(1, 0).positions}
+	run := size[1] * b // of a phase in a row
+	var parts []string
+	var nothing string
+	for t := range c.stride[0] * c.stride[1] {
+		v, h := c.phase(0, t/c.stride[1]), c.phase(1, t%c.stride[1])
+		if v.taps > 0 && h.taps > 0 {
+			parts = append(parts, c.flat(part(v, h), -1, 1, run))
+			nothing = parts[len(parts)-1]
+		} else {
+			parts = append(parts, "")
+		}
+	}
+	for i, p := range parts {
+		if p == "" { // where the kernel is narrower than the stride
+			parts[i] = c.zerosLike(nothing)
+		}
+	}
+	dx := c.op("Concat", attrs{"axis": onnx.IntAttr(1)}, parts...)
+	dx = c.exchange(c.flat(dx, -1, c.stride[1], 1, run))
+	dx = c.crop(c.flat(dx, -1, size[0]*c.stride[0], run*c.stride[1]), []int64{0, 0}, []int64{c.in[0], c.in[1] * b})
+	return c.blockOut(c.flat(dx, -1, c.groupC, c.in[0], c.in[1]))
 }
 
-// reversedAxis turns an axis of size n around.
-func (e *emitter) reversedAxis(x string, axis, n int64) string {
-	if n == 1 {
-		return x
+// turned takes the taps of a phase along an axis of the filter, the last one first.
+func (c conv) turned(filter string, axis int64, p phase, stride int64) string {
+	if c.shape(filter)[axis] == onnx.Const(1) {
+		return filter
 	}
-	return e.slice(x, []int64{-1}, []int64{-n - 1}, []int64{axis}, []int64{-1})
+	last := p.first + (p.taps-1)*stride
+	return c.slice(filter, []int64{last}, []int64{p.first - stride - c.shape(filter)[axis].N}, []int64{axis}, []int64{-stride})
 }
 
 // canBlockWeight is whether weightBatch has a form for c, for batches of whole blocks.

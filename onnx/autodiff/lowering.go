@@ -74,7 +74,7 @@ func (l Lowering) data(c conv) string {
 	case able:
 		forms = []string{DataTranspose, DataFlip}
 	}
-	if able && c.canBlockData() {
+	if c.canBlockData() {
 		forms = append([]string{DataBlocked}, forms...)
 	}
 	return l.pick(c.asCase(gradData, forms), l.Data)
