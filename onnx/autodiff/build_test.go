@@ -82,6 +82,14 @@ func TestRefusals(t *testing.T) {
 				&onnx.Node{Name: "branches", Op: "If", Inputs: []string{"positive"}, Outputs: []string{"logits"},
 					Attrs: map[string]onnx.Attr{"then_branch": branch("a"), "else_branch": branch("b")}})
 		}},
+		{name: "a bound that depends on the weights", is: autodiff.ErrNoRule, says: []string{"Clip", "odd", "input 2", "bound"}, break_: func(m *onnx.Model) {
+			node("Clip", nil)(m)
+			g := m.Graph
+			last := len(g.Nodes) - 1
+			g.Nodes[last].Inputs = []string{"scores", "", "bound"}
+			g.Nodes = append(g.Nodes, g.Nodes[last])
+			g.Nodes[last] = &onnx.Node{Name: "top", Op: "ReduceMean", Inputs: []string{"scores"}, Outputs: []string{"bound"}, Attrs: map[string]onnx.Attr{"keepdims": onnx.IntAttr(0)}}
+		}},
 		{name: "fixed batch", is: autodiff.ErrModel, says: []string{"fixed batch of 1", "images"}, break_: func(m *onnx.Model) {
 			m.Graph.Inputs[0].Shape[0] = onnx.Const(1)
 		}},

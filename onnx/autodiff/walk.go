@@ -107,8 +107,11 @@ func backward(e *emitter, nodes []*onnx.Node, f flow, seeds map[string]string, l
 			return nil, fmt.Errorf("autodiff: gradient of node %q (%s): %w", n.Name, n.Op, err)
 		}
 		for k, in := range n.Inputs {
-			if k >= len(dx) || dx[k] == "" || !ctx.want[k] {
+			if !ctx.want[k] {
 				continue
+			}
+			if k >= len(dx) || dx[k] == "" {
+				return nil, fmt.Errorf("autodiff: %w for input %d of node %q (%s), %q", ErrNoRule, k, n.Name, n.Op, in)
 			}
 			part, err := unbroadcast(e, dx[k], in)
 			if err != nil {
