@@ -295,13 +295,24 @@ func (c conv) dataBlocked() string {
 	b, taps := c.blocks.size, c.tapCount()
 	filter := c.interleave(c.Inputs[1], 1, c.outC, c.groupC*taps, 1) // [K/b, C, taps, b of K]
 	filter = c.interleave(filter, c.outC/b, c.groupC, taps*b, 1)     // [K/b, C/b, taps, b of K, b of C]
-	filter = c.flat(filter, c.outC/b, c.groupC/b, taps*b*b)
-	filter = c.flat(c.transpose(filter, 1, 0, 2), c.groupC/b, c.outC/b, c.kernel[0], c.kernel[1], b*b)
+	filter = c.flat(filter, -1, b*b)                                 // a tap is one run of memory
 	dy := c.blockIn(c.dy[0])
-	part := func(v, h phase) string {
-		filter := c.turned(c.turned(filter, 2, v, c.stride[0]), 3, h, c.stride[1])
+	part := func(v, h phase) string { // with the filter [C/b, K/b, taps, ...]
+		var order []int64
+		ins, outs := c.groupC/b, c.outC/b
+		for in := range ins {
+			for out := range outs {
+				for i := range v.taps {
+					for j := range h.taps {
+						row, column := v.first+(v.taps-1-i)*c.stride[0], h.first+(h.taps-1-j)*c.stride[1]
+						order = append(order, (out*ins+in)*taps+row*c.kernel[1]+column)
+					}
+				}
+			}
+		}
+		turned := c.flat(c.op("Gather", nil, filter, c.ints(order...)), c.groupC, c.outC, v.taps, h.taps)
 		w := window{kernel: []int64{v.taps, h.taps}, stride: []int64{1, 1}, dilation: c.dilation}
-		return c.convBlocked(dy, c.flat(filter, c.groupC, c.outC, v.taps, h.taps), "", w, []int64{v.begin, h.begin, v.end, h.end})
+		return c.convBlocked(dy, turned, "", w, []int64{v.begin, h.begin, v.end, h.end})
 	}
 	if c.unitStride() {
 		return c.blockOut(part(c.phase(0, 0), c.phase(1, 0)))
@@ -328,15 +339,6 @@ func (c conv) dataBlocked() string {
 	dx = c.exchange(c.flat(dx, -1, c.stride[1], 1, run))
 	dx = c.crop(c.flat(dx, -1, size[0]*c.stride[0], run*c.stride[1]), []int64{0, 0}, []int64{c.in[0], c.in[1] * b})
 	return c.blockOut(c.flat(dx, -1, c.groupC, c.in[0], c.in[1]))
-}
-
-// turned takes the taps of a phase along an axis of the filter, the last one first.
-func (c conv) turned(filter string, axis int64, p phase, stride int64) string {
-	if c.shape(filter)[axis] == onnx.Const(1) {
-		return filter
-	}
-	last := p.first + (p.taps-1)*stride
-	return c.slice(filter, []int64{last}, []int64{p.first - stride - c.shape(filter)[axis].N}, []int64{axis}, []int64{-stride})
 }
 
 // canBlockWeight is whether weightBatch has a form for c, for batches of whole blocks.
