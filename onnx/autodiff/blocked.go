@@ -233,17 +233,22 @@ func (e *emitter) blockedConv(n *onnx.Node) string {
 		return ""
 	}
 	x, taps := n.Inputs[0], w.tapCount()
-	filter := n.Inputs[1]
+	var filter string
 	switch b := e.blocks.size; {
-	case f[1]%b == 0: // [K/b, C/b, taps, b of C, b of K]
+	case f[1]%b == 0:
 		x = e.blockIn(x)
-		filter = e.interleave(e.interleave(filter, f[0], f[1], taps, 1), 1, f[0], f[1]*taps, 1)
+		filter = e.blockFilter(n.Inputs[1], f[0], f[1], taps)
 	case f[1] < b: // [K/b, C, taps, b of K]
-		filter = e.interleave(filter, 1, f[0], f[1]*taps, 1)
+		filter = e.interleave(n.Inputs[1], 1, f[0], f[1]*taps, 1)
 	default:
 		return ""
 	}
 	return e.convBlocked(x, e.flat(filter, f...), n.Input(2), w, slices.Concat(w.begin, w.end))
+}
+
+// blockFilter is [K, C, taps] as [K/b, C/b, taps, b of C, b of K].
+func (e *emitter) blockFilter(filter string, out, in, taps int64) string {
+	return e.interleave(e.interleave(filter, out, in, taps, 1), 1, out, in*taps, 1)
 }
 
 // maxPhases bounds the convolutions that a data gradient is made of.
@@ -293,9 +298,8 @@ func (c conv) phase(axis int, t int64) phase {
 // so that the columns of the phases alternate.
 func (c conv) dataBlocked() string {
 	b, taps := c.blocks.size, c.tapCount()
-	filter := c.interleave(c.Inputs[1], 1, c.outC, c.groupC*taps, 1) // [K/b, C, taps, b of K]
-	filter = c.interleave(filter, c.outC/b, c.groupC, taps*b, 1)     // [K/b, C/b, taps, b of K, b of C]
-	filter = c.flat(filter, -1, b*b)                                 // a tap is one run of memory
+	filter := c.blockFilter(c.Inputs[1], c.outC, c.groupC, taps) // as the forward pass has it
+	filter = c.flat(c.interleave(filter, -1, b, b, 1), -1, b*b)  // [K/b, C/b, taps, b of K, b of C], a tap one run of memory
 	dy := c.blockIn(c.dy[0])
 	part := func(v, h phase) string { // with the filter [C/b, K/b, taps, ...]
 		var order []int64
