@@ -361,7 +361,8 @@ func (c conv) canBlockWeight() bool {
 // for each row of the kernel, and for each column of it a block of channels.
 //
 // All that is moved in memory are runs of a block and longer, but for the
-// blocks themselves, which the provider's reordering turns over.
+// blocks themselves, which the provider's reordering turns over. The shape of
+// the result is left open.
 func (c conv) weightBatch() string {
 	b, in, out := c.blocks.size, c.in, c.out
 	side := min(c.groupC, b) // channels side by side
@@ -399,11 +400,10 @@ func (c conv) weightBatch() string {
 	} else {
 		dw = c.transpose(c.flat(dw, c.outC, c.tapCount(), side), 0, 2, 1)
 	}
-	dw = c.flat(dw, blocks, c.outC, side*c.tapCount())
 	if blocks > 1 {
-		dw = c.transpose(dw, 1, 0, 2)
+		dw = c.transpose(c.flat(dw, blocks, c.outC, side*c.tapCount()), 1, 0, 2)
 	}
-	return c.flat(dw, append([]int64{c.outC, c.groupC}, c.kernel...)...)
+	return dw
 }
 
 // plainly is c with its image and adjoint taken out of their blocks here, and

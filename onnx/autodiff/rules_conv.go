@@ -162,16 +162,21 @@ func (c conv) dataFlip() string {
 // times the adjoint. Patches are [N, C, taps, positions], so that what comes
 // out has the filter's own order.
 func (c conv) weight() string {
-	form := c.lower.weight(c)
-	if form == WeightBatch {
-		n := c.shape(c.dy[0])[0]
-		form = c.plainForms()[0]
-		switch {
-		case !n.IsConst() && c.blocks.whole != "":
-			return c.either(c.blocks.whole, c.weightBatch, func() string { return c.plainly().weightPlain(form) })
-		case n.IsConst() && n.N%c.blocks.size == 0:
-			return c.weightBatch()
-		}
+	return c.flat(c.weightIn(c.lower.weight(c)), append([]int64{c.outC, c.groupC}, c.kernel...)...)
+}
+
+// weightIn is the elements of the gradient in one form. A branch that ended in
+// a Reshape would copy them.
+func (c conv) weightIn(form string) string {
+	if form != WeightBatch {
+		return c.weightPlain(form)
+	}
+	form = c.plainForms()[0]
+	switch n := c.shape(c.dy[0])[0]; {
+	case n.IsConst() && n.N%c.blocks.size == 0:
+		return c.weightBatch()
+	case !n.IsConst() && c.blocks.whole != "":
+		return c.either(c.blocks.whole, c.weightBatch, func() string { return c.plainly().weightPlain(form) })
 	}
 	return c.weightPlain(form)
 }
@@ -179,18 +184,15 @@ func (c conv) weight() string {
 // weightPlain is made of standard operators, for any number of images.
 func (c conv) weightPlain(form string) string {
 	patches := c.patches(c.Inputs[0], c.window)
-	var dw string
 	switch {
 	case c.group > 1 && c.groupC == 1 && c.outC == c.group:
-		dw = c.weightDepthwise(patches)
+		return c.weightDepthwise(patches)
 	case c.group > 1:
-		dw = c.weightGrouped(patches)
+		return c.weightGrouped(patches)
 	case form == WeightImages:
-		dw = c.weightImages(patches)
-	default:
-		dw = c.weightGemm(patches)
+		return c.weightImages(patches)
 	}
-	return c.flat(dw, append([]int64{c.outC, c.groupC}, c.kernel...)...)
+	return c.weightGemm(patches)
 }
 
 // weightImages is one product an image, summed.
