@@ -67,7 +67,7 @@ func (e *emitter) forwardBlocked(n *onnx.Node) string {
 		return e.scaleBlocked(a)
 	default:
 		if inputs := e.blockedOperands(n.Op, n.Inputs); inputs != nil {
-			return e.opsIn("", n.Op, 1, n.Attrs, inputs...)[0]
+			return e.opsIn("", n.Op, 1, n.Attrs, e.levelled(n.Op, inputs)...)[0]
 		}
 	}
 	return ""

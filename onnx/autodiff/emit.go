@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"sort"
 	"strings"
 
@@ -76,9 +77,49 @@ func (e *emitter) op(op string, a attrs, inputs ...string) string {
 // ops emits a node with n outputs.
 func (e *emitter) ops(op string, n int, a attrs, inputs ...string) []string {
 	if blocked := e.blockedOperands(op, inputs); blocked != nil {
-		return []string{e.blockOut(e.opsIn("", op, n, a, blocked...)[0])}
+		return []string{e.blockOut(e.opsIn("", op, n, a, e.levelled(op, blocked)...)[0])}
 	}
-	return e.opsIn("", op, n, a, inputs...)
+	return e.opsIn("", op, n, a, e.levelled(op, inputs)...)
+}
+
+// broadcasts lists operators that spread their operands to one shape.
+var broadcasts = map[string]bool{
+	"Add": true, "Sub": true, "Mul": true, "Div": true, "Pow": true, "Max": true, "Min": true, "Sum": true, "Mean": true,
+	"Where": true, "Equal": true, "Greater": true, "GreaterOrEqual": true, "Less": true, "LessOrEqual": true,
+}
+
+// levelled gives single numbers as many dimensions as the values beside them
+// if those end in a dimension of 1, as the filters of 1x1 convolutions do.
+// Without, ONNX Runtime's CPU kernels go through them element by element:
+// 6.3 ms instead of 0.06 for 2048x512x1x1.
+func (e *emitter) levelled(op string, inputs []string) []string {
+	single := func(s onnx.Shape) bool { return s != nil && len(s) == 0 || len(s) == 1 && s[0] == onnx.Const(1) }
+	rank := 0
+	for _, in := range inputs {
+		switch s := e.shape(in); {
+		case single(s):
+		case len(s) > 1 && s[len(s)-1] == onnx.Const(1):
+			rank = max(rank, len(s))
+		default:
+			return inputs
+		}
+	}
+	if rank == 0 || !broadcasts[op] {
+		return inputs
+	}
+	ones := slices.Repeat([]int64{1}, rank)
+	inputs = slices.Clone(inputs)
+	for i, in := range inputs {
+		if !single(e.shape(in)) {
+			continue
+		}
+		if t := e.graph.Initializers[in]; t != nil {
+			inputs[i] = e.constant(&onnx.Tensor{DType: t.DType, Dims: ones, Data: t.Data})
+		} else {
+			inputs[i] = e.flat(in, ones...)
+		}
+	}
+	return inputs
 }
 
 // opsIn emits a node of another domain.
