@@ -210,14 +210,14 @@ func (e *emitter) blockOut(b string) string {
 
 // convBlocked is a convolution of blocked images, or of plain ones with fewer
 // channels than a block, that gives blocked ones.
-func (e *emitter) convBlocked(x, filter, bias string, w window, pads []int64) string {
+func (e *emitter) convBlocked(x, filter, bias string, group int64, w window, pads []int64) string {
 	inputs := []string{x, filter}
 	if bias != "" {
 		inputs = append(inputs, bias)
 	}
 	return e.opsIn(blockedDomain, "Conv", 1, attrs{
 		"kernel_shape": onnx.IntsAttr(w.kernel...), "strides": onnx.IntsAttr(w.stride...), "dilations": onnx.IntsAttr(w.dilation...),
-		"pads": onnx.IntsAttr(pads...), "group": onnx.IntAttr(1),
+		"pads": onnx.IntsAttr(pads...), "group": onnx.IntAttr(group),
 	}, inputs...)[0]
 }
 
@@ -229,12 +229,18 @@ func (e *emitter) blockedConv(n *onnx.Node) string {
 	ctx := &node{emitter: e, Node: n}
 	f := e.shape(n.Inputs[1]).Ints()
 	w, err := ctx.windowOf(f[2:])
-	if err != nil || n.Int("group", 1) != 1 || f[0]%e.blocks.size != 0 {
+	c := conv{node: ctx, window: w, group: n.Int("group", 1), outC: f[0], groupC: f[1]}
+	if err != nil || f[0]%e.blocks.size != 0 {
 		return ""
 	}
 	x, taps := n.Inputs[0], w.tapCount()
 	var filter string
 	switch b := e.blocks.size; {
+	case c.depthwise(): // [C/b, taps, b]
+		x = e.blockIn(x)
+		filter = e.interleave(n.Inputs[1], 1, f[0], taps, 1)
+	case c.group != 1:
+		return ""
 	case f[1]%b == 0:
 		x = e.blockIn(x)
 		filter = e.blockFilter(n.Inputs[1], f[0], f[1], taps)
@@ -243,7 +249,7 @@ func (e *emitter) blockedConv(n *onnx.Node) string {
 	default:
 		return ""
 	}
-	return e.convBlocked(x, e.flat(filter, f...), n.Input(2), w, slices.Concat(w.begin, w.end))
+	return e.convBlocked(x, e.flat(filter, f...), n.Input(2), c.group, w, slices.Concat(w.begin, w.end))
 }
 
 // blockFilter is [K, C, taps] as [K/b, C/b, taps, b of C, b of K].
@@ -257,7 +263,10 @@ const maxPhases = 9
 // canBlockData is whether dataBlocked has a form for c.
 func (c conv) canBlockData() bool {
 	b := c.blocks.size
-	if b == 0 || c.rank() != 2 || c.group != 1 || c.outC%b != 0 || c.groupC%b != 0 || c.dtype(c.dy[0]) != onnx.Float32 || c.stride[0]*c.stride[1] > maxPhases {
+	if b == 0 || c.rank() != 2 || c.dtype(c.dy[0]) != onnx.Float32 || c.stride[0]*c.stride[1] > maxPhases {
+		return false
+	}
+	if c.outC%b != 0 || !c.depthwise() && (c.group != 1 || c.groupC%b != 0) {
 		return false
 	}
 	for i := range c.in {
@@ -298,12 +307,18 @@ func (c conv) phase(axis int, t int64) phase {
 // so that the columns of the phases alternate.
 func (c conv) dataBlocked() string {
 	b, taps := c.blocks.size, c.tapCount()
-	filter := c.blockFilter(c.Inputs[1], c.outC, c.groupC, taps) // as the forward pass has it
-	filter = c.flat(c.interleave(filter, -1, b, b, 1), -1, b*b)  // [K/b, C/b, taps, b of K, b of C], a tap one run of memory
+	var filter string // a tap is one run of memory
+	ins, outs := c.groupC/b, c.outC/b
+	if c.depthwise() {
+		ins = 1
+		filter = c.flat(c.interleave(c.Inputs[1], 1, c.outC, taps, 1), -1, b) // [C/b, taps, b], as the forward pass has it
+	} else {
+		filter = c.blockFilter(c.Inputs[1], c.outC, c.groupC, taps) // the same
+		filter = c.flat(c.interleave(filter, -1, b, b, 1), -1, b*b) // [K/b, C/b, taps, b of K, b of C]
+	}
 	dy := c.blockIn(c.dy[0])
 	part := func(v, h phase) string { // with the filter [C/b, K/b, taps, ...]
 		var order []int64
-		ins, outs := c.groupC/b, c.outC/b
 		for in := range ins {
 			for out := range outs {
 				for i := range v.taps {
@@ -314,9 +329,9 @@ func (c conv) dataBlocked() string {
 				}
 			}
 		}
-		turned := c.flat(c.op("Gather", nil, filter, c.ints(order...)), c.groupC, c.outC, v.taps, h.taps)
+		filter := c.flat(c.op("Gather", nil, filter, c.ints(order...)), c.groupC*c.group, c.outC/c.group, v.taps, h.taps)
 		w := window{kernel: []int64{v.taps, h.taps}, stride: []int64{1, 1}, dilation: c.dilation}
-		return c.convBlocked(dy, turned, "", w, []int64{v.begin, h.begin, v.end, h.end})
+		return c.convBlocked(dy, filter, "", c.group, w, []int64{v.begin, h.begin, v.end, h.end})
 	}
 	if c.unitStride() {
 		return c.blockOut(part(c.phase(0, 0), c.phase(1, 0)))
@@ -342,7 +357,7 @@ func (c conv) dataBlocked() string {
 	dx := c.op("Concat", attrs{"axis": onnx.IntAttr(1)}, parts...)
 	dx = c.exchange(c.flat(dx, -1, c.stride[1], 1, run))
 	dx = c.crop(c.flat(dx, -1, size[0]*c.stride[0], run*c.stride[1]), []int64{0, 0}, []int64{c.in[0], c.in[1] * b})
-	return c.blockOut(c.flat(dx, -1, c.groupC, c.in[0], c.in[1]))
+	return c.blockOut(c.flat(dx, -1, c.groupC*c.group, c.in[0], c.in[1]))
 }
 
 // canBlockWeight is whether weightBatch has a form for c, for batches of whole blocks.
@@ -394,7 +409,7 @@ func (c conv) weightBatch() string {
 	g = c.flat(g, c.outC, -1, out[0], out[1])
 
 	w := window{kernel: out, dilation: []int64{c.stride[0], c.stride[1] * side}, stride: []int64{c.dilation[0], 1}}
-	dw := c.blockOut(c.convBlocked(x, g, "", w, []int64{c.begin[0], 0, max(end[0], 0), 0})) // [C/b, K, kh, kw*b]
+	dw := c.blockOut(c.convBlocked(x, g, "", 1, w, []int64{c.begin[0], 0, max(end[0], 0), 0})) // [C/b, K, kh, kw*b]
 	if side == b {
 		dw = c.blockOut(c.flat(dw, blocks*c.outC, b, c.tapCount(), 1)) // [C/b, K, b, taps]
 	} else {
@@ -404,6 +419,48 @@ func (c conv) weightBatch() string {
 		dw = c.transpose(c.flat(dw, blocks, c.outC, side*c.tapCount()), 1, 0, 2)
 	}
 	return dw
+}
+
+// depthwise is whether every channel has one filter of its own, and channels make whole blocks.
+func (c conv) depthwise() bool {
+	return c.group > 1 && c.groupC == 1 && c.outC == c.group && c.group%c.blocks.size == 0
+}
+
+// canWeighImages is whether weightEach has a form for c.
+func (c conv) canWeighImages() bool {
+	return c.blocks.size > 0 && c.rank() == 2 && c.depthwise() && c.dtype(c.dy[0]) == onnx.Float32
+}
+
+// weightEach is the gradient of a filter by channel, image by image: a
+// convolution of the image by channel with its adjoint as the filter, spread
+// by the stride. In blocks both lie in memory as such a convolution wants them.
+func (c conv) weightEach() string {
+	body := &onnx.Graph{Name: "image"}
+	image := func(name, of string, size []int64) string {
+		v := onnx.Value{Name: c.fresh(name), DType: onnx.Float32, Shape: onnx.ShapeOf(c.group, size[0], size[1])}
+		body.Inputs = append(body.Inputs, v)
+		c.inf.Set(v)
+		return v.Name
+	}
+	x, g := image("image", c.Inputs[0], c.in), image("adjoint", c.dy[0], c.out)
+	var pads, size []int64
+	for i := range 2 {
+		reach := (c.out[i]-1)*c.stride[i] + 1
+		end := max((c.kernel[i]-1)*c.dilation[i]+reach-c.in[i]-c.begin[i], 0)
+		pads = append(pads, end)
+		size = append(size, (c.in[i]+c.begin[i]+end-reach)/c.dilation[i]+1) // more than the kernel where no window reaches the end
+	}
+	spread := window{kernel: c.out, dilation: c.stride, stride: c.dilation}
+	out, nodes := c.inside(func() string {
+		x, g := c.flat(x, 1, c.group, c.in[0], c.in[1]), c.flat(g, c.group, 1, c.out[0], c.out[1])
+		return c.convBlocked(x, g, "", c.group, spread, slices.Concat(c.begin, pads))
+	})
+	body.Nodes, body.Outputs = nodes, []onnx.Value{out}
+	each := c.op("Scan", attrs{"num_scan_inputs": onnx.IntAttr(2), "body": {Kind: onnx.AttrGraph, G: body}}, c.blockIn(c.Inputs[0]), c.blockIn(c.dy[0]))
+	c.inf.Set(onnx.Value{Name: each, DType: onnx.Float32, Shape: append(onnx.Shape{c.shape(c.dy[0])[0]}, out.Shape...)})
+	dw := c.sum(c.flat(each, -1, c.group*size[0]*size[1]), false, 0)
+	dw = c.blockOut(c.flat(dw, 1, c.group, size[0], size[1]))
+	return c.crop(c.flat(dw, c.group, 1, size[0], size[1]), []int64{0, 0}, c.kernel)
 }
 
 // plainly is c with its image and adjoint taken out of their blocks here, and

@@ -174,14 +174,20 @@ func (e *emitter) add(n *onnx.Node) {
 // what other emits. Only the one that is taken is computed.
 func (e *emitter) either(cond string, then, other func() string) string {
 	branch := func(emit func() string) onnx.Attr {
-		nodes, shared := e.graph.Nodes, e.shared
-		e.graph.Nodes, e.shared = nil, maps.Clone(shared)
-		out, _ := e.inf.Type(emit())
-		g := &onnx.Graph{Name: "branch", Nodes: e.graph.Nodes, Outputs: []onnx.Value{out}}
-		e.graph.Nodes, e.shared = nodes, shared
-		return onnx.Attr{Kind: onnx.AttrGraph, G: g}
+		out, nodes := e.inside(emit)
+		return onnx.Attr{Kind: onnx.AttrGraph, G: &onnx.Graph{Name: "branch", Nodes: nodes, Outputs: []onnx.Value{out}}}
 	}
 	return e.op("If", attrs{"then_branch": branch(then), "else_branch": branch(other)}, cond)
+}
+
+// inside is the value that emit gives and the nodes it takes, for a graph within this one.
+func (e *emitter) inside(emit func() string) (onnx.Value, []*onnx.Node) {
+	nodes, shared := e.graph.Nodes, e.shared
+	e.graph.Nodes, e.shared = nil, maps.Clone(shared)
+	out, _ := e.inf.Type(emit())
+	inner := e.graph.Nodes
+	e.graph.Nodes, e.shared = nodes, shared
+	return out, inner
 }
 
 // identity spells out a node so that equal nodes have equal spellings.

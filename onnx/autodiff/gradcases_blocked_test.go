@@ -34,6 +34,12 @@ func blockedCases(cases *[]gradCase) {
 	conv("odd-channels", attrs{"pads": is(1, 1, 1, 1)}, tensor(16, 20, 3, 3), tensor(16, 20, 3, 3))
 	conv("odd-outputs", attrs{"pads": is(1, 1, 1, 1)}, tensor(16, 16, 3, 3), tensor(12, 16, 3, 3))
 	conv("grouped", attrs{"pads": is(1, 1, 1, 1), "group": ia(2)}, tensor(16, 32, 3, 3), tensor(32, 16, 3, 3))
+	conv("by-channel", attrs{"pads": is(1, 1, 1, 1), "group": ia(32)}, tensor(3, 32, 4, 5), tensor(32, 1, 3, 3), tensor(32))
+	conv("by-channel-stride", attrs{"pads": is(1, 1, 1, 1), "strides": is(2, 2), "group": ia(16)}, tensor(2, 16, 6, 5), tensor(16, 1, 3, 3))
+	conv("by-channel-dilated", attrs{"pads": is(2, 2, 1, 2), "dilations": is(2, 2), "group": ia(16)}, tensor(2, 16, 5, 5), tensor(16, 1, 3, 2))
+	conv("by-channel-beyond", attrs{"strides": is(3, 2), "group": ia(16)}, tensor(2, 16, 6, 4), tensor(16, 1, 1, 2))
+	conv("by-channel-wide", attrs{"pads": is(2, 2, 2, 2), "group": ia(16)}, tensor(2, 16, 3, 3), tensor(16, 1, 5, 5))
+	conv("by-channel-odd", attrs{"pads": is(1, 1, 1, 1), "group": ia(20)}, tensor(2, 20, 3, 3), tensor(20, 1, 3, 3))
 	conv("same", attrs{"auto_pad": sa("SAME_UPPER"), "strides": is(2, 2)}, tensor(16, 16, 5, 4), tensor(16, 16, 3, 3))
 
 	for _, size := range [][]int64{{4, 16, 3, 4}, {2, 32, 40, 30}} {

@@ -65,10 +65,15 @@ func randomConv(r *rand.Rand) gradCase {
 func randomBlockedConv(r *rand.Rand) gradCase {
 	a, kernel, dims := windowAttrs(r, 2, func(k int64) int64 { return k })
 	in, out, n := []int64{16, 32, 3, 20}[r.IntN(4)], []int64{16, 32}[r.IntN(2)], []int64{16, 32, 5}[r.IntN(3)]
-	args := []arg{tensor(append([]int64{n, in}, dims...)...), tensor(append([]int64{out, in}, kernel...)...)}
+	group := int64(1)
+	if r.IntN(3) == 0 { // by channel
+		in, group, n = out, out, between(r, 1, 4)
+	}
+	args := []arg{tensor(append([]int64{n, in}, dims...)...), tensor(append([]int64{out, in / group}, kernel...)...)}
 	if r.IntN(2) == 0 {
 		args = append(args, tensor(out))
 	}
+	a["group"] = ia(group)
 	return gradCase{op: "Conv", attrs: a, args: args, dtype: onnx.Float32, tol: 2e-4, step: 0.5, lower: Lowering{Block: blockHere}}
 }
 

@@ -20,6 +20,7 @@ const (
 	WeightGemm   = "gemm"   // one product over the whole batch, patches channel first
 	WeightImages = "images" // one product an image, summed
 	WeightBatch  = "batch"  // a convolution over images; blocked layout only
+	WeightEach   = "each"   // a convolution for each image, by channel; blocked layout only
 )
 
 // Forms of a maximum pooling's gradient.
@@ -84,6 +85,9 @@ func (l Lowering) data(c conv) string {
 // patches, else one of weightPlain's products.
 func (l Lowering) weight(c conv) string {
 	forms := c.plainForms()
+	if c.canWeighImages() {
+		forms = append([]string{WeightEach}, forms...)
+	}
 	if c.canBlockWeight() {
 		if c.tapCount() > 1 {
 			forms = append([]string{WeightBatch}, forms...)

@@ -90,7 +90,7 @@ func (o *Options) Validate() error {
 		return badOption("pooling lowering %q", o.Lowering.Pool)
 	}
 	switch o.Lowering.Weight {
-	case "", WeightGemm, WeightImages, WeightBatch:
+	case "", WeightGemm, WeightImages, WeightBatch, WeightEach:
 	default:
 		return badOption("convolution weight lowering %q", o.Lowering.Weight)
 	}

@@ -168,7 +168,10 @@ func (c conv) weight() string {
 // weightIn is the elements of the gradient in one form. A branch that ended in
 // a Reshape would copy them.
 func (c conv) weightIn(form string) string {
-	if form != WeightBatch {
+	switch form {
+	case WeightEach:
+		return c.weightEach()
+	case WeightGemm, WeightImages:
 		return c.weightPlain(form)
 	}
 	form = c.plainForms()[0]
