@@ -61,6 +61,8 @@ func (e *emitter) forwardBlocked(n *onnx.Node) string {
 		return e.blockedNorm(n)
 	case n.Op == "MaxPool":
 		return e.blockedPool(n)
+	case n.Op == "GlobalAveragePool" && e.blocks.of[n.Inputs[0]] != "":
+		return e.blockedMean(e.blocks.of[n.Inputs[0]])
 	case n.Op == "Relu" && e.blocks.scaled[e.blocks.of[n.Inputs[0]]] != nil:
 		a := *e.blocks.scaled[e.blocks.of[n.Inputs[0]]]
 		a.relu = true
@@ -82,32 +84,48 @@ var elementwise = map[string]bool{
 
 // blockedOperands are the blocked forms of the inputs of an elementwise
 // operator, nil unless one of them has such a form and the others are of its
-// shape or scalars.
+// shape, one position of it, or scalars.
 func (e *emitter) blockedOperands(op string, inputs []string) []string {
 	if !elementwise[op] || e.blocks.size == 0 {
 		return nil
 	}
-	var shape onnx.Shape
+	like := ""
 	for _, in := range inputs {
-		if e.blocks.of[in] != "" {
-			shape = e.shape(in)
+		if e.blocks.of[in] != "" && (like == "" || onePosition(e.shape(like))) {
+			like = in
 		}
 	}
-	if shape == nil {
+	if like == "" {
 		return nil
 	}
 	blocked := make([]string, len(inputs))
 	for i, in := range inputs {
-		switch s := e.shape(in); {
+		switch s, shape := e.shape(in), e.shape(like); {
 		case in == "" || s != nil && len(s) == 0:
 			blocked[i] = in
 		case s.Equal(shape):
 			blocked[i] = e.blockIn(in)
+		case onePosition(s) && s[0] == shape[0] && s[1] == shape[1]:
+			blocked[i] = e.blockedSpread(in, like)
 		default:
 			return nil
 		}
 	}
 	return blocked
+}
+
+// onePosition is whether images of shape s have one: their blocks lie in
+// memory as they do without.
+func onePosition(s onnx.Shape) bool {
+	return len(s) == 4 && s[2] == onnx.Const(1) && s[3] == onnx.Const(1)
+}
+
+// blockedSpread is images of one position repeated at every position of like, in blocks.
+func (e *emitter) blockedSpread(x, like string) string {
+	s := e.shape(like)
+	y := e.opsIn(blockedDomain, "Upsample", 1, attrs{"scales": onnx.IntsAttr(1, 1, s[2].N, s[3].N), "mode": onnx.StringAttr("nearest")}, x)[0]
+	e.inf.Set(onnx.Value{Name: y, DType: e.dtype(x), Shape: s})
+	return y
 }
 
 // scaled is scale*x + shift by channel of blocked images, plus other images,
@@ -165,17 +183,22 @@ func (e *emitter) lessMean(x, mean string) string {
 // maxPooled is the most positions that are added up one after the other.
 const maxPooled = 1024
 
-// blockedSum is channelSum of blocked images: positions by pooling, in two
-// steps where they are many, then images.
+// blockedSum is channelSum of blocked images: positions first, then images.
 func (e *emitter) blockedSum(x string) string {
+	area := e.shape(x)[2].N * e.shape(x)[3].N
+	sums := e.sum(e.flat(e.blockedMean(x), 0, e.shape(x)[1].N), false, 0)
+	return e.mul(sums, e.scalar(float64(area)))
+}
+
+// blockedMean is the mean of blocked images over their positions, [N, C, 1, 1]:
+// by pooling, in two steps where they are many.
+func (e *emitter) blockedMean(x string) string {
 	h, w := e.shape(x)[2].N, e.shape(x)[3].N
 	if h*w > maxPooled {
 		row := onnx.IntsAttr(1, w)
 		x = e.opsIn(blockedDomain, "AveragePool", 1, attrs{"kernel_shape": row, "strides": row}, x)[0]
 	}
-	x = e.opsIn(blockedDomain, "GlobalAveragePool", 1, nil, x)[0]
-	x = e.sum(e.flat(x, 0, e.shape(x)[1].N), false, 0)
-	return e.mul(x, e.scalar(float64(h*w)))
+	return e.opsIn(blockedDomain, "GlobalAveragePool", 1, nil, x)[0]
 }
 
 // interleave moves the second of four dimensions inwards by blocks: the

@@ -1,6 +1,10 @@
 package autodiff
 
-import "winnow/onnx"
+import (
+	"math"
+
+	"winnow/onnx"
+)
 
 // blockHere stands for the block of the machine that runs the test.
 const blockHere = -1
@@ -59,6 +63,18 @@ func blockedCases(cases *[]gradCase) {
 	add("Sub", "scalar", nil, x, scalarArg(2))
 	add("Mul", "same", nil, x, x)
 	add("Mul", "by-channel", nil, x, tensor(16, 1, 1)) // has no blocked form
+	add("Mul", "one-position", nil, tensor(2, 16, 3, 4), tensor(2, 16, 1, 1))
+	add("Sub", "one-position-first", nil, tensor(2, 16, 1, 1), tensor(2, 16, 3, 4))
+	add("Mul", "one-position-both", nil, tensor(2, 16, 1, 1), tensor(2, 16, 1, 1))
+	add("Add", "one-image", nil, tensor(2, 16, 3, 4), tensor(1, 16, 1, 1)) // has no blocked form
+	add("GlobalAveragePool", "mean", nil, tensor(2, 32, 3, 4))
+	add("GlobalAveragePool", "large", nil, tensor(1, 16, 40, 30))
+	for name, bounds := range map[string][]arg{
+		"both": {scalarArg(-0.1), scalarArg(0.9)}, "low": {scalarArg(0)}, "no-bound": {scalarArg(0), scalarArg(float32(math.Inf(1)))},
+	} {
+		c := add("Clip", name, nil, append([]arg{x.drawn(apart)}, bounds...)...)
+		c.step, c.tol = 1e-2, 5e-3
+	}
 	for _, op := range []string{"Relu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "LeakyRelu", "Elu", "Exp", "Softplus"} {
 		c := add(op, "curve", nil, x.drawn(apart))
 		c.step, c.tol = 1e-2, 5e-3

@@ -72,6 +72,11 @@ func gradTanh(n *node) ([]string, error) {
 // them, as torch.nn.functional.hardtanh has it (most Clips are a ReLU6).
 func gradClip(n *node) ([]string, error) {
 	x, dx := n.Inputs[0], n.dy[0]
+	lo, hi := n.graph.Initializers[n.Input(1)], n.graph.Initializers[n.Input(2)]
+	if y := n.Outputs[0]; n.blocks.of[y] != "" && finite(lo) && finite(hi) { // in blocks there is no Where
+		inside := n.mul(n.sub(y, n.Inputs[1]), n.sub(n.Inputs[2], y))
+		return one(n.mul(dx, n.positive(inside)))
+	}
 	if lo := n.Input(1); lo != "" {
 		dx = n.op("Where", nil, n.op("Greater", nil, x, lo), dx, n.number(0, x))
 	}
@@ -79,6 +84,11 @@ func gradClip(n *node) ([]string, error) {
 		dx = n.op("Where", nil, n.op("Less", nil, x, hi), dx, n.number(0, x))
 	}
 	return []string{dx}, nil
+}
+
+// finite is whether t is a float32 number neither infinite nor close to it.
+func finite(t *onnx.Tensor) bool {
+	return t != nil && t.DType == onnx.Float32 && t.Len() == 1 && math.Abs(float64(t.Float32s()[0])) < 1e18
 }
 
 // y = x: dx = g.

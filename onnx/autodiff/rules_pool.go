@@ -179,5 +179,9 @@ func gradGlobalAveragePool(n *node) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []string{n.broadcast(n.div(n.dy[0], count), n.Inputs[0])}, nil
+	g, x := n.div(n.dy[0], count), n.Inputs[0]
+	if n.blocks.of[x] != "" {
+		return one(n.blockOut(n.blockedSpread(g, x)))
+	}
+	return one(n.broadcast(g, x))
 }

@@ -163,6 +163,9 @@ func unbroadcast(e *emitter, dy, value string) (string, error) {
 	if from.Equal(to) {
 		return dy, nil
 	}
+	if b := e.blocks.of[dy]; b != "" && onePosition(to) && from[0] == to[0] && from[1] == to[1] {
+		return e.mul(e.blockedMean(b), e.scalar(float64(from[2].N*from[3].N))), e.err
+	}
 	lead := len(from) - len(to)
 	if lead < 0 {
 		return "", fmt.Errorf("an adjoint of shape %v for %q of shape %v", from, value, to)
