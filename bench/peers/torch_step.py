@@ -3,7 +3,7 @@
 
 usage: torch_step.py time MODEL [SECONDS]      one JSON line
        torch_step.py export DIR [MODEL ...]    DIR/MODEL.onnx with the same weights, batch normalisation kept
-Needs torch, onnx to export, and torchvision for resnet50. Threads: WINNOW_THREADS, default 2. A step is
+Needs torch, onnx to export, and torchvision for the models of it. Threads: WINNOW_THREADS, default 2. A step is
 forward, cross-entropy, backward and SGD (momentum 0.9, weight decay 5e-4) in float32, eager, as a user
 would write it. WINNOW_DEVICE=cuda:0 steps there, each step with its batch of bytes from the host and the
 loss back to it, and TF32 unless WINNOW_TF32=0. WINNOW_BATCH is another batch size.
@@ -53,15 +53,21 @@ def lenet():
         nn.Flatten(), nn.Linear(32 * 49, 128), nn.ReLU(), nn.Linear(128, 10))
 
 
+def vision(name):
+    return lambda: getattr(__import__("torchvision").models, name)()
+
+
 MODELS = {  # name: builder, image shape, batch
     "mlp": (mlp, (1, 28, 28), 128),
     "lenet": (lenet, (1, 28, 28), 128),
     "resnet8": (lambda: resnet(1, [16, 32, 64], 1), (1, 28, 28), 128),
     "resnet20": (lambda: resnet(3, [16, 32, 64], 3), (3, 32, 32), 128),
     "resnet18": (lambda: resnet(3, [64, 128, 256, 512], 2), (3, 32, 32), 64),
-    "resnet50": (lambda: __import__("torchvision").models.resnet50(), (3, 224, 224), 64),
+    "resnet50": (vision("resnet50"), (3, 224, 224), 64),
 }
 EXPORTED = [name for name in MODELS if name != "resnet50"]
+for name in ("mobilenet_v2", "mnasnet1_0", "efficientnet_b0", "resnext50_32x4d", "densenet121"):
+    MODELS[name] = (vision(name), (3, 64, 64), 16)
 
 
 def measure(name, seconds):

@@ -25,6 +25,20 @@ func (e *emitter) blockedPool(n *onnx.Node) string {
 	return e.opsIn(blockedDomain, "MaxPool", 1, a, b)[0]
 }
 
+// blockedMeans emits an average pooling of blocked images by windows side by side.
+func (e *emitter) blockedMeans(n *onnx.Node) string {
+	b := e.blocks.of[n.Inputs[0]]
+	if b == "" || e.inf.Node(n) != nil {
+		return ""
+	}
+	ctx := &node{emitter: e, Node: n}
+	w, err := ctx.windowOf(nil)
+	if err != nil || !w.sideBySide() {
+		return ""
+	}
+	return e.opsIn(blockedDomain, "AveragePool", 1, attrs{"kernel_shape": onnx.IntsAttr(w.kernel...), "strides": onnx.IntsAttr(w.stride...)}, b)[0]
+}
+
 // maxBlockedTaps bounds the work of maxPoolBlocked, which grows with the square of the taps.
 const maxBlockedTaps = 9
 

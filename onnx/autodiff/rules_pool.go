@@ -2,6 +2,7 @@ package autodiff
 
 import (
 	"fmt"
+	"slices"
 
 	"winnow/onnx"
 )
@@ -135,8 +136,12 @@ func gradAveragePool(n *node) ([]string, error) {
 		return nil, fmt.Errorf("%v channels: %w", channels, ErrModel)
 	}
 	if w.sideBySide() {
-		_, rest := w.tiled()
-		g := n.enlarge(n.div(n.dy[0], n.number(float64(w.tapCount()), n.dy[0])), w)
+		size, rest := w.tiled()
+		g := n.div(n.dy[0], n.number(float64(w.tapCount()), n.dy[0]))
+		if n.blocks.of[n.Inputs[0]] != "" && slices.Equal(size, w.in) {
+			return one(n.blockOut(n.enlargeBlocked(n.blockIn(g), w.kernel[0], w.kernel[1])))
+		}
+		g = n.enlarge(g, w)
 		return one(n.pad(g, make([]int64, w.rank()), rest))
 	}
 	counts := w.counts(n.Int("count_include_pad", 0) != 0)

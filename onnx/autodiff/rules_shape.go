@@ -39,13 +39,19 @@ func gradConcat(n *node) ([]string, error) {
 		return nil, err
 	}
 	dx := make([]string, len(n.Inputs))
+	blocked := n.blocks.of[n.Outputs[0]] != "" && n.joinable(int64(axis), n.Inputs...)
 	at := int64(0)
 	for i, in := range n.Inputs {
 		d := n.shape(in)[axis]
 		if !d.IsConst() {
 			return nil, fmt.Errorf("concatenation along axis %d, whose size %v is not fixed: %w", axis, d, ErrModel)
 		}
-		if n.want[i] {
+		switch {
+		case n.want[i] && blocked:
+			b := n.blocks.size
+			part := n.slice(n.rows(n.blockIn(n.dy[0])), []int64{at / b}, []int64{(at + d.N) / b}, []int64{1}, []int64{1})
+			dx[i] = n.blockOut(n.flat(part, 0, d.N, n.shape(in)[2].N, n.shape(in)[3].N))
+		case n.want[i]:
 			dx[i] = n.slice(n.dy[0], []int64{at}, []int64{at + d.N}, []int64{int64(axis)}, []int64{1})
 		}
 		at += d.N
