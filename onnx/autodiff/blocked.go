@@ -165,7 +165,7 @@ func (e *emitter) blockedConcat(n *onnx.Node) string {
 	if !slices.ContainsFunc(n.Inputs, func(x string) bool { return e.blocks.of[x] != "" }) || !e.joinable(n.Int("axis", 0), n.Inputs...) {
 		return ""
 	}
-	s := slices.Clone(e.shape(n.Inputs[0]))
+	s := e.shape(n.Inputs[0])
 	channels := int64(0)
 	parts := make([]string, len(n.Inputs))
 	for i, x := range n.Inputs {

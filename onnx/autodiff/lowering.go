@@ -12,7 +12,7 @@ import (
 const (
 	DataTranspose = "transpose" // ConvTranspose with the same filter
 	DataFlip      = "flip"      // Conv with the filter turned around; stride 1 only
-	DataBlocked   = "blocked"   // the same in the blocked layout
+	DataBlocked   = "blocked"   // the same in the blocked layout, a Conv for each phase of the stride
 )
 
 // Forms of a convolution's gradient with respect to its filter.
