@@ -234,13 +234,13 @@ func (c conv) canWeighImages() bool {
 // by the stride. In blocks both lie in memory as such a convolution wants them.
 func (c conv) weightEach() string {
 	body := &onnx.Graph{Name: "image"}
-	image := func(name, of string, size []int64) string {
+	image := func(name string, size []int64) string {
 		v := onnx.Value{Name: c.fresh(name), DType: onnx.Float32, Shape: onnx.ShapeOf(c.group, size[0], size[1])}
 		body.Inputs = append(body.Inputs, v)
 		c.inf.Set(v)
 		return v.Name
 	}
-	x, g := image("image", c.Inputs[0], c.in), image("adjoint", c.dy[0], c.out)
+	x, g := image("image", c.in), image("adjoint", c.out)
 	var pads, size []int64
 	for i := range 2 {
 		reach := (c.out[i]-1)*c.stride[i] + 1
