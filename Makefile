@@ -19,7 +19,7 @@ DEMO_FLAGS    := --bundle lenet --data $(DATA) --epochs $(EPOCHS) --seed 1 --ove
 NODE          := $(TOOLS)/node
 PYTHON        ?= python3
 
-.PHONY: help setup setup-cuda build demo test test-cuda test-models check-node fmt lint fuzz bench bench-step bench-prune proto models
+.PHONY: help setup setup-cuda build demo test test-cuda test-no-gpu test-models check-node fmt lint fuzz bench bench-step bench-prune proto models
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -49,6 +49,12 @@ test-cuda: setup-cuda build ## test and measure on an NVIDIA GPU, to bench/resul
 	WINNOW_TEST_CUDA=1 $(GO) test -count=1 -v -run CUDA ./...
 	$(GO) build -o bin/bench-cuda ./bench/cuda
 	bin/bench-cuda $(if $(filter file,$(origin PYTHON)),,-python $(PYTHON))
+
+test-no-gpu: setup-cuda ## show that CUDA without a GPU is refused with the reason (PYTHON's pip fetches CUDA's libraries, 1 GB)
+	$(PYTHON) -m pip install -q --upgrade --target runs/cuda-libraries nvidia-cublas nvidia-cuda-runtime nvidia-cufft nvidia-curand nvidia-cudnn-cu13
+	WINNOW_TEST_CUDA_CACHE=$(or $(XDG_CACHE_HOME),$(HOME)/.cache) \
+	WINNOW_TEST_CUDA_LIBRARIES=$$(find $(CURDIR)/runs/cuda-libraries -name lib -type d | paste -sd:) \
+	$(GO) test -tags cudalibraries -count=1 -v -run MissingGPU .
 
 test-models: setup ## compare gradients of whole networks with PyTorch's (PYTHON with torch and torchvision)
 	mkdir -p runs/models

@@ -140,7 +140,7 @@ func (e *emitter) enlargeBlocked(x string, h, w int64) string {
 	return y
 }
 
-// joinable is whether images of shapes of these can be joined along axis 1 in whole blocks.
+// joinable is whether joining these along axis joins whole blocks of channels.
 func (e *emitter) joinable(axis int64, images ...string) bool {
 	if axis != 1 && axis != -3 || e.blocks.size == 0 {
 		return false

@@ -90,8 +90,8 @@ var broadcasts = map[string]bool{
 
 // levelled gives single numbers as many dimensions as the values beside them
 // if those end in a dimension of 1, as the filters of 1x1 convolutions do.
-// Without, ONNX Runtime's CPU kernels go through them element by element:
-// 6.3 ms instead of 0.06 for 2048x512x1x1.
+// Without, ONNX Runtime's CPU kernels go through them element by element,
+// twenty times as long for 2048x512x1x1 (BenchmarkNumberBesideFilter).
 func (e *emitter) levelled(op string, inputs []string) []string {
 	single := func(s onnx.Shape) bool { return s != nil && len(s) == 0 || len(s) == 1 && s[0] == onnx.Const(1) }
 	rank := 0

@@ -165,8 +165,8 @@ func (c conv) weight() string {
 	return c.flat(c.weightIn(c.lower.weight(c)), append([]int64{c.outC, c.groupC}, c.kernel...)...)
 }
 
-// weightIn is the elements of the gradient in one form. A branch that ended in
-// a Reshape would copy them.
+// weightIn is the elements of the gradient in one form, in the filter's order
+// but of any shape: a branch that ended in a Reshape would copy them.
 func (c conv) weightIn(form string) string {
 	switch form {
 	case WeightEach:
