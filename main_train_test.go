@@ -35,7 +35,7 @@ func TestRunFolders(t *testing.T) {
 	winnow(t, tinyTrain(bad, "--workers", "-1")...).fails(t, exitUsage, "workers")
 	winnow(t, tinyTrain(bad, "--crop-pad", "-1")...).fails(t, exitUsage, "crop")
 	winnow(t, tinyTrain(bad, "--rescale", "some")...).fails(t, exitUsage, "auto", "batch")
-	winnow(t, tinyTrain(bad, "--prune-ratio", "2")...).fails(t, exitUsage, "Ratio", "want 0 to 1")
+	winnow(t, tinyTrain(bad, "--prune-ratio", "2")...).fails(t, exitUsage, "prune-ratio", "want 0 to 1")
 	winnow(t, tinyTrain(bad, "--reference", "populaton")...).fails(t, exitInput, "populaton", "holdout:F")
 	if o := winnow(t, tinyTrain(bad, "--epochs", "0")...); strings.Contains(o.stderr, "recipe") {
 		t.Errorf("a run that cannot begin was announced:\n%s", o.stderr)

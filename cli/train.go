@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -34,7 +35,7 @@ type trainOptions struct {
 	Seed     uint64
 
 	Method    string
-	Prune     prune.Options
+	Prune     prune.Options // by the flags of prune.UserOptions
 	Reference string
 
 	Device  deviceOptions
@@ -67,6 +68,9 @@ The first Ctrl-C ends the run cleanly, with what was done so far written.`,
 		Flags: trainFlags(&o),
 		Action: func(c *cli.Context) error {
 			if _, err := positional(c, 0, 0, ""); err != nil {
+				return err
+			}
+			if err := setPruning(c, &o.Prune); err != nil {
 				return err
 			}
 			o.Changed = nil
@@ -115,18 +119,8 @@ func trainFlags(o *trainOptions) []cli.Flag {
 
 		&cli.StringFlag{Name: "prune", Value: d.Method, Destination: &o.Method, Category: flagsPrune,
 			Usage: "pruning `METHOD`, see above"},
-		&cli.Float64Flag{Name: "prune-ratio", Value: prune.DefaultRatio, Destination: &o.Prune.Ratio, Category: flagsPrune,
-			Usage: "share `R` of the prunable samples to leave out"},
-		&cli.Float64Flag{Name: "prune-delta", Value: prune.DefaultDelta, Destination: &o.Prune.Delta, Category: flagsPrune,
-			Usage: "fraction `D` of training after which nothing is pruned"},
-		&cli.Float64Flag{Name: "prune-alpha", Value: prune.DefaultAlpha, Destination: &o.Prune.Alpha, Category: flagsPrune,
-			Usage: "weight `A` of the past in BLS's running average"},
-		&cli.IntFlag{Name: "prune-window", Value: prune.DefaultWindow, Destination: &o.Prune.Window, Category: flagsPrune,
-			Usage: "epochs `W` of DAS's trajectories"},
 		&cli.StringFlag{Name: "reference", Value: d.Reference, Destination: &o.Reference, Category: flagsPrune,
 			Usage: "DAS's reference `SET`: population, holdout:F, pseudo:F, or a file of clean indices"},
-		&cli.StringFlag{Name: "rescale", Value: d.Prune.Rescale, Destination: &o.Prune.Rescale, Category: flagsPrune,
-			Usage: "how a plan's weights reach the loss: `auto|sample|batch|none`"},
 
 		layoutFlag(&o.Layout, "how a step stores images; auto takes blocks of channels where the bundle has a graph for this CPU"),
 		&cli.IntFlag{Name: "workers", Destination: &o.Workers, Category: flagsMachine, DefaultText: "chosen by the loader",
@@ -138,7 +132,7 @@ func trainFlags(o *trainOptions) []cli.Flag {
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &o.Quiet, Category: flagsOutput,
 			Usage: "print errors only"},
 	}
-	return append(append(flags, o.Graph.flags()...), o.Device.flags()...)
+	return slices.Concat(flags, pruneFlags(), o.Graph.flags(), o.Device.flags())
 }
 
 // methodsText lists the pruning methods for --help.
@@ -147,6 +141,7 @@ func methodsText() string {
 	for _, m := range prune.Methods() {
 		fmt.Fprintf(&b, "   %-15s %s\n", m.Name, m.Doc)
 	}
+	fmt.Fprintf(&b, "   %-15s any pair of %s and %s\n", "SCORER-POLICY", kindNames(prune.Scorers()), kindNames(prune.Policies()))
 	return b.String()
 }
 
@@ -156,9 +151,6 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	}
 	if _, _, _, err := prune.Resolve(o.Method, true); err != nil {
 		return usagef("%w", err)
-	}
-	if o.Prune.Alpha == 0 || o.Prune.Window == 0 { // 0 stands for the default
-		return usagef("train: --prune-alpha and --prune-window must be above 0")
 	}
 	if err := checkLayout(o.Layout); err != nil {
 		return err

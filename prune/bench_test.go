@@ -43,7 +43,7 @@ func BenchmarkPlan(b *testing.B) {
 		for _, n := range benchSizes() {
 			b.Run(fmt.Sprintf("%s/n=%d", policy, n), func(b *testing.B) {
 				scorer := ScorerNone
-				if needsScorer(policy) {
+				if policyOf(policy).scores {
 					scorer = ScorerLoss
 				}
 				p := benchPruner(b, n, scorer, policy)

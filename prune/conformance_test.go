@@ -57,7 +57,7 @@ func TestConformance(t *testing.T) {
 			epoch := e + 1
 			pruned = pruned || len(plan.Indices) < active
 			switch {
-			case epoch == 1 && needsScorer(policy):
+			case epoch == 1 && policyOf(policy).scores:
 				if len(plan.Indices) != active || plan.Weights != nil {
 					t.Errorf("pruned before there is a score: %d samples", len(plan.Indices))
 				}

@@ -7,6 +7,9 @@ import (
 	"slices"
 )
 
+// ScorerDAS is the correlation with a reference trajectory.
+const ScorerDAS = "das"
+
 // das is the Dynamic Alignment Score of AlignPrune (arXiv 2604.07306): the
 // Pearson correlation of a sample's losses over the last W epochs with the
 // mean loss of a reference set at the same epochs. An epoch in which a sample
@@ -33,7 +36,7 @@ type das struct {
 	pseudo bitset // the chosen reference; nil before the choice
 }
 
-func newDAS(t *table, o Options) *das {
+func newDAS(t *table, o Options) any {
 	d := &das{t: t, kind: o.Reference, w: o.Window, share: o.PseudoShare, label: o.Label, threads: o.Threads,
 		row: make([][]float32, o.Window), epoch: make([]int, o.Window), ref: make([]float64, o.Window)}
 	for i := range d.ref {
@@ -257,7 +260,44 @@ func (m *moments) pearson() float32 {
 	return float32(min(max(r, -1), 1))
 }
 
+func (d *das) save(e *encoder) {
+	e.flag(d.ready)
+	e.f64(d.sum)
+	e.u64(d.count)
+	for s, row := range d.row {
+		e.u64(uint64(d.epoch[s]))
+		e.f64(d.ref[s])
+		if d.epoch[s] > 0 {
+			e.f32s(row)
+		}
+	}
+	e.flag(d.pseudo != nil)
+	e.u64s(d.pseudo)
+}
+
+func (d *das) load(from *decoder) {
+	d.ready = from.flag()
+	d.sum = from.f64()
+	d.count = from.u64()
+	for s := range d.row {
+		d.epoch[s] = from.count(maxEpochs)
+		if from.err == nil && d.epoch[s] > 0 && d.slot(d.epoch[s]) != s {
+			from.err = fmt.Errorf("epoch %d in row %d: %w", d.epoch[s], s, ErrState)
+		}
+		d.ref[s] = from.f64()
+		if d.epoch[s] > 0 && from.err == nil {
+			d.row[s] = make([]float32, d.t.n)
+			from.f32s(d.row[s])
+		}
+	}
+	if from.flag() {
+		d.pseudo = newBitset(d.t.n)
+		from.u64s(d.pseudo)
+	}
+}
+
 var (
 	_ sampleScorer = (*das)(nil)
 	_ epochScorer  = (*das)(nil)
+	_ stater       = (*das)(nil)
 )

@@ -15,8 +15,8 @@ import (
 // the same.
 func FuzzTraining(f *testing.F) {
 	f.Add(uint8(0), uint8(1), uint16(0), uint8(128), uint8(255), uint8(3), uint8(1), []byte{})
-	for s := range scorerNames {
-		for p := range policyNames {
+	for s := range scorerNames() {
+		for p := range policyNames() {
 			f.Add(uint8(s), uint8(p), uint16(70*s+p), uint8(40*p), uint8(200), uint8(9), uint8(16), []byte{1, 2, 3, 0, 0, 255, 7})
 		}
 	}
@@ -57,10 +57,10 @@ func TestRandomTrainings(t *testing.T) {
 func playTraining(t *testing.T, scorer, policy uint8, n uint16, ratio, delta, epochs, batch uint8, raw []byte) {
 	o := Options{
 		Samples: int(n % 300), Epochs: int(epochs%12) + 1,
-		Scorer: scorerNames[int(scorer)%len(scorerNames)], Policy: policyNames[int(policy)%len(policyNames)],
+		Scorer: scorerNames()[int(scorer)%len(scorerNames())], Policy: policyNames()[int(policy)%len(policyNames())],
 		Ratio: float64(ratio) / 255, Delta: float64(delta) / 255, Window: 3, Groups: 4, BatchWindow: 2, Seed: uint64(n),
 	}
-	if o.Scorer == ScorerNone && needsScorer(o.Policy) {
+	if o.Scorer == ScorerNone && policyOf(o.Policy).scores {
 		o.Scorer = ScorerBLS
 	}
 	p := mustNew(t, o)

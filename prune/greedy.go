@@ -2,6 +2,14 @@ package prune
 
 import "math"
 
+// Names of the policies that take the highest ranks.
+const (
+	PolicyEpsilonGreedy = "epsilon-greedy"
+	PolicyUCB           = "ucb"
+)
+
+const forGreedy purpose = 4
+
 // greedy is epsilon-greedy and UCB (Raju et al. 2021, arXiv 2111.12621,
 // section 3): of keepCount(1-r) samples, all but a share epsilon are those of
 // highest rank, the others uniform from the rest. UCB ranks by the score plus
@@ -15,7 +23,7 @@ type greedy struct {
 	c       float64
 }
 
-func newGreedy(t *table, o Options) *greedy {
+func newGreedy(t *table, o Options) policy {
 	g := &greedy{t: t, seed: o.Seed, keep: 1 - o.Ratio, epsilon: o.Epsilon}
 	if o.Policy == PolicyUCB {
 		g.epsilon, g.c = 0, o.Confidence

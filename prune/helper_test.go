@@ -111,9 +111,9 @@ func save(tb testing.TB, p *Pruner) []byte {
 
 // pairs runs f as a subtest for every scorer under every policy.
 func pairs(t *testing.T, f func(t *testing.T, scorer, policy string)) {
-	for _, s := range scorerNames {
-		for _, p := range policyNames {
-			if s == ScorerNone && needsScorer(p) {
+	for _, s := range scorerNames() {
+		for _, p := range policyNames() {
+			if s == ScorerNone && policyOf(p).scores {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s-%s", s, p), func(t *testing.T) { f(t, s, p) })

@@ -1,5 +1,10 @@
 package prune
 
+// PolicyInfoBatch prunes below the mean and weighs the rest of what lies there up.
+const PolicyInfoBatch = "infobatch"
+
+const forInfoBatch purpose = 3
+
 // infoBatch is InfoBatch (arXiv 2303.04947, equations 3 to 5): of the samples
 // scored below the mean it keeps floor(keep*|P|), uniformly without
 // replacement, with weight 1/keep; all others it keeps with weight 1.
@@ -7,6 +12,10 @@ type infoBatch struct {
 	t    *table
 	seed uint64
 	keep float64 // max(1-r, MinKeepRatio)
+}
+
+func newInfoBatch(t *table, o Options) policy {
+	return &infoBatch{t, o.Seed, max(1-o.Ratio, MinKeepRatio)}
 }
 
 func (p *infoBatch) plan(epoch int, out *buffer) {

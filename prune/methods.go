@@ -5,11 +5,6 @@ import (
 	"strings"
 )
 
-var (
-	scorerNames = []string{ScorerNone, ScorerLoss, ScorerBLS, ScorerDAS, ScorerSmoothed}
-	policyNames = []string{PolicyFull, PolicyRandom, PolicyStatic, PolicyInfoBatch, PolicySeTa, PolicyEpsilonGreedy, PolicyUCB, PolicyRePB}
-)
-
 // MethodAuto is the name that Resolve turns into a method by what the graph exposes.
 const MethodAuto = "auto"
 
@@ -61,7 +56,7 @@ func Resolve(name string, perSample bool) (scorer, policy, why string, err error
 		}
 		return "", "", "", fmt.Errorf("prune: method %q: %w: take one of %s, or SCORER-POLICY", name, ErrMethod, strings.Join(names, ", "))
 	}
-	if !perSample && scorer != ScorerNone && scorer != ScorerBLS {
+	if !perSample && !scorerOf(scorer).byBatch {
 		return "", "", "", fmt.Errorf("prune: method %q: %w, and the graph exposes only the batch loss: take bls-%s", name, ErrNeedsLoss, policy)
 	}
 	return scorer, policy, fmt.Sprintf("%s: scorer %s, policy %s, as asked", name, scorer, policy), nil
@@ -73,15 +68,13 @@ func lookup(name string) (scorer, policy string, ok bool) {
 			return m.Scorer, m.Policy, true
 		}
 	}
-	for _, s := range scorerNames {
-		rest, cut := strings.CutPrefix(name, s+"-")
+	for _, s := range scorers {
+		rest, cut := strings.CutPrefix(name, s.name+"-")
 		if !cut {
 			continue
 		}
-		for _, p := range policyNames {
-			if rest == p && (s != ScorerNone || !needsScorer(p)) {
-				return s, p, true
-			}
+		if p := policyOf(rest); p != nil && (s.make != nil || !p.scores) {
+			return s.name, p.name, true
 		}
 	}
 	return "", "", false

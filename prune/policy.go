@@ -1,9 +1,25 @@
 package prune
 
+// Streams of random shares.
+const (
+	forShare  purpose = 1
+	forStatic purpose = 2
+)
+
+// Names of the policies that need no scores.
+const (
+	PolicyFull   = "full"
+	PolicyRandom = "random"
+	PolicyStatic = "static"
+)
+
 // policy fills an epoch's plan. It is called once per epoch, in order.
 type policy interface {
 	plan(epoch int, out *buffer)
 }
+
+// tailed is a policy that has another plan what follows the pruned epochs.
+type tailed interface{ rest() policy }
 
 // observer is a policy that decides while the losses come in.
 type observer interface {
@@ -71,6 +87,8 @@ func (b *buffer) share(keep float64, rnd stream) {
 // fullPolicy takes everything.
 type fullPolicy struct{}
 
+func newFull(*table, Options) policy { return fullPolicy{} }
+
 func (fullPolicy) plan(_ int, out *buffer) { out.everything() }
 
 // randomPolicy takes a share of 1-r: a fresh one each epoch, or always the same.
@@ -78,6 +96,10 @@ type randomPolicy struct {
 	seed   uint64
 	keep   float64
 	static bool
+}
+
+func newRandom(_ *table, o Options) policy {
+	return randomPolicy{o.Seed, 1 - o.Ratio, o.Policy == PolicyStatic}
 }
 
 func (p randomPolicy) plan(epoch int, out *buffer) {

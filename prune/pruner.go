@@ -51,41 +51,23 @@ func New(o Options) (*Pruner, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	o = o.withDefaults()
+	o = o.Resolved()
 	p := &Pruner{o: o}
-	p.t = newTable(o.Samples, o.Scorer != ScorerNone, o.Policy == PolicyUCB, o.Holdout, o.Alpha)
+	scorer, kind := scorerOf(o.Scorer), policyOf(o.Policy)
+	p.t = newTable(o.Samples, scorer.make != nil, kind.deviation, o.Holdout, o.Alpha)
 	p.o.Holdout = slices.Clone(o.Holdout)
 	p.buf.t = p.t
-	switch o.Scorer {
-	case ScorerLoss:
-		p.scorer = &lossScorer{p.t}
-	case ScorerSmoothed:
-		p.scorer = &smoothedScorer{p.t, float32(1 - o.Alpha)}
-	case ScorerBLS:
-		p.scorer = &blsScorer{p.t, float32(1 - o.Alpha), o.Start == StartZero}
-	case ScorerDAS:
-		p.scorer = newDAS(p.t, o)
+	if scorer.make != nil {
+		p.scorer = scorer.make(p.t, o)
 	}
 	p.hasBatch, _ = p.scorer.(batchScorer)
 	p.hasEach, _ = p.scorer.(sampleScorer)
-	keep := 1 - o.Ratio
-	var rest policy
-	switch o.Policy {
-	case PolicyFull:
-		p.inner = fullPolicy{}
-	case PolicyRandom, PolicyStatic:
-		p.inner = randomPolicy{o.Seed, keep, o.Policy == PolicyStatic}
-	case PolicyInfoBatch:
-		p.inner = &infoBatch{p.t, o.Seed, max(keep, MinKeepRatio)}
-	case PolicySeTa:
-		p.inner = newSeTa(p.t, o)
-		rest = randomPolicy{seed: o.Seed, keep: keep}
-	case PolicyEpsilonGreedy, PolicyUCB:
-		p.inner = newGreedy(p.t, o)
-	case PolicyRePB:
-		p.inner = newRePB(p.t, o)
-	}
+	p.inner = kind.make(p.t, o)
 	p.watch, _ = p.inner.(observer)
+	var rest policy
+	if tail, ok := p.inner.(tailed); ok {
+		rest = tail.rest()
+	}
 	p.policy = annealed{p.inner, lastPruned(o.Delta, o.Epochs), rest}
 	p.stats.Samples = p.t.active
 	return p, nil

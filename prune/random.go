@@ -2,16 +2,9 @@ package prune
 
 import "math/bits"
 
-// purpose keeps the random streams of different uses apart.
+// purpose keeps the random streams of different uses apart: a policy that
+// draws has a number of its own beside it.
 type purpose uint64
-
-const (
-	forShare purpose = iota + 1
-	forStatic
-	forInfoBatch
-	forGreedy
-	forRePB
-)
 
 // stream is SplitMix64 (Steele, Lea and Flood 2014), seeded by a hash of
 // (seed, purpose, epoch): a plan's randomness needs no state of its own.

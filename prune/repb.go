@@ -1,5 +1,15 @@
 package prune
 
+import (
+	"fmt"
+	"math"
+)
+
+// PolicyRePB prunes against the mean of the last few batches.
+const PolicyRePB = "repb"
+
+const forRePB purpose = 5
+
 // repb is RePB (Inconsistency Biases in Dynamic Data Pruning, ICLR 2026). The
 // scores of the last few batches are compared with their own mean, so that the
 // model hardly changed between them: a sample at or above it is kept in the
@@ -21,7 +31,7 @@ type repb struct {
 	held   int      // batches in it
 }
 
-func newRePB(t *table, o Options) *repb {
+func newRePB(t *table, o Options) policy {
 	return &repb{t: t, seed: o.Seed, keep: 1 - o.Ratio, batches: o.BatchWindow,
 		below: newBitset(t.n), times: make([]uint16, t.n)}
 }
@@ -87,7 +97,30 @@ func (p *repb) endObserved() {
 	p.recent, p.held = p.recent[:0], 0
 }
 
+func (p *repb) save(e *encoder) {
+	e.u64s(p.below)
+	e.u16s(p.times)
+	e.u64(uint64(p.epochs))
+	e.u64(uint64(p.held))
+	e.u64(uint64(len(p.recent)))
+	e.u32s(p.recent)
+}
+
+func (p *repb) load(d *decoder) {
+	d.u64s(p.below)
+	d.u16s(p.times)
+	p.epochs = d.count(maxEpochs)
+	for i, k := range p.times {
+		if d.err == nil && int(k) > p.epochs {
+			d.err = fmt.Errorf("sample %d taken %d times in %d epochs: %w", i, k, p.epochs, ErrState)
+		}
+	}
+	p.held = d.count(math.MaxInt)
+	p.recent = d.indices(d.count(math.MaxInt), p.t.n)
+}
+
 var (
 	_ policy   = (*repb)(nil)
 	_ observer = (*repb)(nil)
+	_ stater   = (*repb)(nil)
 )

@@ -19,15 +19,18 @@ import (
 // a file cannot ask for memory.
 const (
 	stateMagic   = "WNPRUNE\n"
-	stateVersion = 1
+	stateVersion = 2
 	maxHeader    = 4096
 )
 
 // header spells out the options that state depends on, one field a word.
 func (o Options) header() string {
-	return fmt.Sprintf("samples=%d epochs=%d scorer=%s policy=%s ratio=%v delta=%v seed=%d rescale=%s alpha=%v start=%s window=%d reference=%s pseudo-share=%v groups=%d scale=%v epsilon=%v confidence=%v batch-window=%d",
-		o.Samples, o.Epochs, o.Scorer, o.Policy, o.Ratio, o.Delta, o.Seed, o.Rescale, o.Alpha, o.Start,
-		o.Window, o.Reference, o.PseudoShare, o.Groups, o.Scale, o.Epsilon, o.Confidence, o.BatchWindow)
+	var b strings.Builder
+	fmt.Fprintf(&b, "samples=%d epochs=%d seed=%d scorer=%s policy=%s", o.Samples, o.Epochs, o.Seed, o.Scorer, o.Policy)
+	for _, row := range options {
+		fmt.Fprintf(&b, " %s=%v", row.Name, row.Get(&o))
+	}
+	return b.String()
 }
 
 // Save writes the whole state, the current plan included: a Pruner of the same
@@ -184,73 +187,6 @@ func (p *Pruner) read(d *decoder) error {
 	}
 	return d.err
 }
-
-func (p *seta) save(e *encoder) { e.u64(uint64(p.pruned)) }
-func (p *seta) load(d *decoder) { p.pruned = d.count(maxEpochs) }
-
-func (p *repb) save(e *encoder) {
-	e.u64s(p.below)
-	e.u16s(p.times)
-	e.u64(uint64(p.epochs))
-	e.u64(uint64(p.held))
-	e.u64(uint64(len(p.recent)))
-	e.u32s(p.recent)
-}
-
-func (p *repb) load(d *decoder) {
-	d.u64s(p.below)
-	d.u16s(p.times)
-	p.epochs = d.count(maxEpochs)
-	for i, k := range p.times {
-		if d.err == nil && int(k) > p.epochs {
-			d.err = fmt.Errorf("sample %d taken %d times in %d epochs: %w", i, k, p.epochs, ErrState)
-		}
-	}
-	p.held = d.count(math.MaxInt)
-	p.recent = d.indices(d.count(math.MaxInt), p.t.n)
-}
-
-func (d *das) save(e *encoder) {
-	e.flag(d.ready)
-	e.f64(d.sum)
-	e.u64(d.count)
-	for s, row := range d.row {
-		e.u64(uint64(d.epoch[s]))
-		e.f64(d.ref[s])
-		if d.epoch[s] > 0 {
-			e.f32s(row)
-		}
-	}
-	e.flag(d.pseudo != nil)
-	e.u64s(d.pseudo)
-}
-
-func (d *das) load(from *decoder) {
-	d.ready = from.flag()
-	d.sum = from.f64()
-	d.count = from.u64()
-	for s := range d.row {
-		d.epoch[s] = from.count(maxEpochs)
-		if from.err == nil && d.epoch[s] > 0 && d.slot(d.epoch[s]) != s {
-			from.err = fmt.Errorf("epoch %d in row %d: %w", d.epoch[s], s, ErrState)
-		}
-		d.ref[s] = from.f64()
-		if d.epoch[s] > 0 && from.err == nil {
-			d.row[s] = make([]float32, d.t.n)
-			from.f32s(d.row[s])
-		}
-	}
-	if from.flag() {
-		d.pseudo = newBitset(d.t.n)
-		from.u64s(d.pseudo)
-	}
-}
-
-var (
-	_ stater = (*seta)(nil)
-	_ stater = (*repb)(nil)
-	_ stater = (*das)(nil)
-)
 
 const ioBlock = 1 << 16
 

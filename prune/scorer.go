@@ -1,5 +1,13 @@
 package prune
 
+// Names of the scorers that keep one number a sample.
+const (
+	ScorerNone     = "none"     // nothing is recorded
+	ScorerLoss     = "loss"     // the last observed per-sample loss
+	ScorerBLS      = "bls"      // running average of batch losses
+	ScorerSmoothed = "smoothed" // running average of per-sample losses
+)
+
 // batchScorer takes the mean loss of each batch. If a sample is out of range
 // it records nothing and gives false.
 type batchScorer interface {
@@ -26,6 +34,8 @@ type stater interface {
 // lossScorer: the score is the last observed loss (InfoBatch, arXiv
 // 2303.04947, equation 3).
 type lossScorer struct{ t *table }
+
+func newLoss(t *table, _ Options) any { return &lossScorer{t} }
 
 func (s *lossScorer) observeSamples(indices []uint32, losses []float32) {
 	t := s.t
@@ -60,6 +70,8 @@ type smoothedScorer struct {
 	b float32 // 1-alpha
 }
 
+func newSmoothed(t *table, o Options) any { return &smoothedScorer{t, float32(1 - o.Alpha)} }
+
 func (s *smoothedScorer) observeSamples(indices []uint32, losses []float32) {
 	t, score, b := s.t, s.t.score, s.b
 	losses = losses[:len(indices)]
@@ -82,6 +94,10 @@ type blsScorer struct {
 	t    *table
 	b    float32 // 1-alpha
 	zero bool    // start from 0
+}
+
+func newBLS(t *table, o Options) any {
+	return &blsScorer{t, float32(1 - o.Alpha), o.Start == StartZero}
 }
 
 // observeBatch waits for memory and for little else: once every sample has a

@@ -265,26 +265,26 @@ func TestOptionsRefused(t *testing.T) {
 	must(t, good.Validate())
 	label := func(uint32) int { return 0 }
 	for name, f := range map[string]func(*Options){
-		"Samples":     func(o *Options) { o.Samples = -1 },
-		"Epochs":      func(o *Options) { o.Epochs = 0 },
-		"Scorer":      func(o *Options) { o.Scorer = "x" },
-		"Policy":      func(o *Options) { o.Policy = "x" },
-		"Ratio":       func(o *Options) { o.Ratio = 1.1 },
-		"Delta":       func(o *Options) { o.Delta = math.NaN() },
-		"Alpha":       func(o *Options) { o.Alpha = 1 },
-		"Start":       func(o *Options) { o.Start = "x" },
-		"Window":      func(o *Options) { o.Window = 2 },
-		"Reference":   func(o *Options) { o.Reference = "x" },
-		"PseudoShare": func(o *Options) { o.Reference, o.Label, o.PseudoShare = ReferencePseudo, label, -1 },
-		"Label":       func(o *Options) { o.Reference = ReferencePseudo },
-		"Groups":      func(o *Options) { o.Groups = -1 },
-		"Scale":       func(o *Options) { o.Scale = 2 },
-		"Epsilon":     func(o *Options) { o.Epsilon = 2 },
-		"Confidence":  func(o *Options) { o.Confidence = math.Inf(1) },
-		"BatchWindow": func(o *Options) { o.BatchWindow = -1 },
-		"Threads":     func(o *Options) { o.Threads = -1 },
-		"Rescale":     func(o *Options) { o.Rescale = "x" },
-		"Holdout":     func(o *Options) { o.Holdout = []uint32{10} },
+		"samples":            func(o *Options) { o.Samples = -1 },
+		"epochs":             func(o *Options) { o.Epochs = 0 },
+		"scorer":             func(o *Options) { o.Scorer = "x" },
+		"policy":             func(o *Options) { o.Policy = "x" },
+		"prune-ratio":        func(o *Options) { o.Ratio = 1.1 },
+		"prune-delta":        func(o *Options) { o.Delta = math.NaN() },
+		"prune-alpha":        func(o *Options) { o.Alpha = 1 },
+		"prune-start":        func(o *Options) { o.Start = "x" },
+		"prune-window":       func(o *Options) { o.Window = 2 },
+		"reference":          func(o *Options) { o.Reference = "x" },
+		"pseudo-share":       func(o *Options) { o.Reference, o.Label, o.PseudoShare = ReferencePseudo, label, -1 },
+		"label":              func(o *Options) { o.Reference = ReferencePseudo },
+		"prune-groups":       func(o *Options) { o.Groups = -1 },
+		"prune-scale":        func(o *Options) { o.Scale = 2 },
+		"prune-epsilon":      func(o *Options) { o.Epsilon = 2 },
+		"prune-confidence":   func(o *Options) { o.Confidence = math.Inf(1) },
+		"prune-batch-window": func(o *Options) { o.BatchWindow = -1 },
+		"threads":            func(o *Options) { o.Threads = -1 },
+		"rescale":            func(o *Options) { o.Rescale = "x" },
+		"holdout":            func(o *Options) { o.Holdout = []uint32{10} },
 	} {
 		o := good
 		f(&o)
@@ -295,7 +295,7 @@ func TestOptionsRefused(t *testing.T) {
 	}
 	o := good
 	o.Scorer, o.Ratio = ScorerNone, 2
-	if _, err := New(o); err == nil || !strings.Contains(err.Error(), "Scorer") || !strings.Contains(err.Error(), "Ratio") {
+	if _, err := New(o); err == nil || !strings.Contains(err.Error(), "scorer") || !strings.Contains(err.Error(), "prune-ratio") {
 		t.Errorf("not every problem is named: %v", err)
 	}
 }

@@ -2,6 +2,9 @@ package prune
 
 import "math"
 
+// PolicySeTa takes a window over groups of scores.
+const PolicySeTa = "seta"
+
 // seta is SeTa (arXiv 2503.13385): a random share 1-r of all scored samples,
 // split by score into groups, easy to hard, by one-dimensional k-means; of
 // these the plan takes a window of adjacent groups. The first pruned epoch
@@ -19,9 +22,12 @@ type seta struct {
 	keys   []uint32 // scores of the share as ordered keys; working space
 }
 
-func newSeTa(t *table, o Options) *seta {
+func newSeTa(t *table, o Options) policy {
 	return &seta{t: t, seed: o.Seed, keep: 1 - o.Ratio, groups: o.Groups, scale: o.Scale, threads: o.Threads}
 }
+
+// rest is the random share that is kept after the pruned epochs (partial annealing).
+func (p *seta) rest() policy { return randomPolicy{seed: p.seed, keep: p.keep} }
 
 func (p *seta) plan(epoch int, out *buffer) {
 	t := p.t
@@ -86,4 +92,10 @@ func (p *seta) window(keys []uint32) (lo, hi float32) {
 	return keyFloat(keys[first]), keyFloat(keys[ends[start+size-1]-1])
 }
 
-var _ policy = (*seta)(nil)
+func (p *seta) save(e *encoder) { e.u64(uint64(p.pruned)) }
+func (p *seta) load(d *decoder) { p.pruned = d.count(maxEpochs) }
+
+var (
+	_ policy = (*seta)(nil)
+	_ stater = (*seta)(nil)
+)

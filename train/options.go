@@ -86,12 +86,7 @@ func Defaults() Options {
 	return Options{
 		Epochs: DefaultEpochs, BatchSize: DefaultBatchSize, LearningRate: DefaultLearningRate,
 		Schedule: defaultSchedule(), Method: DefaultPrune,
-		Prune: prune.Options{
-			Ratio: prune.DefaultRatio, Delta: prune.DefaultDelta, Rescale: prune.RescaleAuto,
-			Alpha: prune.DefaultAlpha, Start: prune.StartFirst, Window: prune.DefaultWindow,
-			Groups: prune.DefaultGroups, Scale: prune.DefaultScale, Epsilon: prune.DefaultEpsilon,
-			Confidence: prune.DefaultConfidence, BatchWindow: prune.DefaultBatchWindow,
-		},
+		Prune:     prune.Defaults(),
 		Reference: DefaultReference,
 	}
 }

@@ -218,20 +218,25 @@ func (r *run) setupPruning() error {
 		return err
 	}
 	s := &r.summary
-	m := &o.Bundle.Manifest
 	s.Scorer, s.Policy, s.Seed = p.Scorer, p.Policy, o.Seed
 	s.Bundle, s.Data = o.BundleName, o.Data
-	s.Config = Config{
+	s.Config = r.config(p)
+	return nil
+}
+
+// config is the options of the run as its summary records them.
+func (r *run) config(p prune.Options) Config {
+	o, m := &r.o, &r.o.Bundle.Manifest
+	p = p.Resolved()
+	p.Rescale, p.Reference = r.rescale, o.Reference
+	return Config{
 		Epochs: o.Epochs, BatchSize: o.BatchSize, LearningRate: o.LearningRate, Schedule: o.Schedule,
 		Optimizer: m.Optimizer, Loss: m.Loss, Precision: m.Precision, Seed: o.Seed,
-		Prune: PruneConfig{Method: o.Method, Scorer: p.Scorer, Policy: p.Policy, Ratio: p.Ratio, Delta: p.Delta, Rescale: r.rescale,
-			Alpha: p.Alpha, Start: p.Start, Window: p.Window, Reference: o.Reference, Groups: p.Groups, Scale: p.Scale,
-			Epsilon: p.Epsilon, Confidence: p.Confidence, BatchWindow: p.BatchWindow},
+		Prune:   PruneConfig{o.Method, p},
 		Augment: AugmentConfig{o.Augment.CropPad, o.Augment.HFlip}, Workers: o.Workers, Prefetch: o.Prefetch,
 		TrainSamples: o.Train.Len(), TestSamples: o.Test.Len(), ImageShape: m.ImageShape, Classes: m.Classes,
 		Source: m.Source, Model: ModelConfig{m.Eval.Images.Name, m.Eval.Images.DType, m.Eval.Logits.Name}, Extra: o.Extra,
 	}
-	return nil
 }
 
 // noticeDAS says what ranks the samples before there are trajectories.

@@ -1,5 +1,7 @@
 package train
 
+import "winnow/prune"
+
 // Epoch is one line of metrics.jsonl. Times are in seconds and end in
 // _seconds; everything else repeats exactly with the seed on the same CPU.
 type Epoch struct {
@@ -71,23 +73,10 @@ type Config struct {
 }
 
 // PruneConfig is the part of Config about pruning. What the method does not
-// use has no effect.
+// use has no effect; the reference is as it was asked for.
 type PruneConfig struct {
-	Method      string  `json:"method"` // as asked for: auto, bls-infobatch
-	Scorer      string  `json:"scorer"`
-	Policy      string  `json:"policy"`
-	Ratio       float64 `json:"ratio"`
-	Delta       float64 `json:"delta"`
-	Rescale     string  `json:"rescale"`
-	Alpha       float64 `json:"alpha"`
-	Start       string  `json:"start"`
-	Window      int     `json:"window"`
-	Reference   string  `json:"reference"`
-	Groups      int     `json:"groups"`
-	Scale       float64 `json:"scale"`
-	Epsilon     float64 `json:"epsilon"`
-	Confidence  float64 `json:"confidence"`
-	BatchWindow int     `json:"batch_window"`
+	Method string `json:"method"` // as asked for: auto, bls-infobatch
+	prune.Options
 }
 
 // AugmentConfig is the part of Config about augmentation.

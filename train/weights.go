@@ -19,8 +19,8 @@ const (
 func (r *run) resolveWeights(p prune.Options) error {
 	roles := &r.o.Bundle.Manifest.Train
 	r.rescale = r.pruner.Rescale()
-	if p.Policy != prune.PolicyInfoBatch && p.Policy != prune.PolicyRePB {
-		r.rescale = prune.RescaleNone // the other policies weigh every sample 1
+	if !prune.Weighs(p.Policy) {
+		r.rescale = prune.RescaleNone
 	}
 	switch r.rescale {
 	case prune.RescaleNone:
