@@ -5,6 +5,8 @@ import (
 	"math"
 
 	"golang.org/x/image/vector"
+
+	"winnow/internal/random"
 )
 
 // colour is red, green, blue in 0..255; grey pictures use the first.
@@ -30,9 +32,9 @@ func newCanvas(side int) *canvas {
 }
 
 // background fills the canvas with a linear gradient around base.
-func (c *canvas) background(r *stream, base colour, hard float64) {
-	span := r.between(0, 20+60*hard)
-	sin, cos := math.Sincos(r.between(0, 2*math.Pi))
+func (c *canvas) background(r *random.Stream, base colour, hard float64) {
+	span := r.Between(0, 20+60*hard)
+	sin, cos := math.Sincos(r.Between(0, 2*math.Pi))
 	// 16 fractional bits; the gradient is 0 in the middle.
 	dx := int32(span * cos / float64(c.side) * 65536)
 	dy := int32(span * sin / float64(c.side) * 65536)
@@ -48,8 +50,8 @@ func (c *canvas) background(r *stream, base colour, hard float64) {
 }
 
 // mixed is a colour between a and b, up to the share most of the way.
-func (c *canvas) mixed(r *stream, a, b colour, most float64) (m colour) {
-	t := int32(256 * most * r.between(0.4, 1))
+func (c *canvas) mixed(r *random.Stream, a, b colour, most float64) (m colour) {
+	t := int32(256 * most * r.Between(0.4, 1))
 	for k := range m {
 		m[k] = a[k] + (b[k]-a[k])*t/256
 	}
@@ -60,11 +62,11 @@ func (c *canvas) mixed(r *stream, a, b colour, most float64) (m colour) {
 type affine struct{ xx, xy, x0, yx, yy, y0 float64 }
 
 // pose draws the size, rotation and slant of a character centred on (x, y).
-func (c *canvas) pose(r *stream, x, y float64) affine {
-	size := r.between(glyphScaleLo, glyphScaleHi) * float64(c.side)
-	wide := size * (1 + r.between(-glyphAspect, glyphAspect))
-	shear := r.between(-glyphShear, glyphShear)
-	sin, cos := math.Sincos(r.between(-glyphRotation, glyphRotation))
+func (c *canvas) pose(r *random.Stream, x, y float64) affine {
+	size := r.Between(glyphScaleLo, glyphScaleHi) * float64(c.side)
+	wide := size * (1 + r.Between(-glyphAspect, glyphAspect))
+	shear := r.Between(-glyphShear, glyphShear)
+	sin, cos := math.Sincos(r.Between(-glyphRotation, glyphRotation))
 	return affine{
 		xx: cos * wide, xy: cos*shear*wide - sin*size, x0: x,
 		yx: sin * wide, yy: sin*shear*wide + cos*size, y0: y,
@@ -111,11 +113,11 @@ func (c *canvas) outline(o *outline, m affine) {
 }
 
 // stroke adds a straight line of random place, direction and width.
-func (c *canvas) stroke(r *stream) {
+func (c *canvas) stroke(r *random.Stream) {
 	side := float64(c.side)
-	x, y := r.between(0, side), r.between(0, side)
-	sin, cos := math.Sincos(r.between(0, 2*math.Pi))
-	long, wide := side*r.between(0.2, 0.6), r.between(0.4, 1.2)
+	x, y := r.Between(0, side), r.Between(0, side)
+	sin, cos := math.Sincos(r.Between(0, 2*math.Pi))
+	long, wide := side*r.Between(0.2, 0.6), r.Between(0.4, 1.2)
 	point := func(a, b float64) (float32, float32) {
 		return float32(x + float64(a*cos) - float64(b*sin)), float32(y + float64(a*sin) + float64(b*cos))
 	}
@@ -143,14 +145,14 @@ func (c *canvas) fill(ink colour) {
 }
 
 // export adds noise and writes the picture as uint8 CHW.
-func (c *canvas) export(r *stream, dst []byte, channels int, hard float64) {
+func (c *canvas) export(r *random.Stream, dst []byte, channels int, hard float64) {
 	// The sum of two bytes less their mean: triangular, deviation 104.
-	amount := int32(r.between(4, 12+28*hard) * 256 / 104)
+	amount := int32(r.Between(4, 12+28*hard) * 256 / 104)
 	n := c.side * c.side
 	for k := range channels {
 		plane := dst[k*n:][:n]
 		for i := 0; i < n; i += 4 { // the side is even
-			x := r.next()
+			x := r.Next()
 			for j := range 4 {
 				noise := int32(x&0xff) + int32(x>>8&0xff) - 255
 				plane[i+j] = byte(clamp255(c.pixels[i+j][k] + noise*amount>>8))

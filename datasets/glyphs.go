@@ -5,6 +5,7 @@ import (
 	"math"
 	"sync"
 
+	"winnow/internal/random"
 	"winnow/loader"
 )
 
@@ -70,7 +71,7 @@ func openGlyphs(s *spec, o Options) (*Dataset, error) {
 		names[i] = glyphRunes[i : i+1]
 	}
 	split := func(name string, number uint64, n int) loader.Source {
-		g := &glyphs{name: "glyphs " + name, n: n, side: side, channels: channels, classes: names, faces: faces, seed: mix(o.Seed) + number}
+		g := &glyphs{name: "glyphs " + name, n: n, side: side, channels: channels, classes: names, faces: faces, seed: random.Mix(o.Seed) + number}
 		g.scratch.New = func() any { return newCanvas(g.side) }
 		return g
 	}
@@ -112,7 +113,7 @@ func (g *glyphs) Classes() []string { return g.classes }
 func (g *glyphs) Label(i uint32) int64 {
 	k := uint64(len(g.classes))
 	r := newStream(g.seed, purposeGlyphs, ^(uint64(i) / k))
-	return int64((uint64(i) + r.below(k)) % k)
+	return int64((uint64(i) + r.Below(k)) % k)
 }
 
 // Read draws sample i.
@@ -142,32 +143,32 @@ const (
 	maxIntruders  = 2
 )
 
-func (g *glyphs) draw(c *canvas, r stream, class int, dst []byte) {
+func (g *glyphs) draw(c *canvas, r random.Stream, class int, dst []byte) {
 	side := float64(g.side)
-	hard := r.float()
+	hard := r.Float()
 	hard *= hard
 
 	back, ink := g.palette(&r, hard)
 	c.background(&r, back, hard)
 
 	// Clutter lies under the glyph, so the label can always be read.
-	for range r.below(1 + uint64(1.5+hard*maxStrokes)) {
+	for range r.Below(1 + uint64(1.5+hard*maxStrokes)) {
 		c.stroke(&r)
 		c.fill(c.mixed(&r, back, ink, 0.25+0.5*hard))
 	}
-	for range r.below(1 + uint64(0.8+hard*maxIntruders)) {
+	for range r.Below(1 + uint64(0.8+hard*maxIntruders)) {
 		// A part of another character, its centre near the border.
-		o := &g.faces[r.below(uint64(len(g.faces)))][r.below(uint64(len(glyphRunes)))]
-		angle := r.between(0, 2*math.Pi)
-		away := side * r.between(0.55, 0.70)
+		o := &g.faces[r.Below(uint64(len(g.faces)))][r.Below(uint64(len(glyphRunes)))]
+		angle := r.Between(0, 2*math.Pi)
+		away := side * r.Between(0.55, 0.70)
 		sin, cos := math.Sincos(angle)
 		c.outline(o, c.pose(&r, side/2+away*cos, side/2+away*sin))
 		c.fill(c.mixed(&r, back, ink, 0.45+0.4*hard))
 	}
 
-	o := &g.faces[r.below(uint64(len(g.faces)))][class]
-	x := side/2 + r.between(-glyphShift, glyphShift)*side
-	y := side/2 + r.between(-glyphShift, glyphShift)*side
+	o := &g.faces[r.Below(uint64(len(g.faces)))][class]
+	x := side/2 + r.Between(-glyphShift, glyphShift)*side
+	y := side/2 + r.Between(-glyphShift, glyphShift)*side
 	c.outline(o, c.fit(o, c.pose(&r, x, y)))
 	c.fill(ink)
 
@@ -176,11 +177,11 @@ func (g *glyphs) draw(c *canvas, r stream, class int, dst []byte) {
 
 // palette draws the colours of background and glyph, whose luminances differ
 // by the sample's contrast.
-func (g *glyphs) palette(r *stream, hard float64) (back, ink colour) {
-	contrast := r.between(0.75-0.45*hard, 0.9-0.35*hard)
-	lo := r.between(0, 1-contrast)
+func (g *glyphs) palette(r *random.Stream, hard float64) (back, ink colour) {
+	contrast := r.Between(0.75-0.45*hard, 0.9-0.35*hard)
+	lo := r.Between(0, 1-contrast)
 	hi := lo + contrast
-	if r.float() < glyphInverted {
+	if r.Float() < glyphInverted {
 		lo, hi = hi, lo
 	}
 	tint := func(level float64) (c colour) {
@@ -189,7 +190,7 @@ func (g *glyphs) palette(r *stream, hard float64) (back, ink colour) {
 		}
 		if g.channels == 3 {
 			// Red and blue stray, green makes up for them in luminance.
-			red, blue := r.between(-60, 60), r.between(-60, 60)
+			red, blue := r.Between(-60, 60), r.Between(-60, 60)
 			c[0] = clamp255(c[0] + int32(red))
 			c[2] = clamp255(c[2] + int32(blue))
 			c[1] = clamp255(c[1] - int32(0.5*red) - int32(0.2*blue))

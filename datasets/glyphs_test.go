@@ -160,8 +160,8 @@ func TestGlyphsAreLegible(t *testing.T) {
 			for i := range uint64(40) {
 				r := newStream(1, uint64(f), uint64(class)<<32|i)
 				clear(c.pixels)
-				x := 14 + r.between(-glyphShift, glyphShift)*28
-				y := 14 + r.between(-glyphShift, glyphShift)*28
+				x := 14 + r.Between(-glyphShift, glyphShift)*28
+				y := 14 + r.Between(-glyphShift, glyphShift)*28
 				c.outline(&face[class], c.fit(&face[class], c.pose(&r, x, y)))
 				c.fill(colour{255})
 				ink, border := int32(0), int32(0)

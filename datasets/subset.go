@@ -103,10 +103,10 @@ func (s *noisy) Read(i uint32, dst []byte) (int64, error) {
 
 func (s *noisy) flip(i uint32, label int64) int64 {
 	r := newStream(s.seed, purposeNoise, uint64(i))
-	if label < 0 || r.float() >= s.rate {
+	if label < 0 || r.Float() >= s.rate {
 		return label
 	}
-	other := int64(r.below(s.classes - 1))
+	other := int64(r.Below(s.classes - 1))
 	if other >= label {
 		other++
 	}

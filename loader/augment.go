@@ -1,6 +1,10 @@
 package loader
 
-import "fmt"
+import (
+	"fmt"
+
+	"winnow/internal/random"
+)
 
 // MaxCropPad bounds Augment.CropPad.
 const MaxCropPad = 1024
@@ -27,15 +31,15 @@ func (a Augment) validate() error {
 
 // draw returns the window's offset against the image and whether to mirror.
 func (a Augment) draw(seed uint64, epoch int, index uint32) (dy, dx int, flip bool) {
-	x := mix(mix(mix(seed^purposeAugment)+uint64(epoch)) + uint64(index))
+	x := random.Mix(random.Mix(random.Mix(seed^purposeAugment)+uint64(epoch)) + uint64(index))
 	if a.CropPad > 0 {
 		n := uint64(2*a.CropPad + 1)
-		dy = int(below(x, n)) - a.CropPad
-		x = mix(x)
-		dx = int(below(x, n)) - a.CropPad
+		dy = int(random.Below(x, n)) - a.CropPad
+		x = random.Mix(x)
+		dx = int(random.Below(x, n)) - a.CropPad
 	}
 	if a.HFlip {
-		flip = mix(x)>>63 == 1
+		flip = random.Mix(x)>>63 == 1
 	}
 	return dy, dx, flip
 }

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"winnow/internal/random"
 )
 
 func ascending(n int) []uint32 {
@@ -24,7 +26,7 @@ func TestOrderAsDocumented(t *testing.T) {
 		Order(seed, epoch, got, nil)
 
 		want := ascending(n)
-		pcg := rand.NewPCG(mix(seed^0x6f72646572), mix(uint64(epoch)))
+		pcg := rand.NewPCG(random.Mix(seed^0x6f72646572), random.Mix(uint64(epoch)))
 		for i := n - 1; i > 0; i-- {
 			x := new(big.Int).SetUint64(pcg.Uint64())
 			x.Mul(x, big.NewInt(int64(i+1))).Rsh(x, 64)

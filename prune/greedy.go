@@ -60,7 +60,7 @@ func (g *greedy) plan(epoch int, out *buffer) {
 	idx := out.indices[:t.n]
 	rnd := newStream(g.seed, forGreedy, epoch)
 	tie := picker{rnd: rnd, need: uint64(top - above), left: uint64(ties)}
-	rest := picker{rnd: stream(^uint64(rnd)), need: uint64(random), left: uint64(scored - top)}
+	rest := picker{rnd: stream{^rnd.Stream}, need: uint64(random), left: uint64(scored - top)}
 	k := 0
 	for i, s := range t.score {
 		if s != s {

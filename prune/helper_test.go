@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"testing"
+
+	"winnow/internal/random"
 )
 
 func mustNew(tb testing.TB, o Options) *Pruner {
@@ -45,8 +47,8 @@ func samePlan(a, b Plan) bool {
 // simLoss is a loss that falls with the epochs at a rate of the sample's own,
 // with a ripple that is a pure function of (sample, epoch).
 func simLoss(i uint32, epoch int) float32 {
-	h := stream(uint64(i)<<20 | uint64(epoch))
-	ripple := float64(h.next()>>40) / (1 << 24)
+	h := random.Stream(uint64(i)<<20 | uint64(epoch))
+	ripple := float64(h.Next()>>40) / (1 << 24)
 	rate := 0.05 + 0.4*float64(i%97)/97
 	return float32(2.5*math.Exp(-rate*float64(epoch)) + 0.2*ripple)
 }
@@ -56,7 +58,7 @@ func steps(plan Plan, epoch, size int) [][]uint32 {
 	order := slices.Clone(plan.Indices)
 	rnd := newStream(99, forStatic, epoch)
 	for i := len(order) - 1; i > 0; i-- {
-		j := int(rnd.next() % uint64(i+1))
+		j := int(rnd.Next() % uint64(i+1))
 		order[i], order[j] = order[j], order[i]
 	}
 	return slices.Collect(slices.Chunk(order, size))

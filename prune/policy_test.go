@@ -329,8 +329,8 @@ func TestInfoBatchIsUnbiased(t *testing.T) {
 		grad := make([]float64, n) // one coordinate of each sample's gradient
 		below := 200               // a multiple that makes keep*|P| whole, as the weight 1/keep assumes
 		for i := range scores {
-			scores[i] = float32(i%2) + float32(rnd.next()>>40)/(1<<25)
-			grad[i] = float64(int64(rnd.next())) / (1 << 63)
+			scores[i] = float32(i%2) + float32(rnd.Next()>>40)/(1<<25)
+			grad[i] = float64(int64(rnd.Next())) / (1 << 63)
 		}
 		p := mustNew(t, Options{Samples: n, Epochs: plans + 1, Scorer: ScorerLoss, Policy: PolicyInfoBatch, Ratio: ratio, Delta: 1, Seed: 11})
 		all := make([]uint32, n)

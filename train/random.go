@@ -1,6 +1,10 @@
 package train
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+
+	"winnow/internal/random"
+)
 
 // Purposes keep the streams that a run draws from one seed apart.
 const (
@@ -9,14 +13,6 @@ const (
 	purposeBatch   = 0x62617463 // "batc"
 )
 
-// mix is the finalizer of SplitMix64 (Steele, Lea, Flood 2014).
-func mix(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
 func stream(seed, purpose uint64, a, b uint64) *rand.PCG {
 	pcg := &rand.PCG{}
 	reseed(pcg, seed, purpose, a, b)
@@ -24,7 +20,7 @@ func stream(seed, purpose uint64, a, b uint64) *rand.PCG {
 }
 
 func reseed(pcg *rand.PCG, seed, purpose, a, b uint64) {
-	pcg.Seed(mix(seed^purpose), mix(mix(a)+b))
+	pcg.Seed(random.Mix(seed^purpose), random.Mix(random.Mix(a)+b))
 }
 
 // inputs fills a graph's random inputs: a pure function of the run's seed, the
