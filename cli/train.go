@@ -70,7 +70,10 @@ The first Ctrl-C ends the run cleanly, with what was done so far written.`,
 			if _, err := positional(c, 0, 0, ""); err != nil {
 				return err
 			}
-			if err := setPruning(c, &o.Prune); err != nil {
+			if err := setOptions(c, prune.UserOptions(), &o.Prune); err != nil {
+				return err
+			}
+			if err := setOptions(c, train.ScheduleOptions(), &o.Schedule); err != nil {
 				return err
 			}
 			o.Changed = nil
@@ -105,16 +108,6 @@ func trainFlags(o *trainOptions) []cli.Flag {
 		&cli.Float64Flag{Name: "lr", Value: d.LearningRate, Destination: &o.LR, Category: flagsRecipe, Usage: "largest learning rate `LR`"},
 		&cli.StringFlag{Name: "sched", Value: d.Schedule.Name, Destination: &o.Schedule.Name, Category: flagsRecipe,
 			Usage: "learning-rate schedule `NAME`: " + strings.Join(train.Schedules(), ", ")},
-		&cli.Float64Flag{Name: "warmup-epochs", Destination: &o.Schedule.WarmupEpochs, Category: flagsRecipe, DefaultText: "0",
-			Usage: "rise linearly over the first `E` epochs"},
-		&cli.Float64Flag{Name: "warmup-lr", Value: d.Schedule.WarmupLR, Destination: &o.Schedule.WarmupLR, Category: flagsRecipe,
-			Usage: "learning rate `LR` that warm-up starts from"},
-		&cli.Float64Flag{Name: "min-lr", Destination: &o.Schedule.MinLR, Category: flagsRecipe, DefaultText: "0",
-			Usage: "learning rate `LR` that cosine ends at"},
-		&cli.Float64Flag{Name: "decay-epochs", Value: d.Schedule.DecayEpochs, Destination: &o.Schedule.DecayEpochs, Category: flagsRecipe,
-			Usage: "epochs `E` between two decays of step"},
-		&cli.Float64Flag{Name: "decay-rate", Value: d.Schedule.DecayRate, Destination: &o.Schedule.DecayRate, Category: flagsRecipe,
-			Usage: "factor `F` of each decay of step"},
 		seedFlag(&o.Seed),
 
 		&cli.StringFlag{Name: "prune", Value: d.Method, Destination: &o.Method, Category: flagsPrune,
@@ -132,7 +125,8 @@ func trainFlags(o *trainOptions) []cli.Flag {
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &o.Quiet, Category: flagsOutput,
 			Usage: "print errors only"},
 	}
-	return slices.Concat(flags, pruneFlags(), o.Graph.flags(), o.Device.flags())
+	return slices.Concat(flags, optionFlags(train.ScheduleOptions(), flagsRecipe), optionFlags(prune.UserOptions(), flagsPrune),
+		o.Graph.flags(), o.Device.flags())
 }
 
 // methodsText lists the pruning methods for --help.
@@ -153,6 +147,10 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 		return usagef("%w", err)
 	}
 	if err := checkLayout(o.Layout); err != nil {
+		return err
+	}
+	recipe := o.recipe()
+	if err := recipe.ValidateRecipe(); err != nil {
 		return err
 	}
 	if _, err := o.Device.resolve(nil); err != nil { // before anything is read
@@ -212,17 +210,23 @@ func (o *trainOptions) block() (int64, error) {
 	return blockHere(o.Layout, o.Device.Library)
 }
 
+// recipe is the part of the trainer's options that needs nothing opened.
+func (o *trainOptions) recipe() train.Options {
+	run := train.Defaults()
+	run.Epochs, run.BatchSize, run.LearningRate, run.Schedule = o.Epochs, o.Batch, o.LR, o.Schedule
+	run.Augment, run.Seed = o.Augment, o.Seed
+	run.Method, run.Prune, run.Reference = o.Method, o.Prune, o.Reference
+	return run
+}
+
 // resolve makes the trainer's options, but for the data and the device.
 func (o *trainOptions) resolve(ctx context.Context, notice func(string)) (train.Options, error) {
-	run := train.Defaults()
+	run := o.recipe()
 	b, err := trainingBundle(ctx, o.Bundle, o.Graph, o.Changed, o.block, notice)
 	if err != nil {
 		return run, err
 	}
 	run.Bundle, run.BundleName, run.Data = b, b.Manifest.Name, o.Data
-	run.Epochs, run.BatchSize, run.LearningRate, run.Schedule = o.Epochs, o.Batch, o.LR, o.Schedule
-	run.Augment, run.Seed = o.Augment, o.Seed
-	run.Method, run.Prune, run.Reference = o.Method, o.Prune, o.Reference
 	run.Workers, run.Layout = o.Workers, o.Layout
 	run.Out, run.Overwrite = o.Out, o.Overwrite
 	run.Evaluator = evaluator{}

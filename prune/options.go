@@ -86,7 +86,7 @@ func (o Options) Resolved() Options {
 		o.Policy = PolicyFull
 	}
 	for i := range options {
-		options[i].resolve(&o)
+		options[i].Resolve(&o)
 	}
 	if o.Rescale == RescaleAuto {
 		o.Rescale = RescaleSample
@@ -118,8 +118,9 @@ func (o Options) Validate() error {
 		bad("policy", "%q is none of %v", o.Policy, policyNames())
 	}
 	for i := range options {
-		if err := options[i].check(options[i].Get(&o)); err != nil {
-			errs = append(errs, err)
+		row := &options[i]
+		if want := row.Wants(row.Get(&o)); want != "" {
+			bad(row.Name, "%v: want %s", row.Get(&o), want)
 		}
 	}
 	if o.Threads < 0 {

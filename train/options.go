@@ -104,6 +104,15 @@ func (o *Options) Validate() error {
 			add(optionError(n.name, "is required"))
 		}
 	}
+	return errors.Join(append(errs, o.recipeErrors()...)...)
+}
+
+// ValidateRecipe is the part of Validate that needs neither bundle, data nor
+// device: what a user typed can be refused before any of them is opened.
+func (o *Options) ValidateRecipe() error { return errors.Join(o.recipeErrors()...) }
+
+func (o *Options) recipeErrors() (errs []error) {
+	add := func(err error) { errs = append(errs, err) }
 	if o.Epochs < 1 || o.Epochs > maxEpochs {
 		add(optionError("epochs", "%d, want 1 to %d", o.Epochs, maxEpochs))
 	}
@@ -113,11 +122,11 @@ func (o *Options) Validate() error {
 	if !(o.LearningRate >= 0 && o.LearningRate <= maxLearningRate) {
 		add(optionError("lr", "%v, want 0 to %v", o.LearningRate, float64(maxLearningRate)))
 	}
-	if err := o.Schedule.validate(o.Epochs); err != nil {
+	if err := o.Schedule.Validate(o.Epochs); err != nil {
 		add(err)
 	}
 	if _, err := parseReference(o.Reference); err != nil {
 		add(err)
 	}
-	return errors.Join(errs...)
+	return errs
 }

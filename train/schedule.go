@@ -3,7 +3,10 @@ package train
 import (
 	"errors"
 	"math"
+	"slices"
 	"strings"
+
+	"winnow/internal/option"
 )
 
 // Names of the learning-rate schedules.
@@ -17,16 +20,13 @@ const (
 // Defaults of Schedule.
 const (
 	DefaultSchedule    = Cosine
-	DefaultDecayEpochs = 90   // timm, --decay-epochs
+	DefaultDecayEpochs = 90.0 // timm, --decay-epochs
 	DefaultDecayRate   = 0.1  // timm, --decay-rate
 	DefaultWarmupLR    = 1e-5 // timm, --warmup-lr
 	DefaultPctStart    = 0.3  // torch.optim.lr_scheduler.OneCycleLR, pct_start
-	DefaultDivFactor   = 25   // the same, div_factor
+	DefaultDivFactor   = 25.0 // the same, div_factor
 	DefaultFinalDiv    = 1e4  // the same, final_div_factor
 )
-
-// Schedules lists the names that Schedule.Name accepts.
-func Schedules() []string { return []string{Constant, Step, Cosine, OneCycle} }
 
 // Schedule says how the learning rate follows progress, in epochs.
 type Schedule struct {
@@ -41,72 +41,132 @@ type Schedule struct {
 	FinalDiv     float64 `json:"final_div"`    // onecycle: the initial rate over the last one
 }
 
-// Schedule's default.
-func defaultSchedule() Schedule {
-	return Schedule{Name: DefaultSchedule, WarmupLR: DefaultWarmupLR, DecayEpochs: DefaultDecayEpochs,
-		DecayRate: DefaultDecayRate, PctStart: DefaultPctStart, DivFactor: DefaultDivFactor, FinalDiv: DefaultFinalDiv}
+// scheduleKind is a row of the table of schedules.
+type scheduleKind struct {
+	name   string
+	uses   []string // names of the options that only some schedules read
+	rises  bool     // has a warm-up of its own
+	rateAt func(s Schedule, t, end, lr float64) float64
 }
 
-func (s Schedule) validate(epochs int) error {
-	var errs []error
-	switch s.Name {
-	case Constant, Step, Cosine, OneCycle:
-	default:
-		errs = append(errs, optionError("sched", "%q, want one of %s", s.Name, strings.Join(Schedules(), ", ")))
+var schedules = []scheduleKind{
+	{name: Constant, rateAt: func(_ Schedule, _, _, lr float64) float64 { return lr }},
+	{name: Step, uses: []string{"decay-epochs", "decay-rate"}, rateAt: Schedule.step},
+	{name: Cosine, uses: []string{"min-lr"}, rateAt: Schedule.cosine},
+	{name: OneCycle, uses: []string{"pct-start", "div-factor", "final-div"}, rises: true, rateAt: Schedule.oneCycle},
+}
+
+// ScheduleOption is one thing that a user may set of a schedule.
+type ScheduleOption = option.Row[Schedule]
+
+var scheduleOptions = []ScheduleOption{
+	{Name: "warmup-epochs", Doc: "rise linearly over the first `E` epochs", Default: 0.0,
+		Field: func(s *Schedule) any { return &s.WarmupEpochs }, Hi: maxEpochs, ZeroIsZero: true},
+	{Name: "warmup-lr", Doc: "learning rate `LR` that warm-up starts from", Default: DefaultWarmupLR,
+		Field: func(s *Schedule) any { return &s.WarmupLR }, Hi: maxLearningRate, ZeroIsZero: true},
+	{Name: "min-lr", Doc: "cosine: learning rate `LR` at the end", Default: 0.0,
+		Field: func(s *Schedule) any { return &s.MinLR }, Hi: maxLearningRate, ZeroIsZero: true},
+	{Name: "decay-epochs", Doc: "step: epochs `E` between two decays", Default: DefaultDecayEpochs,
+		Field: func(s *Schedule) any { return &s.DecayEpochs }, Lo: 1e-3, Hi: math.MaxInt32, ZeroIsZero: true},
+	{Name: "decay-rate", Doc: "step: factor `F` of each decay", Default: DefaultDecayRate,
+		Field: func(s *Schedule) any { return &s.DecayRate }, Hi: 1, ZeroIsZero: true},
+	{Name: "pct-start", Doc: "onecycle: share `S` of training spent rising", Default: DefaultPctStart,
+		Field: func(s *Schedule) any { return &s.PctStart }, Hi: 1, Open: "both", ZeroIsZero: true},
+	{Name: "div-factor", Doc: "onecycle: start at the learning rate over `D`", Default: DefaultDivFactor,
+		Field: func(s *Schedule) any { return &s.DivFactor }, Lo: 1, Hi: 1e12, ZeroIsZero: true},
+	{Name: "final-div", Doc: "onecycle: end at the first rate over `D`", Default: DefaultFinalDiv,
+		Field: func(s *Schedule) any { return &s.FinalDiv }, Lo: 1, Hi: 1e12, ZeroIsZero: true},
+}
+
+// ScheduleOptions lists the options of schedules.
+func ScheduleOptions() []ScheduleOption { return scheduleOptions }
+
+// Schedules lists the names that Schedule.Name accepts.
+func Schedules() []string {
+	names := make([]string, len(schedules))
+	for i, k := range schedules {
+		names[i] = k.name
 	}
-	check := func(name string, v, low, high float64) {
-		if !(v >= low && v <= high) {
-			errs = append(errs, optionError(name, "%v, want %v to %v", v, low, high))
+	return names
+}
+
+func scheduleOf(name string) *scheduleKind {
+	i := slices.IndexFunc(schedules, func(k scheduleKind) bool { return k.name == name })
+	if i < 0 {
+		return nil
+	}
+	return &schedules[i]
+}
+
+// defaultSchedule has every option at its default.
+func defaultSchedule() Schedule {
+	s := Schedule{Name: DefaultSchedule}
+	for i := range scheduleOptions {
+		scheduleOptions[i].Set(&s, scheduleOptions[i].Default)
+	}
+	return s
+}
+
+// Validate reports everything that is out of range in a run of so many epochs;
+// options that the schedule does not read are not looked at.
+func (s Schedule) Validate(epochs int) error {
+	kind := scheduleOf(s.Name)
+	var errs []error
+	if kind == nil {
+		errs = append(errs, optionError("sched", "%q, want one of %s", s.Name, strings.Join(Schedules(), ", ")))
+		kind = &scheduleKind{}
+	}
+	for i := range scheduleOptions {
+		row := &scheduleOptions[i]
+		others := slices.ContainsFunc(schedules, func(k scheduleKind) bool { return slices.Contains(k.uses, row.Name) })
+		if others && !slices.Contains(kind.uses, row.Name) {
+			continue
+		}
+		if want := row.Wants(row.Get(&s)); want != "" {
+			errs = append(errs, optionError(row.Name, "%v, want %s", row.Get(&s), want))
 		}
 	}
-	check("warmup-epochs", s.WarmupEpochs, 0, float64(epochs))
-	check("warmup-lr", s.WarmupLR, 0, maxLearningRate)
-	check("min-lr", s.MinLR, 0, maxLearningRate)
-	if s.Name == Step {
-		check("decay-epochs", s.DecayEpochs, 1e-3, math.MaxInt32)
-		check("decay-rate", s.DecayRate, 0, 1)
-	}
-	if s.Name == OneCycle {
-		check("pct-start", s.PctStart, 1e-6, 1-1e-6)
-		check("div-factor", s.DivFactor, 1, 1e12)
-		check("final-div", s.FinalDiv, 1, 1e12)
+	if s.WarmupEpochs > float64(epochs) {
+		errs = append(errs, optionError("warmup-epochs", "%v, and the run has %d epochs", s.WarmupEpochs, epochs))
 	}
 	return errors.Join(errs...)
 }
 
 // At returns the learning rate at progress t of epochs, 0 <= t <= epochs, for
-// a run whose largest rate is lr.
-//
-//   - constant: lr.
-//   - step: lr * DecayRate^floor(t / DecayEpochs), torch.optim.lr_scheduler.StepLR.
-//   - cosine: MinLR + (lr - MinLR) * (1 + cos(pi * u)) / 2, u the share done of
-//     what follows warm-up (SGDR, arXiv 1608.03983, eq. 5, without restarts;
-//     torch.optim.lr_scheduler.CosineAnnealingLR).
-//   - onecycle: cosine from lr/DivFactor up to lr at PctStart, then down to
-//     lr/DivFactor/FinalDiv (torch.optim.lr_scheduler.OneCycleLR).
-//
-// Warm-up is linear: WarmupLR + (lr - WarmupLR) * t / WarmupEpochs.
+// a run whose largest rate is lr. Warm-up, where the schedule has none of its
+// own, is linear: WarmupLR + (lr - WarmupLR) * t / WarmupEpochs.
 func (s Schedule) At(t float64, epochs int, lr float64) float64 {
-	end := float64(epochs)
-	if s.Name == OneCycle {
-		first, top := lr/s.DivFactor, s.PctStart*end
-		if t < top {
-			return anneal(first, lr, t/top)
-		}
-		return anneal(lr, first/s.FinalDiv, math.Min((t-top)/(end-top), 1))
-	}
-	if t < s.WarmupEpochs {
+	kind := scheduleOf(s.Name)
+	if !kind.rises && t < s.WarmupEpochs {
 		return s.WarmupLR + (lr-s.WarmupLR)*t/s.WarmupEpochs
 	}
-	switch s.Name {
-	case Step:
-		return lr * math.Pow(s.DecayRate, math.Floor(t/s.DecayEpochs))
-	case Cosine:
-		if left := end - s.WarmupEpochs; left > 0 {
-			return anneal(lr, s.MinLR, math.Min((t-s.WarmupEpochs)/left, 1))
-		}
+	return kind.rateAt(s, t, float64(epochs), lr)
+}
+
+// step is lr * DecayRate^floor(t / DecayEpochs), torch.optim.lr_scheduler.StepLR.
+func (s Schedule) step(t, _, lr float64) float64 {
+	return lr * math.Pow(s.DecayRate, math.Floor(t/s.DecayEpochs))
+}
+
+// cosine is MinLR + (lr - MinLR) * (1 + cos(pi * u)) / 2, u the share done of
+// what follows warm-up (SGDR, arXiv 1608.03983, eq. 5, without restarts;
+// torch.optim.lr_scheduler.CosineAnnealingLR).
+func (s Schedule) cosine(t, end, lr float64) float64 {
+	left := end - s.WarmupEpochs
+	if left <= 0 {
+		return lr
 	}
-	return lr
+	return anneal(lr, s.MinLR, math.Min((t-s.WarmupEpochs)/left, 1))
+}
+
+// oneCycle rises along half a cosine from lr/DivFactor to lr at PctStart, then
+// falls to lr/DivFactor/FinalDiv (torch.optim.lr_scheduler.OneCycleLR).
+func (s Schedule) oneCycle(t, end, lr float64) float64 {
+	first, top := lr/s.DivFactor, s.PctStart*end
+	if t < top {
+		return anneal(first, lr, t/top)
+	}
+	return anneal(lr, first/s.FinalDiv, math.Min((t-top)/(end-top), 1))
 }
 
 // anneal goes from a to b along half a cosine as u goes from 0 to 1.

@@ -29,7 +29,7 @@ func TestScheduleAgainstPyTorch(t *testing.T) {
 		t.Fatalf("%d cases", len(file.Cases))
 	}
 	for _, c := range file.Cases {
-		if err := c.Schedule.validate(file.Epochs); err != nil {
+		if err := c.Schedule.Validate(file.Epochs); err != nil {
 			t.Errorf("%+v: %v", c.Schedule, err)
 		}
 		for _, w := range c.Want {
