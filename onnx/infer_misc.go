@@ -211,12 +211,8 @@ func (c call) branch(name string) ([]Value, error) {
 	if g == nil {
 		return nil, shapeErrorf("no %s", name)
 	}
-	depth := 0
-	for s := c.in; s != nil; s = s.outer {
-		depth++
-	}
 	out := make([]Value, len(g.Outputs))
-	if depth > maxDepth {
+	if c.depth() > maxDepth {
 		return out, nil
 	}
 	in := newInference(g, nil, c.in)

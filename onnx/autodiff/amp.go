@@ -124,7 +124,7 @@ func (h *halver) findSinks(nodes []*onnx.Node, keep []string) {
 	}
 	for _, n := range slices.Backward(nodes) {
 		rounds := halfProducts[h.half][n.Op] || halfMovers[h.half][n.Op] && !slices.ContainsFunc(n.Outputs, func(o string) bool { return !h.sinks[o] })
-		for _, in := range n.Inputs {
+		for _, in := range onnx.Uses(n) {
 			wide[in] = wide[in] || !rounds
 			h.sinks[in] = !wide[in]
 		}
@@ -254,7 +254,7 @@ func (h *halver) halfName(v string) string {
 
 // single leaves a node in float32.
 func (h *halver) single(n *onnx.Node) {
-	for _, in := range n.Inputs {
+	for _, in := range onnx.Uses(n) {
 		h.full(in)
 	}
 	h.graph.Nodes = append(h.graph.Nodes, n)

@@ -87,7 +87,8 @@ type gradCase struct {
 	// float64, 0.5 and 1e-4 in float32, which suits functions linear in each input.
 	step, tol float64
 	batchNorm bool // rewritten for training first
-	outputs   int  // of the node; only the first is checked
+	outputs   int  // of the node; only the first is checked,
+	all       bool // or all are
 	lower     Lowering
 }
 
@@ -192,24 +193,35 @@ func checkGradient(t *testing.T, d *ortrun.Device, c gradCase) {
 		node = training
 	}
 	e.forward(node)
-	y, _ := e.inf.Type("y")
-	ySize := int64(1)
-	for _, n := range y.Shape.Ints() {
-		ySize *= n
+	checked := node.Outputs[:1]
+	if c.all {
+		checked = node.Outputs
 	}
-	weight := make([]float64, ySize)
-	for i := range weight {
-		weight[i] = float64(float32(r.NormFloat64()))
+	var outputs []ortrun.Slot
+	var weights [][]float64
+	seeds := map[string]string{}
+	for _, name := range checked {
+		y, _ := e.inf.Type(name)
+		ySize := int64(1)
+		for _, n := range y.Shape.Ints() {
+			ySize *= n
+		}
+		weight := make([]float64, ySize)
+		for i := range weight {
+			weight[i] = float64(float32(r.NormFloat64()))
+		}
+		weights = append(weights, weight)
+		wt := onnx.NewTensor(c.dtype, y.Shape.Ints()...)
+		putFloats(wt.Data, c.dtype, weight)
+		seeds[name] = e.constant(wt)
+		outputs = append(outputs, ortrun.Slot{Name: name, DType: ortrun.DType(y.DType), Shape: y.Shape.Ints()})
+		g.Outputs = append(g.Outputs, y)
 	}
-	wt := onnx.NewTensor(c.dtype, y.Shape.Ints()...)
-	putFloats(wt.Data, c.dtype, weight)
 	flow := forwardFlow([]*onnx.Node{node}, e.inf, sources)
-	grads, err := backward(e, []*onnx.Node{node}, flow, map[string]string{"y": e.constant(wt)}, c.lower)
+	grads, err := backward(e, []*onnx.Node{node}, flow, seeds, c.lower)
 	if err != nil {
 		t.Fatal(err)
 	}
-	outputs := []ortrun.Slot{{Name: "y", DType: ortrun.DType(y.DType), Shape: y.Shape.Ints()}}
-	g.Outputs = []onnx.Value{y}
 	for _, s := range sources {
 		at := slices.IndexFunc(slots, func(x ortrun.Slot) bool { return x.Name == s })
 		if grads[s] == "" {
@@ -255,8 +267,11 @@ func checkGradient(t *testing.T, d *ortrun.Device, c gradCase) {
 	analytic := run()
 	objective := func() float64 {
 		sum := 0.0
-		for i, v := range run()[0] {
-			sum += v * weight[i]
+		out := run()
+		for k, weight := range weights {
+			for i, v := range out[k] {
+				sum += v * weight[i]
+			}
 		}
 		return sum
 	}
@@ -276,7 +291,7 @@ func checkGradient(t *testing.T, d *ortrun.Device, c gradCase) {
 			down := objective()
 			v[i] = was
 			numeric := (up - down) / (2 * c.step)
-			got := analytic[1+k][i]
+			got := analytic[len(weights)+k][i]
 			diff += (numeric - got) * (numeric - got)
 			norm += numeric*numeric + got*got
 		}

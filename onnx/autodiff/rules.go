@@ -68,6 +68,11 @@ func init() {
 		"ConvTranspose": gradConvTranspose,
 		"Resize":        gradResize,
 
+		// Over the steps of a sequence.
+		"LSTM": gradRecurrent([]string{"Sigmoid", "Tanh", "Tanh"}, gradLSTM),
+		"GRU":  gradRecurrent([]string{"Sigmoid", "Tanh"}, gradGRU),
+		"RNN":  gradRecurrent([]string{"Tanh"}, gradRNN),
+
 		// Normalisation and pooling.
 		"BatchNormalization":    gradBatchNorm,
 		"MaxPool":               gradMaxPool,
