@@ -25,10 +25,10 @@ help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 setup: ## install the ONNX Runtime library (pinned, checked, safe to repeat)
-	@bash runtime/setup.sh
+	@$(GO) run . setup
 
 setup-cuda: ## install the CUDA provider beside the library (Linux x64, CUDA 13)
-	@bash runtime/setup.sh cuda
+	@$(GO) run . setup --cuda
 
 build: ## build bin/winnow
 	@mkdir -p bin

@@ -384,7 +384,7 @@ func TestRuntimeLibrary(t *testing.T) {
 				continue
 			}
 			o.stderr = o.stderr[strings.LastIndex(strings.TrimSpace(o.stderr), "\n")+1:]
-			o.fails(t, exitRuntime, append(words, "make setup")...)
+			o.fails(t, exitRuntime, append(words, "winnow setup")...)
 		}
 		absent(t, filepath.Join(dir, "run", "summary.json"))
 	}

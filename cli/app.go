@@ -57,6 +57,7 @@ func newApp(out *output) *cli.App {
 			newEvalCommand(out),
 			newCompareCommand(out),
 			newDataCommand(out),
+			newSetupCommand(out),
 			newDoctorCommand(out),
 			newVersionCommand(out),
 		},

@@ -93,7 +93,7 @@ var devicePattern = regexp.MustCompile(`^(auto|cpu|cuda(:[0-9]{1,3})?)$`)
 
 func libraryFlag(dst *string) cli.Flag {
 	return &cli.StringFlag{Name: "runtime-library", Destination: dst, Category: flagsMachine, TakesFile: true,
-		Usage: "ONNX Runtime's shared library `FILE`, instead of the one that make setup installed"}
+		Usage: "ONNX Runtime's shared library `FILE`, instead of the one that winnow setup installed"}
 }
 
 func jsonFlag(dst *bool) cli.Flag {

@@ -62,7 +62,7 @@ func runVersion(o versionOptions, out *output) error {
 	}
 	rows = append(rows, []string{"go", v.Go + " " + v.Platform})
 	if v.ONNXRuntime == "" {
-		rows = append(rows, []string{"onnxruntime", "not found (run make setup)"})
+		rows = append(rows, []string{"onnxruntime", "not found (run winnow setup)"})
 	} else {
 		rows = append(rows, []string{"onnxruntime", v.ONNXRuntime + " " + v.ONNXRuntimeLibrary})
 	}

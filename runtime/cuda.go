@@ -45,7 +45,7 @@ func cudaReason(dir string, index int, tried error) error {
 	for _, file := range []string{sharedProviderFile, cudaProviderFile} {
 		path := filepath.Join(dir, file)
 		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("%s is not in %s; run `make setup-cuda` or pass --runtime-library with a GPU build", file, dir)
+			return fmt.Errorf("%s is not in %s; run `winnow setup --cuda` or pass --runtime-library with a GPU build", file, dir)
 		}
 		if _, err := dlopen(path); err != nil {
 			return loaderReason(err)

@@ -42,7 +42,7 @@ func TestDriverListsGPUs(t *testing.T) {
 func TestCUDAReasonNamesWhatIsMissing(t *testing.T) {
 	tried := errors.New("what the library said")
 	dir := t.TempDir()
-	wantError(t, cudaReason(dir, 0, tried), sharedProviderFile, dir, "make setup-cuda")
+	wantError(t, cudaReason(dir, 0, tried), sharedProviderFile, dir, "winnow setup --cuda")
 
 	put := func(name, file string) {
 		data, err := os.ReadFile(file)
@@ -50,7 +50,7 @@ func TestCUDAReasonNamesWhatIsMissing(t *testing.T) {
 		noError(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
 	}
 	put(sharedProviderFile, sharedLibrary(t, "shared.so", "int shared;"))
-	wantError(t, cudaReason(dir, 0, tried), cudaProviderFile, "make setup-cuda")
+	wantError(t, cudaReason(dir, 0, tried), cudaProviderFile, "winnow setup --cuda")
 
 	broken := touch(t, filepath.Join(dir, cudaProviderFile))
 	wantError(t, cudaReason(dir, 0, tried), broken, "CUDA and cuDNN libraries")

@@ -12,18 +12,18 @@ import (
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"winnow/runtime/install"
 )
 
 const (
-	// LibraryVersion is the ONNX Runtime version that setup.sh installs.
-	LibraryVersion = "1.29.0"
 	// LibraryEnv names the environment variable that points at a library.
 	LibraryEnv = "ONNXRUNTIME_SHARED_LIBRARY_PATH"
 
-	wayOut = "run `make setup` or pass --runtime-library"
+	wayOut = "run `winnow setup` or pass --runtime-library"
 )
 
-// libraryNames are the file names tried, in order: what setup.sh writes first.
+// libraryNames are the file names tried, in order: what winnow setup writes first.
 func libraryNames() []string {
 	if goruntime.GOOS == "darwin" {
 		return []string{"libonnxruntime.1.dylib", "libonnxruntime.dylib"}
@@ -31,22 +31,8 @@ func libraryNames() []string {
 	return []string{"libonnxruntime.so.1", "libonnxruntime.so"}
 }
 
-// installedDir is where setup.sh puts the library. It follows the script's
-// rule on every system, not os.UserCacheDir.
-func installedDir() (string, error) {
-	cache := os.Getenv("XDG_CACHE_HOME")
-	if cache == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return "", err
-		}
-		cache = filepath.Join(home, ".cache")
-	}
-	return filepath.Join(cache, "winnow", "onnxruntime", LibraryVersion), nil
-}
-
 // find gives the path of the library: the one asked for, the one of the
-// environment variable, the one installed by setup.sh, else "" for whatever
+// environment variable, the one installed by winnow setup, else "" for whatever
 // the system loader knows. A path that was named must exist: there is no
 // falling through to another library behind the user's back.
 func find(asked string) (string, error) {
@@ -68,7 +54,7 @@ func find(asked string) (string, error) {
 		}
 		return filepath.Abs(asked)
 	}
-	if dir, err := installedDir(); err == nil {
+	if dir, err := install.Dir(); err == nil {
 		for _, name := range libraryNames() {
 			path := filepath.Join(dir, name)
 			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
@@ -118,7 +104,7 @@ func minorVersion(version string) (int, bool) {
 
 // Path is the file of the ONNX Runtime library that Open would load when no
 // path is given, in this order: the environment variable LibraryEnv, the copy
-// installed by setup.sh, the system loader.
+// installed by winnow setup, the system loader.
 func Path() (string, error) {
 	path, err := find("")
 	if err != nil || path != "" {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"winnow/runtime/install"
 )
 
 // sharedLibrary compiles C source into a shared library.
@@ -47,7 +49,7 @@ func TestLibraryIsFoundInOrder(t *testing.T) {
 		}
 	}
 	want("", "") // left to the system loader
-	dir := filepath.Join(cache, "winnow", "onnxruntime", LibraryVersion)
+	dir := filepath.Join(cache, "winnow", "onnxruntime", install.Version)
 	names := libraryNames()
 	second := touch(t, filepath.Join(dir, names[1]))
 	want("", second)
@@ -62,7 +64,7 @@ func TestLibraryIsFoundInOrder(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", "")
 	t.Setenv("HOME", cache)
 	t.Setenv(LibraryEnv, "")
-	home := touch(t, filepath.Join(cache, ".cache", "winnow", "onnxruntime", LibraryVersion, names[0]))
+	home := touch(t, filepath.Join(cache, ".cache", "winnow", "onnxruntime", install.Version, names[0]))
 	want("", home)
 	got, err := Path()
 	noError(t, err)
@@ -75,7 +77,7 @@ func TestLibraryIsFoundInOrder(t *testing.T) {
 func TestMissingLibrary(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "none.so")
 	_, err := load(missing)
-	wantError(t, err, ErrNoLibrary.Error(), "--runtime-library", missing, "no such file", "make setup")
+	wantError(t, err, ErrNoLibrary.Error(), "--runtime-library", missing, "no such file", "winnow setup")
 	if !errors.Is(err, ErrNoLibrary) {
 		t.Errorf("%v is not ErrNoLibrary", err)
 	}
@@ -90,7 +92,7 @@ func TestMissingLibrary(t *testing.T) {
 
 	garbage := touch(t, filepath.Join(t.TempDir(), "garbage.so"))
 	_, err = load(garbage)
-	wantError(t, err, ErrNoLibrary.Error(), garbage, "make setup")
+	wantError(t, err, ErrNoLibrary.Error(), garbage, "winnow setup")
 	_, err = load(sharedLibrary(t, "other.so", "int other(void) { return 1; }"))
 	wantError(t, err, ErrNoLibrary.Error(), "OrtGetApiBase")
 }
@@ -106,7 +108,7 @@ const base *OrtGetApiBase(void) { return &b; }
 func TestOldLibrary(t *testing.T) {
 	for _, version := range []string{"1.23.2", "0.9.0", "strange"} {
 		_, err := load(sharedLibrary(t, "old.so", strings.ReplaceAll(fakeRuntime, "VERSION", version)))
-		wantError(t, err, version, "1.24 or later", "old.so", "make setup")
+		wantError(t, err, version, "1.24 or later", "old.so", "winnow setup")
 		if !errors.Is(err, ErrOldLibrary) {
 			t.Errorf("%v is not ErrOldLibrary", err)
 		}

@@ -17,7 +17,7 @@ func CPU(t testing.TB, threads int) *ortrun.Device {
 	d, err := ortrun.Open(ortrun.Options{Device: "cpu", Threads: threads})
 	switch {
 	case errors.Is(err, ortrun.ErrNoLibrary) && os.Getenv("CI") != "true":
-		t.Skipf("needs the ONNX Runtime library (make setup): %v", err)
+		t.Skipf("needs the ONNX Runtime library (winnow setup): %v", err)
 	case err != nil:
 		t.Fatal(err)
 	}
