@@ -9,12 +9,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"winnow/cli"
 	"winnow/datasets"
 	"winnow/eval"
+	"winnow/internal/files"
+	"winnow/internal/printable"
 	"winnow/loader"
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
@@ -47,7 +48,7 @@ var codes = []struct {
 		prune.ErrNeedsLoss, autodiff.ErrOptions, bundle.ErrExists, eval.ErrFormat, ortrun.ErrOptions,
 	}},
 	{exitInput, []error{
-		cli.ErrInput,
+		cli.ErrInput, files.ErrNotRegular, files.ErrTooLarge,
 		onnx.ErrNotONNX, onnx.ErrTruncated, onnx.ErrUnsupported, onnx.ErrInvalid, onnx.ErrExternal, onnx.ErrTooLarge, onnx.ErrShape,
 		autodiff.ErrNoRule, autodiff.ErrModel,
 		bundle.ErrNotBundle, bundle.ErrUnknownFormat, bundle.ErrInvalid, bundle.ErrSafetensors, bundle.ErrTooLarge,
@@ -83,7 +84,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case exitInterrupted:
 		fmt.Fprintln(stderr, "winnow: interrupted")
 	default:
-		fmt.Fprintln(stderr, "winnow: "+strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
+		fmt.Fprintln(stderr, "winnow: "+printable.Lines(err.Error()))
 	}
 	return code
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"winnow/internal/files"
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
@@ -279,16 +280,9 @@ func freeFolder(dir string, overwrite bool, marker, what string) error {
 }
 
 func fileSHA256(path string) (string, error) {
-	info, err := os.Stat(path)
+	f, _, err := files.Open(path)
 	if err != nil {
-		return "", inputf("%w", err)
-	}
-	if !info.Mode().IsRegular() { // a device or a pipe may have no end
-		return "", inputf("model %q: not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", inputf("%w", err)
+		return "", inputf("model %q: %w", path, err)
 	}
 	defer f.Close()
 	h := sha256.New()

@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"winnow/internal/files"
 )
 
 // stallTimeout ends a download that delivers nothing for so long.
@@ -183,15 +185,15 @@ func (f *fetcher) takeFile(ctx context.Context, open opener, file pinned, path s
 
 // check tells whether the file at path is there and has the pinned content.
 func (p pinned) check(ctx context.Context, path string) (bool, error) {
-	f, err := os.Open(path)
+	f, size, err := files.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	} else if err != nil {
 		return false, err
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err != nil || st.Size() != p.size {
-		return false, err
+	if size != p.size {
+		return false, nil
 	}
 	sum := sha256.New()
 	if _, err := copyContext(ctx, sum, f, func(int64) {}); err != nil {
@@ -275,7 +277,11 @@ func folder(dir string) (opener, error) {
 		return nil, err
 	}
 	return func(_ context.Context, name string) (io.ReadCloser, error) {
-		return os.Open(filepath.Join(dir, name+".gz"))
+		f, _, err := files.Open(filepath.Join(dir, name+".gz"))
+		if err != nil {
+			return nil, err
+		}
+		return f, nil
 	}, nil
 }
 

@@ -6,10 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
+
+	"winnow/internal/files"
 )
 
 // Files of a run folder that this package reads.
@@ -121,17 +121,9 @@ func ReadRun(dir string) (*Run, error) {
 }
 
 func readBounded(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+	text, err := files.Read(path, limit)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrBadRun, err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrBadRun, err)
-	}
-	if int64(len(text)) > limit {
-		return nil, fmt.Errorf("%w: %s is over %d bytes", ErrBadRun, filepath.Base(path), limit)
+		return nil, fmt.Errorf("%w: %s: %w", ErrBadRun, filepath.Base(path), err)
 	}
 	return text, nil
 }

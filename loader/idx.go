@@ -11,6 +11,8 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+
+	"winnow/internal/files"
 )
 
 // Bounds on what an IDX header may claim.
@@ -186,18 +188,14 @@ type idxFile struct {
 
 // openIDXFile opens a file of unsigned bytes with lo to hi dimensions.
 func openIDXFile(path, what string, lo, hi int) (*idxFile, error) {
-	st, err := os.Stat(path) // before Open, which waits on a pipe
-	if err == nil && !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("loader: %s %q: %w: not a regular file", what, path, ErrBadData)
+	f, size, err := files.Open(path)
+	if errors.Is(err, files.ErrNotRegular) {
+		return nil, fmt.Errorf("loader: %s %q: %w: %w", what, path, ErrBadData, err)
 	}
-	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("loader: %s %q: %w", what, path, errors.Unwrap(err))
 	}
-	var x *idxFile
-	if st, err = f.Stat(); err == nil {
-		x, err = parseIDX(f, st.Size(), lo, hi)
-	}
+	x, err := parseIDX(f, size, lo, hi)
 	if err != nil {
 		_ = f.Close() // the first error counts
 		return nil, fmt.Errorf("loader: %s %q: %w", what, path, err)
@@ -206,8 +204,7 @@ func openIDXFile(path, what string, lo, hi int) (*idxFile, error) {
 		return x, f.Close()
 	}
 	x.file = f
-	size := x.offset + x.bytes()
-	if data, unmap, err := mapFile(f, size); err == nil {
+	if data, unmap, err := mapFile(f, x.offset+x.bytes()); err == nil {
 		x.blob = blob{data: data[x.offset:], unmap: unmap}
 		return x, f.Close() // the mapping outlives the descriptor
 	}

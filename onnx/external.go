@@ -1,12 +1,14 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 
+	"winnow/internal/files"
 	"winnow/onnx/onnxpb"
 )
 
@@ -58,20 +60,15 @@ func (e *external) open(location string) (*os.File, int64, error) {
 		e.root = root
 	}
 	name := filepath.FromSlash(location)
-	info, err := e.root.Stat(name) // before Open, which would wait on a pipe
-	if err != nil {
+	f, size, err := files.OpenIn(e.root, name)
+	if errors.Is(err, files.ErrNotRegular) {
+		return nil, 0, fmt.Errorf("file %q is %w: %w", location, err, ErrExternal)
+	} else if err != nil {
 		return nil, 0, fmt.Errorf("file %q: %w: %w", location, ErrExternal, err)
 	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("file %q is not a regular file: %w", location, ErrExternal)
-	}
-	f, err := e.root.Open(name)
-	if err != nil {
-		return nil, 0, fmt.Errorf("file %q: %w: %w", location, ErrExternal, err)
-	}
-	e.files[location], e.sizes[location] = f, info.Size()
-	e.stored += info.Size()
-	return f, info.Size(), nil
+	e.files[location], e.sizes[location] = f, size
+	e.stored += size
+	return f, size, nil
 }
 
 // load reads size bytes at an offset.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -13,6 +12,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"winnow/internal/files"
 	"winnow/onnx/onnxpb"
 )
 
@@ -39,22 +39,21 @@ func Read(path string) (*Model, error) {
 }
 
 func readModelFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("not a regular file: %w", ErrNotONNX)
-	case info.Size() > maxModelBytes:
-		return nil, fmt.Errorf("%d bytes, over protobuf's 2 GiB: %w", info.Size(), ErrTooLarge)
-	}
-	f, err := os.Open(path)
-	if err != nil {
+	f, size, err := files.Open(path)
+	if errors.Is(err, files.ErrNotRegular) {
+		return nil, fmt.Errorf("%w: %w", ErrNotONNX, err)
+	} else if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	data := make([]byte, info.Size())
+	if size > maxModelBytes {
+		return nil, fmt.Errorf("%d bytes, over protobuf's 2 GiB: %w", size, ErrTooLarge)
+	}
+	var head [16]byte
+	if n, err := f.ReadAt(head[:], 0); size > structureBudget && !LooksLikeModel(head[:n]) {
+		return nil, errors.Join(ErrNotONNX, err)
+	}
+	data := make([]byte, size)
 	if _, err := io.ReadFull(f, data); err != nil {
 		return nil, err
 	}
@@ -84,7 +83,7 @@ func decode(data []byte, dir string) (*Model, error) {
 		return nil, fmt.Errorf("%d bytes, over protobuf's 2 GiB: %w", len(data), ErrTooLarge)
 	}
 	if err := measure(data); err != nil {
-		if errors.Is(err, ErrTruncated) && !looksLikeModel(data) {
+		if errors.Is(err, ErrTruncated) && !LooksLikeModel(data) {
 			err = ErrNotONNX
 		}
 		return nil, err
@@ -111,9 +110,9 @@ func decode(data []byte, dir string) (*Model, error) {
 	return m, nil
 }
 
-// looksLikeModel tells a model that is cut short from a file of another kind:
+// LooksLikeModel tells a model that is cut short from a file of another kind:
 // a model starts with its IR version, a small number.
-func looksLikeModel(data []byte) bool {
+func LooksLikeModel(data []byte) bool {
 	return len(data) > 2 && data[0] == 1<<3 && data[1] <= maxIRVersion
 }
 

@@ -2,14 +2,16 @@ package train
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 
+	"winnow/internal/files"
 	"winnow/loader"
 	"winnow/prune"
 )
@@ -82,9 +84,9 @@ func (r reference) apply(o *prune.Options, src loader.Source, seed uint64) ([]ui
 
 // readIndices reads one sample index a line; empty lines and those that begin with # are skipped.
 func readIndices(path string, n int) ([]uint32, error) {
-	f, err := os.Open(path)
+	f, _, err := files.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("train: %w: %w; want population, holdout:F, pseudo:F, or a file of indices", ErrReference, err)
+		return nil, fmt.Errorf("train: %w: %q: %w; want population, holdout:F, pseudo:F, or a file of indices", ErrReference, path, reason(err))
 	}
 	defer f.Close()
 	indices, err := parseIndices(f, n)
@@ -92,6 +94,15 @@ func readIndices(path string, n int) ([]uint32, error) {
 		return nil, fmt.Errorf("train: reference %q: %w", path, err)
 	}
 	return indices, nil
+}
+
+// reason is an error of the system without the path, which the message has.
+func reason(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
 }
 
 func parseIndices(r io.Reader, n int) ([]uint32, error) {

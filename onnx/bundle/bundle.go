@@ -1,12 +1,9 @@
 package bundle
 
 import (
-	"archive/zip"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,13 +11,6 @@ import (
 	"strings"
 
 	"winnow/onnx"
-)
-
-// Bounds of the files of a bundle, in bytes. A protobuf message ends at 2 GiB.
-const (
-	maxManifest = 16 << 20
-	maxGraph    = 2 << 30
-	maxWeights  = 64 << 30
 )
 
 // WeightsFile is the usual name of the initial values.
@@ -38,98 +28,6 @@ type Bundle struct {
 	Init        map[string]*onnx.Tensor // initial values by the name of the state
 }
 
-// OpenPath reads a bundle from a folder or a .zip file. Links that leave the
-// folder are refused.
-func OpenPath(path string) (*Bundle, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("bundle: open %q: %w", path, err)
-	}
-	var b *Bundle
-	if info.IsDir() {
-		root, err := os.OpenRoot(path)
-		if err != nil {
-			return nil, fmt.Errorf("bundle: open %q: %w", path, err)
-		}
-		defer root.Close()
-		b, err = Open(root.FS())
-		if err != nil {
-			return nil, fmt.Errorf("bundle: open %q: %w", path, err)
-		}
-		return b, nil
-	}
-	z, err := zip.OpenReader(path)
-	if err != nil {
-		return nil, fmt.Errorf("bundle: open %q: %w: neither a folder nor a zip file", path, ErrNotBundle)
-	}
-	defer z.Close()
-	if b, err = Open(inner(z)); err != nil {
-		return nil, fmt.Errorf("bundle: open %q: %w", path, err)
-	}
-	return b, nil
-}
-
-// inner steps into the only folder of an archive that has no bundle.json at its root.
-func inner(fsys fs.FS) fs.FS {
-	if _, err := fs.Stat(fsys, ManifestFile); err == nil {
-		return fsys
-	}
-	entries, err := fs.ReadDir(fsys, ".")
-	if err != nil || len(entries) != 1 || !entries[0].IsDir() {
-		return fsys
-	}
-	sub, err := fs.Sub(fsys, entries[0].Name())
-	if err != nil {
-		return fsys
-	}
-	return sub
-}
-
-// Open reads a bundle from the root of a file system. It checks the format and
-// the files' own structure; Validate checks that they agree.
-func Open(fsys fs.FS) (*Bundle, error) {
-	text, err := readFile(fsys, ManifestFile, maxManifest)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: no %s", ErrNotBundle, ManifestFile)
-	} else if err != nil {
-		return nil, err
-	}
-	var head struct {
-		Format string `json:"format"`
-	}
-	if err := json.Unmarshal(text, &head); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrNotBundle, ManifestFile, err)
-	}
-	if head.Format != Format {
-		return nil, fmt.Errorf("%w %q, want %q", ErrUnknownFormat, head.Format, Format)
-	}
-	b := &Bundle{}
-	if err := json.Unmarshal(text, &b.Manifest); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, ManifestFile, err)
-	}
-	if b.Train, err = readFile(fsys, TrainFile, maxGraph); err != nil {
-		return nil, err
-	}
-	if b.Eval, err = readFile(fsys, EvalFile, maxGraph); err != nil {
-		return nil, err
-	}
-	if b.Manifest.Blocked != nil {
-		if b.Blocked, err = readFile(fsys, BlockedFile, maxGraph); err != nil {
-			return nil, err
-		}
-	}
-	if b.Forward, err = readFile(fsys, ForwardFile, maxGraph); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	if err := checkFileName(b.Manifest.Weights); err != nil {
-		return nil, err
-	}
-	if b.Init, err = readWeights(fsys, b.Manifest.Weights); err != nil {
-		return nil, err
-	}
-	return b, nil
-}
-
 // checkFileName accepts a plain file name of the bundle's own folder that is not taken.
 func checkFileName(name string) error {
 	switch {
@@ -141,58 +39,6 @@ func checkFileName(name string) error {
 		return fmt.Errorf("%w: weights %q is another file of the bundle", ErrInvalid, name)
 	}
 	return nil
-}
-
-func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: %w: not a regular file", name, ErrInvalid)
-	}
-	if info.Size() > limit {
-		return nil, fmt.Errorf("%s: %w: %d bytes, at most %d", name, ErrTooLarge, info.Size(), limit)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("%s: %w: more than %d bytes", name, ErrTooLarge, limit)
-	}
-	return data, nil
-}
-
-func readWeights(fsys fs.FS, name string) (map[string]*onnx.Tensor, error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	r, ok := f.(io.ReaderAt)
-	size := info.Size()
-	if !ok || !info.Mode().IsRegular() { // an archive's file is a stream
-		data, err := readFile(fsys, name, maxWeights)
-		if err != nil {
-			return nil, err
-		}
-		r, size = bytes.NewReader(data), int64(len(data))
-	}
-	tensors, _, err := ReadSafetensors(r, size)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return tensors, nil
 }
 
 // Save writes the bundle to a folder: a folder beside it is filled first and

@@ -26,3 +26,15 @@ var _ error = (*problem)(nil)
 func problemf(format string, args ...any) error {
 	return &problem{fmt.Sprintf(format, args...)}
 }
+
+// missing is a file that a bundle must have.
+type missing struct {
+	file string
+	err  error
+}
+
+func (m *missing) Error() string        { return "lacks " + m.file }
+func (m *missing) Is(target error) bool { return target == ErrInvalid }
+func (m *missing) Unwrap() error        { return m.err }
+
+var _ error = (*missing)(nil)

@@ -37,6 +37,16 @@ func safeError(format string, args ...any) error {
 // the given size in bytes. Nothing is allocated that the file does not hold:
 // the tensors must cover the data exactly, without overlap or holes.
 func ReadSafetensors(r io.ReaderAt, size int64) (map[string]*onnx.Tensor, map[string]string, error) {
+	return readSafetensors(r, size, nil)
+}
+
+// readSafetensors is ReadSafetensors of a file that may hold no more than want, if given.
+// It reads from the start to the end, nothing twice.
+func readSafetensors(r io.ReaderAt, size int64, want *expected) (map[string]*onnx.Tensor, map[string]string, error) {
+	limit := int64(maxHeader)
+	if want != nil {
+		limit = want.maxHeader()
+	}
 	var lead [8]byte
 	if size < 8 {
 		return nil, nil, safeError("%d bytes, want a header", size)
@@ -45,14 +55,14 @@ func ReadSafetensors(r io.ReaderAt, size int64) (map[string]*onnx.Tensor, map[st
 		return nil, nil, safeError("header length: %v", err)
 	}
 	n := binary.LittleEndian.Uint64(lead[:])
-	if n > maxHeader || int64(n) > size-8 {
-		return nil, nil, safeError("header of %d bytes in a file of %d", n, size)
+	if n > uint64(limit) || int64(n) > size-8 {
+		return nil, nil, safeError("header of %d bytes in a file of %d, at most %d are wanted", n, size, limit)
 	}
 	header := make([]byte, n)
 	if _, err := r.ReadAt(header, 8); err != nil {
 		return nil, nil, safeError("header: %v", err)
 	}
-	entries, meta, err := parseHeader(header)
+	entries, meta, err := parseHeader(header, want)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -71,6 +81,9 @@ func ReadSafetensors(r io.ReaderAt, size int64) (map[string]*onnx.Tensor, map[st
 		return names[i] < names[j]
 	})
 	base, at := 8+int64(n), int64(0)
+	if want != nil && size-base > want.bytes {
+		return nil, nil, safeError("%d bytes of data, the state has %d", size-base, want.bytes)
+	}
 	tensors := make(map[string]*onnx.Tensor, len(names))
 	for _, name := range names {
 		e := entries[name]
@@ -124,7 +137,7 @@ func (e *safeEntry) check(data int64) (onnx.DType, int64, error) {
 	return dtype, want, nil
 }
 
-func parseHeader(header []byte) (map[string]*safeEntry, map[string]string, error) {
+func parseHeader(header []byte, want *expected) (map[string]*safeEntry, map[string]string, error) {
 	dec := json.NewDecoder(bytes.NewReader(header))
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
 		return nil, nil, safeError("header is not a JSON object")
@@ -145,6 +158,11 @@ func parseHeader(header []byte) (map[string]*safeEntry, map[string]string, error
 		}
 		if entries[name] != nil {
 			return nil, nil, safeError("tensor %q appears twice", name)
+		}
+		if want != nil {
+			if _, ok := want.state[name]; !ok {
+				return nil, nil, safeError("tensor %q is no state", name)
+			}
 		}
 		e := &safeEntry{}
 		if err := dec.Decode(e); err != nil {

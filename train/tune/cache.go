@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
 
+	"winnow/internal/files"
 	"winnow/onnx/bundle"
 )
 
@@ -58,22 +58,9 @@ func openCache(path string, notice func(string)) *cache {
 }
 
 func (c *cache) read(path string) error {
-	f, err := os.Open(path)
+	data, err := files.Read(path, maxCache)
 	if err != nil {
 		return err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil {
-		return err
-	} else if !info.Mode().IsRegular() {
-		return errors.New("not a regular file")
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxCache+1))
-	if err != nil {
-		return err
-	}
-	if len(data) > maxCache {
-		return fmt.Errorf("more than %d bytes", maxCache)
 	}
 	if err := json.Unmarshal(data, c); err != nil {
 		return err
