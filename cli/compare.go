@@ -77,7 +77,7 @@ func runCompare(_ context.Context, o compareOptions, out *output) error {
 		}
 	}
 	if o.JSON {
-		return c.WriteJSON(out.stdout)
+		return out.printJSON(c)
 	}
 	if err := c.WriteText(out.stdout); err != nil {
 		return err

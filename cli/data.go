@@ -170,7 +170,7 @@ func runDataShow(o dataShowOptions, out *output) error {
 		if label >= 0 && label < int64(len(d.ClassNames)) {
 			name = " (" + d.ClassNames[label] + ")"
 		}
-		out.printf("sample %d: label %d%s, %dx%dx%d\n%s\n", i, label, name, c, h, w, drawImage(image, c, h, w))
+		out.printf("sample %d: label %d%s, %dx%dx%d\n%s\n", i, label, name, c, h, w, styled(drawImage(image, c, h, w)))
 	}
 	return nil
 }

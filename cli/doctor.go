@@ -44,7 +44,7 @@ func runDoctor(o doctorOptions, out *output) error {
 			return err
 		}
 	} else {
-		out.printf("%s", r)
+		out.lines(r.String())
 	}
 	if r.Err != nil {
 		return r.Err

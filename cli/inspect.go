@@ -245,15 +245,15 @@ func (r *modelReport) print(out *output) {
 		out.printf("\nActivations\n  %s for a batch of %d\n", bytesText(r.Activation), r.BatchSize)
 	}
 	out.printf("\nOperators\n")
-	rows := [][]string{}
+	rows := [][]any{}
 	for _, op := range r.Operators {
-		note := "gradient"
+		note := styled("gradient")
 		if !op.Gradient {
 			note = out.style(styleDim, "no gradient")
 		}
-		rows = append(rows, []string{op.Name, fmt.Sprint(op.Count), note})
+		rows = append(rows, []any{op.Name, op.Count, note})
 	}
-	out.table(rows)
+	out.styledTable(rows)
 	for _, w := range r.Warnings {
 		out.printf("\nwarning: %s\n", w)
 	}
@@ -368,10 +368,16 @@ func roleRows(m *bundle.Manifest) [][]string {
 
 func printProblems(out *output, list []string) {
 	out.printf("\n%s\n", out.style(styleRed, "Problems"))
-	for _, p := range list {
+	for _, p := range list[:min(len(list), maxListed)] {
 		out.printf("  - %s\n", p)
 	}
+	if n := len(list) - maxListed; n > 0 {
+		out.printf("  and %d more, all in --json\n", n)
+	}
 }
+
+// maxListed is how many problems are listed for people.
+const maxListed = 100
 
 func faults(path string, n int) error {
 	switch n {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"winnow/internal/printable"
 	"winnow/loader"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
@@ -190,6 +191,8 @@ func (o *output) columns(align string, rows [][]string) {
 	width := make([]int, len(align))
 	for _, r := range rows {
 		for i, cell := range r {
+			cell = printable.Text(cell)
+			r[i] = cell
 			width[i] = max(width[i], utf8.RuneCountInString(cell))
 		}
 	}
@@ -204,6 +207,6 @@ func (o *output) columns(align string, rows [][]string) {
 				line.WriteString(cell + pad)
 			}
 		}
-		o.printf("%s\n", strings.TrimRight(line.String(), " "))
+		o.printf("%s\n", styled(strings.TrimRight(line.String(), " ")))
 	}
 }

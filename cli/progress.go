@@ -55,6 +55,13 @@ func (p *progress) Notice(text string) {
 	p.out.notef("%s", text)
 }
 
+// begin prints what the run is, before anything else.
+func (p *progress) begin(text styled) {
+	if !p.quiet {
+		p.out.notef("%s", text)
+	}
+}
+
 // Progress redraws the bars, if there is a terminal to draw them on.
 func (p *progress) Progress(s train.Progress) {
 	if p.quiet || !p.out.tty || p.ctx.Err() != nil {

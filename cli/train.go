@@ -192,7 +192,7 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	if err := run.Validate(); err != nil {
 		return err
 	}
-	p.Notice(runText(&run, device))
+	p.begin(runText(&run, device, out))
 
 	summary, err := train.Run(ctx, run)
 	p.clear()
@@ -280,9 +280,9 @@ func freeRun(name string) string {
 }
 
 // runText says what is about to happen, a line each for what, on what, how and where.
-func runText(r *train.Options, d *ortrun.Device) string {
+func runText(r *train.Options, d *ortrun.Device, out *output) styled {
 	m := &r.Bundle.Manifest
-	return fmt.Sprintf(`model   %s, %s parameters, %s, %s, %s
+	return out.sprintf(`model   %s, %s parameters, %s, %s, %s
 data    %s, %s train and %s test images
 recipe  %d epochs, batch %d, lr %g %s, seed %d
 device  %s, %d threads, ONNX Runtime %s`,
@@ -293,7 +293,7 @@ device  %s, %d threads, ONNX Runtime %s`,
 }
 
 func printSummary(s *train.Summary, dir string, out *output) {
-	verdict := fmt.Sprintf("accuracy %s (best %.4f) after %d epochs",
+	verdict := out.sprintf("accuracy %s (best %.4f) after %d epochs",
 		out.style(styleBold, fmt.Sprintf("%.4f", s.TestAccuracy)), s.BestTestAccuracy, s.Epochs)
 	if s.Epochs == 0 {
 		verdict = "no epoch finished"

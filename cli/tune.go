@@ -193,7 +193,7 @@ func tunedText(t *bundle.Tuned) string {
 
 // printChoices lists the form that each gradient takes, and what its forms cost.
 func printChoices(out *output, t *bundle.Tuned) {
-	rows := make([][]string, 0, len(t.Choices))
+	rows := make([][]any, 0, len(t.Choices))
 	for _, c := range t.Choices {
 		var times []string
 		forms := slices.Sorted(maps.Keys(c.Milliseconds))
@@ -206,7 +206,7 @@ func printChoices(out *output, t *bundle.Tuned) {
 		for _, form := range forms {
 			times = append(times, fmt.Sprintf("%s %.3g", form, c.Milliseconds[form]))
 		}
-		rows = append(rows, []string{c.Key, out.style(styleBold, c.Form), strings.Join(times, ", ") + " ms"})
+		rows = append(rows, []any{c.Key, out.style(styleBold, c.Form), strings.Join(times, ", ") + " ms"})
 	}
-	out.table(rows)
+	out.styledTable(rows)
 }

@@ -15,6 +15,8 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
 	"gonum.org/v1/plot/vg/vgsvg"
+
+	"winnow/internal/printable"
 )
 
 // Axis is what a chart's accuracy is drawn against.
@@ -133,13 +135,16 @@ func (c *Comparison) plot(axis Axis) (*plot.Plot, error) {
 	return p, nil
 }
 
+// maxLabel is the length of a run's name in the legend, in characters.
+const maxLabel = 60
+
 // label names a run in the legend, its method where the name does not say it.
 func label(r Row) string {
 	name := r.Name
 	if r.Method != "" && r.Method != r.Name {
 		name += " (" + r.Method + ")"
 	}
-	return name + ", " + percent(r.Accuracy)
+	return printable.Cut(name, maxLabel) + ", " + percent(r.Accuracy)
 }
 
 func style(p *plot.Plot) {

@@ -1,13 +1,14 @@
 package eval
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"text/tabwriter"
+
+	"winnow/internal/printable"
 )
 
 // Row is one run of a comparison. Ratios and differences are against the
@@ -96,7 +97,8 @@ func (c *Comparison) note(r *Run, base *Record, first bool) {
 	}
 }
 
-// WriteText writes the comparison as a table.
+// WriteText writes the comparison as a table, texts from the runs made fit for
+// a terminal.
 func (c *Comparison) WriteText(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "run\tpruning\taccuracy\tdifference\tsamples used\tsamples saved\tseconds\tseconds saved\t")
@@ -113,26 +115,16 @@ func (c *Comparison) WriteText(w io.Writer) error {
 		if r.Epochs == 0 || c.Rows[0].Epochs == 0 {
 			diff = ""
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%.1f\t%s\t\n", r.Name, r.Method, accuracy, diff,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%.1f\t%s\t\n", printable.Text(r.Name), printable.Text(r.Method), accuracy, diff,
 			thousands(r.SamplesUsed), samples, r.Seconds, seconds)
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("eval: table: %w", err)
 	}
 	for _, n := range c.Notes {
-		if _, err := fmt.Fprintf(w, "note: %s\n", n); err != nil {
+		if _, err := fmt.Fprintf(w, "note: %s\n", printable.Text(n)); err != nil {
 			return fmt.Errorf("eval: table: %w", err)
 		}
-	}
-	return nil
-}
-
-// WriteJSON writes the comparison as one indented object.
-func (c *Comparison) WriteJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	if err := e.Encode(c); err != nil {
-		return fmt.Errorf("eval: comparison: %w", err)
 	}
 	return nil
 }

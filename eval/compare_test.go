@@ -75,7 +75,9 @@ func TestCompare(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "compare.txt", text.Bytes())
-	if err := c.WriteJSON(&object); err != nil {
+	enc := json.NewEncoder(&object)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(c); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "compare.json", object.Bytes())
