@@ -93,7 +93,7 @@ func newExportCommand(out *output) *cli.Command {
 			Usage: "put a new last layer of `N` classes in place, to fine-tune"},
 		&cli.Int64Flag{Name: "reinit", Value: keepWeights, Destination: &o.Reinit, Category: flagsRecipe, DefaultText: "off",
 			Usage: "draw all weights anew from `SEED`, to train from scratch"},
-		layoutFlag(&o.Layout, "auto adds a graph in the block layout of this machine's CPU, where ONNX Runtime is here; nchwc insists on it"),
+		layoutFlag(&o.Layout, "auto adds a graph in the block layout of this machine's CPU, where ONNX Runtime is here and the model has one; nchwc insists on it"),
 		&cli.BoolFlag{Name: "tune", Destination: &o.Tune, Category: flagsMachine,
 			Usage: "time the forms of the model's gradients on the device and keep the fastest"},
 	}
@@ -163,6 +163,7 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 		layout = train.LayoutPortable
 	}
 	var err error
+	o.Graph.InsistOnBlock = layout == train.LayoutNCHWC
 	if o.Graph.Block, err = blockHere(layout, o.Tuning.Device.Library); err != nil {
 		return err
 	}

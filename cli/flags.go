@@ -114,6 +114,7 @@ type graphOptions struct {
 	Precision     string
 	BatchLossOnly bool
 	Block         int64 // channels to a block of the blocked graph; 0 makes none
+	InsistOnBlock bool  // fail where the blocked graph cannot be made
 }
 
 // layoutFlag chooses among the training graphs of a bundle.
@@ -174,7 +175,7 @@ func (o *graphOptions) flags() []cli.Flag {
 // apply writes the options into those of a build.
 func (o *graphOptions) apply(b *autodiff.Options) {
 	b.Loss, b.Optimizer, b.Precision, b.BatchLossOnly = o.Loss, o.Optimizer, o.Precision, o.BatchLossOnly
-	b.Lowering.Block = o.Block
+	b.Lowering.Block, b.Lowering.Insist = o.Block, o.InsistOnBlock
 	if betas := o.Betas.Value(); len(betas) > 0 {
 		b.Optimizer.Betas = betas
 	}

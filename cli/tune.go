@@ -77,9 +77,11 @@ func (o *tuneOptions) tuner(ctx context.Context, layout string, out *output) fun
 			Progress: countProgress(out, "tune"), Notice: func(text string) { note("%s", text) },
 		}
 		if layout != train.LayoutPortable {
-			if t.Block = int64(device.ConvBlock()); t.Block != 0 {
-				t.Layout = train.LayoutNCHWC
-			} else if layout == train.LayoutNCHWC {
+			block := int64(device.ConvBlock())
+			switch {
+			case block != 0 && slices.ContainsFunc(cases, func(c autodiff.Case) bool { return c.Block == block }): // else there is no such graph
+				t.Block, t.Layout = block, train.LayoutNCHWC
+			case block == 0 && layout == train.LayoutNCHWC:
 				return nil, fmt.Errorf("--layout %s: %w: %s has no such layout", layout, ortrun.ErrNoDevice, device.Name())
 			}
 		}
@@ -154,7 +156,8 @@ func runTune(ctx context.Context, o tuneCommand, out *output) error {
 	if block == 0 && b.Manifest.Blocked != nil {
 		block = b.Manifest.Blocked.Block
 	}
-	tuned, err := autodiff.Rebuild(b, autodiff.Lowering{Block: block}, o.Tuning.tuner(ctx, o.Layout, out))
+	lowering := autodiff.Lowering{Block: block, Insist: o.Layout == train.LayoutNCHWC}
+	tuned, err := autodiff.Rebuild(b, lowering, o.Tuning.tuner(ctx, o.Layout, out), func(text string) { out.notef("note: %s", text) })
 	if err != nil {
 		return err
 	}

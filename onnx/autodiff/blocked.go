@@ -43,7 +43,7 @@ func (e *emitter) forward(n *onnx.Node) {
 		}
 		e.add(&onnx.Node{
 			Name: e.fresh("reorderoutput"), Op: "ReorderOutput", Domain: blockedDomain, Inputs: []string{y}, Outputs: n.Outputs[:1],
-			Attrs: attrs{"channels": onnx.IntAttr(e.shape(y)[1].N)},
+			Attrs: attrs{"channels": onnx.IntAttr(e.channels(y))},
 		})
 		e.blocks.of[n.Outputs[0]] = y
 		return
@@ -126,17 +126,15 @@ func onePosition(s onnx.Shape) bool {
 
 // blockedSpread is images of one position repeated at every position of like, in blocks.
 func (e *emitter) blockedSpread(x, like string) string {
-	s := e.shape(like)
+	s := e.images(like)
 	return e.enlargeBlocked(x, s[2].N, s[3].N)
 }
 
 // enlargeBlocked repeats every position of blocked images in h rows and w columns.
 func (e *emitter) enlargeBlocked(x string, h, w int64) string {
-	s := e.shape(x)
+	s := e.images(x)
 	y := e.opsIn(blockedDomain, "Upsample", 1, attrs{"scales": onnx.IntsAttr(1, 1, h, w), "mode": onnx.StringAttr("nearest")}, x)[0]
-	if len(s) == 4 {
-		e.inf.Set(onnx.Value{Name: y, DType: e.dtype(x), Shape: onnx.Shape{s[0], s[1], onnx.Const(s[2].N * h), onnx.Const(s[3].N * w)}})
-	}
+	e.inf.Set(onnx.Value{Name: y, DType: e.dtype(x), Shape: onnx.Shape{s[0], s[1], onnx.Const(s[2].N * h), onnx.Const(s[3].N * w)}})
 	return y
 }
 
@@ -156,7 +154,7 @@ func (e *emitter) joinable(axis int64, images ...string) bool {
 
 // rows is blocked images with their blocks as the second of three dimensions.
 func (e *emitter) rows(x string) string {
-	s, b := e.shape(x), e.blocks.size
+	s, b := e.images(x), e.blocks.size
 	return e.flat(x, 0, s[1].N/b, s[2].N*s[3].N*b)
 }
 
@@ -165,11 +163,10 @@ func (e *emitter) blockedConcat(n *onnx.Node) string {
 	if !slices.ContainsFunc(n.Inputs, func(x string) bool { return e.blocks.of[x] != "" }) || !e.joinable(n.Int("axis", 0), n.Inputs...) {
 		return ""
 	}
-	s := e.shape(n.Inputs[0])
-	channels := int64(0)
+	s, channels := e.images(n.Inputs[0]), int64(0)
 	parts := make([]string, len(n.Inputs))
 	for i, x := range n.Inputs {
-		channels += e.shape(x)[1].N
+		channels += e.channels(x)
 		parts[i] = e.rows(e.blockIn(x))
 	}
 	return e.flat(e.op("Concat", attrs{"axis": onnx.IntAttr(1)}, parts...), 0, channels, s[2].N, s[3].N)
@@ -184,7 +181,7 @@ type scaled struct {
 }
 
 func (e *emitter) scaleBlocked(s scaled) string {
-	channels := e.shape(s.x)[1].N
+	channels := e.channels(s.x)
 	a := attrs{"kernel_shape": onnx.IntsAttr(1, 1), "group": onnx.IntAttr(channels)}
 	if s.relu {
 		a["activation"] = onnx.StringAttr("Relu")
@@ -218,7 +215,7 @@ func (e *emitter) blockedNorm(n *onnx.Node) string {
 // lessMean is x less the mean of its channel.
 func (e *emitter) lessMean(x, mean string) string {
 	if b := e.blocks.of[x]; b != "" {
-		ones := make([]float32, e.shape(x)[1].N)
+		ones := make([]float32, e.channels(x))
 		for i := range ones {
 			ones[i] = 1
 		}
@@ -232,15 +229,15 @@ const maxPooled = 1024
 
 // blockedSum is channelSum of blocked images: positions first, then images.
 func (e *emitter) blockedSum(x string) string {
-	area := e.shape(x)[2].N * e.shape(x)[3].N
-	sums := e.sum(e.flat(e.blockedMean(x), 0, e.shape(x)[1].N), false, 0)
-	return e.mul(sums, e.scalar(float64(area)))
+	s := e.images(x)
+	sums := e.sum(e.flat(e.blockedMean(x), 0, s[1].N), false, 0)
+	return e.mul(sums, e.scalar(float64(s[2].N*s[3].N)))
 }
 
 // blockedMean is the mean of blocked images over their positions, [N, C, 1, 1]:
 // by pooling, in two steps where they are many.
 func (e *emitter) blockedMean(x string) string {
-	h, w := e.shape(x)[2].N, e.shape(x)[3].N
+	h, w := e.images(x)[2].N, e.images(x)[3].N
 	if h*w > maxPooled {
 		row := onnx.IntsAttr(1, w)
 		x = e.opsIn(blockedDomain, "AveragePool", 1, attrs{"kernel_shape": row, "strides": row}, x)[0]
@@ -251,16 +248,51 @@ func (e *emitter) blockedMean(x string) string {
 // interleave moves the second of four dimensions inwards by blocks: the
 // memory of the result is [d0, d1/b, d2, d3, b].
 func (e *emitter) interleave(x string, dims ...int64) string {
-	return e.opsIn(blockedDomain, "ReorderInput", 1, nil, e.flat(x, dims...))[0]
+	return e.reorder(e.flat(x, dims...), nil)
 }
 
 // exchange makes [N, H, 1, W*b] into the memory of [N, W, H, b].
 func (e *emitter) exchange(x string) string {
-	y := e.opsIn(blockedDomain, "ReorderInput", 1, attrs{"channels_last": onnx.IntAttr(1)}, x)[0]
-	if s := e.shape(x); len(s) == 4 { // for inference alone, the channels might be filled up to a larger block
-		e.inf.Set(onnx.Value{Name: y, DType: e.dtype(x), Shape: onnx.Shape{s[0], s[3], s[1], s[2]}})
+	return e.reorder(x, attrs{"channels_last": onnx.IntAttr(1)})
+}
+
+// reorder moves values into blocks of channels, of which the last may be
+// filled up with zeros: inference, which does not know the size of a block, is
+// told how many channels there are.
+func (e *emitter) reorder(x string, a attrs) string {
+	y := e.opsIn(blockedDomain, "ReorderInput", 1, a, x)[0]
+	v, _ := e.inf.Type(y)
+	s := e.shape(x)
+	if len(s) != 4 || len(v.Shape) != 4 {
+		return y
+	}
+	channels := s[1]
+	if a != nil { // channels_last
+		channels = s[3]
+	}
+	if b := e.blocks.size; channels.IsConst() {
+		v.Shape[1] = onnx.Const((channels.N + b - 1) / b * b)
+		e.inf.Set(v)
 	}
 	return y
+}
+
+// images is the shape of images of known channels and size; others fail the graph.
+func (e *emitter) images(x string) onnx.Shape {
+	s := e.shape(x)
+	if len(s) == 4 && s[1:].IsConst() {
+		return s
+	}
+	e.fail("%q has the shape %v, which is not that of images of a known size: %w", x, s, ErrModel)
+	return onnx.ShapeOf(1, e.blocks.size, 1, 1)
+}
+
+// channels is how many channels images have, whatever their size.
+func (e *emitter) channels(x string) int64 {
+	if s := e.shape(x); len(s) > 1 && s[1].IsConst() {
+		return s[1].N
+	}
+	return e.images(x)[1].N
 }
 
 // blockIn is the blocked form of images.
@@ -268,12 +300,12 @@ func (e *emitter) blockIn(x string) string {
 	if b := e.blocks.of[x]; b != "" {
 		return b
 	}
-	return e.opsIn(blockedDomain, "ReorderInput", 1, nil, x)[0]
+	return e.reorder(x, nil)
 }
 
 // blockOut is the plain form of blocked images.
 func (e *emitter) blockOut(b string) string {
-	x := e.opsIn(blockedDomain, "ReorderOutput", 1, attrs{"channels": onnx.IntAttr(e.shape(b)[1].N)}, b)[0]
+	x := e.opsIn(blockedDomain, "ReorderOutput", 1, attrs{"channels": onnx.IntAttr(e.channels(b))}, b)[0]
 	e.blocks.of[x] = b
 	return x
 }

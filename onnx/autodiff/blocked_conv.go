@@ -21,11 +21,11 @@ func (e *emitter) convBlocked(x, filter, bias string, group int64, w window, pad
 
 // blockedConv emits a convolution of the forward pass, if it has a blocked form.
 func (e *emitter) blockedConv(n *onnx.Node) string {
-	if e.inf.Node(n) != nil || len(e.shape(n.Inputs[1])) != 4 || e.dtype(n.Inputs[0]) != onnx.Float32 {
+	f := e.shape(n.Inputs[1]).Ints()
+	if e.inf.Node(n) != nil || len(f) != 4 || e.dtype(n.Inputs[0]) != onnx.Float32 {
 		return "" // the plain form reports what is wrong
 	}
 	ctx := &node{emitter: e, Node: n}
-	f := e.shape(n.Inputs[1]).Ints()
 	w, err := ctx.windowOf(f[2:])
 	c := conv{node: ctx, window: w, group: n.Int("group", 1), outC: f[0], groupC: f[1]}
 	if err != nil || f[0]%e.blocks.size != 0 {
@@ -272,7 +272,7 @@ func (c conv) plainly() conv {
 		name := c.fresh("reorderoutput")
 		c.add(&onnx.Node{
 			Name: name, Op: "ReorderOutput", Domain: blockedDomain, Inputs: []string{b}, Outputs: []string{name},
-			Attrs: attrs{"channels": onnx.IntAttr(c.shape(b)[1].N)},
+			Attrs: attrs{"channels": onnx.IntAttr(c.channels(b))},
 		})
 		return name
 	}

@@ -73,5 +73,5 @@ func (n *node) maxPoolBlocked(w window) string {
 	dx := n.mul(n.flat(first, -1, taps, size*b), row(n.blockIn(n.dy[0])))
 	dx = n.exchange(n.flat(dx, -1, w.kernel[1], 1, size*b))
 	dx = n.pad(n.flat(dx, -1, tiled[0], tiled[1]*b), []int64{0, 0}, []int64{rest[0], rest[1] * b})
-	return n.blockOut(n.flat(dx, -1, n.shape(n.Inputs[0])[1].N, w.in[0], w.in[1]))
+	return n.blockOut(n.flat(dx, -1, n.channels(n.Inputs[0]), w.in[0], w.in[1]))
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"winnow/onnx"
 	"winnow/onnx/bundle"
@@ -44,7 +45,7 @@ func Build(m *onnx.Model, o Options) (*bundle.Bundle, error) {
 func build(f *forward, o Options) (*bundle.Bundle, error) {
 	o.Lowering.Forms = o.Tuned.Forms()
 	if o.Tune != nil {
-		cases, err := f.cases(o)
+		cases, err := f.cases(&o)
 		if err != nil {
 			return nil, err
 		}
@@ -70,10 +71,14 @@ func build(f *forward, o Options) (*bundle.Bundle, error) {
 	}
 	if block := o.Lowering.Block; block != 0 && o.Precision == "" { // half precision is for other providers
 		twin := scratch(o)
-		if err := buildTrain(f, o, twin); err != nil {
-			return nil, err
+		switch err := buildTrain(f, o, twin); {
+		case err == nil:
+			b.Manifest.Blocked, b.Blocked = &bundle.Blocked{Block: block}, twin.Train
+		default:
+			if err := o.leaveBlocksOut(err); err != nil {
+				return nil, err
+			}
 		}
-		b.Manifest.Blocked, b.Blocked = &bundle.Blocked{Block: block}, twin.Train
 	}
 	if err := buildEval(f, o, b); err != nil {
 		return nil, err
@@ -207,8 +212,24 @@ func (e *emitter) state(b *bundle.Bundle, name, kind, next string, init *onnx.Te
 // nextName is the output that replaces a state tensor.
 func (e *emitter) nextName(name string) string { return e.unique(name + ".next") }
 
-func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
+// leaveBlocksOut goes on with the portable graph alone where the blocked one
+// cannot be made, unless it is insisted on.
+func (o *Options) leaveBlocksOut(cause error) error {
+	if o.Lowering.Insist {
+		return fmt.Errorf("%w; the model's graph in blocks of channels cannot be made, the portable one can", cause)
+	}
+	o.Lowering.Block = 0
+	o.Warn(fmt.Sprintf("the bundle has the portable graph alone, on the CPU too; the one in blocks of channels cannot be made: %v", cause))
+	return nil
+}
+
+func buildTrain(f *forward, o Options, b *bundle.Bundle) (err error) {
 	e, nodes, images := graphFor(f, o)
+	defer func() { // whatever a rule takes for granted, a file may lack
+		if r := recover(); r != nil {
+			err = fmt.Errorf("autodiff: nothing can be made of the shapes at %q: %v: %w", strings.TrimSuffix(e.prefix, "."), r, ErrModel)
+		}
+	}()
 	r := &b.Manifest.Train
 	r.Images = images
 	batch := onnx.Shape{onnx.Symbol(onnx.BatchSymbol)}
@@ -273,10 +294,10 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) error {
 			n = out
 		}
 		e.forward(n)
+		if e.err != nil {
+			return e.err
+		}
 		walk = append(walk, n)
-	}
-	if e.err != nil {
-		return e.err
 	}
 
 	lossAt := len(e.graph.Nodes)

@@ -40,6 +40,9 @@ type Lowering struct {
 	// on this machine (runtime.Device.ConvBlock): convolutions then take the
 	// provider's own operators. 0 leaves a graph of standard operators.
 	Block int64
+	// Insist makes it an error that the graph in blocks cannot be made; else
+	// it is left out with a warning.
+	Insist bool
 
 	seen func(Case) // told of each gradient that has several forms
 }
@@ -139,6 +142,9 @@ type Case struct {
 	Forms []string
 	// Block is Lowering.Block of the graph that the gradient stands in.
 	Block int64
+	// Insist makes it an error that the graph in blocks cannot be made; else
+	// it is left out with a warning.
+	Insist bool
 
 	gradient           string
 	window             window
@@ -204,8 +210,10 @@ func by(v []int64, sep string) string {
 
 // cases lists the gradients with several forms that building the training
 // graphs meets, each key once, in the order backward; the portable graph's first.
-func (f *forward) cases(o Options) ([]Case, error) {
+// Where there can be no blocked graph, o is told.
+func (f *forward) cases(told *Options) ([]Case, error) {
 	var list []Case
+	o := *told
 	o.Lowering.seen = func(c Case) {
 		if c.float32 && !slices.ContainsFunc(list, func(x Case) bool { return x.Key == c.Key }) {
 			list = append(list, c)
@@ -213,11 +221,17 @@ func (f *forward) cases(o Options) ([]Case, error) {
 	}
 	portable := o
 	portable.Lowering.Block = 0
-	err := buildTrain(f, portable, scratch(o))
-	if err == nil && o.Lowering.Block != 0 {
-		err = buildTrain(f, o, scratch(o))
+	if err := buildTrain(f, portable, scratch(o)); err != nil {
+		return nil, err
 	}
-	return list, err
+	if o.Lowering.Block == 0 {
+		return list, nil
+	}
+	if err := buildTrain(f, o, scratch(o)); err != nil {
+		list = slices.DeleteFunc(list, func(c Case) bool { return c.Block != 0 })
+		return list, told.leaveBlocksOut(err)
+	}
+	return list, nil
 }
 
 // FormsFor are the forms that a batch of n can take: a convolution over

@@ -44,7 +44,7 @@ func casesOf(t *testing.T, file string, block int64) []Case {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cases, err := ready.cases(o)
+	cases, err := ready.cases(&o)
 	if err != nil {
 		t.Fatal(err)
 	}

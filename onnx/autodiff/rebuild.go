@@ -99,8 +99,8 @@ func loaded(m *onnx.Model, b *bundle.Bundle) (*forward, error) {
 // Rebuild makes a bundle anew from the model that b was made from, with the
 // same values of its state and the options that its manifest records, but with
 // lowering, and tuned by tune unless that is nil: without a change of lowering
-// or tuning the result equals b.
-func Rebuild(b *bundle.Bundle, lowering Lowering, tune func([]Case) (*bundle.Tuned, error)) (*bundle.Bundle, error) {
+// or tuning the result equals b. warn takes warnings and notices; nil drops them.
+func Rebuild(b *bundle.Bundle, lowering Lowering, tune func([]Case) (*bundle.Tuned, error), warn func(string)) (*bundle.Bundle, error) {
 	m := &b.Manifest
 	f, err := load(b)
 	if err != nil {
@@ -110,7 +110,7 @@ func Rebuild(b *bundle.Bundle, lowering Lowering, tune func([]Case) (*bundle.Tun
 		Name: m.Name, SourceFile: m.Source.File, SourceSHA256: m.Source.SHA256, ClassNames: m.ClassNames,
 		Loss: m.Loss, Optimizer: m.Optimizer, Normalize: m.Normalize, Precision: m.Precision,
 		FloatImages: m.Train.Images.DType == onnx.Float32.String(), BatchLossOnly: m.Train.LossScale != nil,
-		Lowering: lowering, Tuned: m.Tuned, Tune: tune,
+		Lowering: lowering, Tuned: m.Tuned, Tune: tune, Warn: warn,
 	}
 	if err := o.Validate(); err != nil {
 		return nil, err

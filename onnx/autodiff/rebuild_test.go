@@ -87,7 +87,7 @@ func TestRebuild(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := autodiff.Rebuild(want, autodiff.Lowering{Block: c.o.Lowering.Block}, nil)
+			got, err := autodiff.Rebuild(want, autodiff.Lowering{Block: c.o.Lowering.Block}, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -140,7 +140,7 @@ func TestRebuildRefuses(t *testing.T) {
 				b.Manifest.Name = "other"
 			}
 			c.edit(b)
-			_, err := autodiff.Rebuild(b, autodiff.Lowering{}, nil)
+			_, err := autodiff.Rebuild(b, autodiff.Lowering{}, nil, nil)
 			if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("error %v, want one line with %q", err, c.says)
 			}
@@ -148,7 +148,7 @@ func TestRebuildRefuses(t *testing.T) {
 	}
 	b := build(t, forward(t, "lenet"), autodiff.Options{})
 	b.Forward = nil
-	if _, err := autodiff.Rebuild(b, autodiff.Lowering{}, nil); !errors.Is(err, autodiff.ErrModel) {
+	if _, err := autodiff.Rebuild(b, autodiff.Lowering{}, nil, nil); !errors.Is(err, autodiff.ErrModel) {
 		t.Errorf("error %v, want ErrModel", err)
 	}
 }
@@ -178,7 +178,7 @@ func TestRebuildOfMutatedModelsDoesNotPanic(t *testing.T) {
 					t.Errorf("seed %d: panic: %v\n%s", seed, p, debug.Stack())
 				}
 			}()
-			if _, err := autodiff.Rebuild(&b, autodiff.Lowering{Block: 16}, nil); err == nil {
+			if _, err := autodiff.Rebuild(&b, autodiff.Lowering{Block: 16}, nil, nil); err == nil {
 				built++
 			}
 		}()

@@ -77,7 +77,6 @@ func backward(e *emitter, nodes []*onnx.Node, f flow, seeds map[string]string, l
 		return nil, err
 	}
 	prefix := e.prefix
-	defer func() { e.prefix = prefix }()
 	for i := len(nodes) - 1; i >= 0; i-- {
 		n := nodes[i]
 		if stopsGradient[n.Op] {
