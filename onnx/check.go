@@ -8,7 +8,8 @@ import (
 
 // Check verifies what the rest of the package takes for granted: known opset,
 // operators and domains, unique names, nodes in topological order, no value
-// used that nothing produces, tensors as large as their shapes. It returns
+// used that nothing produces, tensors as large as their shapes, inputs, outputs
+// and attributes as the operators have them at the model's opset. It returns
 // every problem at once, each naming its node and operator. Operators of
 // other domains are refused unless the domain is allowed.
 func Check(m *Model, allowDomains ...string) error {
@@ -223,6 +224,8 @@ func (c *checker) operator(n *Node) {
 		c.node(n, ErrUnsupported, "no such operator")
 	case opVersion(n.Op, c.opset) == 0:
 		c.node(n, ErrInvalid, "not an operator of opset %d", c.opset)
+	default:
+		c.schema(n)
 	}
 }
 

@@ -46,7 +46,7 @@ func TestCheck(t *testing.T) {
 	}{
 		{"good", func(*Model) {}, nil},
 		{"good subgraphs", withIf(branchOf("p", add("a", "p")), branchOf("p", add("y", "p"))), nil},
-		{"optional input left out", func(m *Model) { m.Graph.Nodes[0].Inputs = []string{"x", "w", ""} }, nil},
+		{"optional input left out", operator(18, &Node{Op: "Clip", Inputs: []string{"x", "", "w"}}), nil},
 		{"no nodes", func(m *Model) { m.Graph.Nodes = nil }, []string{"no nodes", `output "y"`}},
 		{"no outputs", func(m *Model) { m.Graph.Outputs = nil }, []string{"no outputs"}},
 		{"opset 6", func(m *Model) { m.Opset = 6 }, []string{"opset 6"}},
@@ -81,6 +81,19 @@ func TestCheck(t *testing.T) {
 		{"negative tensor", func(m *Model) { m.Graph.Initializers["w"].Dims[0] = -3 }, []string{`initializer "w": shape [-3]`}},
 		{"negative dimension", func(m *Model) { m.Graph.Inputs[0].Shape[1] = Const(-1) }, []string{`input "x": dimension -1`}},
 		{"bad attribute", func(m *Model) { m.Graph.Nodes[0].Attrs = map[string]Attr{"a": {}} }, []string{`attribute "a": a value of kind 0`}},
+		{"attribute of none", func(m *Model) { m.Graph.Nodes[0].Attrs = map[string]Attr{"axis": IntAttr(1)} }, []string{
+			`node "first" (Add): attribute "axis": the operator has none of that name in opset 18`}},
+		{"attribute of an older opset", operator(9, &Node{Op: "BatchNormalization", Inputs: []string{"x", "w", "w", "w", "w"}, Attrs: map[string]Attr{"spatial": IntAttr(1)}}),
+			[]string{`attribute "spatial": the operator has none`}},
+		{"the same where it was one", operator(7, &Node{Op: "BatchNormalization", Inputs: []string{"x", "w", "w", "w", "w"}, Attrs: map[string]Attr{"spatial": IntAttr(1)}}), nil},
+		{"attribute of another kind", operator(18, &Node{Op: "Flatten", Inputs: []string{"x"}, Attrs: map[string]Attr{"axis": FloatAttr(1)}}),
+			[]string{`node "third" (Flatten): attribute "axis": a float, want an integer`}},
+		{"attribute that is no word", operator(18, &Node{Op: "Conv", Inputs: []string{"x", "w"}, Attrs: map[string]Attr{"auto_pad": StringAttr("HUH")}}),
+			[]string{`attribute "auto_pad": "HUH", want one of NOTSET`}},
+		{"attribute missing", operator(18, &Node{Op: "Concat", Inputs: []string{"x"}}), []string{`(Concat): attribute "axis" is missing`}},
+		{"attribute of ONNX Runtime's own", operator(18, &Node{Op: "Relu", Inputs: []string{"x"}, Attrs: map[string]Attr{"__backwardpass": IntAttr(1)}}), nil},
+		{"too many inputs", operator(18, &Node{Op: "Relu", Inputs: []string{"x", "w"}}), []string{`(Relu): it has 2 inputs, the operator takes 1`}},
+		{"too few inputs", operator(18, &Node{Op: "Conv", Inputs: []string{"x"}}), []string{`(Conv): it has 1 inputs, the operator takes 2 to 3`}},
 		{"stray reference", func(m *Model) { m.Graph.Nodes[0].Attrs = map[string]Attr{"a": {Kind: AttrInt, Ref: "r"}} }, []string{`stands for "r"`}},
 		{"bad attribute tensor", func(m *Model) { m.Graph.Nodes[0].Attrs = map[string]Attr{"a": {Kind: AttrTensor}} }, []string{`attribute "a": no tensor`}},
 		{"shadowed", withIf(branchOf("a", add("x", "a")), branchOf("p", add("x", "p"))), []string{`node "inner" (Add): output "a": the name is taken`}},
@@ -130,5 +143,15 @@ func TestOpVersion(t *testing.T) {
 		if got := opVersion(test.op, test.opset); got != test.want {
 			t.Errorf("%s at %d: got %d, want %d", test.op, test.opset, got, test.want)
 		}
+	}
+}
+
+// operator puts another node in the place of the third, in a model of the opset.
+func operator(opset int64, n *Node) func(*Model) {
+	return func(m *Model) {
+		m.Opset = opset
+		last := m.Graph.Nodes[2]
+		n.Name, n.Outputs = "third", last.Outputs
+		m.Graph.Nodes[2] = n
 	}
 }

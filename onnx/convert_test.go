@@ -99,7 +99,7 @@ func TestToOpset18ListsEveryNode(t *testing.T) {
 
 func single(opset int64, n *Node) *Model {
 	g := &Graph{Inputs: []Value{{Name: "x", DType: Float32, Shape: ShapeOf(1, 4, 2, 2)}}, Nodes: []*Node{n}, Initializers: map[string]*Tensor{}}
-	for _, in := range n.Inputs[1:] {
+	for _, in := range n.Inputs[min(1, len(n.Inputs)):] {
 		g.Initializers[in] = NewTensor(Float32, 4)
 	}
 	for _, out := range n.Outputs {
@@ -208,15 +208,26 @@ func TestToOpset18KnowsTheOperators(t *testing.T) {
 		Transpose Unsqueeze Where Gelu Mish GroupNormalization InstanceNormalization LogSoftmax LeakyRelu PRelu Elu Selu
 		Softplus Sqrt Reciprocal Exp Log Abs Neg Min Max Squeeze Split Tile ReduceSum ReduceMax ReduceL2 GlobalMaxPool
 		ConvTranspose Resize DepthToSpace SpaceToDepth Trilu CumSum GatherElements GatherND ScatterElements TopK If`)
-	attrs := map[string]map[string]Attr{
-		"Cast": {"to": IntAttr(1)}, "GroupNormalization": {"num_groups": IntAttr(2)}, "Constant": {"value": TensorAttr(NewTensor(Float32))},
+	branch := Attr{Kind: AttrGraph, G: &Graph{Nodes: []*Node{{Op: "Identity", Inputs: []string{"x"}, Outputs: []string{"z"}}}, Outputs: []Value{{Name: "z"}}}}
+	attrs := map[string]Attr{
+		"to": IntAttr(1), "num_groups": IntAttr(2), "value": TensorAttr(NewTensor(Float32)), "axis": IntAttr(0), "axes": IntsAttr(0), "kernel_shape": IntsAttr(2, 2),
+		"blocksize": IntAttr(2), "equation": StringAttr("i,i,i->i"), "then_branch": branch, "else_branch": branch,
 	}
 	for _, op := range ops {
 		for opset := int64(minConvertible); opset <= maxOpset; opset++ {
 			if opVersion(op, opset) == 0 {
 				continue
 			}
-			m := single(opset, &Node{Name: "n", Op: op, Inputs: []string{"x", "s", "b"}, Outputs: []string{"y"}, Attrs: attrs[op]})
+			sig := signatureOf(op, opset)
+			n := &Node{Name: "n", Op: op, Inputs: []string{"x", "s", "b", "b", "b"}, Outputs: []string{"y", "z0", "z1"}, Attrs: map[string]Attr{}}
+			n.Inputs, n.Outputs = n.Inputs[:min(max(3, sig.in.low), sig.in.high)], n.Outputs[:max(1, sig.out.low)]
+			for _, name := range sig.mustBeGiven {
+				n.Attrs[name] = attrs[name]
+			}
+			if op == "Constant" {
+				n.Attrs["value"] = attrs["value"]
+			}
+			m := single(opset, n)
 			if err := ToOpset18(m); err != nil {
 				t.Errorf("%s of opset %d: %v", op, opset, err)
 				continue
