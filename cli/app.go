@@ -59,6 +59,7 @@ func newApp(out *output) *cli.App {
 			newDataCommand(out),
 			newSetupCommand(out),
 			newDoctorCommand(out),
+			newCompletionCommand(out),
 			newVersionCommand(out),
 		},
 	}

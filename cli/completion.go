@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"io"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// completions are the scripts by shell. Each asks the program itself what can
+// follow the words so far, so that they need no update.
+var completions = map[string]func(*cli.App) (string, error){
+	"bash": func(*cli.App) (string, error) {
+		return `_winnow() {
+  local words=("${COMP_WORDS[@]:0:COMP_CWORD}")
+  [[ "$2" == -* ]] && words+=("$2")
+  COMPREPLY=($(compgen -W "$("${words[@]}" --generate-bash-completion 2>/dev/null)" -- "$2"))
+}
+complete -o default -F _winnow winnow
+`, nil
+	},
+	"zsh": func(*cli.App) (string, error) {
+		return `#compdef winnow
+_winnow() {
+  local -a given found
+  given=("${(@)words[1,CURRENT-1]}")
+  [[ "$words[CURRENT]" == -* ]] && given+=("$words[CURRENT]")
+  found=("${(@f)$("${given[@]}" --generate-bash-completion 2>/dev/null)}")
+  if [[ -n "$found[1]" ]]; then compadd -a found; else _files; fi
+}
+compdef _winnow winnow
+`, nil
+	},
+	"fish": (*cli.App).ToFishCompletion,
+	"man":  func(app *cli.App) (string, error) { return app.ToManWithSection(1) },
+}
+
+func newCompletionCommand(out *output) *cli.Command {
+	const shells = "bash, zsh, fish, man"
+	return &cli.Command{
+		Name:      "completion",
+		Usage:     "print a completion script for bash, zsh or fish, or the man page",
+		ArgsUsage: "bash|zsh|fish|man",
+		Description: examples("Prints to standard output; the shell, or man, reads it from there.",
+			`source <(winnow completion bash)`,
+			`winnow completion zsh >"${fpath[1]}/_winnow"`,
+			`winnow completion fish >~/.config/fish/completions/winnow.fish`,
+			`winnow completion man | man -l -`),
+		BashComplete: func(*cli.Context) { _, _ = io.WriteString(out.stdout, strings.ReplaceAll(shells, ", ", "\n")+"\n") },
+		Action: func(c *cli.Context) error {
+			args, err := positional(c, 1, 1, "a shell: "+shells)
+			if err != nil {
+				return err
+			}
+			write, ok := completions[args[0]]
+			if !ok {
+				return usagef("completion %q: give one of %s", args[0], shells)
+			}
+			text, err := write(c.App)
+			if err != nil {
+				return err
+			}
+			_, err = io.WriteString(out.stdout, text)
+			return err
+		},
+	}
+}
