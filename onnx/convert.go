@@ -7,11 +7,7 @@ import (
 	"slices"
 )
 
-// minConvertible is the oldest opset that ToOpset18 takes: before it, most
-// operators had their parameters elsewhere.
-const minConvertible = 11
-
-// ToOpset18 rewrites the standard operators of a model of opset 11 or later in
+// ToOpset18 rewrites the standard operators of a model of opset 7 or later in
 // terms of opset 18, where the meaning is the same. Inline comes first. Some
 // operators become several (Gelu, GroupNormalization, Swish, Softmax over the
 // flattened tail of opset 12 and before). The error lists every node that
@@ -22,9 +18,9 @@ func ToOpset18(m *Model) error {
 		return fmt.Errorf("onnx: model: it has no graph: %w", ErrInvalid)
 	case len(m.Functions) > 0:
 		return fmt.Errorf("onnx: model: local functions must be inlined before it is converted: %w", ErrInvalid)
-	case m.Opset < minConvertible || m.Opset > maxOpset:
+	case m.Opset < minOpset || m.Opset > maxOpset:
 		return fmt.Errorf("onnx: model: opset %d cannot be converted to %d, only %d to %d can: export the model again: %w",
-			m.Opset, targetOpset, minConvertible, maxOpset, ErrUnsupported)
+			m.Opset, targetOpset, minOpset, maxOpset, ErrUnsupported)
 	}
 	c := &converter{from: m.Opset, names: newNameSet(m.Graph)}
 	c.graph(m.Graph, nil)

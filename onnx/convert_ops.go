@@ -3,12 +3,11 @@ package onnx
 import "slices"
 
 // changed names operators whose definition differs in more than the element
-// types allowed, somewhere in opsets 11..26, and for which there is no
+// types allowed, somewhere in opsets 7..26, and for which there is no
 // conversion. What is neither here nor among the conversions gained only
 // element types, or attributes and inputs whose absence means what it meant.
 var changed = map[string]bool{
 	"DFT":              true, // 20: axis is an input
-	"GridSample":       true, // 20: modes renamed, volumes
 	"DequantizeLinear": true, // 19: float8; 21: blocks
 	"QuantizeLinear":   true,
 	"QLinearMatMul":    true,
@@ -21,26 +20,38 @@ var conversions map[string]func(c *converter, n *Node, source int64)
 
 func init() {
 	conversions = map[string]func(c *converter, n *Node, source int64){
+		"AffineGrid":         convertAffineGrid,
+		"Attention":          convertAttention,
 		"AveragePool":        convertAveragePool,
 		"BatchNormalization": convertBatchNormalization,
 		"Cast":               convertCast,
 		"CastLike":           convertCast,
+		"Clip":               convertClip,
 		"Dropout":            convertDropout,
 		"Gelu":               convertGelu,
+		"GridSample":         convertGridSample,
 		"GroupNormalization": convertGroupNormalization,
 		"Hardmax":            convertSoftmax,
 		"GRU":                convertRecurrent,
 		"LSTM":               convertRecurrent,
 		"LogSoftmax":         convertSoftmax,
 		"RNN":                convertRecurrent,
+		"Pad":                convertPad,
+		"RMSNormalization":   convertRMSNormalization,
 		"ReduceSum":          axesFrom(13),
 		"Resize":             convertResize,
 		"RoiAlign":           convertRoiAlign,
+		"RotaryEmbedding":    convertRotaryEmbedding,
+		"Scan":               convertScan,
+		"Scatter":            convertScatter,
+		"Slice":              convertSlice,
 		"Softmax":            convertSoftmax,
 		"Split":              convertSplit,
 		"Squeeze":            axesFrom(13),
 		"Swish":              convertSwish,
+		"TopK":               convertTopK,
 		"Unsqueeze":          axesFrom(13),
+		"Upsample":           convertUpsample,
 	}
 	for _, op := range []string{"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean",
 		"ReduceMin", "ReduceProd", "ReduceSumSquare"} {
@@ -82,6 +93,9 @@ func convertAveragePool(c *converter, n *Node, source int64) {
 // Before opset 14, further outputs said that the node was in training mode:
 // running mean and variance, and two that only that mode's gradient used.
 func convertBatchNormalization(c *converter, n *Node, source int64) {
+	if !convertOldBatchNormalization(c, n) {
+		return
+	}
 	if source < 14 {
 		for i := 3; i < len(n.Outputs); i++ {
 			if c.scope.read[n.Outputs[i]] {
@@ -132,8 +146,12 @@ func convertDropout(c *converter, n *Node, source int64) {
 // Opset 11 wanted an empty tensor where 13 wants no input at all; 13 dropped
 // one coordinate mode and 19 added one.
 func convertResize(c *converter, n *Node, source int64) {
+	if source < 11 {
+		convertUpsample(c, n, source)
+		return
+	}
 	mode := n.Str("coordinate_transformation_mode", "half_pixel")
-	if source < 11 || mode == "tf_half_pixel_for_nn" || mode == "half_pixel_symmetric" {
+	if mode == "tf_half_pixel_for_nn" || mode == "half_pixel_symmetric" {
 		c.refuse(n, "coordinate_transformation_mode %q", mode)
 		return
 	}

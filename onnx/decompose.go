@@ -15,6 +15,8 @@ func (c *converter) scalar(n *Node, role, x string, v float64) (string, bool) {
 	case Float64:
 		t = NewTensor(Float64)
 		binary.LittleEndian.PutUint64(t.Data, math.Float64bits(v))
+	case Float16, BFloat16:
+		return c.step(n, "CastLike", nil, c.constInput(baseName(n), role, FromFloat32([]float32{float32(v)})), x), true
 	default:
 		c.refuse(n, "elements of type %s", c.typeOf(x).DType)
 		return "", false

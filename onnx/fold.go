@@ -306,6 +306,8 @@ func (f *folder) simplify(n *Node) {
 		f.rebuild(n, 3)
 	case "Conv", "ConvTranspose":
 		f.dropZeroBias(n)
+	case "Einsum":
+		f.spellEinsum(n)
 	}
 }
 

@@ -66,6 +66,7 @@ func mathCases(add func(op, name string, a attrs, args ...arg) *gradCase) {
 		}[name]
 		add("Einsum", name, attrs{"equation": sa(equation)}, args...)
 	}
+	einsumCases(add)
 	for _, op := range []string{"ReduceMax", "ReduceMin"} {
 		add(op, "all", nil, tensor(2, 3, 4).drawn(distinct(24)))
 		add(op, "one", attrs{"keepdims": ia(0)}, tensor(2, 3, 4).drawn(distinct(24)), ints(1))
@@ -184,6 +185,26 @@ func indexCases(add func(op, name string, a attrs, args ...arg) *gradCase) {
 	add("Gather", "last", attrs{"axis": ia(-1)}, tensor(2, 4, 3), index([]int64{2}, 2, 2))
 	add("GatherElements", "twice", attrs{"axis": ia(1)}, tensor(2, 3), index([]int64{2, 3}, 0, 0, 2, 1, 1, 1))
 	add("GatherND", "tuples", nil, tensor(3, 4, 2), index([]int64{3, 2}, 0, 1, 2, 3, 0, 1))
+	for b, at := range map[int64]arg{1: index([]int64{2, 3, 1}, 0, 2, 0, -1, 1, 1), 2: index([]int64{2, 3, 1}, 0, 2, 0, -1, 1, 1)} {
+		add("GatherND", fmt.Sprintf("batch-%d", b), attrs{"batch_dims": ia(b)}, tensor(2, 3, 4, 2), at)
+	}
+	add("GatherND", "batch-pairs", attrs{"batch_dims": ia(1)}, tensor(2, 3, 4), index([]int64{2, 2, 2}, 0, 3, 2, -1, 1, 1, 1, 1))
+	add("GatherND", "batch-row", attrs{"batch_dims": ia(1)}, tensor(2, 3, 4), index([]int64{2, 1}, 2, 0))
+	for axis := range int64(3) { // every axis, from either end
+		for _, a := range []int64{axis, axis - 3} {
+			name, at := fmt.Sprintf("axis%d", a), index([]int64{2, 2, 2}, 0, 1, 1, 0, -1, 0, 0, -1)
+			add("GatherElements", name, attrs{"axis": ia(a)}, tensor(2, 3, 4), at)
+			for _, reduction := range []string{"none", "add"} {
+				to := attrs{"axis": ia(a), "reduction": sa(reduction)}
+				distinct := index([]int64{2, 2, 2}, 0, 0, 0, 0, 0, 0, 0, 0)
+				v := distinct.fixed.Int64s()
+				for i := range v { // a place of its own for each update
+					v[i] = int64(i) >> (2 - axis) & 1
+				}
+				add("ScatterElements", name+reduction, to, tensor(2, 3, 4), index([]int64{2, 2, 2}, v...), tensor(2, 2, 2))
+			}
+		}
+	}
 	for _, reduction := range []string{"none", "add"} {
 		r := attrs{"reduction": sa(reduction)}
 		add("ScatterND", reduction, r, tensor(4, 3), index([]int64{2, 1}, 2, 0), tensor(2, 3))

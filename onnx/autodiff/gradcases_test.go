@@ -100,6 +100,7 @@ func gradCases() []gradCase {
 	poolCases(&cases)
 	blockedCases(&cases)
 	recurrentCases(add)
+	gridCases(add)
 
 	add("BatchNormalization", "frozen", attrs{"epsilon": fa(0.1)}, tensor(3, 4, 5), tensor(4), tensor(4),
 		tensor(4).constant(), tensor(4).drawn(positive).constant())

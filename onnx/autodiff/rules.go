@@ -67,6 +67,7 @@ func init() {
 		"Einsum":        gradEinsum,
 		"ConvTranspose": gradConvTranspose,
 		"Resize":        gradResize,
+		"GridSample":    gradGridSample,
 
 		// Over the steps of a sequence.
 		"LSTM": gradRecurrent([]string{"Sigmoid", "Tanh", "Tanh"}, gradLSTM),

@@ -261,16 +261,49 @@ func gradGatherElements(n *node) ([]string, error) {
 	return one(n.op("ScatterElements", a, n.zerosLike(n.Inputs[0]), n.Inputs[1], n.dy[0]))
 }
 
-// y = x at index tuples: dx adds g there.
+// y = x at index tuples, in each of the first axes by itself if they are
+// batches: dx adds g there.
 func gradGatherND(n *node) ([]string, error) {
-	if n.Int("batch_dims", 0) != 0 {
-		return nil, fmt.Errorf("batch_dims %d has no gradient: %w", n.Int("batch_dims", 0), ErrNoRule)
+	if batch := int(n.Int("batch_dims", 0)); batch > 0 {
+		return n.gatherNDBatches(batch)
 	}
 	dx, err := n.scatterAdd(n.zerosLike(n.Inputs[0]), n.Inputs[1], n.dy[0])
 	if err != nil {
 		return nil, err
 	}
 	return one(dx)
+}
+
+// gatherNDBatches adds along one axis: x as [batches, places, row], the tuples
+// as places within it.
+func (n *node) gatherNDBatches(batch int) ([]string, error) {
+	x, at := n.shape(n.Inputs[0]), n.shape(n.Inputs[1])
+	if len(at) <= batch || len(x) <= batch || !x[batch:].IsConst() || !at[batch:].IsConst() {
+		return nil, fmt.Errorf("indices of shape %v into %v after %d batch axes: %w", at, x, batch, ErrModel)
+	}
+	k := int(at[len(at)-1].N)
+	if k < 1 || batch+k > len(x) {
+		return nil, fmt.Errorf("indices of shape %v into %v after %d batch axes: %w", at, x, batch, ErrModel)
+	}
+	index := n.Inputs[1]
+	if n.dtype(index) != onnx.Int64 {
+		index = n.cast(index, onnx.Int64)
+	}
+	var place string
+	for i, d := range x[batch : batch+k] {
+		part := n.op("Gather", attrs{"axis": onnx.IntAttr(-1)}, index, n.ints(int64(i)))
+		part = n.op("Where", nil, n.op("Less", nil, part, n.ints(0)), n.addOp(part, n.ints(d.N)), part)
+		if place == "" {
+			place = part
+		} else {
+			place = n.addOp(n.mul(place, n.ints(d.N)), part)
+		}
+	}
+	places, row, tuples := product(x[batch:batch+k].Ints()), product(x[batch+k:].Ints()), product(at[batch:len(at)-1].Ints())
+	place = n.op("Expand", nil, n.flat(place, -1, tuples, 1), n.ints(1, 1, row))
+	a := attrs{"axis": onnx.IntAttr(1), "reduction": onnx.StringAttr("add")}
+	zeros := n.zerosLike(n.flat(n.Inputs[0], -1, places, row))
+	return one(n.reshape(n.op("ScatterElements", a, zeros, place, n.flat(n.dy[0], -1, tuples, row)), x))
 }
 
 // y = x with updates written (or added) at indices: dx = g with the written

@@ -1,9 +1,7 @@
 package autodiff
 
 import (
-	"fmt"
 	"math"
-	"strings"
 
 	"winnow/onnx"
 )
@@ -198,52 +196,6 @@ func gradWhere(n *node) ([]string, error) {
 	}
 	if n.want[2] {
 		dx[2] = n.where(c, zero, g)
-	}
-	return dx, nil
-}
-
-// y = sum over the letters that the result lacks of a*b*...: the adjoint of an
-// operand is the same sum over g and the other operands, spread over letters
-// that only the operand has.
-func gradEinsum(n *node) ([]string, error) {
-	equation := strings.ReplaceAll(n.Str("equation", ""), " ", "")
-	left, right, explicit := strings.Cut(equation, "->")
-	terms := strings.Split(left, ",")
-	if !explicit || strings.Contains(equation, "...") || len(terms) != len(n.Inputs) {
-		return nil, fmt.Errorf("equation %q: only explicit ones without an ellipsis have a gradient: %w", equation, ErrModel)
-	}
-	dx := make([]string, len(n.Inputs))
-	for i, term := range terms {
-		if !n.want[i] {
-			continue
-		}
-		operands, equations := []string{n.dy[0]}, []string{right}
-		have := right
-		for j, other := range terms {
-			if j != i {
-				operands, equations, have = append(operands, n.Inputs[j]), append(equations, other), have+other
-			}
-		}
-		target := ""
-		for k, letter := range term {
-			if strings.ContainsRune(term[:k], letter) {
-				return nil, fmt.Errorf("equation %q takes a diagonal: %w", equation, ErrModel)
-			}
-			if strings.ContainsRune(have, letter) {
-				target += string(letter)
-			}
-		}
-		v := n.op("Einsum", attrs{"equation": onnx.StringAttr(strings.Join(equations, ",") + "->" + target)}, operands...)
-		if target != term { // letters that only this operand has: g is the same along them
-			shape := append(onnx.Shape{}, n.shape(n.Inputs[i])...)
-			for k, letter := range term {
-				if !strings.ContainsRune(have, letter) {
-					shape[k] = onnx.Const(1)
-				}
-			}
-			v = n.broadcast(n.reshape(v, shape), n.Inputs[i])
-		}
-		dx[i] = v
 	}
 	return dx, nil
 }

@@ -31,6 +31,79 @@ class Recurrent(nn.Module):
         return self.head(last[-1] if isinstance(last, torch.Tensor) else last[0][-1])
 
 
+class Sampled(nn.Module):
+    """The image at places that a linear layer makes of it."""
+
+    def __init__(self, **options):
+        super().__init__()
+        self.options, self.places, self.head = options, nn.Linear(3 * 36, 5 * 4 * 2), nn.Linear(3 * 20, 4)
+
+    def forward(self, x):
+        grid = self.places(x.flatten(1)).view(-1, 5, 4, 2)
+        return self.head(F.grid_sample(torch.tanh(x), grid, **self.options).flatten(1))
+
+
+class Transformed(nn.Module):
+    """A spatial transformer: the image at an affine grid that a linear layer makes of it."""
+
+    def __init__(self, aligned):
+        super().__init__()
+        self.aligned, self.theta, self.head = aligned, nn.Linear(3 * 36, 6), nn.Linear(3 * 36, 4)
+
+    def forward(self, x):
+        grid = F.affine_grid(self.theta(x.flatten(1)).view(-1, 2, 3), x.size(), align_corners=self.aligned)
+        return self.head(F.grid_sample(x, grid, align_corners=self.aligned).flatten(1))
+
+
+class Attentive(nn.Module):
+    """Self-attention over 6 tokens, with fewer heads of keys than of queries where kv says so."""
+
+    def __init__(self, causal=False, mask=None, kv=4, scale=None):
+        super().__init__()
+        self.causal, self.scale, self.kv = causal, scale, kv
+        self.norm = nn.RMSNorm(18)
+        self.q, self.k, self.v, self.head = nn.Linear(18, 24), nn.Linear(18, 6 * kv, bias=False), nn.Linear(18, 6 * kv), nn.Linear(24, 4)
+        if mask is not None:
+            self.register_buffer("mask", mask, persistent=False)
+        else:
+            self.mask = None
+
+    def forward(self, x):
+        x = self.norm(x.transpose(1, 2).flatten(2))
+        q, k, v = (m(x).unflatten(2, (h, 6)).transpose(1, 2) for m, h in ((self.q, 4), (self.k, self.kv), (self.v, self.kv)))
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=self.mask, is_causal=self.causal, scale=self.scale, enable_gqa=self.kv != 4)
+        return self.head(F.silu(F.gelu(y.transpose(1, 2).flatten(2).mean(1))))
+
+
+class Normed(nn.Module):
+    """weight_norm, in its two forms, on a convolution, a transposed one and a linear layer."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.down, self.up = norm(nn.Conv2d(3, 8, 3, padding=1)), norm(nn.ConvTranspose2d(8, 4, 2, stride=2))
+        self.head = norm(nn.Linear(4 * 144, 4))
+
+    def forward(self, x):
+        return self.head(self.up(F.relu(self.down(x))).flatten(1))
+
+
+class Contracted(nn.Module):
+    """Products written as einsum: with dots, a diagonal, a trace, a summed and a repeated letter."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Parameter(torch.randn(6, 5) * 0.5), nn.Parameter(torch.randn(3, 6, 6) * 0.5)
+        self.c, self.head = nn.Parameter(torch.randn(5, 4)), nn.Linear(5, 4)
+
+    def forward(self, x):
+        y = torch.einsum("...w,wk->...k", x, self.a)
+        z = torch.einsum("chh,nchk->nk", self.b, y)
+        return torch.einsum("bk,kj", y.mean((1, 2)), self.c) + self.head(z) + torch.einsum("cii->c", self.b).sum()
+
+
+MASK = torch.arange(36).view(6, 6) % 5 != 1
+
+
 def images(seed, *shape):
     r = np.random.default_rng(seed)
     return r.standard_normal((4,) + (shape or (3, 6, 6))).astype(np.float32), r.integers(0, 4, 4)
@@ -41,8 +114,20 @@ MODULES = {
     "lstm": (lambda: Recurrent(nn.LSTM(6, 5, num_layers=2, bidirectional=True, batch_first=True), "all"), {DYNAMO: 18, TS: 17}, ()),
     "lstmcells": (lambda: Recurrent(nn.LSTM(6, 5, batch_first=True, bias=False), "cells"), {DYNAMO: 23, TS: 13}, ()),
     "gru": (lambda: Recurrent(nn.GRU(6, 5, bidirectional=True, batch_first=True), "all"), {DYNAMO: 18, TS: 17}, ()),
-    "grulast": (lambda: Recurrent(nn.GRU(6, 5, batch_first=True), "last"), {DYNAMO: 20, TS: 11}, ()),
+    "grulast": (lambda: Recurrent(nn.GRU(6, 5, batch_first=True), "last"), {DYNAMO: 20, TS: 9}, ()),
     "rnn": (lambda: Recurrent(nn.RNN(6, 5, num_layers=2, batch_first=True), "last"), {DYNAMO: 18, TS: 17}, ()),
+    "gridbilinear": (lambda: Sampled(mode="bilinear", padding_mode="reflection", align_corners=False), {DYNAMO: 20, TS: 16}, ()),
+    "gridbicubic": (lambda: Sampled(mode="bicubic", padding_mode="border", align_corners=True), {DYNAMO: 22, TS: 20}, ()),
+    "gridnearest": (lambda: Sampled(mode="nearest", align_corners=False), {DYNAMO: 18, TS: 17}, ()),
+    "affine": (lambda: Transformed(False), {DYNAMO: 20, TS: 20}, ()),
+    "affinealigned": (lambda: Transformed(True), {TS: 20}, ()),
+    "attention": (lambda: Attentive(), {DYNAMO: 23}, ()),
+    "attentioncausal": (lambda: Attentive(causal=True, scale=0.3), {DYNAMO: 24}, ()),
+    "attentionmask": (lambda: Attentive(mask=MASK), {DYNAMO: 23}, ()),
+    "attentiongroups": (lambda: Attentive(mask=torch.randn(6, 6), kv=2), {DYNAMO: 23}, ()),
+    "weightnorm": (lambda: Normed(nn.utils.parametrizations.weight_norm), {DYNAMO: 18, TS: 17}, ()),
+    "weightnormhooks": (lambda: Normed(nn.utils.weight_norm), {DYNAMO: 20, TS: 13}, ()),
+    "einsum": (Contracted, {DYNAMO: 18, TS: 12}, ()),
     "rnnrelu": (lambda: Recurrent(nn.RNN(6, 5, bidirectional=True, batch_first=True, nonlinearity="relu"), "all"), {DYNAMO: 18, TS: 14}, ()),
 }
 
@@ -74,7 +159,7 @@ def main():
         module = make().train()
         x, labels = images(len(name), *shape)
         for exporter, opset in exporters.items():
-            m = export(module, exporter, opset, torch.from_numpy(x))
+            m = export(module, exporter, opset, torch.from_numpy(np.concatenate([x, x])[:7]))
             write_gzip(os.path.join(HERE, f"{name}.{exporter}.onnx.gz"), m.SerializeToString(deterministic=True))
         exact = module.double()
         loss = F.cross_entropy(exact(torch.from_numpy(x).double()), torch.from_numpy(labels))
