@@ -19,7 +19,7 @@ DEMO_FLAGS    := --bundle lenet --data $(DATA) --epochs $(EPOCHS) --seed 1 --ove
 NODE          := $(TOOLS)/node
 PYTHON        ?= python3
 
-.PHONY: help setup setup-cuda build demo test test-cuda test-no-gpu test-models check-node fmt lint fuzz bench bench-step bench-prune proto models
+.PHONY: release help setup setup-cuda build demo test test-cuda test-no-gpu test-models check-node fmt lint fuzz bench bench-step bench-prune proto models
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -33,6 +33,24 @@ setup-cuda: ## install the CUDA provider beside the library (Linux x64, CUDA 13)
 build: ## build bin/winnow
 	@mkdir -p bin
 	$(GO) build -trimpath -o bin/winnow .
+
+# A system and the C compiler that builds for it; a system whose compiler is missing is left out, and said.
+RELEASES := linux-amd64=x86_64-linux-gnu-gcc linux-arm64=aarch64-linux-gnu-gcc darwin-arm64=$(if $(filter Darwin,$(shell uname -s)),cc,oa64-clang)
+VERSION  ?= $(shell git describe --tags --always)
+
+release: build ## archives with checksums, completions and the man page, to dist/ (VERSION; cross compilers for other systems)
+	@rm -rf dist && mkdir -p dist/completions
+	@for s in bash zsh fish man; do bin/winnow completion $$s >dist/completions/winnow.$$s; done
+	@for target in $(RELEASES); do \
+	  system=$${target%%=*} cc=$${target#*=} name=winnow-$(VERSION)-$${target%%=*}; \
+	  command -v $$cc >/dev/null || { echo "release: no $$cc here, so nothing for $$system"; continue; }; \
+	  mkdir dist/$$name && cp -r LICENSE README.md dist/completions dist/$$name; \
+	  CGO_ENABLED=1 GOOS=$${system%-*} GOARCH=$${system#*-} CC=$$cc $(GO) build -trimpath \
+	    -ldflags '-s -w -X winnow/cli.Version=$(VERSION)' -o dist/$$name/winnow .; \
+	  tar -C dist --owner=0 --group=0 --sort=name --mtime=@$$(git log -1 --format=%ct) -czf dist/$$name.tar.gz $$name; \
+	  rm -r dist/$$name; echo "release: dist/$$name.tar.gz"; \
+	done
+	@rm -r dist/completions; cd dist && sha256sum *.tar.gz >SHA256SUMS
 
 demo: setup build ## train lenet in full and pruned, compare them (DATA=fashion-mnist for real images)
 	$(if $(findstring /,$(DATA)),,bin/winnow data fetch $(firstword $(subst :, ,$(DATA))))
