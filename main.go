@@ -42,7 +42,7 @@ var codes = []struct {
 	sentinels []error
 }{
 	{exitInterrupted, []error{context.Canceled}},
-	{exitRuntime, []error{cli.ErrRuntime, ortrun.ErrNoLibrary, ortrun.ErrOldLibrary, ortrun.ErrNoDevice}},
+	{exitRuntime, []error{cli.ErrRuntime, ortrun.ErrNoLibrary, ortrun.ErrDamaged, ortrun.ErrOldLibrary, ortrun.ErrNoDevice}},
 	{exitUsage, []error{
 		cli.ErrUsage, datasets.ErrSpec, train.ErrOptions, train.ErrRunExists, loader.ErrOptions, prune.ErrOptions, prune.ErrMethod,
 		prune.ErrNeedsLoss, autodiff.ErrOptions, bundle.ErrExists, eval.ErrFormat, ortrun.ErrOptions,
@@ -54,6 +54,7 @@ var codes = []struct {
 		bundle.ErrNotBundle, bundle.ErrUnknownFormat, bundle.ErrInvalid, bundle.ErrSafetensors, bundle.ErrTooLarge,
 		loader.ErrBadData, datasets.ErrMissing, datasets.ErrChecksum, train.ErrBadData, train.ErrReference,
 		eval.ErrLabel, eval.ErrLogits, eval.ErrShape, eval.ErrNoRun, eval.ErrBadRun,
+		ortrun.ErrGraph,
 	}},
 }
 

@@ -100,7 +100,7 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if err := m.spec.CheckData(src); err != nil {
 		return err
 	}
-	device, err := openDevice(o.Device, func(text string) { out.notef("%s", text) })
+	device, err := openDevice(ctx, o.Device, func(text string) { out.notef("%s", text) })
 	if err != nil {
 		return err
 	}

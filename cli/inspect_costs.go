@@ -80,7 +80,7 @@ func inspectCosts(ctx context.Context, o inspectOptions, out *output) error {
 	if err != nil {
 		return err
 	}
-	device, err := openDevice(o.Costs.Device, note)
+	device, err := openDevice(ctx, o.Costs.Device, note)
 	if err != nil {
 		return err
 	}

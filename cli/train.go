@@ -175,7 +175,7 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	if run.Out == "" {
 		run.Out = freeRun(runName(run.BundleName, data.Name, o.Method, o.Seed))
 	}
-	device, err := openDevice(o.Device, p.Notice)
+	device, err := openDevice(ctx, o.Device, p.Notice)
 	if err != nil {
 		return err
 	}
@@ -247,15 +247,22 @@ func inferenceModel(b *bundle.Bundle, state map[string]*onnx.Tensor) ([]byte, er
 	return m.Encode()
 }
 
-// openDevice opens the device; log hears of auto settling for the CPU.
-func openDevice(o deviceOptions, log func(string)) (*ortrun.Device, error) {
+// openDevice opens the device; log hears of auto settling for the CPU, and of
+// graphs that take long to prepare, which the end of ctx ends.
+func openDevice(ctx context.Context, o deviceOptions, log func(string)) (*ortrun.Device, error) {
 	r, err := o.resolve(func(string, ...any) {
 		log("running on the CPU: no CUDA device can be used (winnow doctor says why)")
 	})
 	if err != nil {
 		return nil, err
 	}
+	r.Context = ctx
+	r.Preparing = func(nodes int) { log(preparingText(nodes)) }
 	return ortrun.Open(r)
+}
+
+func preparingText(nodes int) string {
+	return fmt.Sprintf("ONNX Runtime is preparing a graph of %s nodes; that takes long for deep graphs, and Ctrl-C ends it", countText(int64(nodes)))
 }
 
 // runName is the default folder of a run.

@@ -67,6 +67,8 @@ func (o *tuneOptions) tuner(ctx context.Context, layout string, out *output) fun
 		if err != nil {
 			return nil, err
 		}
+		options.Context = ctx
+		options.Preparing = func(nodes int) { note("%s", preparingText(nodes)) }
 		device, err := ortrun.Open(options)
 		if err != nil {
 			return nil, err

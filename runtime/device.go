@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,7 +10,6 @@ import (
 	goruntime "runtime"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -55,6 +55,12 @@ func Open(o Options) (*Device, error) {
 	}
 	if o.Log == nil {
 		o.Log = func(string, ...any) {}
+	}
+	if o.Preparing == nil {
+		o.Preparing = func(int) {}
+	}
+	if o.Context == nil {
+		o.Context = context.Background()
 	}
 	d := &Device{native: n, lib: lib, options: o, provider: CPUProvider, index: index, threads: o.Threads}
 	if d.threads == 0 {
@@ -180,31 +186,6 @@ func (d *Device) disown(c io.Closer) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.owned = slices.DeleteFunc(d.owned, func(o io.Closer) bool { return o == c })
-}
-
-// running is how a session runs its graph.
-type running struct {
-	profile string // starts the path of the file that its profile goes to; "" is none
-	capture bool   // the CUDA provider records runs
-}
-
-// session makes a session for a graph on the device.
-func (d *Device) session(model []byte, way running) (*ort.DynamicAdvancedSession, error) {
-	options, err := d.sessionOptions(way.capture)
-	if err != nil {
-		return nil, err
-	}
-	defer options.Destroy() //nolint:errcheck // frees memory, cannot fail
-	if way.profile != "" {
-		if err := options.EnableProfiling(way.profile); err != nil {
-			return nil, errors.New(oneLine(err.Error()))
-		}
-	}
-	session, err := ort.NewDynamicAdvancedSessionWithONNXData(model, nil, nil, options)
-	if err != nil {
-		return nil, errors.New(oneLine(strings.TrimPrefix(err.Error(), "Error creating C session: ")))
-	}
-	return session, nil
 }
 
 func (d *Device) sessionOptions(capture bool) (_ *ort.SessionOptions, err error) {

@@ -7,6 +7,8 @@ import (
 
 // Sentinels of Open. The command exits with code 4 on each of them.
 var (
+	// ErrDamaged: the library's file is damaged or is no library of this system.
+	ErrDamaged = errors.New("damaged ONNX Runtime library")
 	// ErrNoLibrary: no ONNX Runtime library was found, or it does not load.
 	ErrNoLibrary = errors.New("no ONNX Runtime library")
 	// ErrOldLibrary: the library is older than the API this package is built for.
@@ -14,6 +16,9 @@ var (
 	// ErrNoDevice: the device asked for cannot be used.
 	ErrNoDevice = errors.New("device not available")
 )
+
+// ErrGraph is for a graph that ONNX Runtime refuses to load.
+var ErrGraph = errors.New("ONNX Runtime refuses the graph")
 
 // ErrOptions is wrapped by every error of Options.Validate.
 var ErrOptions = errors.New("options")

@@ -72,7 +72,11 @@ func load(asked string) (*library, error) {
 		return nil, err
 	}
 	candidates := []string{path}
-	if path == "" {
+	if path != "" {
+		if err := checkLibrary(path); err != nil {
+			return nil, fmt.Errorf("runtime: %w: %q: %w; %s", ErrDamaged, path, err, wayOut)
+		}
+	} else {
 		candidates = libraryNames()
 	}
 	var l *library

@@ -92,7 +92,7 @@ func TestMissingLibrary(t *testing.T) {
 
 	garbage := touch(t, filepath.Join(t.TempDir(), "garbage.so"))
 	_, err = load(garbage)
-	wantError(t, err, ErrNoLibrary.Error(), garbage, "winnow setup")
+	wantError(t, err, ErrDamaged.Error(), garbage, "winnow setup")
 	_, err = load(sharedLibrary(t, "other.so", "int other(void) { return 1; }"))
 	wantError(t, err, ErrNoLibrary.Error(), "OrtGetApiBase")
 }

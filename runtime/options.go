@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -42,6 +43,11 @@ type Options struct {
 	CUDAGraph bool
 	// Log receives notices, such as "auto" settling for the CPU; nil drops them.
 	Log func(format string, args ...any)
+	// Context ends the wait for ONNX Runtime to prepare a graph, which takes
+	// minutes for one of many thousand nodes; nil never does.
+	Context context.Context
+	// Preparing hears of a graph that takes longer than a moment; nil drops it.
+	Preparing func(nodes int)
 
 	// deviceValues makes the CPU provider take the path that CUDA takes: state
 	// in values of the provider's allocator, inputs bound anew for each step.

@@ -1,0 +1,128 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	ort "github.com/yalue/onnxruntime_go"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// running is how a session runs its graph.
+type running struct {
+	profile string // starts the path of the file that its profile goes to; "" is none
+	capture bool   // the CUDA provider records runs
+}
+
+// session makes a session for a graph on the device.
+func (d *Device) session(model []byte, way running) (*ort.DynamicAdvancedSession, error) {
+	options, err := d.sessionOptions(way.capture)
+	if err != nil {
+		return nil, err
+	}
+	if way.profile != "" {
+		if err := options.EnableProfiling(way.profile); err != nil {
+			options.Destroy() //nolint:errcheck // frees memory, cannot fail
+			return nil, errors.New(oneLine(err.Error()))
+		}
+	}
+	session, err := wait(d.options.Context, func() (*ort.DynamicAdvancedSession, error) {
+		defer options.Destroy() //nolint:errcheck // frees memory, cannot fail
+		return ort.NewDynamicAdvancedSessionWithONNXData(model, nil, nil, options)
+	}, func() { d.options.Preparing(nodeCount(model)) })
+	if ctx := d.options.Context; err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil, fmt.Errorf("interrupted while ONNX Runtime prepared the graph: %w", err)
+	} else if err != nil {
+		return nil, sessionError(oneLine(strings.TrimPrefix(err.Error(), "Error creating C session: ")))
+	}
+	return session, nil
+}
+
+// sessionError is a graph's fault unless it speaks of memory or of the device.
+func sessionError(message string) error {
+	for _, word := range []string{"CUDA", "CUBLAS", "CUDNN", "alloc", "memory"} {
+		if strings.Contains(message, word) {
+			return errors.New(message)
+		}
+	}
+	return fmt.Errorf("%w: %s", ErrGraph, message)
+}
+
+// moment is how long a session may take to make before something is said.
+const moment = 2 * time.Second
+
+// wait makes a session on a thread of its own: ONNX Runtime cannot be stopped
+// in it. Once ctx ends, the wait does, and what was being made is closed when
+// it is done; until then it keeps everything that it uses. slow is called once
+// if it takes longer than a moment.
+func wait[T interface{ Destroy() error }](ctx context.Context, create func() (T, error), slow func()) (T, error) {
+	type made struct {
+		session T
+		err     error
+	}
+	done := make(chan made, 1)
+	go func() {
+		s, err := create()
+		done <- made{s, err}
+	}()
+	late := time.NewTimer(moment)
+	defer late.Stop()
+	for {
+		select {
+		case m := <-done:
+			return m.session, m.err
+		case <-late.C:
+			slow()
+		case <-ctx.Done():
+			go func() {
+				if m := <-done; m.err == nil {
+					m.session.Destroy() //nolint:errcheck // nobody is left to tell
+				}
+			}()
+			var none T
+			return none, context.Cause(ctx)
+		}
+	}
+}
+
+// nodeCount counts the nodes of the main graph of an ONNX file.
+func nodeCount(model []byte) int {
+	const graph, node = 7, 1 // of ModelProto, of GraphProto
+	count := 0
+	for range fieldsOf(fieldOf(model, graph), node) {
+		count++
+	}
+	return count
+}
+
+func fieldOf(message []byte, number protowire.Number) []byte {
+	for b := range fieldsOf(message, number) {
+		return b
+	}
+	return nil
+}
+
+// fieldsOf goes over the values of a field of bytes.
+func fieldsOf(message []byte, number protowire.Number) func(yield func([]byte) bool) {
+	return func(yield func([]byte) bool) {
+		for len(message) > 0 {
+			n, kind, tag := protowire.ConsumeTag(message)
+			if tag < 0 {
+				return
+			}
+			size := protowire.ConsumeFieldValue(n, kind, message[tag:])
+			if size < 0 {
+				return
+			}
+			if n == number && kind == protowire.BytesType {
+				if v, _ := protowire.ConsumeBytes(message[tag:]); !yield(v) {
+					return
+				}
+			}
+			message = message[tag+size:]
+		}
+	}
+}
