@@ -27,8 +27,8 @@ type FoldOptions struct {
 // and nodes with known inputs become initializers, named as the values they
 // replace; shapes that follow from the input's shape up to the batch size
 // become Reshape targets of 0 and -1; nodes that change nothing are bypassed;
-// an If whose condition is known gives way to its branch; what nothing uses
-// is removed. The names of the graph's inputs and outputs stay. The batch
+// an If whose condition is known gives way to its branch, a Loop or Scan whose
+// count is known to its iterations; what nothing uses is removed. The names of the graph's inputs and outputs stay. The batch
 // dimension is named as by Infer. Contradicting shapes are errors, all
 // reported at once; the model is then partly folded and not to be used.
 func Fold(m *Model, o FoldOptions) error {
@@ -99,6 +99,7 @@ type folder struct {
 	sources   map[string]dimSource // of symbols
 	sequences map[string]*sequence // by the value that SplitToSequence makes
 	budget    int64
+	unrolled  int // nodes that loops have come to
 	errs      []error
 }
 
@@ -109,6 +110,9 @@ func (f *folder) node(n *Node, depth int) {
 	n = f.castNode((&renaming{to: f.replaced}).node(n))
 	if g := f.branch(n); g != nil && depth < maxDepth {
 		f.inlineBranch(n, g, depth)
+		return
+	}
+	if f.unroll(n, depth) {
 		return
 	}
 	if err := f.in.Node(n); err != nil {
