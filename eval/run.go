@@ -24,6 +24,7 @@ const (
 	maxSummary = 16 << 20
 	maxMetrics = 256 << 20
 	maxLine    = 1 << 16
+	maxEpochs  = 1 << 20
 )
 
 // Record is what a comparison reads of summary.json.
@@ -102,22 +103,37 @@ func ReadRun(dir string) (*Run, error) {
 	if err != nil && !(errors.Is(err, fs.ErrNotExist) && r.Summary.Epochs == 0) {
 		return nil, fmt.Errorf("eval: run %q: %w", dir, err)
 	}
+	if r.Epochs, err = parseMetrics(text); err != nil {
+		return nil, fmt.Errorf("eval: run %q: %w: %s %w", dir, ErrBadRun, MetricsFile, err)
+	}
+	if err := r.check(); err != nil {
+		return nil, fmt.Errorf("eval: run %q: %w: %w", dir, ErrBadRun, err)
+	}
+	return r, nil
+}
+
+// parseMetrics reads an epoch from each line.
+func parseMetrics(text []byte) ([]Epoch, error) {
+	var epochs []Epoch
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	lines.Buffer(nil, maxLine)
-	for n := 1; lines.Scan(); n++ {
+	n := 1
+	for ; lines.Scan(); n++ {
 		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 			continue
 		}
 		var e Epoch
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			return nil, fmt.Errorf("eval: run %q: %w: %s line %d: %w", dir, ErrBadRun, MetricsFile, n, err)
+			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
-		r.Epochs = append(r.Epochs, e)
+		if epochs = append(epochs, e); len(epochs) > maxEpochs {
+			return nil, fmt.Errorf("line %d: more than %d epochs", n, maxEpochs)
+		}
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("eval: run %q: %w: %s: %w", dir, ErrBadRun, MetricsFile, err)
+		return nil, fmt.Errorf("line %d: %w", n, err)
 	}
-	return r, nil
+	return epochs, nil
 }
 
 func readBounded(path string, limit int64) ([]byte, error) {

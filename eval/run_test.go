@@ -28,3 +28,58 @@ func TestRunOfPipes(t *testing.T) {
 		}
 	}
 }
+
+// What no run writes is refused, and named.
+func TestRunsThatCannotBe(t *testing.T) {
+	summary := `{"epochs":2,"test_accuracy":0.5,"best_test_accuracy":0.75,"train_samples_used":30,"train_samples_full":40,"wall_seconds":2,"config":{"epochs":2}}`
+	metrics := `{"epoch":1,"test_accuracy":0.75,"samples_used":20,"samples_total":20,"wall_seconds":1}
+{"epoch":2,"test_accuracy":0.5,"samples_used":10,"samples_total":20,"wall_seconds":1}
+`
+	read := func(t *testing.T, summary, metrics string) error {
+		t.Helper()
+		dir := t.TempDir()
+		err := errors.Join(os.WriteFile(filepath.Join(dir, SummaryFile), []byte(summary), 0o600),
+			os.WriteFile(filepath.Join(dir, MetricsFile), []byte(metrics), 0o600))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = ReadRun(dir)
+		return err
+	}
+	if err := read(t, summary, metrics); err != nil {
+		t.Fatal(err)
+	}
+	interrupted := strings.Replace(strings.Replace(summary, `"train_samples_used":30`, `"train_samples_used":33`, 1), `{"epochs"`, `{"interrupted":true,"epochs"`, 1)
+	if err := read(t, interrupted, metrics); err != nil {
+		t.Errorf("the open epoch of an interrupted run: %v", err)
+	}
+	for _, c := range []struct{ file, from, to, want string }{
+		{SummaryFile, `"test_accuracy":0.5`, `"test_accuracy":1.5`, "test_accuracy is 1.5"},
+		{SummaryFile, `"test_accuracy":0.5`, `"test_accuracy":-1`, "test_accuracy is -1"},
+		{SummaryFile, `"test_accuracy":0.5`, `"test_accuracy":1e999`, "test_accuracy"},
+		{SummaryFile, `"test_accuracy":0.5`, `"test_accuracy":NaN`, SummaryFile},
+		{SummaryFile, `"test_accuracy":0.5`, `"test_accuracy":0.25`, "says 0.25"},
+		{SummaryFile, `"best_test_accuracy":0.75`, `"best_test_accuracy":2`, "best_test_accuracy is 2"},
+		{SummaryFile, `"best_test_accuracy":0.75`, `"best_test_accuracy":0.9`, "says 0.9"},
+		{SummaryFile, `"train_samples_used":30`, `"train_samples_used":-30`, "train_samples_used is -30"},
+		{SummaryFile, `"train_samples_used":30`, `"train_samples_used":29`, "says 29"},
+		{SummaryFile, `"wall_seconds":2`, `"wall_seconds":-2`, "wall_seconds is -2"},
+		{SummaryFile, `"epochs":2,"test`, `"epochs":-2,"test`, "epochs is -2"},
+		{SummaryFile, `"epochs":2,"test`, `"epochs":3,"test`, "has 2 epochs"},
+		{MetricsFile, `"epoch":2`, `"epoch":7`, "epoch 2: epoch is 7"},
+		{MetricsFile, `"test_accuracy":0.75`, `"test_accuracy":75`, "epoch 1: test_accuracy is 75"},
+		{MetricsFile, `"samples_used":20`, `"samples_used":-20`, "samples_used is -20"},
+		{MetricsFile, `"samples_used":20`, `"samples_used":21`, "sums to 31"},
+		{MetricsFile, `"wall_seconds":1}`, `"wall_seconds":-1}`, "wall_seconds is -1"},
+	} {
+		s, m := summary, metrics
+		if c.file == SummaryFile {
+			s = strings.Replace(s, c.from, c.to, 1)
+		} else {
+			m = strings.Replace(m, c.from, c.to, 1)
+		}
+		if err := read(t, s, m); !errors.Is(err, ErrBadRun) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), c.file) {
+			t.Errorf("%s with %s: %v", c.file, c.to, err)
+		}
+	}
+}

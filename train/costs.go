@@ -90,11 +90,11 @@ func MeasureCosts(ctx context.Context, b *bundle.Bundle, o CostOptions) (*Costs,
 	}
 	graph, err := onnx.Decode(spec.Model, "")
 	if err != nil {
-		return nil, fmt.Errorf("train: bundle %q: %s: %w", b.Manifest.Name, bundle.TrainFile, err)
+		return nil, fmt.Errorf("train: bundle %q: %s: %w", b.Where(), graphFile(layout), err)
 	}
 	if plainNames(graph.Graph) {
 		if spec.Model, err = graph.Encode(); err != nil {
-			return nil, fmt.Errorf("train: bundle %q: %s: %w", b.Manifest.Name, bundle.TrainFile, err)
+			return nil, fmt.Errorf("train: bundle %q: %s: %w", b.Where(), graphFile(layout), err)
 		}
 	}
 	slots, err := StateSlots(b)
@@ -109,7 +109,7 @@ func MeasureCosts(ctx context.Context, b *bundle.Bundle, o CostOptions) (*Costs,
 	steps := &stepper{ctx: ctx, o: o}
 	plain, err := o.Device.NewTrainer(spec, state, o.BatchSize)
 	if err != nil {
-		return nil, fmt.Errorf("train: bundle %q: %s: %w", b.Manifest.Name, bundle.TrainFile, err)
+		return nil, fmt.Errorf("train: bundle %q: %s: %w", b.Where(), graphFile(layout), err)
 	}
 	if steps.in, err = RandomInput(b, o.BatchSize, 1); err == nil {
 		err = steps.run(plain)

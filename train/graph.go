@@ -64,6 +64,14 @@ func resolveLayout(layout string, b *bundle.Bundle, block int) (string, error) {
 	return LayoutPortable, nil
 }
 
+// graphFile is the file of a bundle that has the graph of a layout.
+func graphFile(layout string) string {
+	if layout == LayoutNCHWC {
+		return bundle.BlockedFile
+	}
+	return bundle.TrainFile
+}
+
 // TrainSpec translates a bundle's training roles, with the graph of a layout
 // of resolveLayout; it gives the layout that was taken.
 func TrainSpec(b *bundle.Bundle, d *ortrun.Device, layout string) (ortrun.TrainSpec, string, error) {

@@ -76,7 +76,7 @@ func Run(ctx context.Context, o Options) (_ *Summary, err error) {
 		return nil, err
 	}
 	if err := r.o.Bundle.Validate(); err != nil {
-		return nil, fmt.Errorf("train: bundle %q: %w", r.o.BundleName, err)
+		return nil, fmt.Errorf("train: bundle %q: %w", r.o.Bundle.Where(), err)
 	}
 	if err := r.checkData(); err != nil {
 		return nil, err
@@ -287,7 +287,7 @@ func (r *run) setup() error {
 	r.summary.Layout = layout
 	maxBatch := min(o.BatchSize, o.Train.Len())
 	if r.trainer, err = o.Device.NewTrainer(spec, r.state, maxBatch); err != nil {
-		return fmt.Errorf("train: bundle %q: %s: %w", o.BundleName, bundle.TrainFile, err)
+		return fmt.Errorf("train: bundle %q: %s: %w", o.Bundle.Where(), graphFile(layout), err)
 	}
 	r.closers = append(r.closers, r.trainer)
 	ev, err := evalSpec(o.Bundle)
@@ -295,7 +295,7 @@ func (r *run) setup() error {
 		return err
 	}
 	if r.evaluator, err = o.Device.NewEvaluator(ev, r.state, max(maxBatch, min(o.BatchSize, o.Test.Len()))); err != nil {
-		return fmt.Errorf("train: bundle %q: %s: %w", o.BundleName, bundle.EvalFile, err)
+		return fmt.Errorf("train: bundle %q: %s: %w", o.Bundle.Where(), bundle.EvalFile, err)
 	}
 	r.closers = append(r.closers, r.evaluator)
 

@@ -26,6 +26,15 @@ type Bundle struct {
 	Blocked     []byte                  // the graph of Manifest.Blocked; nil if there is none
 	Forward     []byte                  // the model it was made from, its state as inputs; nil if it cannot be rebuilt
 	Init        map[string]*onnx.Tensor // initial values by the name of the state
+	Path        string                  // the folder or archive it was read from; "" if from none
+}
+
+// Where names the bundle in errors: its path, or the name in its manifest.
+func (b *Bundle) Where() string {
+	if b.Path != "" {
+		return b.Path
+	}
+	return b.Manifest.Name
 }
 
 // checkFileName accepts a plain file name of the bundle's own folder that is not taken.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -30,7 +31,15 @@ func tiny(t testing.TB) *Bundle {
 		Outputs: []onnx.Value{{Name: "loss", DType: onnx.Float32, Shape: onnx.ShapeOf()}, logits,
 			{Name: "w_next", DType: onnx.Float32, Shape: onnx.ShapeOf(4, 3)}},
 	}
-	eval := &onnx.Graph{Name: "eval", Inputs: []onnx.Value{images, w}, Outputs: []onnx.Value{logits}}
+	forward := []*onnx.Node{
+		{Name: "cast", Op: "Cast", Inputs: []string{"images"}, Outputs: []string{"x"}, Attrs: map[string]onnx.Attr{"to": onnx.IntAttr(int64(onnx.Float32))}},
+		{Name: "flat", Op: "Flatten", Inputs: []string{"x"}, Outputs: []string{"f"}},
+		{Name: "fc", Op: "MatMul", Inputs: []string{"f", "w"}, Outputs: []string{"logits"}},
+	}
+	train.Nodes = append(slices.Clone(forward),
+		&onnx.Node{Name: "loss", Op: "ReduceMean", Inputs: []string{"logits"}, Outputs: []string{"loss"}, Attrs: map[string]onnx.Attr{"keepdims": onnx.IntAttr(0)}},
+		&onnx.Node{Name: "next", Op: "Identity", Inputs: []string{"w"}, Outputs: []string{"w_next"}})
+	eval := &onnx.Graph{Name: "eval", Nodes: forward, Inputs: []onnx.Value{images, w}, Outputs: []onnx.Value{logits}}
 	return &Bundle{
 		Manifest: Manifest{Format: Format, Name: "tiny", ImageShape: [3]int64{1, 2, 2}, Classes: 3,
 			Loss: Loss{Name: "cross-entropy"}, Optimizer: Optimizer{Name: "sgd"},
@@ -74,6 +83,10 @@ func TestSaveOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if got.Path != dir || got.Where() != dir || b.Where() != "tiny" {
+		t.Errorf("bundle of %q is at %q, one of no folder at %q", dir, got.Where(), b.Where())
+	}
+	got.Path = ""
 	if !reflect.DeepEqual(got, b) {
 		t.Errorf("opened %+v, want %+v", got, b)
 	}
@@ -86,7 +99,7 @@ func TestSaveOpen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !reflect.DeepEqual(got, b) {
+		if got.Path = ""; !reflect.DeepEqual(got, b) {
 			t.Errorf("zip with top folder %q: %+v", top, got)
 		}
 	}
@@ -295,7 +308,7 @@ func TestTunedRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(got, b) {
+	if got.Path = ""; !reflect.DeepEqual(got, b) {
 		t.Errorf("opened %+v, want %+v", got, b)
 	}
 	if forms := got.Manifest.Tuned.Forms(); !reflect.DeepEqual(forms, map[string]string{"a": "x"}) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"winnow/internal/files"
+	"winnow/onnx"
 )
 
 var parts = []string{ManifestFile, TrainFile, EvalFile, WeightsFile, ForwardFile}
@@ -165,5 +166,39 @@ func TestADamagedArchive(t *testing.T) {
 	}
 	if _, err := OpenPath(path); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), WeightsFile) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Of two graphs beside each other, the broken one is named.
+func TestDanglingInputsAreNamedWithTheirFile(t *testing.T) {
+	for _, file := range []string{TrainFile, BlockedFile, EvalFile, ForwardFile} {
+		b := tiny(t)
+		b.Manifest.Blocked = &Blocked{Block: 8}
+		b.Blocked, b.Forward = b.Train, b.Eval
+		if err := b.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		graph := map[string]*[]byte{TrainFile: &b.Train, BlockedFile: &b.Blocked, EvalFile: &b.Eval, ForwardFile: &b.Forward}[file]
+		m, err := onnx.Decode(*graph, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Graph.Nodes[2].Inputs[0] = "gone"
+		*graph = encode(t, m.Graph)
+		err = b.Validate()
+		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), file+`: onnx: node "fc" (MatMul): input "gone": nothing produces it`) {
+			t.Errorf("%s: %v", file, err)
+		}
+		for _, other := range []string{TrainFile, BlockedFile, EvalFile, ForwardFile} {
+			if other != file && strings.Contains(err.Error(), other) {
+				t.Errorf("%s: %s is named too: %v", file, other, err)
+			}
+		}
+		m.Graph.Nodes[2].Inputs[0] = "f"
+		m.Graph.Nodes[2].Inputs[1] = "images"
+		*graph = encode(t, m.Graph)
+		if err := b.Validate(); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), file) {
+			t.Errorf("%s with shapes that contradict: %v", file, err)
+		}
 	}
 }

@@ -42,6 +42,7 @@ func OpenPath(path string) (*Bundle, error) {
 	case err != nil:
 		return nil, fmt.Errorf("bundle: open %q: %w", path, err)
 	}
+	b.Path = path
 	return b, nil
 }
 

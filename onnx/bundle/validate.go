@@ -2,7 +2,10 @@ package bundle
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"sort"
+	"strings"
 
 	"winnow/onnx"
 )
@@ -14,8 +17,9 @@ const (
 )
 
 // Validate checks that manifest, graphs and weights agree and returns every
-// problem it finds, joined; each of them wraps ErrInvalid. It does not look at
-// the operators: onnx.Check does.
+// problem it finds, joined; each of them wraps ErrInvalid. The graphs are checked
+// as onnx.Check does, operators of the domains that they import apart, and their
+// shapes as onnx.Infer does.
 func (b *Bundle) Validate() error {
 	v := &validator{m: &b.Manifest, init: b.Init}
 	v.manifest()
@@ -67,7 +71,24 @@ func (v *validator) decode(file string, data []byte) *onnx.Graph {
 		v.addf("%s: no graph", file)
 		return nil
 	}
+	found := len(v.problems)
+	v.add(file, onnx.Check(m, slices.Collect(maps.Keys(m.Domains))...))
+	if len(v.problems) == found {
+		_, err := onnx.Infer(m)
+		v.add(file, err)
+	}
 	return m.Graph
+}
+
+// add takes a joined error apart.
+func (v *validator) add(file string, err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok && strings.Contains(err.Error(), "\n") { //nolint:errorlint // of this very error
+		for _, e := range joined.Unwrap() {
+			v.add(file, e)
+		}
+	} else if err != nil {
+		v.addf("%s: %v", file, err)
+	}
 }
 
 func (v *validator) manifest() {
