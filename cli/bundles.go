@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"winnow/eval"
 	"winnow/models"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
@@ -33,15 +35,39 @@ func openBundle(_ context.Context, spec string) (*bundle.Bundle, error) {
 	return bundle.OpenPath(spec)
 }
 
+// runModel is the trained model in a run folder, and the name of the bundle
+// that was trained where the run says it; "" for what is no run folder.
+func runModel(dir string) (file, name string) {
+	file = filepath.Join(dir, eval.ModelFile)
+	if exists(filepath.Join(dir, bundle.ManifestFile)) || !isModelFile(file) {
+		return "", ""
+	}
+	if run, err := eval.ReadRun(dir); err == nil {
+		name = run.Summary.Bundle
+	}
+	return file, name
+}
+
 // trainingBundle is openBundle for a run: an .onnx file is exported in memory,
-// a shipped model is rebuilt where a flag changes its recipe, and a finished
+// and so is the model of a run folder, a shipped model is rebuilt where a flag changes its recipe, and a finished
 // bundle refuses such flags. changed names the recipe's flags that were given;
 // block is asked for the block of a graph that is made here.
-func trainingBundle(ctx context.Context, spec string, g graphOptions, changed []string, block func() (int64, error), warn func(string)) (*bundle.Bundle, error) {
+func trainingBundle(ctx context.Context, spec string, f forwardOptions, g graphOptions, changed []string, block func() (int64, error), warn func(string)) (*bundle.Bundle, error) {
 	if err := g.validate(); err != nil {
 		return nil, err
 	}
 	shipped := slices.Contains(models.Names(), spec)
+	model, name := spec, ""
+	if !shipped {
+		if file, of := runModel(spec); file != "" {
+			model, name = file, of
+			warn(fmt.Sprintf("goes on from %s: its weights and its normalisation; the optimizer and the schedule start anew", file))
+		}
+	}
+	isModel := !shipped && strings.HasSuffix(strings.ToLower(model), ".onnx") && isModelFile(model)
+	if len(f.given) > 0 && !isModel {
+		return nil, usagef("--%s: bundle %q is made already; the flag goes with an .onnx file", f.given[0], spec)
+	}
 	switch {
 	case shipped && len(changed) > 0:
 		var err error
@@ -49,12 +75,13 @@ func trainingBundle(ctx context.Context, spec string, g graphOptions, changed []
 			return nil, err
 		}
 		return rebuild(spec, g)
-	case !shipped && strings.HasSuffix(strings.ToLower(spec), ".onnx") && isModelFile(spec):
+	case isModel:
 		var err error
 		if g.Block, err = block(); err != nil {
 			return nil, err
 		}
-		return exportBundle(ctx, exportOptions{Model: spec, Graph: g, Reinit: keepWeights, Images: imageOptions{Scale: autodiff.DefaultScale}}, warn)
+		return exportBundle(ctx, exportOptions{Model: model, Name: name, Forward: f, Graph: g, Reinit: keepWeights,
+			Images: imageOptions{Scale: autodiff.DefaultScale}}, warn)
 	}
 	b, err := openBundle(ctx, spec)
 	if err != nil {

@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
-	"math"
 	"path/filepath"
 	"slices"
 
@@ -21,6 +19,7 @@ import (
 
 type evalOptions struct {
 	Path     string
+	Output   string
 	Data     string
 	DataSet  bool // --data was given
 	Train    bool
@@ -40,6 +39,7 @@ func newEvalCommand(out *output) *cli.Command {
 			Usage: "use the first `N` samples"},
 		&cli.IntFlag{Name: "batch-size", Value: loader.DefaultBatchSize, Destination: &o.Batch, Category: flagsMachine,
 			Usage: "samples `N` at a time"},
+		scoresFlag(&o.Output),
 		jsonFlag(&o.JSON),
 	}
 	return &cli.Command{
@@ -48,7 +48,9 @@ func newEvalCommand(out *output) *cli.Command {
 		ArgsUsage: "RUN|MODEL.onnx|BUNDLE",
 		Description: examples(`Runs a run folder's model, any ONNX classifier or a bundle with its initial
 weights over a data set. A run is measured on the data it was trained with,
-unless --data says otherwise.`,
+unless --data says otherwise. Images may be [N, C, H, W], [N, H, W, C] or flat
+[N, F], of any number or a fixed one. The loss is the mean cross-entropy; of a
+model that ends in Softmax that is -log of the label's probability.`,
 			"winnow eval runs/lenet-glyphs-auto-s0",
 			"winnow eval model.onnx --data fashion-mnist --mean 0.286 --std 0.353 --json"),
 		Flags: append(append(flags, o.Images.normalizeFlags()...), o.Device.flags()...),
@@ -65,10 +67,10 @@ unless --data says otherwise.`,
 
 // classifier is an ONNX model that gives class scores for images.
 type classifier struct {
-	model []byte
-	spec  eval.Spec
-	data  string // the data it was trained with, "" if that is not known
-	own   bool   // made by this program: what normalises is inside
+	model  []byte
+	spec   eval.Spec
+	data   string // the data it was trained with, "" if that is not known
+	inside bool   // what normalises is in the model
 }
 
 func runEval(ctx context.Context, o evalOptions, out *output) error {
@@ -78,7 +80,7 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if err := o.Images.validate(); err != nil {
 		return err
 	}
-	m, err := openClassifier(ctx, o.Path)
+	m, err := openClassifier(ctx, o.Path, o.Output, func(text string) { out.notef("note: %s", text) })
 	if err != nil {
 		return err
 	}
@@ -113,12 +115,19 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 }
 
 func (m *classifier) evaluate(ctx context.Context, device *ortrun.Device, src loader.Source, o evalOptions) (*eval.Result, error) {
-	runner, closer, err := m.open(device, o)
-	if err != nil {
-		return nil, err
+	batch := o.Batch
+	if m.spec.Batch > 0 {
+		batch = m.spec.Batch
 	}
-	defer closer.Close()
-	l, err := loader.New(src, loader.Options{BatchSize: o.Batch})
+	if m.spec.Float && !m.inside {
+		m.spec.Factor, m.spec.Offset = o.Images.affine(int(m.spec.ImageShape[0]))
+	}
+	model, err := eval.OpenModel(device, m.model, m.spec, batch)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", o.Path, err)
+	}
+	defer model.Close()
+	l, err := loader.New(src, loader.Options{BatchSize: batch})
 	if err != nil {
 		return nil, err
 	}
@@ -127,54 +136,21 @@ func (m *classifier) evaluate(ctx context.Context, device *ortrun.Device, src lo
 		return nil, err
 	}
 	defer it.Close()
-	return eval.Evaluate(ctx, runner, it, m.spec.Classes)
-}
-
-// open makes the session; a foreign model of float32 images is fed normalised ones.
-func (m *classifier) open(device *ortrun.Device, o evalOptions) (eval.Runner, io.Closer, error) {
-	if m.own || !m.spec.Float {
-		model, err := eval.OpenModel(device, m.model, m.spec, o.Batch)
-		return model, model, err
-	}
-	s := m.spec.ImageShape
-	ev, err := device.NewEvaluator(ortrun.EvalSpec{
-		Model:  m.model,
-		Images: ortrun.Slot{Name: m.spec.Images, DType: ortrun.Float32, Shape: []int64{-1, s[0], s[1], s[2]}},
-		Logits: ortrun.Slot{Name: m.spec.Logits, DType: ortrun.Float32, Shape: []int64{-1, int64(m.spec.Classes)}},
-	}, nil, o.Batch)
-	if err != nil {
-		return nil, nil, err
-	}
-	return newFloatRunner(ev, int(s[0]), int(s[1]*s[2]), o.Images), ev, nil
+	return eval.Evaluate(ctx, model, it, m.spec.Classes)
 }
 
 // openClassifier reads what is to be evaluated: a run folder, an .onnx file, or
 // a bundle, whose initial weights are put in.
-func openClassifier(ctx context.Context, path string) (*classifier, error) {
+func openClassifier(ctx context.Context, path, output string, notice func(string)) (*classifier, error) {
 	if isModelFile(path) {
 		m, err := onnx.Read(path)
 		if err != nil {
 			return nil, err
 		}
-		return newClassifier(path, m)
+		return newClassifier(path, m, output, notice)
 	}
 	if exists(filepath.Join(path, eval.SummaryFile)) {
-		run, err := eval.ReadRun(path)
-		if err != nil {
-			return nil, err
-		}
-		if run.Summary.Epochs == 0 {
-			return nil, inputf("eval: run %q has no model: no epoch was finished", path)
-		}
-		m, err := onnx.Read(filepath.Join(path, eval.ModelFile))
-		if err != nil {
-			return nil, inputf("eval: run %q: %w", path, err)
-		}
-		model, err := m.Encode()
-		if err != nil {
-			return nil, err
-		}
-		return &classifier{model: model, spec: run.ModelSpec(), data: run.Summary.Data, own: true}, nil
+		return openRun(path, output, notice)
 	}
 	if exists(filepath.Join(path, eval.MetricsFile)) {
 		return nil, inputf("eval: run %q is not finished: it has no %s", path, eval.SummaryFile)
@@ -190,53 +166,57 @@ func openClassifier(ctx context.Context, path string) (*classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := newClassifier(path, m)
+	c, err := newClassifier(path, m, output, notice)
 	if err != nil {
 		return nil, err
 	}
-	c.own = true
+	c.inside = true
 	return c, nil
 }
 
-// newClassifier finds the images and the logits of a model: its one input, its
-// first output.
-func newClassifier(path string, m *onnx.Model) (*classifier, error) {
-	if err := onnx.Check(m); err != nil {
-		return nil, err
-	}
-	if len(m.Graph.Inputs) != 1 || len(m.Graph.Outputs) == 0 {
-		return nil, inputf("eval: %q has %d inputs and %d outputs, a classifier has one of each", path, len(m.Graph.Inputs), len(m.Graph.Outputs))
-	}
-	in, logits := m.Graph.Inputs[0], m.Graph.Outputs[0]
-	if in.DType != onnx.Uint8 && in.DType != onnx.Float32 || len(in.Shape) != 4 || !in.Shape[1:].IsConst() {
-		return nil, inputf("eval: %q takes %s %s, want images [N, C, H, W] of uint8 or float32", path, in.DType, in.Shape)
-	}
-	if logits.DType != onnx.Float32 || len(logits.Shape) != 2 || !logits.Shape[1].IsConst() {
-		return nil, inputf("eval: %q gives %s %s, want logits [N, K] of float32", path, logits.DType, logits.Shape)
-	}
-	model, err := m.Encode()
+// openRun reads the model of a finished run.
+func openRun(path, output string, notice func(string)) (*classifier, error) {
+	run, err := eval.ReadRun(path)
 	if err != nil {
 		return nil, err
 	}
-	return &classifier{model: model, spec: eval.Spec{
-		Images: in.Name, Logits: logits.Name, Float: in.DType == onnx.Float32,
-		ImageShape: [3]int64{in.Shape[1].N, in.Shape[2].N, in.Shape[3].N}, Classes: int(logits.Shape[1].N),
+	if run.Summary.Epochs == 0 {
+		return nil, inputf("eval: run %q has no model: no epoch was finished", path)
+	}
+	file := filepath.Join(path, eval.ModelFile)
+	m, err := onnx.Read(file)
+	if err != nil {
+		return nil, inputf("eval: run %q: %w", path, err)
+	}
+	c, err := newClassifier(file, m, output, notice)
+	if err != nil {
+		return nil, err
+	}
+	c.inside, c.data = true, run.Summary.Data
+	return c, nil
+}
+
+// newClassifier finds the images and the scores of a model as training does.
+func newClassifier(path string, m *onnx.Model, output string, notice func(string)) (*classifier, error) {
+	c, err := autodiff.NewClassifier(m, output, notice)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", path, err)
+	}
+	model, err := c.Model.Encode()
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", path, err)
+	}
+	if c.Batch > 0 {
+		notice(fmt.Sprintf("the model takes a fixed batch of %d; it is run so many images at a time, a last batch filled up and the rest dropped", c.Batch))
+	}
+	return &classifier{model: model, inside: c.Inside, spec: eval.Spec{
+		Images: c.Images.Name, Logits: c.Logits, Float: c.Images.DType == onnx.Float32, ImageShape: c.Shape,
+		NHWC: c.NHWC, Flat: len(c.Images.Shape) == 2, Batch: int(c.Batch), Classes: int(c.Classes),
 	}}, nil
 }
 
-// floatRunner feeds a model that takes float32 images, normalised outside of it.
-type floatRunner struct {
-	inner   eval.Runner
-	factor  []float32 // by channel: x*factor + offset
-	offset  []float32
-	pixels  int // of a channel
-	scratch []byte
-}
-
-var _ eval.Runner = (*floatRunner)(nil)
-
-func newFloatRunner(inner eval.Runner, channels, pixels int, o imageOptions) *floatRunner {
-	r := &floatRunner{inner: inner, pixels: pixels}
+// affine is the arithmetic of the options on a value of each channel: x*factor + offset.
+func (o *imageOptions) affine(channels int) (factor, offset []float32) {
 	mean, std := o.Mean.Value(), o.Std.Value()
 	for c := range channels {
 		m, s := 0.0, 1.0
@@ -246,25 +226,10 @@ func newFloatRunner(inner eval.Runner, channels, pixels int, o imageOptions) *fl
 		if len(std) > 0 {
 			s = std[min(c, len(std)-1)]
 		}
-		r.factor = append(r.factor, float32(o.Scale/s))
-		r.offset = append(r.offset, float32(-m/s))
+		factor = append(factor, float32(o.Scale/s))
+		offset = append(offset, float32(-m/s))
 	}
-	return r
-}
-
-// Run converts n images of bytes and runs the model on them.
-func (r *floatRunner) Run(n int, images []byte) ([]float32, error) {
-	r.scratch = slices.Grow(r.scratch[:0], 4*len(images))[:0]
-	for i, x := range images {
-		c := i / r.pixels % len(r.factor)
-		r.scratch = appendFloat32(r.scratch, float32(x)*r.factor[c]+r.offset[c])
-	}
-	return r.inner.Run(n, r.scratch)
-}
-
-func appendFloat32(b []byte, v float32) []byte {
-	u := math.Float32bits(v)
-	return append(b, byte(u), byte(u>>8), byte(u>>16), byte(u>>24))
+	return factor, offset
 }
 
 func classLabel(names []string, k int) string {

@@ -36,6 +36,7 @@ type exportOptions struct {
 	Freeze    string
 	Classes   int64
 	Reinit    int64
+	Forward   forwardOptions
 	Graph     graphOptions
 	Images    imageOptions
 
@@ -104,7 +105,8 @@ func newExportCommand(out *output) *cli.Command {
 		Description: examples(`Adds the loss, the backward pass and the optimizer to MODEL.onnx as standard
 operators, and writes the training bundle that winnow train takes. Export the
 model in training mode, with its batch normalisation left in and the number of
-images left open.
+images left open (or give --dynamic-batch). A last Softmax, LogSoftmax or Sigmoid
+may stay: the loss is that of the model as it is written.
 
 With --tune: times the ways to compute each gradient on the device, and keeps the
 fastest. winnow tune does it for a bundle that is already made.`,
@@ -113,7 +115,7 @@ fastest. winnow tune does it for a bundle that is already made.`,
 			"winnow export resnet18.onnx --amp float16 -o resnet18-half",
 			"winnow export resnet18.onnx --tune --batch-size 64 --device cpu --threads 2",
 			"winnow export vit.onnx --freeze '^patch_embed' --name vit-head"),
-		Flags: slices.Concat(flags, o.Tuning.flags(), o.Graph.flags(), o.Images.flags()),
+		Flags: slices.Concat(flags, o.Forward.flags(), o.Tuning.flags(), o.Graph.flags(), o.Images.flags()),
 		Action: func(c *cli.Context) error {
 			args, err := positional(c, 1, 1, "the model to export")
 			if err != nil {
@@ -218,6 +220,7 @@ func blockHere(layout, library string) (int64, error) {
 func exportBundle(ctx context.Context, o exportOptions, warn func(string)) (*bundle.Bundle, error) {
 	build := autodiff.Options{Name: o.Name, SourceFile: filepath.Base(o.Model)}
 	o.Graph.apply(&build)
+	o.Forward.apply(&build)
 	build.Classes, build.Tune = o.Classes, o.tuner
 	if o.Reinit != keepWeights {
 		build.Reinit, build.Seed = true, uint64(o.Reinit)

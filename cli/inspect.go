@@ -23,6 +23,7 @@ type inspectOptions struct {
 	Path      string
 	JSON      bool
 	BatchSize int
+	Forward   forwardOptions
 	WithCosts bool
 	Costs     costOptions
 }
@@ -52,13 +53,14 @@ name of a shipped bundle will do too.`,
 			&cli.BoolFlag{Name: "costs", Destination: &o.WithCosts, Category: flagsOutput,
 				Usage: "say where the time of a training step goes"},
 			jsonFlag(&o.JSON),
-		}, o.Costs.flags()...),
+		}, slices.Concat(o.Forward.flags(), o.Costs.flags())...),
 		Action: func(c *cli.Context) error {
 			args, err := positional(c, 1, 1, "a model or a bundle")
 			if err != nil {
 				return err
 			}
 			o.Path = args[0]
+			o.Forward.set(c)
 			if o.BatchSize < 1 {
 				return usagef("--batch-size %d: give 1 or more", o.BatchSize)
 			}
@@ -108,6 +110,8 @@ type modelReport struct {
 	Activation int64            `json:"activation_bytes"` // of the forward pass, for a batch
 	Warnings   []string         `json:"warnings"`
 	Problems   []string         `json:"problems"`
+
+	advice []string // flags that export needs
 }
 
 type valueReport struct {
@@ -134,8 +138,7 @@ func inspectModel(o inspectOptions, out *output) error {
 	}
 	describeGraph(&r, m.Graph)
 	if len(r.Problems) == 0 {
-		build := autodiff.Options{Name: "inspect", Warn: func(text string) { r.Warnings = append(r.Warnings, text) }}
-		b, err := autodiff.Build(m, build)
+		b, err := r.build(m, o.Forward)
 		if err == nil {
 			r.Activation, err = activations(b, int64(o.BatchSize))
 		}
@@ -150,6 +153,27 @@ func inspectModel(o inspectOptions, out *output) error {
 		r.print(out)
 	}
 	return faults(o.Path, len(r.Problems))
+}
+
+// build makes the bundle that export would, with the loss that the model's end
+// asks for, and notes the flags that it takes.
+func (r *modelReport) build(m *onnx.Model, f forwardOptions) (*bundle.Bundle, error) {
+	build := autodiff.Options{Name: "inspect", Warn: func(text string) { r.Warnings = append(r.Warnings, text) }}
+	f.apply(&build)
+	if autodiff.EndsInSigmoid(m, f.Output) {
+		build.Loss.Name = autodiff.BCE
+		r.advice = append(r.advice, "--loss", autodiff.BCE)
+	}
+	if f.Output != "" {
+		r.advice = append(r.advice, "--output", f.Output)
+	}
+	if f.DynamicBatch {
+		r.advice = append(r.advice, "--dynamic-batch")
+	}
+	if in := m.Graph.Inputs; len(in) == 1 && len(in[0].Shape) == 2 {
+		r.advice = append(r.advice, "--input-size", "CxHxW")
+	}
+	return autodiff.Build(m, build)
 }
 
 // activations is the size of all values of a forward pass on n samples: about
@@ -258,7 +282,7 @@ func (r *modelReport) print(out *output) {
 		out.printf("\nwarning: %s\n", w)
 	}
 	if r.Trainable {
-		out.printf("\n%s\n", out.style(styleGreen, "It can be trained: winnow export "+r.File))
+		out.printf("\n%s\n", out.style(styleGreen, strings.Join(append([]string{"It can be trained: winnow export " + r.File}, r.advice...), " ")))
 		return
 	}
 	printProblems(out, r.Problems)

@@ -75,7 +75,7 @@ func inspectCosts(ctx context.Context, o inspectOptions, out *output) error {
 		Optimizer:     bundle.Optimizer{Name: autodiff.SGD, Momentum: unset, WeightDecay: autodiff.DefaultWeightDecay},
 		InsistOnBlock: o.Costs.Layout == train.LayoutNCHWC,
 	}
-	b, err := trainingBundle(ctx, o.Path, recipe, nil,
+	b, err := trainingBundle(ctx, o.Path, o.Forward, recipe, nil,
 		func() (int64, error) { return blockHere(o.Costs.Layout, o.Costs.Device.Library) }, note)
 	if err != nil {
 		return err

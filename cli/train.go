@@ -26,6 +26,7 @@ type trainOptions struct {
 	TestSize  int
 	Augment   loader.Augment
 
+	Forward  forwardOptions
 	Graph    graphOptions
 	Changed  []string // flags of Graph that were given
 	Epochs   int
@@ -56,7 +57,8 @@ func newTrainCommand(out *output) *cli.Command {
 (a line for each epoch), model.onnx (the trained model, for inference anywhere),
 a checkpoint and summary.json. --bundle takes the name of a shipped bundle
 (`+shippedText()+`), the folder or zip file of an exported one, or an .onnx
-file, which is exported on the way.
+file, which is exported on the way. A run folder, or its model.onnx, is trained
+on from its weights, with its normalisation; the optimizer starts anew.
 
 Pruning methods:
 `+methodsText()+`
@@ -76,6 +78,7 @@ The first Ctrl-C ends the run cleanly, with what was done so far written.`,
 			if err := setOptions(c, train.ScheduleOptions(), &o.Schedule); err != nil {
 				return err
 			}
+			o.Forward.set(c)
 			o.Changed = nil
 			for _, name := range graphFlagNames() {
 				if c.IsSet(name) {
@@ -92,7 +95,7 @@ func trainFlags(o *trainOptions) []cli.Flag {
 	o.Schedule, o.Prune = d.Schedule, d.Prune
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Destination: &o.Bundle, Category: flagsData,
-			Usage: "`NAME` of a shipped bundle, a bundle's folder or zip file, or an .onnx file"},
+			Usage: "`NAME` of a shipped bundle, a bundle's folder or zip file, an .onnx file, or a run to go on from"},
 		dataFlag(&o.Data),
 		&cli.IntFlag{Name: "limit-train", Destination: &o.TrainSize, Category: flagsData, DefaultText: "all",
 			Usage: "use the first `N` training samples"},
@@ -126,7 +129,7 @@ func trainFlags(o *trainOptions) []cli.Flag {
 			Usage: "print errors only"},
 	}
 	return slices.Concat(flags, optionFlags(train.ScheduleOptions(), flagsRecipe), optionFlags(prune.UserOptions(), flagsPrune),
-		o.Graph.flags(), o.Device.flags())
+		o.Forward.flags(), o.Graph.flags(), o.Device.flags())
 }
 
 // methodsText lists the pruning methods for --help.
@@ -157,15 +160,17 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 		return err
 	}
 	p := newProgress(ctx, out, o.Epochs, o.Quiet)
-	run, err := o.resolve(ctx, p.Notice)
-	if err != nil {
-		return err
-	}
 	data, err := openData(o.Data)
 	if err != nil {
 		return err
 	}
 	defer data.Close()
+	channels, h, w := data.Train.Shape()
+	o.Forward.data = [3]int64{int64(channels), int64(h), int64(w)}
+	run, err := o.resolve(ctx, p.Notice)
+	if err != nil {
+		return err
+	}
 	if run.Train, err = limited(data.Train, o.TrainSize, "--limit-train"); err != nil {
 		return err
 	}
@@ -223,7 +228,7 @@ func (o *trainOptions) recipe() train.Options {
 func (o *trainOptions) resolve(ctx context.Context, notice func(string)) (train.Options, error) {
 	run := o.recipe()
 	o.Graph.InsistOnBlock = o.Layout == train.LayoutNCHWC
-	b, err := trainingBundle(ctx, o.Bundle, o.Graph, o.Changed, o.block, notice)
+	b, err := trainingBundle(ctx, o.Bundle, o.Forward, o.Graph, o.Changed, o.block, notice)
 	if err != nil {
 		return run, err
 	}

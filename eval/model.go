@@ -1,10 +1,8 @@
 package eval
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
-	"math"
 
 	"winnow/loader"
 	ortrun "winnow/runtime"
@@ -19,23 +17,21 @@ const (
 // Spec says how to run an inference model that holds its own parameters.
 type Spec struct {
 	Images, Logits string   // names; "" are DefaultImages and DefaultLogits
-	Float          bool     // images are float32, 0 to 255, instead of uint8
+	Float          bool     // images are float32, 0 to 255 unless Factor and Offset say otherwise, instead of uint8
 	ImageShape     [3]int64 // C, H, W
+	NHWC           bool     // the model takes channels last
+	Flat           bool     // the model takes vectors, of images of as many values
+	Batch          int      // images that the model takes at a time, 0 for any number
 	Classes        int
-}
 
-// ModelSpec says how to run the run's model.onnx.
-func (r *Run) ModelSpec() Spec {
-	c := &r.Summary.Config
-	return Spec{Images: c.Model.Images, Logits: c.Model.Logits, Float: c.Model.ImagesDType == "float32",
-		ImageShape: c.ImageShape, Classes: int(c.Classes)}
+	Factor, Offset []float32 // by channel, of float32 images: x*Factor + Offset; nil for 1 and 0
 }
 
 // Model is an inference model on a device. Close it before the device.
 type Model struct {
-	ev    *ortrun.Evaluator
-	float bool
-	buf   []byte
+	ev     *ortrun.Evaluator
+	spec   Spec
+	pixels pixels
 }
 
 var (
@@ -43,7 +39,8 @@ var (
 	_ io.Closer = (*Model)(nil)
 )
 
-// OpenModel makes a session for a model of at most maxBatch images a Run.
+// OpenModel makes a session for a model of at most maxBatch images a Run; a
+// model of a fixed batch takes as many as that.
 func OpenModel(d *ortrun.Device, model []byte, s Spec, maxBatch int) (*Model, error) {
 	if s.Images == "" {
 		s.Images = DefaultImages
@@ -51,42 +48,58 @@ func OpenModel(d *ortrun.Device, model []byte, s Spec, maxBatch int) (*Model, er
 	if s.Logits == "" {
 		s.Logits = DefaultLogits
 	}
+	if s.Batch > 0 {
+		maxBatch = s.Batch
+	}
 	dtype := ortrun.Uint8
 	if s.Float {
 		dtype = ortrun.Float32
 	}
+	c, h, w := s.ImageShape[0], s.ImageShape[1], s.ImageShape[2]
+	shape := []int64{-1, c, h, w}
+	switch {
+	case s.Flat:
+		shape = []int64{-1, c * h * w}
+	case s.NHWC:
+		shape = []int64{-1, h, w, c}
+	}
 	ev, err := d.NewEvaluator(ortrun.EvalSpec{
 		Model:  model,
-		Images: ortrun.Slot{Name: s.Images, DType: dtype, Shape: []int64{-1, s.ImageShape[0], s.ImageShape[1], s.ImageShape[2]}},
+		Images: ortrun.Slot{Name: s.Images, DType: dtype, Shape: shape},
 		Logits: ortrun.Slot{Name: s.Logits, DType: ortrun.Float32, Shape: []int64{-1, int64(s.Classes)}},
 	}, nil, maxBatch)
 	if err != nil {
 		return nil, fmt.Errorf("eval: model: %w", err)
 	}
-	return &Model{ev: ev, float: s.Float}, nil
+	return &Model{ev: ev, spec: s, pixels: pixels{spec: s}}, nil
 }
 
-// Run computes the logits of n uint8 images; valid until the next Run.
+// Run computes the logits of n uint8 images [C, H, W]; valid until the next Run.
 func (m *Model) Run(n int, images []byte) ([]float32, error) {
-	if !m.float {
-		return m.ev.Run(n, images)
+	batch := n
+	if m.spec.Batch > 0 {
+		batch = m.spec.Batch
 	}
-	if need := 4 * len(images); cap(m.buf) < need {
-		m.buf = make([]byte, need)
+	if n > batch {
+		return nil, fmt.Errorf("eval: model: %w: %d images for a batch of %d", ErrShape, n, batch)
 	}
-	buf := m.buf[:4*len(images)]
-	for i, x := range images {
-		binary.LittleEndian.PutUint32(buf[4*i:], math.Float32bits(float32(x)))
+	logits, err := m.ev.Run(batch, m.pixels.convert(n, batch, images))
+	if err != nil {
+		return nil, err
 	}
-	return m.ev.Run(n, buf)
+	return logits[:n*m.spec.Classes], nil
 }
 
 // Close frees the session.
 func (m *Model) Close() error { return m.ev.Close() }
 
 // CheckData holds a data split against a model: shape and number of classes.
-func (s Spec) CheckData(src loader.Source) error {
+// A model of flat vectors takes the shape of images of as many values.
+func (s *Spec) CheckData(src loader.Source) error {
 	c, h, w := src.Shape()
+	if s.Flat && int64(c*h*w) == s.ImageShape[0]*s.ImageShape[1]*s.ImageShape[2] {
+		s.ImageShape = [3]int64{int64(c), int64(h), int64(w)}
+	}
 	if got := [3]int64{int64(c), int64(h), int64(w)}; got != s.ImageShape {
 		return fmt.Errorf("eval: images of %q: %w: %dx%dx%d, the model takes %dx%dx%d", loader.NameOf(src), ErrShape,
 			c, h, w, s.ImageShape[0], s.ImageShape[1], s.ImageShape[2])

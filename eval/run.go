@@ -56,11 +56,6 @@ type Record struct {
 		Prune      struct {
 			Method string `json:"method"`
 		} `json:"prune"`
-		Model struct {
-			Images      string `json:"images"`
-			ImagesDType string `json:"images_dtype"`
-			Logits      string `json:"logits"`
-		} `json:"model"`
 	} `json:"config"`
 }
 

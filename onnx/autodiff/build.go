@@ -22,13 +22,13 @@ const (
 )
 
 // Build makes a training bundle from a forward model, which it takes over and
-// changes. The model needs one float32 image input with a dynamic first axis
-// and an output of class scores, [N, K].
+// changes. The model needs one image input with a dynamic first axis, of float32
+// or of bytes that it casts itself, and an output of class scores, [N, K].
 func Build(m *onnx.Model, o Options) (*bundle.Bundle, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	f, err := prepare(m, o)
+	f, err := prepare(m, &o)
 	if err != nil {
 		return nil, err
 	}
@@ -371,7 +371,11 @@ func buildEval(f *forward, o Options, b *bundle.Bundle) error {
 	if e.err != nil {
 		return e.err
 	}
-	b.Manifest.Eval = bundle.EvalRoles{Images: images, Logits: e.output(f.scores.Name)}
+	b.Manifest.Eval = bundle.EvalRoles{Images: images, Logits: e.output(f.logits.Name)}
+	if f.logits.Name != f.scores.Name {
+		v := e.output(f.scores.Name)
+		b.Manifest.Eval.Output = &v
+	}
 	b.Eval, err = encode(e.graph)
 	return err
 }
@@ -416,7 +420,8 @@ func sweep(g *onnx.Graph) {
 }
 
 // Inference makes a plain model of a bundle's inference graph: images in, as
-// the bundle takes them, class scores out, with the state given, by name, as initializers; averaged weights where there are any.
+// the bundle takes them, class scores out, or what the model makes of them, with
+// the state given, by name, as initializers; averaged weights where there are any.
 func Inference(b *bundle.Bundle, state map[string]*onnx.Tensor) (*onnx.Model, error) {
 	m, err := onnx.Decode(b.Eval, "")
 	if err != nil {
@@ -441,5 +446,11 @@ func Inference(b *bundle.Bundle, state map[string]*onnx.Tensor) (*onnx.Model, er
 		m.Graph.Initializers[in.Name] = t
 	}
 	m.Graph.Inputs = inputs
+	if out := b.Manifest.Eval.Output; out != nil {
+		m.Graph.Outputs = slices.DeleteFunc(m.Graph.Outputs, func(v onnx.Value) bool { return v.Name != out.Name })
+	}
+	if b.Manifest.Eval.Images.DType == onnx.Float32.String() {
+		m.Metadata = map[string]string{ownNormalisation: "1"}
+	}
 	return m, nil
 }

@@ -16,7 +16,8 @@ type forward struct {
 	image      onnx.Value // the input that takes images
 	label      onnx.Value // the input that takes labels, of a model that holds its loss
 	loss       onnx.Value // that loss, [] or [1] or [N]
-	scores     onnx.Value // class scores, [N, K]
+	scores     onnx.Value // what the loss takes, [N, K]
+	logits     onnx.Value // the class scores that are evaluated, [N, K]: scores, or what they are an activation of
 	shape      [3]int64   // C, H, W of an image
 	nhwc       bool       // the model takes images channels last
 	params     []string   // trained initializers, by first use
@@ -26,7 +27,7 @@ type forward struct {
 }
 
 // prepare takes ownership of m.
-func prepare(m *onnx.Model, o Options) (*forward, error) {
+func prepare(m *onnx.Model, o *Options) (*forward, error) {
 	if err := onnx.Inline(m); err != nil {
 		return nil, err
 	}
@@ -42,7 +43,16 @@ func prepare(m *onnx.Model, o Options) (*forward, error) {
 	if err := widen(m); err != nil {
 		return nil, err
 	}
+	if err := takeBytes(m, o); err != nil {
+		return nil, err
+	}
+	if o.DynamicBatch {
+		openBatch(m.Graph)
+	}
 	if o.Classes > 0 {
+		if err := onlyOutput(m, o); err != nil {
+			return nil, err
+		}
 		layer, err := replaceHead(m.Graph, o.Classes, o.Seed)
 		if err != nil {
 			return nil, err
@@ -82,13 +92,23 @@ func prepare(m *onnx.Model, o Options) (*forward, error) {
 			return nil, err
 		}
 	}
-	if err := f.findEnds(inf, o.ImageShape); err != nil {
+	if err := f.findImages(o); err != nil {
 		return nil, err
 	}
-	f.stripSoftmax(inf, o.Warn)
+	if o.DynamicBatch {
+		if inf, err = freeReshapes(m, f.image, o.Warn); err != nil {
+			return nil, err
+		}
+	}
+	if err := f.findScores(inf, named, o); err != nil {
+		return nil, err
+	}
 	f.graph.Outputs = []onnx.Value{f.scores}
 	if f.loss.Name != "" {
 		f.graph.Outputs = append(f.graph.Outputs, f.loss)
+	}
+	if f.logits.Name != f.scores.Name {
+		f.graph.Outputs = append(f.graph.Outputs, f.logits)
 	}
 	if err := f.spread(inf); err != nil {
 		return nil, err
@@ -176,102 +196,6 @@ func controlFlow(nodes []*onnx.Node) error {
 		}
 	}
 	return noRule(missing)
-}
-
-// maxColours is the most channels that an axis is taken to hold when it tells
-// images with channels last, as Keras has them, from images with channels first.
-const maxColours = 4
-
-// stripSoftmax takes the scores from before a last Softmax or LogSoftmax over
-// the classes: losses are defined on scores, and the order of classes is the same.
-func (f *forward) stripSoftmax(inf *onnx.Inference, warn func(string)) {
-	for _, n := range f.graph.Nodes {
-		if n.Outputs[0] != f.scores.Name || n.Op != "Softmax" && n.Op != "LogSoftmax" {
-			continue
-		}
-		if axis, err := axisOf(n.Int("axis", -1), 2); err != nil || axis != 1 {
-			return
-		}
-		warn(fmt.Sprintf("the model ends in %s, node %q; training, evaluation and the trained model take the scores before it", n.Op, n.Name))
-		v, _ := inf.Type(n.Inputs[0])
-		v.Name = n.Inputs[0]
-		f.scores = v
-		return
-	}
-}
-
-// findEnds finds the image input and the class scores.
-func (f *forward) findEnds(inf *onnx.Inference, want [3]int64) error {
-	var images []onnx.Value
-	for _, in := range f.graph.Inputs {
-		if in.Name != f.label.Name {
-			images = append(images, in)
-		}
-	}
-	if len(images) != 1 {
-		var names []string
-		for _, v := range images {
-			names = append(names, fmt.Sprintf("%q %v", v.Name, v.Shape))
-		}
-		return fmt.Errorf("autodiff: the model has %d inputs %v, and one that takes images is needed: %w", len(images), names, ErrModel)
-	}
-	f.image = images[0]
-	in := f.image
-	if in.DType != onnx.Float32 {
-		return fmt.Errorf("autodiff: input %q is %v, and float32 images are needed: %w", in.Name, in.DType, ErrModel)
-	}
-	if len(in.Shape) > 0 && in.Shape[0].IsConst() {
-		return fmt.Errorf("autodiff: input %q has a fixed batch of %v; export the model with a dynamic first axis: %w", in.Name, in.Shape[0], ErrModel)
-	}
-	switch {
-	case len(in.Shape) == 4 && in.Shape[1:].IsConst():
-		copy(f.shape[:], in.Shape[1:].Ints())
-		if f.nhwc = f.shape[2] <= maxColours && f.shape[0] > maxColours; f.nhwc {
-			f.shape = [3]int64{f.shape[2], f.shape[0], f.shape[1]}
-		}
-	case len(in.Shape) == 2 && in.Shape[1].IsConst():
-		f.shape = [3]int64{1, 1, in.Shape[1].N}
-		if want != [3]int64{} {
-			f.shape = want
-		}
-		if f.shape[0]*f.shape[1]*f.shape[2] != in.Shape[1].N {
-			return fmt.Errorf("autodiff: input %q takes %v values, and an image of %v has %d: %w", in.Name, in.Shape[1], want, f.shape[0]*f.shape[1]*f.shape[2], ErrModel)
-		}
-	default:
-		return fmt.Errorf("autodiff: input %q has shape %v; [N, C, H, W] with fixed C, H and W, or [N, F], is needed: %w", in.Name, in.Shape, ErrModel)
-	}
-	if want != [3]int64{} && want != f.shape {
-		return fmt.Errorf("autodiff: input %q takes images of %v, not %v: %w", in.Name, f.shape, want, ErrModel)
-	}
-	for _, d := range f.shape {
-		if d < 1 || d > 1<<20 {
-			return fmt.Errorf("autodiff: input %q takes images of %v: %w", in.Name, f.shape, ErrModel)
-		}
-	}
-	var seen []string
-	for _, out := range f.graph.Outputs {
-		v, _ := inf.Type(out.Name)
-		if out.Name == f.loss.Name {
-			continue
-		}
-		if v.DType == onnx.Float32 && len(v.Shape) == 2 && v.Shape[0] == onnx.Symbol(onnx.BatchSymbol) && v.Shape[1].IsConst() {
-			v.Name = out.Name
-			f.scores = v
-			return nil
-		}
-		seen = append(seen, fmt.Sprintf("%q %v %v", out.Name, v.DType, v.Shape))
-	}
-	// An operator that is not known hides the types behind it: name the cause.
-	missing := map[string][]string{}
-	for _, n := range f.graph.Nodes {
-		if !isDefaultDomain(n.Domain) || !HasRule(n.Op) {
-			missing[qualified(n)] = append(missing[qualified(n)], n.Name)
-		}
-	}
-	if err := noRule(missing); err != nil {
-		return err
-	}
-	return fmt.Errorf("autodiff: no output is a float32 [N, classes]; the model has %v: %w", seen, ErrModel)
 }
 
 // findState sorts initializers into parameters, buffers and constants by how they are used.

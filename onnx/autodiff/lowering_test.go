@@ -40,7 +40,7 @@ func casesOf(t *testing.T, file string, block int64) []Case {
 	if err := o.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	ready, err := prepare(m, o)
+	ready, err := prepare(m, &o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,9 @@ type Options struct {
 	SourceFile   string // recorded in the manifest
 	SourceSHA256 string
 	ImageShape   [3]int64 // C, H, W; needed only where the model takes flat vectors
+	DataShape    [3]int64 // C, H, W that flat vectors of as many values are taken for, where ImageShape is not given
+	Output       string   // of the class scores; "" is the one that holds every parameter
+	DynamicBatch bool     // a fixed number of images gives way to any
 	ClassNames   []string
 
 	Loss          bundle.Loss      // "" is cross-entropy

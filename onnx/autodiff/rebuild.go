@@ -90,7 +90,11 @@ func loaded(m *onnx.Model, b *bundle.Bundle) (*forward, error) {
 			return nil, err
 		}
 	}
-	if err := f.findEnds(inf, b.Manifest.ImageShape); err != nil {
+	o := Options{ImageShape: b.Manifest.ImageShape, Warn: func(string) {}}
+	if err := f.findImages(&o); err != nil {
+		return nil, err
+	}
+	if err := f.readScores(inf); err != nil {
 		return nil, err
 	}
 	return f, checkMasks(f.graph.Nodes)

@@ -113,8 +113,9 @@ type TrainRoles struct {
 
 // EvalRoles maps the roles of eval.onnx; its other inputs are state, by the name in State.
 type EvalRoles struct {
-	Images Value `json:"images"`
-	Logits Value `json:"logits"`
+	Images Value  `json:"images"`
+	Logits Value  `json:"logits"`
+	Output *Value `json:"output,omitempty"` // what the model makes of the logits, and its loss is of; nil: themselves
 }
 
 // Evaluated is, for each state tensor, the index of the one whose values an

@@ -222,6 +222,7 @@ func (v *validator) eval(g *onnx.Graph) {
 	ins := v.roles(EvalFile, "input", []role{{name: "images", value: &r.Images,
 		dtypes: []onnx.DType{onnx.Uint8, onnx.Float32}, dims: []int64{-1, chw[0], chw[1], chw[2]}}}, index(g.Inputs))
 	v.roles(EvalFile, "output", []role{{name: "logits", value: &r.Logits,
+		dtypes: []onnx.DType{onnx.Float32}, dims: []int64{-1, v.m.Classes}}, {name: "output", value: r.Output,
 		dtypes: []onnx.DType{onnx.Float32}, dims: []int64{-1, v.m.Classes}}}, index(g.Outputs))
 	for _, s := range v.m.State {
 		if _, ok := ins[s.Input]; ok {
