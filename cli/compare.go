@@ -2,9 +2,7 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -33,7 +31,7 @@ accuracy against the samples or the seconds used.`,
 		Flags: []cli.Flag{
 			jsonFlag(&o.JSON),
 			&cli.StringFlag{Name: "plot", Destination: &o.Plot, Category: flagsOutput, TakesFile: true,
-				Usage: "also draw a chart into `FILE`, .svg or .png"},
+				Usage: "also draw a chart into `FILE`, .svg or .png; a chart that is there is replaced, another file never"},
 			&cli.StringFlag{Name: "axis", Value: string(eval.AxisSamples), Destination: &o.Axis, Category: flagsOutput,
 				Usage: "what the chart's accuracy is drawn against: `samples|seconds`"},
 		},
@@ -48,10 +46,16 @@ accuracy against the samples or the seconds used.`,
 	}
 }
 
+// charts are the kinds of files that a chart can be.
+var charts = map[string]kind{eval.FormatSVG: svgFile, eval.FormatPNG: pngFile}
+
 func runCompare(_ context.Context, o compareOptions, out *output) error {
 	format := strings.TrimPrefix(strings.ToLower(filepath.Ext(o.Plot)), ".")
 	if o.Plot != "" {
 		if err := oneOf("--plot: file ending", format, eval.FormatSVG, eval.FormatPNG); err != nil {
+			return err
+		}
+		if err := charts[format].replaceable(o.Plot); err != nil {
 			return err
 		}
 	}
@@ -72,7 +76,7 @@ func runCompare(_ context.Context, o compareOptions, out *output) error {
 	}
 	if o.Plot != "" {
 		draw := func(w io.Writer) error { return c.WriteChart(w, format, eval.Axis(o.Axis)) }
-		if err := writeWhole(o.Plot, draw); err != nil {
+		if err := charts[format].write(o.Plot, draw); err != nil {
 			return err
 		}
 	}
@@ -84,34 +88,6 @@ func runCompare(_ context.Context, o compareOptions, out *output) error {
 	}
 	if o.Plot != "" {
 		out.printf("chart %s\n", o.Plot)
-	}
-	return nil
-}
-
-// writeWhole writes a file beside its place and renames it, so that it appears
-// whole or not at all.
-func writeWhole(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".winnow-*")
-	if err != nil {
-		return fmt.Errorf("write %q: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()           // the first error counts
-			_ = os.Remove(f.Name()) // the same
-		}
-	}()
-	if err := write(f); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return fmt.Errorf("write %q: %w", path, err)
-	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("write %q: %w", path, err)
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return fmt.Errorf("write %q: %w", path, err)
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func (o *costOptions) flags() []cli.Flag {
 		&cli.IntFlag{Name: "top", Value: defaultTop, Destination: &o.Top, Category: flagsOutput,
 			Usage: "list the dearest `N` of --costs"},
 		&cli.StringFlag{Name: "profile-out", Destination: &o.Trace, Category: flagsOutput, TakesFile: true,
-			Usage: "keep ONNX Runtime's profile of --costs in `FILE`, for Perfetto or chrome://tracing"},
+			Usage: "keep ONNX Runtime's profile of --costs in `FILE`, for Perfetto or chrome://tracing; a profile that is there is replaced, another file never"},
 		layoutFlag(&o.Layout, "the graph that --costs runs; auto takes blocks of channels where there are such for this CPU"),
 	}, o.Device.flags()...)
 }
@@ -90,7 +90,7 @@ func inspectCosts(ctx context.Context, o inspectOptions, out *output) error {
 	if o.Costs.Trace == "" {
 		c, err = train.MeasureCosts(ctx, b, measure)
 	} else {
-		err = writeWhole(o.Costs.Trace, func(w io.Writer) (err error) {
+		err = traceFile.write(o.Costs.Trace, func(w io.Writer) (err error) {
 			measure.Trace = w
 			c, err = train.MeasureCosts(ctx, b, measure)
 			return err

@@ -64,7 +64,7 @@ func Forward(name string, seed uint64) (*onnx.Model, error) {
 		last := b.graph.Nodes[len(b.graph.Nodes)-1]
 		last.Outputs[0] = "logits"
 		b.graph.Outputs = []onnx.Value{{Name: "logits", DType: onnx.Float32, Shape: onnx.Shape{onnx.Symbol("N"), onnx.Const(b.classes)}}}
-		return &onnx.Model{IRVersion: 8, Opset: 18, Producer: "winnow", Graph: b.graph}, nil
+		return &onnx.Model{IRVersion: 8, Opset: 18, Producer: onnx.Producer, Graph: b.graph}, nil
 	}
 	return nil, fmt.Errorf("models: %w %q; there are %s", ErrUnknown, name, strings.Join(known, ", "))
 }

@@ -1,17 +1,33 @@
 package onnx
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"io"
 	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
 
+	"winnow/internal/atomicfile"
 	"winnow/onnx/onnxpb"
 )
+
+// Producer is the producer's name in models that this program writes.
+const Producer = "winnow"
+
+// Wrote is whether a file is a model that this program wrote: its producer is
+// the second field of the message, behind a version of one byte.
+func Wrote(r io.ReaderAt) bool {
+	head := append([]byte{0x08, 0, 0x12, byte(len(Producer))}, Producer...)
+	got := make([]byte, len(head))
+	if _, err := r.ReadAt(got, 0); err != nil {
+		return false
+	}
+	head[1] = got[1]
+	return bytes.Equal(got, head)
+}
 
 // IR versions that are written: 8 came with opset 18, and 10 is the newest
 // that the oldest supported ONNX Runtime reads with certainty.
@@ -60,28 +76,10 @@ func Write(path string, m *Model) error {
 	if err != nil {
 		return err
 	}
-	if err := writeAtomic(path, data); err != nil {
+	if err := atomicfile.WriteBytes(path, data); err != nil {
 		return fmt.Errorf("onnx: model %q: %w", path, err)
 	}
 	return nil
-}
-
-func writeAtomic(path string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
 
 func opsetImports(opset int64, domains map[string]int64) []*onnxpb.OperatorSetIdProto {

@@ -384,7 +384,7 @@ func buildEval(f *forward, o Options, b *bundle.Bundle) error {
 // Runtime 1.24 and later have kernels for on every provider.
 func encode(g *onnx.Graph) ([]byte, error) {
 	sweep(g)
-	m := &onnx.Model{IRVersion: 8, Opset: 18, Producer: "winnow", Graph: g}
+	m := &onnx.Model{IRVersion: 8, Opset: 18, Producer: onnx.Producer, Graph: g}
 	if slices.ContainsFunc(g.Nodes, func(n *onnx.Node) bool { return n.Domain == blockedDomain }) {
 		m.Domains = map[string]int64{blockedDomain: 1}
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"winnow/internal/atomicfile"
 	"winnow/internal/files"
 	"winnow/onnx/bundle"
 )
@@ -41,13 +42,14 @@ func CachePath() (string, error) {
 	return filepath.Join(dir, "winnow", "tune.json"), nil
 }
 
-// openCache reads the times at path. One that cannot be used is put aside with a notice.
+// openCache reads the times at path. A file that cannot be used stays as it is,
+// with a notice: it may be none of ours.
 func openCache(path string, notice func(string)) *cache {
 	c := &cache{}
 	if path != "" {
 		if err := c.read(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			notice(fmt.Sprintf("tune: cache %q is put aside: %v", path, err))
-			*c = cache{}
+			notice(fmt.Sprintf("tune: cache %q is not used, nor written: %v; remove it or name another with --tune-cache", path, err))
+			*c, path = cache{}, ""
 		}
 	}
 	c.path, c.Format = path, cacheFormat
@@ -108,18 +110,8 @@ func (c *cache) write() error {
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(c.path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(c.path), 0o777); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".tune-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(append(data, '\n'))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), c.path)
+	return atomicfile.WriteBytes(c.path, append(data, '\n'))
 }
