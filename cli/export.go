@@ -4,11 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -85,7 +82,7 @@ func newExportCommand(out *output) *cli.Command {
 			DefaultText: "the model's name", Usage: "folder `DIR` to write the bundle to"},
 		&cli.StringFlag{Name: "name", Destination: &o.Name, Category: flagsOutput, DefaultText: "the file's name",
 			Usage: "the bundle's `NAME`"},
-		overwriteFlag(&o.Overwrite, "a bundle that is there"),
+		overwriteFlag(&o.Overwrite, "a bundle that is there; other files beside it stay"),
 		&cli.StringFlag{Name: "input-size", Destination: &o.InputSize, Category: flagsData, DefaultText: "the model's own",
 			Usage: "image size `CxHxW` for a model that takes flat vectors"},
 		&cli.StringFlag{Name: "freeze", Destination: &o.Freeze, Category: flagsRecipe,
@@ -157,7 +154,7 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 	if o.Reinit < keepWeights {
 		return usagef("--reinit %d: give a seed from 0 up", o.Reinit)
 	}
-	if err := freeFolder(o.Out, o.Overwrite, bundle.ManifestFile, "a bundle"); err != nil {
+	if err := freeBundle(o.Out, o.Model, o.Overwrite); err != nil {
 		return err
 	}
 	layout := o.Layout
@@ -252,35 +249,6 @@ func exportBundle(ctx context.Context, o exportOptions, warn func(string)) (*bun
 		return nil, err
 	}
 	return autodiff.Build(model, build)
-}
-
-// freeFolder refuses a folder that is in use: one that holds the marker file
-// is replaced with overwrite, any other content never is.
-func freeFolder(dir string, overwrite bool, marker, what string) error {
-	info, err := os.Stat(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
-		return usagef("%q is a file, not a folder for %s; choose another with --out", dir, what)
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	if len(entries) == 0 {
-		return nil
-	}
-	if _, err := os.Stat(filepath.Join(dir, marker)); err != nil {
-		return usagef("folder %q is not empty and holds no %s; choose another with --out", dir, strings.TrimPrefix(what, "a "))
-	}
-	if !overwrite {
-		return usagef("folder %q already holds %s; choose another with --out, or replace it with --overwrite", dir, what)
-	}
-	return nil
 }
 
 func fileSHA256(path string) (string, error) {

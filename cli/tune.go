@@ -120,7 +120,7 @@ this machine's CPU. Weights and recipe stay as they are.`,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Destination: &o.Out, Category: flagsOutput, TakesFile: true,
 				DefaultText: "the bundle's own", Usage: "folder `DIR` to write the tuned bundle to"},
-			overwriteFlag(&o.Overwrite, "a bundle that is there"),
+			overwriteFlag(&o.Overwrite, "a bundle that is there; other files beside it stay"),
 			layoutFlag(&o.Layout, "the graph that is tuned; auto takes blocks of channels where the device has them"),
 		}, o.Tuning.flags()...),
 		Action: func(c *cli.Context) error {
@@ -178,7 +178,7 @@ func runTune(ctx context.Context, o tuneCommand, out *output) error {
 // folder can be, or --out.
 func (o *tuneCommand) place() error {
 	if o.Out != "" {
-		return freeFolder(o.Out, o.Overwrite, bundle.ManifestFile, "a bundle")
+		return freeBundle(o.Out, "", o.Overwrite)
 	}
 	if slices.Contains(models.Names(), o.Bundle) {
 		return usagef("tune: bundle %q ships with the program; say where to write the tuned one with --out", o.Bundle)
