@@ -2,7 +2,10 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -11,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"winnow/loader"
+	"winnow/models"
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
@@ -62,7 +66,10 @@ on from its weights, with its normalisation; the optimizer starts anew.
 
 Pruning methods:
 `+methodsText()+`
-The first Ctrl-C ends the run cleanly, with what was done so far written.`,
+The first Ctrl-C ends the run cleanly, with what was done so far written; so do
+SIGTERM and the end of the terminal (nohup keeps a run going). One process at a
+time writes a run folder. --overwrite replaces a run, finished or not, once the
+new one has its first epoch; what is no run, and the model of --bundle, never.`,
 			"winnow train --bundle lenet",
 			"winnow train --bundle lenet --data fashion-mnist --epochs 10 --prune bls-infobatch --prune-ratio 0.5 --seed 1",
 			"winnow train --bundle resnet20 --data glyphs:color=rgb --crop-pad 2 --sched onecycle --lr 0.1 -o runs/glyphs",
@@ -177,9 +184,6 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	if run.Test, err = limited(data.Test, o.TestSize, "--limit-test"); err != nil {
 		return err
 	}
-	if run.Out == "" {
-		run.Out = freeRun(runName(run.BundleName, data.Name, o.Method, o.Seed))
-	}
 	device, err := openDevice(ctx, o.Device, p.Notice)
 	if err != nil {
 		return err
@@ -194,6 +198,12 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	}
 	run.Device, run.Reporter = device, p
 	run.Extra["threads"] = device.Threads()
+	if run.Out == "" {
+		if run.Out, err = claimRun(runName(run.BundleName, data.Name, o.Method, o.Seed)); err != nil {
+			return err
+		}
+		defer os.Remove(run.Out) // where nothing was written
+	}
 	if err := run.Validate(); err != nil {
 		return err
 	}
@@ -235,6 +245,9 @@ func (o *trainOptions) resolve(ctx context.Context, notice func(string)) (train.
 	run.Bundle, run.BundleName, run.Data = b, b.Manifest.Name, o.Data
 	run.Workers, run.Layout = o.Workers, o.Layout
 	run.Out, run.Overwrite = o.Out, o.Overwrite
+	if !slices.Contains(models.Names(), o.Bundle) {
+		run.Source = o.Bundle
+	}
 	run.Evaluator = evaluator{}
 	run.Export = func(state map[string]*onnx.Tensor) ([]byte, error) { return inferenceModel(b, state) }
 	run.Extra = map[string]any{
@@ -249,6 +262,7 @@ func inferenceModel(b *bundle.Bundle, state map[string]*onnx.Tensor) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
+	m.Producer = onnx.Producer
 	return m.Encode()
 }
 
@@ -282,14 +296,20 @@ func runName(bundleName, data, method string, seed uint64) string {
 	return filepath.Join("runs", strings.Map(clean, strings.Join(parts, "-")))
 }
 
-// freeRun numbers a default folder that is taken; a folder asked for by name
-// is never replaced by another.
-func freeRun(name string) string {
+// claimRun makes a default folder, numbered where the name is taken, so that
+// two runs that begin at once have one each. A folder asked for by name is never
+// replaced by another.
+func claimRun(name string) (string, error) {
+	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+		return "", err
+	}
 	free := name
-	for i := 2; exists(free); i++ {
+	for i := 2; ; i++ {
+		if err := os.Mkdir(free, 0o777); !errors.Is(err, fs.ErrExist) {
+			return free, err
+		}
 		free = fmt.Sprintf("%s-%d", name, i)
 	}
-	return free
 }
 
 // runText says what is about to happen, a line each for what, on what, how and where.

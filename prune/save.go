@@ -18,7 +18,8 @@ import (
 // of all bytes before it. Every length but two is known from the options, so
 // a file cannot ask for memory.
 const (
-	stateMagic   = "WNPRUNE\n"
+	// StateMagic begins every saved state.
+	StateMagic   = "WNPRUNE\n"
 	stateVersion = 2
 	maxHeader    = 4096
 )
@@ -41,7 +42,7 @@ func (p *Pruner) Save(w io.Writer) error {
 	defer p.mu.Unlock()
 	buf := bufio.NewWriterSize(w, ioBlock)
 	e := &encoder{w: buf, sum: crc32.New(castagnoli)}
-	e.bytes([]byte(stateMagic))
+	e.bytes([]byte(StateMagic))
 	e.u32(stateVersion)
 	h := p.o.header()
 	e.u32(uint32(len(h)))
@@ -106,9 +107,9 @@ func (p *Pruner) Load(r io.Reader) error {
 }
 
 func (p *Pruner) read(d *decoder) error {
-	magic := make([]byte, len(stateMagic))
+	magic := make([]byte, len(StateMagic))
 	d.bytes(magic)
-	if d.err == nil && string(magic) != stateMagic {
+	if d.err == nil && string(magic) != StateMagic {
 		return fmt.Errorf("not a pruner's state: %w", ErrState)
 	}
 	if v := d.u32(); d.err == nil && v != stateVersion {

@@ -5,7 +5,8 @@
 // It owns the options of a run, the learning-rate schedules, the counting of
 // samples and of time, and the run folder with its metrics, checkpoint and
 // summary. MeasureCosts says, without a run, where the time of a step goes. It refuses data that contradicts the bundle, before anything long
-// starts, and a run folder that already holds a run.
+// starts, a run folder that already holds a run or is written by another process,
+// and one with files that no run wrote: they are known by content (earlier.go).
 //
 // Terms. An epoch is one pass over a plan, a step one batch of it. Progress is
 // the time that a schedule reads, in epochs: finished epochs plus the finished

@@ -81,6 +81,9 @@ func (r *run) epoch(ctx context.Context, epoch int) error {
 	if err := r.folder.appendEpoch(e); err != nil {
 		return err
 	}
+	if err := r.folder.commit(); err != nil {
+		return err
+	}
 	r.o.Reporter.Epoch(e)
 	return nil
 }
@@ -247,22 +250,24 @@ func (b *reported) Next() (*loader.Batch, error) {
 	return batch, err
 }
 
-// save writes a finished epoch's model and checkpoint.
+// save writes a finished epoch's checkpoint and model, which alone would not
+// show that it is of a run.
 func (r *run) save(epoch int) error {
 	state, err := readState(r.o.Bundle, r.state)
 	if err != nil {
 		return err
 	}
-	if r.o.Export != nil {
-		model, err := r.o.Export(state)
-		if err != nil {
-			return fmt.Errorf("train: exporting the model after epoch %d: %w", epoch, err)
-		}
-		if err := r.folder.writeBytes(ModelFile, model); err != nil {
-			return err
-		}
+	if err := r.checkpoint(state, epoch); err != nil {
+		return err
 	}
-	return r.checkpoint(state, epoch)
+	if r.o.Export == nil {
+		return nil
+	}
+	model, err := r.o.Export(state)
+	if err != nil {
+		return fmt.Errorf("train: exporting the model after epoch %d: %w", epoch, err)
+	}
+	return r.folder.writeBytes(ModelFile, model)
 }
 
 // checkpoint writes a state, after so many finished epochs.

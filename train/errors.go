@@ -11,6 +11,7 @@ var (
 	ErrBadData   = errors.New("data and bundle contradict each other")
 	ErrReference = errors.New("bad reference set")
 	ErrRunExists = errors.New("the folder already holds a run")
+	ErrForeign   = errors.New("the folder holds what is not of a run, and is never replaced")
 	ErrNotFinite = errors.New("the loss is not finite")
 )
 

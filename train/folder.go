@@ -8,11 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 
+	"winnow/internal/atomicfile"
 	"winnow/onnx"
 	"winnow/onnx/bundle"
 )
@@ -29,78 +29,66 @@ const (
 // CheckpointFormat names the layout of a checkpoint, in its metadata.
 const CheckpointFormat = "winnow.checkpoint/1"
 
-// runFiles are removed in this order, so that no half-removed run looks finished.
+// runFiles begin with the one that says that a run is finished.
 var runFiles = []string{SummaryFile, ModelFile, CheckpointFile, CheckpointPruneFile, MetricsFile}
 
 // folder writes a run folder; every file but the growing metrics.jsonl appears whole or not at all.
 type folder struct {
-	dir  string
-	made bool // by us, so ours to remove if it stays empty
+	*atomicfile.Folder
+	dir string
+	old []string // files of the run that gives way
 }
 
-// openFolder makes the folder, or takes one that holds no run, and proves that it can be written.
-func openFolder(dir string, overwrite bool) (*folder, error) {
-	f := &folder{dir: dir}
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		f.made = true
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("train: run folder %q: %w", dir, err)
-	}
-	for _, name := range runFiles {
-		_, err := os.Lstat(f.path(name))
-		if err == nil && !overwrite {
-			return nil, fmt.Errorf("train: run folder %q: %w (%s); choose another, or pass --overwrite", dir, ErrRunExists, name)
-		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("train: run folder %q: %w", dir, err)
-		}
-	}
-	probe, err := os.CreateTemp(dir, ".probe-*")
+// openFolder takes a run folder for this run alone. With overwrite a run that
+// it holds gives way once commit is called; what is no run of ours never does.
+// source is the file or the folder that the bundle came from, if any.
+func openFolder(dir, source string, overwrite bool) (*folder, error) {
+	f, err := takeFolder(dir, source, overwrite)
 	if err != nil {
-		f.close()
-		return nil, fmt.Errorf("train: run folder %q: %w", dir, err)
-	}
-	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
 		return nil, fmt.Errorf("train: run folder %q: %w", dir, err)
 	}
 	return f, nil
 }
 
-func (f *folder) path(name string) string { return filepath.Join(f.dir, name) }
-
-// clear removes an earlier run.
-func (f *folder) clear() error {
-	for _, name := range runFiles {
-		if err := os.Remove(f.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("train: run folder %q: %w", f.dir, err)
+func takeFolder(dir, source string, overwrite bool) (*folder, error) {
+	if err := checkSource(dir, source); err != nil {
+		return nil, err
+	}
+	held, err := atomicfile.Take(dir, runFiles)
+	if errors.Is(err, atomicfile.ErrInUse) {
+		return nil, fmt.Errorf("%w; choose another with --out, or wait for that run to end", err)
+	} else if err != nil {
+		return nil, err
+	}
+	f := &folder{Folder: held, dir: dir}
+	if f.old, err = earlierRun(dir); err == nil && len(f.old) > 0 {
+		if overwrite {
+			err = f.Stage()
+		} else {
+			err = fmt.Errorf("%w (%s); choose another with --out, or pass --overwrite", ErrRunExists, f.old[0])
 		}
+	}
+	if err != nil {
+		f.Release()
+		return nil, err
+	}
+	return f, nil
+}
+
+// commit lets an earlier run give way to what is written so far.
+func (f *folder) commit() error {
+	if err := f.Commit(f.old); err != nil {
+		return fmt.Errorf("train: run folder %q: replacing the earlier run: %w", f.dir, err)
 	}
 	return nil
 }
 
-// close removes the folder if it was made for this run and nothing was written.
-func (f *folder) close() {
-	if f.made {
-		_ = os.Remove(f.dir) // fails, as it should, on a folder with content
+// write makes a file of the run.
+func (f *folder) write(name string, content func(io.Writer) error) error {
+	if err := f.Write(name, content); err != nil {
+		return fmt.Errorf("train: writing %q: %w", filepath.Join(f.dir, name), err)
 	}
-}
-
-// write makes a file through a temporary one.
-func (f *folder) write(name string, content func(io.Writer) error) (err error) {
-	tmp, err := os.CreateTemp(f.dir, "."+name+".tmp-*")
-	if err != nil {
-		return fmt.Errorf("train: writing %q: %w", f.path(name), err)
-	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("train: writing %q: %w", f.path(name), err)
-			_ = os.Remove(tmp.Name()) // the first error is the one to tell
-		}
-	}()
-	if err := errors.Join(content(tmp), tmp.Chmod(0o644), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), f.path(name))
+	return nil
 }
 
 func (f *folder) writeBytes(name string, data []byte) error {
@@ -116,13 +104,13 @@ func (f *folder) appendEpoch(e Epoch) error {
 	if err != nil {
 		return fmt.Errorf("train: %s: %w", MetricsFile, err)
 	}
-	file, err := os.OpenFile(f.path(MetricsFile), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	file, err := os.OpenFile(f.Path(MetricsFile), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
 	_, err = file.Write(append(line, '\n'))
 	if err := errors.Join(err, file.Close()); err != nil {
-		return fmt.Errorf("train: writing %q: %w", f.path(MetricsFile), err)
+		return fmt.Errorf("train: writing %q: %w", filepath.Join(f.dir, MetricsFile), err)
 	}
 	return nil
 }

@@ -54,6 +54,7 @@ type Evaluator interface {
 type Options struct {
 	Bundle      *bundle.Bundle
 	BundleName  string // as recorded
+	Source      string // file or folder that the bundle came from, which Out must not replace; "" if there is none
 	Data        string // name of the data, as recorded
 	Train, Test loader.Source
 

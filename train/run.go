@@ -60,7 +60,8 @@ type run struct {
 // cancelled it finishes the step it is in, writes what was done, and returns
 // the summary, marked as interrupted, together with the context's error. After
 // any other error no summary is written; the files of the last finished epoch
-// stay.
+// stay. With Options.Overwrite an earlier run stays, whole, until the first
+// epoch is finished and written.
 func Run(ctx context.Context, o Options) (_ *Summary, err error) {
 	r := &run{o: o, began: time.Now()}
 	if r.o.Reporter == nil {
@@ -84,19 +85,16 @@ func Run(ctx context.Context, o Options) (_ *Summary, err error) {
 	if err := r.setupPruning(); err != nil {
 		return nil, err
 	}
-	if r.folder, err = openFolder(o.Out, o.Overwrite); err != nil {
+	if r.folder, err = openFolder(o.Out, o.Source, o.Overwrite); err != nil {
 		return nil, err
 	}
-	defer r.folder.close()
+	defer r.folder.Release()
 	defer func() {
 		for i := len(r.closers) - 1; i >= 0; i-- {
 			err = errors.Join(err, r.closers[i].Close())
 		}
 	}()
 	if err := r.setup(); err != nil {
-		return nil, err
-	}
-	if err := r.folder.clear(); err != nil {
 		return nil, err
 	}
 	for epoch := 1; epoch <= o.Epochs; epoch++ {
@@ -122,8 +120,13 @@ func (r *run) finish() (*Summary, error) {
 }
 
 // interrupted writes where training stopped. The model and the accuracy stay
-// those of the last finished epoch.
+// those of the last finished epoch. A run that has none leaves an earlier run
+// in its place, and returns no summary.
 func (r *run) interrupted(ctx context.Context, epoch int) (*Summary, error) {
+	if r.folder.Staged() {
+		r.noticef("train: no epoch is finished, so %q keeps the earlier run", r.o.Out)
+		return nil, fmt.Errorf("train: interrupted in epoch %d after %d steps: %w", epoch, r.epochStep, context.Cause(ctx))
+	}
 	r.summary.Interrupted = true
 	state, err := readState(r.o.Bundle, r.state)
 	if err != nil {

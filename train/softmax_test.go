@@ -196,6 +196,7 @@ func plainModel(b *bundle.Bundle, state map[string]*onnx.Tensor) ([]byte, error)
 		m.Graph.Initializers = map[string]*onnx.Tensor{}
 	}
 	m.Graph.Initializers["w"], m.Graph.Initializers["b"] = state["w"], state["b"]
+	m.Producer = onnx.Producer
 	return m.Encode()
 }
 
