@@ -14,6 +14,7 @@ import (
 	"winnow/cli"
 	"winnow/datasets"
 	"winnow/eval"
+	"winnow/internal/atomicfile"
 	"winnow/internal/files"
 	"winnow/internal/printable"
 	"winnow/loader"
@@ -44,7 +45,7 @@ var codes = []struct {
 	{exitInterrupted, []error{context.Canceled}},
 	{exitRuntime, []error{cli.ErrRuntime, ortrun.ErrNoLibrary, ortrun.ErrDamaged, ortrun.ErrOldLibrary, ortrun.ErrNoDevice}},
 	{exitUsage, []error{
-		cli.ErrUsage, datasets.ErrSpec, train.ErrOptions, train.ErrRunExists, loader.ErrOptions, prune.ErrOptions, prune.ErrMethod,
+		cli.ErrUsage, datasets.ErrSpec, train.ErrOptions, train.ErrRunExists, train.ErrForeign, atomicfile.ErrInUse, loader.ErrOptions, prune.ErrOptions, prune.ErrMethod,
 		prune.ErrNeedsLoss, autodiff.ErrOptions, bundle.ErrExists, eval.ErrFormat, ortrun.ErrOptions,
 	}},
 	{exitInput, []error{
@@ -90,18 +91,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return code
 }
 
-// interruptible returns a context that the first Ctrl-C cancels, so that the
-// command ends cleanly; the second ends the process.
+// interruptible returns a context that the first Ctrl-C cancels, or SIGTERM, or
+// the end of the terminal, so that the command ends cleanly; the next Ctrl-C
+// ends the process. The others may come several times: timeout(1) signals a
+// process and its group, a shell its jobs after their terminal.
 func interruptible(stderr io.Writer) context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
-	signals := make(chan os.Signal, 2)
+	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	// Who reads the output may leave before the work is done; the write fails, and that is all.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	go func() {
 		<-signals
 		fmt.Fprintln(stderr, "\nwinnow: stopping, and writing what was done; press Ctrl-C again to quit at once")
 		cancel()
-		<-signals
-		os.Exit(exitInterrupted)
+		for s := range signals {
+			if s == os.Interrupt {
+				os.Exit(exitInterrupted)
+			}
+		}
 	}()
 	return ctx
 }

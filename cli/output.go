@@ -3,11 +3,13 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"reflect"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"unicode/utf16"
 
@@ -25,11 +27,22 @@ type output struct {
 }
 
 func newOutput(stdout, stderr io.Writer) *output {
-	o := &output{stdout: stdout, stderr: stderr}
+	o := &output{stdout: unread{stdout}, stderr: stderr}
 	o.tty = isTerminal(stderr) && os.Getenv("TERM") != "dumb"
 	o.color = isTerminal(stdout) && colorful(os.Getenv)
 	o.width = func() int { return terminalWidth(stderr) }
 	return o
+}
+
+// unread lets writing go on where the reader has left, as head(1) does.
+type unread struct{ io.Writer }
+
+func (u unread) Write(p []byte) (int, error) {
+	n, err := u.Writer.Write(p)
+	if errors.Is(err, syscall.EPIPE) {
+		return len(p), nil
+	}
+	return n, err
 }
 
 // colorful reports whether the environment wants colours on a terminal.
