@@ -44,7 +44,7 @@ func convertAffineGrid(c *converter, n *Node, _ int64) {
 		if n.Int("align_corners", 0) == 0 { // (2i+1)/n - 1
 			return c.step(n, "Sub", nil, c.step(n, "Div", nil, c.step(n, "Add", nil, c.step(n, "Mul", nil, i, two), one), count), one)
 		}
-		// 2i/(n-1) - 1, and 0 where n is 1
+		// 2i/(n-1) - 1, and 0 where n is 1, as in PyTorch (ONNX does not say)
 		last := c.step(n, "Sub", nil, count, one)
 		scaled := c.step(n, "Div", nil, c.step(n, "Mul", nil, i, two), c.step(n, "Max", nil, last, one))
 		return c.step(n, "Sub", nil, scaled, c.step(n, "Min", nil, last, one))
