@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"winnow/internal/atomicfile"
 )
 
 // Options say what to install.
@@ -164,28 +166,17 @@ func (in *installer) noted(name string) bool {
 	return err == nil && sum == strings.TrimSpace(string(want))
 }
 
-// place moves a checked file into the folder under its final name: a copy
-// beside it makes the last step a rename on one file system.
-func (in *installer) place(name string) (err error) {
+// place copies a checked file into the folder.
+func (in *installer) place(name string) error {
 	from, err := os.Open(filepath.Join(in.work, name))
 	if err != nil {
 		return err
 	}
 	defer from.Close()
-	tmp, err := os.OpenFile(filepath.Join(in.dir, fmt.Sprintf(".%s.tmp-%d", name, os.Getpid())), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o777)
-	if err != nil {
+	return atomicfile.Write(filepath.Join(in.dir, name), func(w io.Writer) error {
+		_, err := io.Copy(w, from)
 		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(tmp.Name())
-		}
-	}()
-	_, err = io.Copy(tmp, from)
-	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), filepath.Join(in.dir, name))
+	})
 }
 
 // fileSHA256 is the SHA-256 of a regular file, in hex.
