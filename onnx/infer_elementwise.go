@@ -14,7 +14,7 @@ func makeElementwiseRules() map[string]inferRule {
 		"LayerNormalization": inferLayerNorm, "BatchNormalization": inferBatchNorm,
 		"RandomNormalLike": inferRandomLike, "RandomUniformLike": inferRandomLike, "Bernoulli": inferRandomLike,
 		"RandomNormal": inferRandom, "RandomUniform": inferRandom,
-		"EyeLike": inferRandomLike,
+		"EyeLike": inferRandomLike, "ReverseSequence": inferLike,
 	}
 
 	for _, op := range []string{

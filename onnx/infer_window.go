@@ -8,6 +8,7 @@ var windowRules = map[string]inferRule{
 	"Conv": inferConv, "ConvTranspose": inferConvTranspose, "ConvInteger": inferConvInteger,
 	"MaxPool": inferPool, "AveragePool": inferPool, "LpPool": inferPool,
 	"GlobalAveragePool": inferGlobalPool, "GlobalMaxPool": inferGlobalPool, "GlobalLpPool": inferGlobalPool,
+	"MaxUnpool": inferMaxUnpool, "Col2Im": inferCol2Im,
 
 	nchwc + "Conv": inferConv, nchwc + "MaxPool": inferPool, nchwc + "AveragePool": inferPool,
 	nchwc + "GlobalAveragePool": inferGlobalPool, nchwc + "GlobalMaxPool": inferGlobalPool,
@@ -330,5 +331,74 @@ func inferReorderOutput(c call) error {
 		}
 	}
 	c.set(0, c.dtype(0), s)
+	return nil
+}
+
+// inferMaxUnpool gives the size that the third input says, or the least that pools to the input's.
+func inferMaxUnpool(c call) error {
+	x, dt := c.shape(0), c.dtype(0)
+	if x == nil {
+		c.set(0, dt, nil)
+		return nil
+	}
+	kernel := c.n.Ints("kernel_shape", nil)
+	if len(x) < 3 || len(kernel) != len(x)-2 {
+		return shapeErrorf("kernel_shape %v over rank %d", kernel, len(x))
+	}
+	out := slices.Clone(x)
+	if c.has(2) {
+		want, ok := c.content(2)
+		if ok && len(want) != len(x) {
+			return shapeErrorf("%d sizes for rank %d", len(want), len(x))
+		}
+		for i := range out {
+			out[i] = c.in.unknownDim()
+			if ok && !want[i].anyElement() && want[i].N >= 0 {
+				out[i] = want[i]
+			}
+		}
+		c.set(0, dt, out)
+		return nil
+	}
+	w, err := c.window(kernel)
+	if err != nil {
+		return err
+	}
+	for i, k := range kernel {
+		out[2+i] = c.in.unknownDim()
+		if d := x[2+i]; d.IsConst() && d.N < 1<<31 {
+			out[2+i] = Const(max((d.N-1)*w.strides[i]+k-w.begin[i]-w.end[i], 0))
+		}
+	}
+	c.set(0, dt, out)
+	return nil
+}
+
+// inferCol2Im gives [N, C, image...] for columns [N, C*taps, positions].
+func inferCol2Im(c call) error {
+	x, dt := c.shape(0), c.dtype(0)
+	image, okImage := c.content(1)
+	block, okBlock := c.ints(2)
+	if x == nil || !okImage {
+		c.set(0, dt, nil)
+		return nil
+	}
+	if len(x) != 3 {
+		return shapeErrorf("columns of rank %d, not 3", len(x))
+	}
+	out := append(Shape{x[0], c.in.unknownDim()}, image...)
+	if okBlock {
+		taps, ok := product(block)
+		if !ok || taps < 1 || len(block) != len(image) {
+			return shapeErrorf("a block of %v in an image of %v", block, image)
+		}
+		if x[1].N%taps != 0 {
+			return shapeErrorf("%v rows for a block of %v", x[1], block)
+		}
+		if d, ok := divDims(x[1], Const(taps)); ok {
+			out[1] = d
+		}
+	}
+	c.set(0, dt, out)
 	return nil
 }

@@ -166,7 +166,7 @@ var leastInputs = map[string]int{
 	"Add": 2, "Sub": 2, "Mul": 2, "Div": 2, "Pow": 2, "PRelu": 2, "Where": 3, "Conv": 2, "ConvTranspose": 2, "Gemm": 2,
 	"MatMul": 2, "BatchNormalization": 5, "InstanceNormalization": 3, "LayerNormalization": 2, "Reshape": 2, "Expand": 2,
 	"Unsqueeze": 2, "Slice": 3, "Pad": 2, "Tile": 2, "Gather": 2, "GatherElements": 2, "GatherND": 2, "ScatterElements": 3,
-	"ScatterND": 3, "TopK": 2, "CumSum": 2, "LSTM": 3, "GRU": 3, "RNN": 3, "GridSample": 2,
+	"ScatterND": 3, "TopK": 2, "CumSum": 2, "Mod": 2, "ReverseSequence": 2, "MaxUnpool": 2, "LSTM": 3, "GRU": 3, "RNN": 3, "GridSample": 2,
 }
 
 // checkArity refuses nodes that lack an input or output their operator cannot do without.

@@ -96,6 +96,7 @@ func gradCases() []gradCase {
 
 	mathCases(add)
 	indexCases(add)
+	trigCases(add)
 	convCases(&cases)
 	poolCases(&cases)
 	blockedCases(&cases)

@@ -368,3 +368,8 @@ func gradDepthToSpace(n *node) ([]string, error) {
 func gradSpaceToDepth(n *node) ([]string, error) {
 	return one(n.op("DepthToSpace", attrs{"blocksize": onnx.IntAttr(n.Int("blocksize", 0))}, n.dy[0]))
 }
+
+// y = x with the first elements of each sequence turned around: dx = g turned around alike.
+func gradReverseSequence(n *node) ([]string, error) {
+	return one(n.op("ReverseSequence", n.Attrs, n.dy[0], n.Inputs[1]))
+}

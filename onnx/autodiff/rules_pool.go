@@ -2,6 +2,7 @@ package autodiff
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"winnow/onnx"
@@ -16,9 +17,6 @@ func gradMaxPool(n *node) ([]string, error) {
 	w, err := n.windowOf(nil)
 	if err != nil {
 		return nil, err
-	}
-	if n.Int("storage_order", 0) != 0 {
-		return nil, fmt.Errorf("storage_order 1: %w", ErrModel)
 	}
 	switch n.lower.pool(n, w) {
 	case PoolBlocked:
@@ -102,6 +100,10 @@ func (n *node) maxPoolScatter(w window) string {
 	x := n.Inputs[0]
 	indices := n.Output(1)
 	switch {
+	case n.Int("storage_order", 0) != 0: // they count by columns
+		a := maps.Clone(n.Attrs)
+		delete(a, "storage_order")
+		indices = n.opsIn("", "MaxPool", 2, a, x)[1]
 	case indices != "":
 	case n.blocks.of[n.Outputs[0]] != "": // the forward pass pools blocks, which give no indices
 		indices = n.opsIn("", "MaxPool", 2, n.Attrs, x)[1]
@@ -189,4 +191,10 @@ func gradGlobalAveragePool(n *node) ([]string, error) {
 		return one(n.blockOut(n.blockedSpread(g, x)))
 	}
 	return one(n.broadcast(g, x))
+}
+
+// y = zeros but for x, at indices into all of y: dx = g there.
+func gradMaxUnpool(n *node) ([]string, error) {
+	at := n.op("GatherElements", attrs{"axis": onnx.IntAttr(0)}, n.flat(n.dy[0], -1), n.flat(n.Inputs[1], -1))
+	return one(n.reshape(at, n.shape(n.Inputs[0])))
 }

@@ -68,3 +68,32 @@ func gradReduceLogSumExp(n *node) ([]string, error) {
 	}
 	return one(n.mul(n.op("Exp", nil, n.sub(n.Inputs[0], y)), g))
 }
+
+// y = product of x: dx = g times the product of the other elements, which is
+// that of all that are not 0, divided by x where x is not, if no other is 0.
+func gradReduceProd(n *node) ([]string, error) {
+	g, _, axes, err := reduced(n)
+	if err != nil {
+		return nil, err
+	}
+	x := n.Inputs[0]
+	zero := n.op("Equal", nil, x, n.number(0, x))
+	rest := n.where(zero, n.number(1, x), x)
+	product := rest
+	if len(axes) > 0 {
+		product = n.op("ReduceProd", nil, rest, n.ints(axes...))
+	}
+	zeros := n.cast(zero, n.dtype(x))
+	others := n.sub(n.sum(zeros, true, axes...), zeros)
+	none := n.op("Equal", nil, others, n.number(0, x))
+	return one(n.mul(g, n.where(none, n.div(product, rest), n.number(0, x))))
+}
+
+// y = log(sum(x)): dx = g*exp(-y).
+func gradReduceLogSum(n *node) ([]string, error) {
+	g, y, _, err := reduced(n)
+	if err != nil {
+		return nil, err
+	}
+	return one(n.broadcast(n.mul(g, n.op("Exp", nil, n.neg(y))), n.Inputs[0]))
+}

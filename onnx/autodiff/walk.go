@@ -62,6 +62,7 @@ var stopsGradient = map[string]bool{
 	"Round": true, "Sign": true, "Equal": true, "Less": true, "LessOrEqual": true, "Greater": true,
 	"GreaterOrEqual": true, "Not": true, "And": true, "Or": true, "OneHot": true, "Range": true,
 	"ConstantOfShape": true, "RandomUniform": true, "RandomUniformLike": true, "NonZero": true, "IsNaN": true, "IsInf": true, "EyeLike": true,
+	"Hardmax": true, "Xor": true, "BitShift": true, "BitwiseAnd": true, "BitwiseOr": true, "BitwiseXor": true, "BitwiseNot": true,
 }
 
 // backward emits the gradients of nodes. seeds holds the adjoints to start

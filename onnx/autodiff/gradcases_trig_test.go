@@ -1,0 +1,78 @@
+package autodiff
+
+import (
+	"math/rand/v2"
+
+	"winnow/onnx"
+)
+
+// trigCases checks the mathematics that few networks use.
+func trigCases(add func(op, name string, a attrs, args ...arg) *gradCase) {
+	for _, op := range []string{"Tan", "Asin", "Acos", "Atanh"} {
+		smooth32(add(op, "inside", nil, tensor(2, 3, 4).drawn(unit)))
+	}
+	for _, op := range []string{"Atan", "Sinh", "Cosh", "Asinh"} {
+		smooth32(add(op, "zeros", nil, tensor(2, 3, 4).drawn(withZeros)))
+	}
+	smooth32(add("Acosh", "beyond", nil, tensor(2, 3, 4).drawn(func(r *rand.Rand, _ int) float64 { return 1.5 + r.Float64() })))
+	add("ThresholdedRelu", "default", nil, tensor(3, 5).drawn(distinct(15))).toFloat32().step = 0.02
+	add("ThresholdedRelu", "low", attrs{"alpha": fa(-0.27)}, tensor(3, 5).drawn(distinct(15))).toFloat32().step = 0.02
+	for _, bias := range []float32{0, 0.27} { // hard and soft
+		a := attrs{"lambd": fa(0.27), "bias": fa(bias)}
+		add("Shrink", map[bool]string{true: "hard", false: "soft"}[bias == 0], a, tensor(3, 5).drawn(distinct(15))).toFloat32().step = 0.02
+	}
+	add("Shrink", "default", nil, tensor(7, 9).drawn(func(r *rand.Rand, i int) float64 { return apart(r, i) + 0.27 })).toFloat32().step = 1e-3
+
+	// Quotients 7.3 steps of 0.1 apart from a whole number.
+	quotient := func(r *rand.Rand, i int) float64 { return 1.3*float64(i%5-2) + 0.35 }
+	add("Mod", "floats", attrs{"fmod": ia(1)}, tensor(3, 5).drawn(quotient), tensor(3, 1).drawn(func(_ *rand.Rand, i int) float64 { return []float64{1, -1, 0.7}[i] })).toFloat32().step = 5e-3
+
+	holes := func(at ...int) func(r *rand.Rand, i int) float64 {
+		return func(r *rand.Rand, i int) float64 {
+			for _, k := range at {
+				if i == k {
+					return 0
+				}
+			}
+			return apart(r, i)
+		}
+	}
+	add("ReduceProd", "all", nil, tensor(2, 3)).toFloat32()
+	add("ReduceProd", "none", attrs{"noop_with_empty_axes": ia(1)}, tensor(2, 3)).toFloat32()
+	add("ReduceProd", "one", attrs{"keepdims": ia(0)}, tensor(2, 3, 4), ints(1)).toFloat32()
+	add("ReduceProd", "a-zero", nil, tensor(3, 4).drawn(holes(1, 6)), ints(-1)).toFloat32()
+	add("ReduceProd", "zeros", nil, tensor(3, 4).drawn(holes(1, 2, 6)), ints(-1)).toFloat32()
+	add("ReduceLogSum", "all", nil, tensor(2, 3, 4).drawn(positive)).smooth()
+	add("ReduceLogSum", "one", attrs{"keepdims": ia(0)}, tensor(2, 3, 4).drawn(positive), ints(1)).smooth()
+
+	add("ReverseSequence", "rows", nil, tensor(4, 3, 2), index([]int64{3}, 1, 4, 2)).toFloat32()
+	add("ReverseSequence", "columns", attrs{"time_axis": ia(1), "batch_axis": ia(0)}, tensor(3, 4, 2), index([]int64{3}, 1, 4, 2)).toFloat32()
+	unpool := attrs{"kernel_shape": is(2, 2), "strides": is(2, 2)}
+	places := index([]int64{1, 2, 2, 2}, 0, 3, 8, 15, 17, 18, 24, 31)
+	add("MaxUnpool", "halves", unpool, tensor(1, 2, 2, 2), places).toFloat32()
+	add("MaxUnpool", "sized", unpool, tensor(1, 2, 2, 2), places, ints(1, 2, 5, 5)).toFloat32()
+
+	for name, a := range map[string]attrs{
+		"dilated": {"kernel_shape": is(2, 3), "dilations": is(2, 1)}, "columns": {"kernel_shape": is(2, 2), "strides": is(2, 2), "storage_order": ia(1)},
+		"dilated-ceil": {"kernel_shape": is(2, 2), "dilations": is(2, 2), "strides": is(2, 2), "ceil_mode": ia(1), "pads": is(1, 0, 0, 1)},
+		"same":         {"kernel_shape": is(3, 3), "strides": is(2, 2), "auto_pad": sa("SAME_UPPER")},
+	} {
+		c := add("MaxPool", name, a, tensor(1, 2, 6, 5).drawn(distinct(60)))
+		c.dtype, c.step, c.tol = onnx.Float32, 0.02, 1e-3
+		if name == "columns" {
+			c.outputs = 2
+		}
+	}
+	for name, c := range map[string]struct{ dims, kernel []int64 }{"line": {[]int64{2, 2, 9}, []int64{3}}, "volume": {[]int64{1, 2, 4, 5, 4}, []int64{2, 3, 2}}} {
+		a := attrs{"kernel_shape": is(c.kernel...)}
+		add("AveragePool", name, a, tensor(c.dims...)).toFloat32()
+		n := 1
+		for _, d := range c.dims {
+			n *= int(d)
+		}
+		add("MaxPool", name, a, tensor(c.dims...).drawn(distinct(n))).toFloat32().step = 0.02
+	}
+}
+
+// smooth is smooth32 of a case just added.
+func (c *gradCase) smooth() { smooth32(c) }
