@@ -78,13 +78,15 @@ func axesFrom(opset int64) func(*converter, *Node, int64) {
 	}
 }
 
+// LaterDomain holds, in what ToOpset18 writes, operators by a later definition
+// than opset 18's, for whoever composes them of others.
+const LaterDomain = "later"
+
 // Opset 19 added dilations.
 func convertAveragePool(c *converter, n *Node, source int64) {
-	if source >= 19 {
-		if slices.ContainsFunc(n.Ints("dilations", nil), func(d int64) bool { return d != 1 }) {
-			c.refuse(n, "dilations %v", n.Ints("dilations", nil))
-			return
-		}
+	if slices.ContainsFunc(n.Ints("dilations", nil), func(d int64) bool { return d != 1 }) {
+		n.Domain = LaterDomain
+	} else {
 		delete(n.Attrs, "dilations")
 	}
 	c.emit(n)

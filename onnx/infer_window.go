@@ -6,7 +6,7 @@ const nchwc = "com.microsoft.nchwc."
 
 var windowRules = map[string]inferRule{
 	"Conv": inferConv, "ConvTranspose": inferConvTranspose, "ConvInteger": inferConvInteger,
-	"MaxPool": inferPool, "AveragePool": inferPool, "LpPool": inferPool,
+	"MaxPool": inferPool, "AveragePool": inferPool, "LpPool": inferPool, LaterDomain + ".AveragePool": inferPool,
 	"GlobalAveragePool": inferGlobalPool, "GlobalMaxPool": inferGlobalPool, "GlobalLpPool": inferGlobalPool,
 	"MaxUnpool": inferMaxUnpool, "Col2Im": inferCol2Im,
 
@@ -21,6 +21,7 @@ type window struct {
 	begin, end                 []int64 // pads
 	auto                       string
 	ceil                       bool
+	dilated                    bool // auto_pad pads for the kernel as it is dilated, as a convolution's definition has it
 }
 
 func (c call) window(kernel []int64) (window, error) {
@@ -81,14 +82,14 @@ func (w window) out(in *Inference, i int, d Dim) (Dim, error) {
 	pad := w.begin[i] + w.end[i]
 	if w.same() {
 		switch {
-		case extent == k && d.N%s == 0:
+		case (extent == k || w.dilated) && d.N%s == 0:
 			return Dim{d.N / s, d.Sym}, nil
 		case !d.IsConst():
 			return in.unknownDim(), nil
-		case extent == k:
+		case extent == k || w.dilated:
 			return Const(ceilDiv(d.N, s)), nil
 		}
-		// ONNX Runtime pads for the kernel as it is without dilation.
+		// ONNX Runtime's poolings pad for the kernel as it is without dilation.
 		pad = max(0, (ceilDiv(d.N, s)-1)*s+k-d.N)
 	}
 	rest := pad - extent
@@ -174,6 +175,7 @@ func convType(c call, dt DType) error {
 		if err != nil {
 			return err
 		}
+		w.dilated = true
 		for i := range kernel {
 			if out[2+i], err = w.out(c.in, i, x[2+i]); err != nil {
 				return err

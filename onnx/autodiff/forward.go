@@ -34,7 +34,7 @@ func prepare(m *onnx.Model, o *Options) (*forward, error) {
 	if err := onnx.ToOpset18(m); err != nil {
 		return nil, err
 	}
-	if err := onnx.Check(m); err != nil {
+	if err := onnx.Check(m, onnx.LaterDomain); err != nil {
 		return nil, err
 	}
 	if err := checkArity(m.Graph.Nodes); err != nil {
@@ -77,6 +77,12 @@ func prepare(m *onnx.Model, o *Options) (*forward, error) {
 		o.Warn(fmt.Sprintf("the exporter wrote tensors of equal elements once for several uses; %d uses get their own", k))
 	}
 	if err := controlFlow(m.Graph.Nodes); err != nil {
+		return nil, err
+	}
+	if _, err := onnx.Infer(m); err != nil {
+		return nil, err
+	}
+	if err := compose(m.Graph); err != nil {
 		return nil, err
 	}
 	inf, err := onnx.Infer(m)

@@ -78,11 +78,12 @@ func withZeros(r *rand.Rand, i int) float64 {
 // gradCase is one row of the table: a node, checked by central differences of
 // sum(r*y) with random r.
 type gradCase struct {
-	op    string
-	name  string
-	attrs attrs
-	args  []arg
-	dtype onnx.DType // 0: float64
+	op     string
+	name   string
+	domain string
+	attrs  attrs
+	args   []arg
+	dtype  onnx.DType // 0: float64
 	// step of the difference and largest relative error; 0: 1e-5 and 1e-6 in
 	// float64, 0.5 and 1e-4 in float32, which suits functions linear in each input.
 	step, tol float64
@@ -90,6 +91,7 @@ type gradCase struct {
 	outputs   int  // of the node; only the first is checked,
 	all       bool // or all are
 	lower     Lowering
+	alone     bool // composed, and ONNX Runtime's kernel refuses it or differs from the definition
 }
 
 func (c gradCase) String() string { return c.op + "/" + c.name }
@@ -105,6 +107,14 @@ func TestEveryRuleIsChecked(t *testing.T) {
 	covered := map[string]bool{}
 	for _, c := range gradCases() {
 		covered[c.op] = true
+	}
+	for _, c := range composedCases() {
+		covered[qualified(&onnx.Node{Op: c.op, Domain: c.domain})] = true
+	}
+	for op := range compositions {
+		if !covered[op] {
+			t.Errorf("the composition of %s has no check", op)
+		}
 	}
 	for op := range rules {
 		if !covered[op] {
@@ -129,7 +139,7 @@ func checkGradient(t *testing.T, d *ortrun.Device, c gradCase) {
 
 	// The graph: inputs x0, x1, ...; output y; then the adjoints.
 	g := &onnx.Graph{Name: "check", Initializers: map[string]*onnx.Tensor{}}
-	node := &onnx.Node{Name: "checked", Op: c.op, Attrs: c.attrs, Outputs: []string{"y"}}
+	node := &onnx.Node{Name: "checked", Op: c.op, Domain: c.domain, Attrs: c.attrs, Outputs: []string{"y"}}
 	var values [][]float64
 	var slots []ortrun.Slot
 	var sources []string
@@ -192,7 +202,20 @@ func checkGradient(t *testing.T, d *ortrun.Device, c gradCase) {
 		}
 		node = training
 	}
-	e.forward(node)
+	nodes := []*onnx.Node{node}
+	composed := compositions[qualified(node)] != nil
+	if composed { // into other nodes, beside the kernel of its own
+		before := len(g.Nodes)
+		if err := e.composed(node); err != nil {
+			t.Fatal(err)
+		}
+		nodes = slices.Clone(g.Nodes[before:])
+		if node.Domain == "" && !c.alone {
+			e.add(&onnx.Node{Name: "kernel", Op: node.Op, Inputs: node.Inputs, Outputs: []string{"kernel"}, Attrs: node.Attrs})
+		}
+	} else {
+		e.forward(node)
+	}
 	checked := node.Outputs[:1]
 	if c.all {
 		checked = node.Outputs
@@ -217,8 +240,8 @@ func checkGradient(t *testing.T, d *ortrun.Device, c gradCase) {
 		outputs = append(outputs, ortrun.Slot{Name: name, DType: ortrun.DType(y.DType), Shape: y.Shape.Ints()})
 		g.Outputs = append(g.Outputs, y)
 	}
-	flow := forwardFlow([]*onnx.Node{node}, e.inf, sources)
-	grads, err := backward(e, []*onnx.Node{node}, flow, seeds, c.lower)
+	flow := forwardFlow(nodes, e.inf, sources)
+	grads, err := backward(e, nodes, flow, seeds, c.lower)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,6 +261,10 @@ func checkGradient(t *testing.T, d *ortrun.Device, c gradCase) {
 	}
 	if e.err != nil {
 		t.Fatal(e.err)
+	}
+	if kernel, ok := e.inf.Type("kernel"); composed && ok {
+		g.Outputs = append(g.Outputs, kernel)
+		outputs = append(outputs, ortrun.Slot{Name: "kernel", DType: ortrun.DType(kernel.DType), Shape: kernel.Shape.Ints()})
 	}
 	model, err := encode(g)
 	if err != nil {
@@ -265,6 +292,13 @@ func checkGradient(t *testing.T, d *ortrun.Device, c gradCase) {
 		return res
 	}
 	analytic := run()
+	if last := len(outputs) - 1; outputs[last].Name == "kernel" {
+		for i, want := range analytic[last] {
+			if got := analytic[0][i]; !(math.Abs(got-want) <= 2e-6*max(1, math.Abs(want))) {
+				t.Fatalf("element %d of the composed value is %v, the operator's own kernel gives %v", i, got, want)
+			}
+		}
+	}
 	objective := func() float64 {
 		sum := 0.0
 		out := run()

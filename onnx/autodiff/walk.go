@@ -245,7 +245,9 @@ func isDefaultDomain(d string) bool { return d == "" || d == "ai.onnx" }
 
 // HasRule reports whether gradients can be taken through an operator of the default domain,
 // or whether none flows through it by its nature.
-func HasRule(op string) bool { return rules[op] != nil || stopsGradient[op] || op == "Dropout" }
+func HasRule(op string) bool {
+	return rules[op] != nil || hasComposition(op) || stopsGradient[op] || op == "Dropout"
+}
 
 // Operators lists the operators that have a rule, sorted.
 func Operators() []string { return slices.Sorted(maps.Keys(rules)) }

@@ -97,6 +97,9 @@ func (n *node) windowOf(kernel []int64) (window, error) {
 	case "SAME_UPPER", "SAME_LOWER":
 		for i := range r {
 			total := max((out[i]-1)*w.stride[i]+w.extent(i)-in[i], 0)
+			if w.extent(i) != w.kernel[i] { // ONNX Runtime pools pad for the kernel as it is without dilation
+				total = max(((in[i]-1)/w.stride[i])*w.stride[i]+w.kernel[i]-in[i], 0)
+			}
 			w.begin[i], w.end[i] = total/2, total-total/2
 			if auto == "SAME_LOWER" {
 				w.begin[i], w.end[i] = w.end[i], w.begin[i]

@@ -101,6 +101,65 @@ class Contracted(nn.Module):
         return torch.einsum("bk,kj", y.mean((1, 2)), self.c) + self.head(z) + torch.einsum("cii->c", self.b).sum()
 
 
+class Folded(nn.Module):
+    """Patches of the image, mixed by a linear layer, and added up again where they overlap."""
+
+    def __init__(self, **options):
+        super().__init__()
+        self.options, self.mix, self.head = options, nn.Linear(27, 27), nn.Linear(3 * 36, 4)
+
+    def forward(self, x):
+        y = F.unfold(x, 3, **self.options)
+        y = F.fold(self.mix(y.transpose(1, 2)).transpose(1, 2).tanh(), 6, 3, **self.options)
+        return self.head(y.flatten(1))
+
+
+class Pooled(nn.Module):
+    """Poolings of every kind, and transposed convolutions between them."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3, padding="same", dilation=2), nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2)
+        self.lrn, self.head = nn.LocalResponseNorm(2, alpha=0.1), nn.Linear(6 * 3 * 3, 4)
+
+    def forward(self, x):
+        y = self.lrn(self.second(F.silu(self.first(x))))
+        y = F.max_pool2d(y, 3, stride=1, padding=1, dilation=2) + 0.5 * F.lp_pool2d(torch.tanh(y) + 2, 2, 3, stride=1)
+        y = F.avg_pool2d(y, 3, stride=2, padding=1, ceil_mode=True, count_include_pad=False) + F.avg_pool2d(y, 3, stride=2, padding=1, ceil_mode=True)
+        return self.head(F.max_pool2d(y, 2, stride=2, ceil_mode=True).flatten(1))
+
+
+class Lines(nn.Module):
+    """Convolutions and poolings of sequences and of volumes."""
+
+    def __init__(self):
+        super().__init__()
+        self.line, self.up, self.volume = nn.Conv1d(3, 4, 5, stride=2, padding=2), nn.ConvTranspose1d(4, 3, 4, stride=2, padding=1), nn.Conv3d(1, 2, 3, padding=1)
+        self.back, self.head = nn.ConvTranspose3d(2, 2, 2), nn.Linear(32, 4)
+
+    def forward(self, x):
+        y = self.up(torch.tanh(F.avg_pool1d(self.line(x.flatten(2)), 3, stride=1, padding=1)))
+        y = F.max_pool1d(y, 3, stride=1, padding=1).view(-1, 1, 3, 6, 6)
+        y = F.avg_pool3d(torch.tanh(self.volume(y)), (2, 2, 2), stride=(1, 2, 2), padding=(0, 0, 0))
+        return self.head(F.max_pool3d(self.back(y), (2, 1, 1)).flatten(1))
+
+
+class Rare(nn.Module):
+    """Elementwise functions and reductions that few networks use."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(36, 36), nn.Linear(36, 4)
+
+    def forward(self, x):
+        x = self.body(x.mean(1).flatten(1))
+        y = torch.atan(x) + torch.tan(0.3 * torch.tanh(x)) + torch.asin(0.5 * torch.sin(x)) + torch.acos(0.5 * torch.cos(x))
+        y = y + torch.sinh(0.2 * x) + torch.cosh(0.2 * x) + torch.asinh(x) + torch.acosh(x.abs() + 1.5) + torch.atanh(0.5 * torch.tanh(x))
+        y = y + F.softshrink(x, 0.2) + F.hardshrink(x, 0.2) + F.threshold(x, 0.1, 0.0) + torch.fmod(x, 0.7) + F.celu(x) + F.logsigmoid(x)
+        y = y * (1.5 + 0.1 * torch.tanh(x).view(-1, 6, 6)).prod(2).repeat(1, 6).view(-1, 36)
+        return self.head(F.normalize(y, p=1.0, dim=1) + torch.log(x.exp().sum(1, keepdim=True)) + torch.cumsum(y, 1).flip(1) / 36)
+
+
 MASK = torch.arange(36).view(6, 6) % 5 != 1
 
 
@@ -128,6 +187,12 @@ MODULES = {
     "weightnorm": (lambda: Normed(nn.utils.parametrizations.weight_norm), {DYNAMO: 18, TS: 17}, ()),
     "weightnormhooks": (lambda: Normed(nn.utils.weight_norm), {DYNAMO: 20, TS: 13}, ()),
     "einsum": (Contracted, {DYNAMO: 18, TS: 12}, ()),
+    "fold": (lambda: Folded(padding=1), {DYNAMO: 18, TS: 18}, ()),
+    "foldstride": (lambda: Folded(padding=1, stride=2), {DYNAMO: 20, TS: 18}, ()),
+    "folddilated": (lambda: Folded(padding=2, dilation=2), {DYNAMO: 18, TS: 18}, ()),
+    "pools": (Pooled, {DYNAMO: 20, TS: 17}, ()),
+    "lines": (Lines, {DYNAMO: 18, TS: 17}, ()),
+    "rare": (Rare, {DYNAMO: 18}, ()),
     "rnnrelu": (lambda: Recurrent(nn.RNN(6, 5, bidirectional=True, batch_first=True, nonlinearity="relu"), "all"), {DYNAMO: 18, TS: 14}, ()),
 }
 
