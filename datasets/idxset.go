@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"winnow/loader"
@@ -14,7 +15,7 @@ import (
 // idxSet is a data set of four IDX files with the names of MNIST.
 type idxSet struct {
 	info    Info
-	classes []string
+	classes []string // nil: those that the labels have
 
 	// Where the files, each as NAME.gz, are published.
 	debianPackage string // Debian package that holds them under /usr/share/datasets
@@ -63,11 +64,10 @@ var fashionMNIST = idxSet{
 // MNIST: LeCun, Bottou, Bengio, Haffner 1998.
 var mnist = idxSet{
 	info: Info{
-		Name: "mnist", About: "MNIST: handwritten digits, grey, from a folder of its four files",
+		Name: "mnist", About: "MNIST: handwritten digits, grey, or images of your own in files of its four names",
 		Train: 60000, Test: 10000, Classes: 10, Shape: [3]int{1, 28, 28},
-		Settings: "PATH, noise=P, seed=N",
+		Settings: "PATH, classes=N (else those of the labels), label-offset=N (the label of the first class), noise=P, seed=N",
 	},
-	classes: []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"},
 }
 
 func idxEntry(set *idxSet) *entry {
@@ -105,17 +105,23 @@ func (set *idxSet) absent(dir string) []string {
 }
 
 func (set *idxSet) open(s *spec, o Options) (*Dataset, error) {
-	if err := s.allow(true); err != nil {
+	classes, first, err := set.labels(s)
+	if err != nil {
 		return nil, err
 	}
 	dir, err := set.folder(s, o)
 	if err != nil {
 		return nil, err
 	}
-	d := &Dataset{ClassNames: set.classes}
+	if classes == nil {
+		if classes, err = set.classesIn(dir, first); err != nil {
+			return nil, fmt.Errorf("datasets: open %q: %w", s.text, err)
+		}
+	}
+	d := &Dataset{ClassNames: classes}
 	split := func(name, images, labels string) (loader.Source, error) {
 		src, err := loader.OpenIDX(set.path(dir, images), set.path(dir, labels),
-			loader.IDXOptions{Name: set.info.Name + " " + name, Classes: set.classes})
+			loader.IDXOptions{Name: set.info.Name + " " + name, Classes: classes, First: first})
 		if err != nil {
 			return nil, fmt.Errorf("datasets: open %q: %w", s.text, err)
 		}
@@ -132,6 +138,49 @@ func (set *idxSet) open(s *spec, o Options) (*Dataset, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// maxLabel is the largest that a file of bytes holds.
+const maxLabel = 255
+
+// labels are the classes that the set or the spec names, nil for those of the
+// files, and the label of the first.
+func (set *idxSet) labels(s *spec) (classes []string, first int, err error) {
+	if set.classes != nil {
+		return set.classes, 0, s.allow(true)
+	}
+	if err := s.allow(true, "classes", "label-offset"); err != nil {
+		return nil, 0, err
+	}
+	if first, err = s.int("label-offset", 0, 0, maxLabel); err != nil {
+		return nil, 0, err
+	}
+	n, err := s.int("classes", 0, 1, maxLabel+1-first)
+	if err != nil || n == 0 {
+		return nil, first, err
+	}
+	return numbered(n), first, nil
+}
+
+// classesIn are the classes up to the largest label of both splits.
+func (set *idxSet) classesIn(dir string, first int) ([]string, error) {
+	largest := first
+	for _, name := range []string{trainLabels, testLabels} {
+		label, err := loader.LargestLabel(set.path(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		largest = max(largest, label)
+	}
+	return numbered(largest - first + 1), nil
+}
+
+func numbered(n int) []string {
+	names := make([]string, n)
+	for k := range names {
+		names[k] = strconv.Itoa(k)
+	}
+	return names
 }
 
 // folder is where the spec's files are.

@@ -1,6 +1,7 @@
 package datasets
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -8,8 +9,9 @@ import (
 )
 
 // spec is a parsed data spec: NAME[:ITEM,ITEM...]. An item of the form
-// KEY=VALUE with a key of lower-case letters is a setting; the others are a
-// path, rejoined by the commas that split it.
+// KEY=VALUE with a key of lower-case letters and hyphens is a setting; the
+// others are a path, rejoined by the commas that split it. An item in double
+// quotes, where a quote is written twice, is part of the path whatever it holds.
 type spec struct {
 	text     string
 	name     string
@@ -27,9 +29,15 @@ func parseSpec(text string) (*spec, error) {
 		return s, nil
 	}
 	var path []string
-	for item := range strings.SplitSeq(rest, ",") {
+	for more := true; more; {
+		var item string
+		var quoted bool
+		var err error
+		if item, rest, quoted, more, err = nextItem(rest); err != nil {
+			return nil, s.errorf("%w", err)
+		}
 		key, value, ok := strings.Cut(item, "=")
-		if !ok || key == "" || strings.Trim(key, "abcdefghijklmnopqrstuvwxyz") != "" {
+		if quoted || !ok || key == "" || strings.Trim(key, "abcdefghijklmnopqrstuvwxyz-") != "" {
 			path = append(path, item)
 			continue
 		}
@@ -42,8 +50,33 @@ func parseSpec(text string) (*spec, error) {
 	return s, nil
 }
 
+// nextItem takes the first item off a list; more is whether another follows.
+func nextItem(list string) (item, rest string, quoted, more bool, err error) {
+	text, quoted := strings.CutPrefix(list, `"`)
+	if !quoted {
+		item, rest, more = strings.Cut(list, ",")
+		return item, rest, false, more, nil
+	}
+	for {
+		part, after, closed := strings.Cut(text, `"`)
+		item += part
+		if !closed {
+			return "", "", true, false, errors.New("a quote is not closed")
+		}
+		if text, closed = strings.CutPrefix(after, `"`); closed {
+			item += `"`
+			continue
+		}
+		rest, more = strings.CutPrefix(after, ",")
+		if !more && rest != "" {
+			return "", "", true, false, fmt.Errorf("%q stands behind a quote; a quote within is written twice", rest)
+		}
+		return item, rest, true, more, nil
+	}
+}
+
 func (s *spec) errorf(format string, args ...any) error {
-	return fmt.Errorf("datasets: spec %q: %w: %s", s.text, ErrSpec, fmt.Sprintf(format, args...))
+	return fmt.Errorf("datasets: spec %q: %w: %w", s.text, ErrSpec, fmt.Errorf(format, args...))
 }
 
 // allow refuses settings other than keys, seed and noise, and a path where

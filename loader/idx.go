@@ -1,7 +1,6 @@
 package loader
 
 import (
-	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"math"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"winnow/internal/files"
@@ -31,6 +31,7 @@ const (
 type IDXOptions struct {
 	Name    string   // shown in errors; the path of the images where empty
 	Classes []string // class names; a label past them is refused. nil: 0..largest label
+	First   int      // the file's label of class 0; a label below is refused
 }
 
 // IDX is a Source over a pair of IDX files, the format of MNIST: images of
@@ -74,6 +75,21 @@ func OpenIDX(images, labels string, o IDXOptions) (*IDX, error) {
 	return d, nil
 }
 
+// LargestLabel reads an IDX file of labels, plain or gzip, and returns the
+// largest of them.
+func LargestLabel(path string) (int, error) {
+	y, err := openIDXFile(path, "labels", 1, 1)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = y.close() }() // only read
+	labels := make([]byte, y.dims[0])
+	if err := y.readAt(labels, 0); err != nil {
+		return 0, fmt.Errorf("loader: labels %q: %w", path, err)
+	}
+	return int(slices.Max(labels)), nil
+}
+
 // pairIDX checks the images against the labels, which it copies.
 func pairIDX(x, y *idxFile, images, labels string, o IDXOptions) (*IDX, error) {
 	d := &IDX{name: o.Name, path: images, n: x.dims[0], c: 1, images: x.blob, classes: o.Classes}
@@ -97,9 +113,11 @@ func pairIDX(x, y *idxFile, images, labels string, o IDXOptions) (*IDX, error) {
 		classes = len(o.Classes)
 	}
 	for i, v := range d.labels {
-		if int(v) >= classes {
-			return nil, fmt.Errorf("loader: labels %q: %w: label %d of sample %d: want 0 to %d", labels, ErrBadData, v, i, classes-1)
+		class := int(v) - o.First
+		if class < 0 || class >= classes {
+			return nil, fmt.Errorf("loader: labels %q: %w: label %d of sample %d: want %d to %d", labels, ErrBadData, v, i, o.First, min(o.First+classes, maxClasses)-1)
 		}
+		d.labels[i] = byte(class)
 	}
 	return d, nil
 }
@@ -240,7 +258,7 @@ func parseIDX(r io.ReaderAt, size int64, lo, hi int) (*idxFile, error) {
 }
 
 func parseGzip(r io.Reader, size int64, lo, hi int) (*idxFile, error) {
-	z, err := gzip.NewReader(r)
+	z, err := newGzipReader(r)
 	if err != nil {
 		return nil, gzipError(err)
 	}
