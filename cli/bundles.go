@@ -12,6 +12,7 @@ import (
 
 	"winnow/eval"
 	"winnow/models"
+	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
 )
@@ -93,6 +94,11 @@ func trainingBundle(ctx context.Context, spec string, f forwardOptions, g graphO
 	}
 	if err := b.Validate(); err != nil {
 		return nil, fmt.Errorf("bundle %q (winnow inspect lists its problems): %w", spec, err)
+	}
+	for _, s := range b.Manifest.State {
+		if i, _ := b.Init[s.Name].NotFinite(); i >= 0 {
+			return nil, inputf("bundle %q: state %q %w at element %d", spec, s.Name, onnx.ErrNotFinite, i)
+		}
 	}
 	return b, nil
 }

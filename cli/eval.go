@@ -111,7 +111,14 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if err != nil {
 		return err
 	}
-	return printResult(o, data.ClassNames, result, out)
+	if err := printResult(o, data.ClassNames, result, out); err != nil {
+		return err
+	}
+	if result.NotFinite > 0 {
+		return inputf("eval: %q: the loss is not finite: of %d samples, the first is sample %d; its scores are too large, or NaN",
+			o.Path, result.NotFinite, result.FirstBad)
+	}
+	return nil
 }
 
 func (m *classifier) evaluate(ctx context.Context, device *ortrun.Device, src loader.Source, o evalOptions) (*eval.Result, error) {
@@ -245,7 +252,7 @@ type evalReport struct {
 	Data     string                `json:"data"`
 	Split    string                `json:"split"`
 	Samples  int                   `json:"samples"`
-	Loss     float64               `json:"loss"`
+	Loss     *float64              `json:"loss"` // null where it is not finite
 	Top1     float64               `json:"top1"`
 	Top5     float64               `json:"top5"`
 	PerClass map[string]classScore `json:"per_class"`
@@ -264,7 +271,10 @@ func printResult(o evalOptions, names []string, r *eval.Result, out *output) err
 	}
 	if o.JSON {
 		report := evalReport{Model: o.Path, Data: o.Data, Split: split, Samples: r.Samples,
-			Loss: r.Loss, Top1: r.Top1, Top5: r.Top5, PerClass: map[string]classScore{}}
+			Top1: r.Top1, Top5: r.Top5, PerClass: map[string]classScore{}}
+		if r.NotFinite == 0 {
+			report.Loss = &r.Loss
+		}
 		for k, c := range r.PerClass {
 			report.PerClass[classLabel(names, k)] = classScore{c.Samples, c.Correct, c.Accuracy()}
 		}

@@ -248,7 +248,11 @@ func exportBundle(ctx context.Context, o exportOptions, warn func(string)) (*bun
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return autodiff.Build(model, build)
+	b, err := autodiff.Build(model, build)
+	if err != nil && !errors.Is(err, autodiff.ErrOptions) {
+		return nil, fmt.Errorf("%q: %w", o.Model, err)
+	}
+	return b, err
 }
 
 func fileSHA256(path string) (string, error) {

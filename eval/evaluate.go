@@ -50,6 +50,9 @@ type Result struct {
 	Top1     float64 `json:"top1"`
 	Top5     float64 `json:"top5"`
 	PerClass []Class `json:"per_class"`
+
+	NotFinite int    `json:"-"` // samples whose loss is NaN or infinite
+	FirstBad  uint32 `json:"-"` // the first of them
 }
 
 // Evaluate runs every batch and measures its logits. A cancelled context ends
@@ -82,7 +85,13 @@ func Evaluate(ctx context.Context, r Runner, it Batches, classes int) (*Result, 
 				return nil, fmt.Errorf("eval: sample %d: %w: %d, there are %d classes", b.Indices[j], ErrLabel, label, classes)
 			}
 			row := logits[j*classes : (j+1)*classes]
-			loss += crossEntropy(row, int(label))
+			l := crossEntropy(row, int(label))
+			if loss += l; math.IsNaN(l) || math.IsInf(l, 0) {
+				if res.NotFinite == 0 {
+					res.FirstBad = b.Indices[j]
+				}
+				res.NotFinite++
+			}
 			c := &res.PerClass[label]
 			c.Samples++
 			switch k := rank(row, int(label)); {

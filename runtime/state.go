@@ -166,6 +166,10 @@ func (s *State) Write(i int, src []byte) error {
 	return nil
 }
 
+// Undo makes the values from before the last step current again. A second call
+// brings those after it back.
+func (s *State) Undo() { s.side = 1 - s.side }
+
 func (s *State) check(i, length int) error {
 	switch {
 	case s.closed:

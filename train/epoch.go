@@ -62,7 +62,7 @@ func (r *run) epoch(ctx context.Context, epoch int) error {
 		return err
 	}
 	if !finite(m.Loss) {
-		return fmt.Errorf("train: test loss after epoch %d: %w", epoch, ErrNotFinite)
+		return fmt.Errorf("train: test loss after epoch %d: %w%s", epoch, ErrNotFinite, r.stateNotFinite())
 	}
 	r.fullDone += int64(r.total)
 	r.epochStep, r.epochUsed = 0, 0
@@ -208,8 +208,8 @@ func (r *run) notFinite(epoch, step int, b *loader.Batch) error {
 		more = fmt.Sprintf(" and %d more", len(bad)-shownIndices)
 		bad = bad[:shownIndices]
 	}
-	return fmt.Errorf("train: epoch %d, step %d: %w (%v): samples %v%s; a lower --lr may help",
-		epoch, step, ErrNotFinite, r.out.Loss, bad, more)
+	return fmt.Errorf("train: epoch %d, step %d: %w (%v): samples %v%s; first is %s; a lower --lr may help",
+		epoch, step, ErrNotFinite, r.out.Loss, bad, more, r.firstNotFinite(b))
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
@@ -256,6 +256,9 @@ func (r *run) save(epoch int) error {
 	state, err := readState(r.o.Bundle, r.state)
 	if err != nil {
 		return err
+	}
+	if bad := notFiniteIn(r.o.Bundle, state); bad != "" {
+		return fmt.Errorf("train: after epoch %d: %w: %s; a lower --lr may help", epoch, ErrNotFiniteState, bad)
 	}
 	if err := r.checkpoint(state, epoch); err != nil {
 		return err

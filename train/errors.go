@@ -13,6 +13,8 @@ var (
 	ErrRunExists = errors.New("the folder already holds a run")
 	ErrForeign   = errors.New("the folder holds what is not of a run, and is never replaced")
 	ErrNotFinite = errors.New("the loss is not finite")
+	// ErrNotFiniteState is wrapped where weights or other state became NaN or infinite.
+	ErrNotFiniteState = errors.New("the state is not finite")
 )
 
 func optionError(name string, format string, args ...any) error {

@@ -164,8 +164,12 @@ func (r *run) checkData() error {
 		}
 		c, h, w := split.src.Shape()
 		if got := [3]int64{int64(c), int64(h), int64(w)}; got != m.ImageShape {
-			return dataError("%s images of %q are %dx%dx%d, bundle %q takes %dx%dx%d; export the model for that size, or choose other data",
-				split.name, r.o.Data, c, h, w, r.o.BundleName, m.ImageShape[0], m.ImageShape[1], m.ImageShape[2])
+			way := "export the model for that size"
+			if s := m.ImageShape; got[0]*got[1]*got[2] == s[0]*s[1]*s[2] && s[0] == 1 && s[1] == 1 { // flat vectors
+				way = fmt.Sprintf("export the model with --input-size %dx%dx%d", c, h, w)
+			}
+			return dataError("%s images of %q are %dx%dx%d, bundle %q takes %dx%dx%d; %s, or choose other data",
+				split.name, r.o.Data, c, h, w, r.o.BundleName, m.ImageShape[0], m.ImageShape[1], m.ImageShape[2], way)
 		}
 		if names := loader.ClassesOf(split.src); int64(len(names)) > m.Classes {
 			return dataError("%q has %d classes, bundle %q has %d", r.o.Data, len(names), r.o.BundleName, m.Classes)

@@ -32,6 +32,9 @@ func NewClassifier(m *onnx.Model, output string, warn func(string)) (*Classifier
 	if err := onnx.Check(m); err != nil {
 		return nil, err
 	}
+	if err := onnx.CheckFinite(m.Graph); err != nil {
+		return nil, err
+	}
 	ready, inf, err := inferable(m)
 	if err != nil {
 		return nil, err

@@ -43,6 +43,9 @@ func prepare(m *onnx.Model, o *Options) (*forward, error) {
 	if err := widen(m); err != nil {
 		return nil, err
 	}
+	if err := onnx.CheckFinite(m.Graph); err != nil {
+		return nil, err
+	}
 	if err := takeBytes(m, o); err != nil {
 		return nil, err
 	}
@@ -135,7 +138,17 @@ func prepare(m *onnx.Model, o *Options) (*forward, error) {
 	if o.Reinit {
 		f.reinit(o.Seed)
 	}
-	return f, nil
+	return f, f.checkState()
+}
+
+// checkState refuses parameters and running statistics that are not finite.
+func (f *forward) checkState() error {
+	for _, name := range slices.Concat(f.params, f.buffers) {
+		if i, _ := f.graph.Initializers[name].NotFinite(); i >= 0 {
+			return fmt.Errorf("autodiff: parameter %q %w at element %d; if it is a mask, --freeze keeps it as it is: %w", name, onnx.ErrNotFinite, i, ErrModel)
+		}
+	}
+	return nil
 }
 
 // poolFirst swaps a Relu and the MaxPool that alone reads it: the maximum of
