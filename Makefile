@@ -74,10 +74,10 @@ test-no-gpu: setup-cuda ## show that CUDA without a GPU is refused with the reas
 	WINNOW_TEST_CUDA_LIBRARIES=$$(find $(CURDIR)/runs/cuda-libraries -name lib -type d | paste -sd:) \
 	$(GO) test -tags cudalibraries -count=1 -v -run MissingGPU .
 
-test-models: setup ## compare gradients of whole networks with PyTorch's (PYTHON with torch and torchvision)
+test-models: setup ## compare gradients of whole networks with PyTorch's (PYTHON with torch, torchvision and timm; hours from an empty folder)
 	mkdir -p runs/models
 	cd onnx/autodiff/coverage && $(PYTHON) gen.py $(CURDIR)/runs/models
-	WINNOW_MODELS=$(CURDIR)/runs/models $(GO) test -tags models -count=1 -timeout 60m -v ./onnx/autodiff/coverage $(if $(UPDATE),-update)
+	WINNOW_MODELS=$(CURDIR)/runs/models $(GO) test -tags models -count=1 -timeout 120m -v ./onnx/autodiff/coverage $(if $(UPDATE),-update)
 
 check-node: build $(NODE)/node_modules ## check the model of RUN, trained on fashion-mnist, by another ONNX Runtime client
 	@bin/winnow data fetch fashion-mnist

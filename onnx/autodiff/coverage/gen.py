@@ -1,93 +1,93 @@
 #!/usr/bin/env python3
-"""Export one network of each torchvision family and record its gradients and five training steps in PyTorch.
+"""Export networks by both of PyTorch's exporters and record their gradients and five training steps in PyTorch.
 
-usage: gen.py OUT [NAME ...]     NAME.EXPORTER.onnx and NAME.safetensors in the folder OUT, of every network or of those named
-       gen.py --list             print the names
+usage: gen.py OUT [LIBRARY[/NAME] ...]     fill the folder OUT with all networks, those of a library, or those named;
+                                           a last argument --torchscript leaves the other, slower exporter out
+       gen.py --list                       print LIBRARY/NAME of each
 
-Needs torch, torchvision, onnx and onnxscript. EXPORTER is "torchscript" (dynamo=False) and "dynamo" (the default exporter).
+LIBRARY is torchvision, timm or modules; nets_LIBRARY.py lists its networks. Needs torch, torchvision, timm, onnx, onnxscript.
+OUT/LIBRARY gets, for each network, NAME.EXPORTER.onnx and NAME.safetensors; where PyTorch cannot export it, NAME.EXPORTER.failed
+with the reason; what is there already is not made again. A process for each network gives the memory back.
+EXPORTER is "torchscript" (dynamo=False, opset 17, or 20 where that is too old) and "dynamo" (the default exporter).
 Weights, images and labels come from a seed; dropout and stochastic depth have probability 0, so that both sides compute the same.
-Everything is in training mode: normalisation uses the statistics of the batch.
+Everything is in training mode unless the network's list says otherwise: normalisation uses the statistics of the batch.
 
 The default exporter folds batch normalisation into convolutions even in training mode unless optimize=False is given.
-The TorchScript exporter refuses adaptive pooling to a size that does not divide the map, so alexnet and vgg11_bn
-take images of 224; alexnet_64 and vgg11_bn_64 have that pooling, and the other exporter takes it.
 
 NAME.safetensors holds
   images float32 [N,3,S,S], labels int64 [N]
-  grad/P float32            gradient of the mean cross-entropy by parameter P, computed in float64
+  grad/P float32            gradient of the mean cross-entropy by parameter P that is trained, computed in float64
   loss float64 [5]          losses of five steps of SGD (momentum 0.9, rate LR) on that batch, each before its update, in float32
-and as metadata drift (JSON): by parameter, how far rounding alone moves the gradient, relative by norm: the worst of three
-float32 runs against float64: a plain one, one in channels-last order, which sums in another order, and one whose weights differ
-by a few units in the last place; and loss_drift, how far the second moves the five losses of the first.
+and as metadata
+  frozen (JSON)             parameters with requires_grad=False, and the statistics of layers in evaluation mode inside a network
+                            in training mode, which an ONNX file cannot say: the test asks to freeze them
+  told (JSON)               buffers that nothing in a file of the TorchScript exporter tells from parameters: likewise, of that file
+  none (JSON)               parameters that PyTorch gives no gradient: nothing that the loss depends on reads them
+  drift (JSON)              by parameter, how far rounding alone moves the gradient, relative by norm: the worst of three
+                            float32 runs against float64: a plain one, one in channels-last order, which sums in another
+                            order, and one whose weights differ by a few units in the last place
+  loss_drift                how far the second moves the five losses of the first
 
 A ReLU, a clipped activation or the maximum of a window whose operands lie within rounding of the edge takes one branch in one
 run and the other in the next, and then moves the gradients of n values by about 1/sqrt(n): no two float32 programs agree.
 So the scale and shift of batch normalisations are drawn such that few activations lie near an edge, and
-the first of TRIES image seeds (TRIES_LARGE for images of 224) is taken whose drift is at most STEADY in every parameter and
-loss, or the steadiest of them. A program that adds up in yet another order can still meet an edge that PyTorch's variants
+the first of TRIES image seeds (TRIES_LARGE for images of 200 or more) is taken whose drift is at most STEADY in every parameter
+and loss, or the steadiest of them. A program that adds up in yet another order can still meet an edge that PyTorch's variants
 miss: the networks of OTHER have a second record, NAME.other.safetensors, of the next such seed, by which they are judged then.
 """
-import json, os, sys, time, warnings
+import importlib, json, os, sys, time, warnings
 import numpy as np
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "testdata"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "testdata")]
 
-SEED, CLASSES, STEPS, MOMENTUM, LR, STEADY, TRIES, TRIES_LARGE = 0, 10, 5, 0.9, 0.001, 2e-4, 40, 4
-NETS = {  # name: (constructor's arguments, image size, batch)
-    "alexnet": ({}, 224, 4), "alexnet_64": ({}, 64, 4), "vgg11_bn": ({}, 224, 2), "vgg11_bn_64": ({}, 64, 4),
-    "resnet18": ({}, 64, 4),
-    "resnext50_32x4d": ({}, 64, 4), "regnet_y_400mf": ({}, 64, 4), "densenet121": ({}, 64, 4),
-    "googlenet": (dict(aux_logits=False, init_weights=False), 64, 4),
-    "inception_v3": (dict(aux_logits=False, init_weights=False), 96, 4),
-    "squeezenet1_1": ({}, 64, 4), "shufflenet_v2_x1_0": ({}, 64, 4), "mobilenet_v2": ({}, 64, 4),
-    "mobilenet_v3_small": ({}, 64, 4), "mnasnet1_0": ({}, 64, 4), "efficientnet_b0": ({}, 64, 4),
-    "efficientnet_v2_s": ({}, 64, 4), "convnext_tiny": ({}, 64, 4), "vit_b_32": (dict(image_size=64), 64, 4),
-    "swin_t": ({}, 64, 4), "maxvit_t": ({}, 224, 2),
-}
-# inception_v3: at its first seed one of 123,904 windows of the first pooling has its two largest elements 8e-7 apart.
-OTHER = {"inception_v3"}
+STEPS, MOMENTUM, LR, STEADY = 5, 0.9, 0.001, 2e-4
+LIMIT = 900  # seconds an export may take
+LIBRARIES = ("torchvision", "modules", "timm")
 
 
-def build(name):
-    import torch, torchvision
-    torch.manual_seed(SEED)
-    model = getattr(torchvision.models, name.removesuffix("_64"))(weights=None, num_classes=CLASSES, **NETS[name][0])
+def library(name):
+    return importlib.import_module("nets_" + name)
+
+
+def steady_norms(model):
+    """Scale and shift of batch normalisations such that few activations lie near an edge."""
+    import torch
     for m in model.modules():
-        if isinstance(m, (torch.nn.Dropout, torchvision.ops.StochasticDepth)):
-            m.p = 0.0
-        if isinstance(m, torch.nn.BatchNorm2d):
+        if isinstance(m, torch.nn.BatchNorm2d) and m.affine:
             torch.nn.init.uniform_(m.weight, 0.2, 0.3)
             with torch.no_grad():
                 m.bias.uniform_(0.5, 1.5).mul_(torch.randint(0, 2, m.bias.shape) * 2 - 1)
-    return model.train()
 
 
-def data(name, seed=1):
-    _, size, n = NETS[name]
-    images = np.random.RandomState(seed).standard_normal((n, 3, size, size)).astype(np.float32)
-    return images, (np.arange(n) * 3 % CLASSES).astype(np.int64)
+def data(lib, name, seed=1):
+    _, size, n = lib.NETS[name]
+    images = np.random.RandomState(seed).standard_normal((n, *(size if isinstance(size, tuple) else (3, size, size)))).astype(np.float32)
+    return images, (np.arange(n) * 3 % lib.CLASSES).astype(np.int64)
 
 
 def train(model, images, labels, dtype, steps=1, last=False, jitter=0):
     """Losses, and gradients of the first step."""
     import copy, torch
     model, x = copy.deepcopy(model).to(dtype), torch.from_numpy(images).to(dtype)
-    if last:
+    if last and all(p.dim() < 5 for p in model.parameters()):  # PyTorch refuses it beside filters of three axes
         model, x = model.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
     torch.manual_seed(jitter)
     with torch.no_grad():
         for p in model.parameters() if jitter else ():
             p.mul_(1 + 2e-7 * torch.randn_like(p))
-    opt = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM)
+    opt = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=LR, momentum=MOMENTUM)
     losses, grads = [], {}
     for k in range(steps):
-        loss = torch.nn.functional.cross_entropy(model(x), torch.from_numpy(labels))
+        scores = model(x)
+        scores = scores[0] if isinstance(scores, (tuple, list)) else scores
+        loss = getattr(model, "loss", torch.nn.functional.cross_entropy)(scores, torch.from_numpy(labels))
         opt.zero_grad()
         loss.backward()
         losses.append(loss.item())
         if not k:
             for p, t in model.named_parameters():
-                if t.requires_grad:
+                if t.requires_grad and t.grad is not None:
                     grads[p] = t.grad.detach().clone().contiguous().numpy()
         if steps > 1:
             opt.step()
@@ -97,97 +97,169 @@ def train(model, images, labels, dtype, steps=1, last=False, jitter=0):
 VARIANTS = (dict(last=True), dict(), dict(jitter=1))
 
 
-def attempt(model, name, seed, best):
+def attempt(lib, model, name, seed, best):
     """The worst drift, seed, gradients in float64, their drift, losses and theirs; given up as soon as the worst is over best."""
     import torch
-    images, labels = data(name, seed)
+    images, labels = data(lib, name, seed)
     _, exact = train(model, images, labels, torch.float64)
     big, drift = max(np.linalg.norm(g) for g in exact.values()), {}
-    for variant in VARIANTS:
+    variants = VARIANTS if images.ndim == 4 else VARIANTS[1:]
+    for variant in variants:
         _, grads = train(model, images, labels, torch.float32, **variant)
         for p, g in exact.items():
             if np.linalg.norm(g) > 1e-12 * big:
                 drift[p] = max(drift.get(p, 0), distance(grads[p], g))
-        if max(drift.values()) > best:
+        if not max(drift.values()) <= best:
             return max(drift.values()), seed, exact, drift, None, None
-    loss, other = (train(model, images, labels, torch.float32, STEPS, last=last)[0] for last in (False, True))
+    loss, other = (train(model, images, labels, torch.float32, STEPS, **v)[0] for v in (dict(), variants[0] if images.ndim == 4 else dict(jitter=1)))
     moved = np.max(np.abs(other / loss - 1))
     return max(moved, *drift.values()), seed, exact, drift, loss, moved
 
 
-def export(name, images, exporter, path):
+def export(lib, name, images, exporter, path):
     import torch
-    model, x = build(name), torch.from_numpy(images)
-    names = dict(input_names=["images"], output_names=["logits"])
+    model, x = lib.build(name), torch.from_numpy(images)
+    names = dict(input_names=["images"], output_names=["logits", "other"][:getattr(model, "outputs", 1)])
     if exporter == "dynamo":
         torch.onnx.export(model, (x,), path, dynamic_shapes=({0: torch.export.Dim("N")},), optimize=False,
                           external_data=False, verbose=False, **names)
-    else:
-        torch.onnx.export(model, (x,), path, dynamo=False, opset_version=17, do_constant_folding=False,
-                          training=torch.onnx.TrainingMode.PRESERVE,
-                          dynamic_axes={"images": {0: "N"}, "logits": {0: "N"}}, **names)
+        return
+    for opset in (17, 20):
+        try:
+            torch.onnx.export(model, (x,), path, dynamo=False, opset_version=opset, do_constant_folding=False,
+                              training=torch.onnx.TrainingMode.PRESERVE,
+                              dynamic_axes={n: {0: "N"} for n in ["images"] + names["output_names"]}, **names)
+            return
+        except torch.onnx.errors.UnsupportedOperatorError:
+            if opset == 20:
+                raise
+            model = lib.build(name)
 
 
 def distance(got, want):
     return float(np.linalg.norm(got.ravel().astype(np.float64) - want.ravel()) / max(np.linalg.norm(want), 1e-300))
 
 
-def record(name, path, first=1):
+def record(lib, name, path, first=1):
     """Record the steadiest of the seeds from the first on; return the seed and a text."""
     import torch
     from fixture import write_tensors
-    model = build(name)
-    best = attempt(model, name, first, 1e300)
-    for seed in range(first + 1, first + (TRIES if NETS[name][1] < 200 else TRIES_LARGE)):
+    model = lib.build(name)
+    best = attempt(lib, model, name, first, 1e300)
+    large = data(lib, name)[0].shape[-1] >= 200
+    for seed in range(first + 1, first + (lib.TRIES_LARGE if large else lib.TRIES)):
         if best[0] <= STEADY:
             break
-        best = min(best, attempt(model, name, seed, best[0]), key=lambda b: b[0])
+        best = min(best, attempt(lib, model, name, seed, best[0]), key=lambda b: b[0])
     _, seed, exact, drift, loss, moved = best
-    images, labels = data(name, seed)
+    images, labels = data(lib, name, seed)
     tensors = {"grad/" + p: g.astype(np.float32) for p, g in exact.items()}
     tensors.update(images=images, labels=labels, loss=loss)
+    frozen = [p for p, t in model.named_parameters() if not t.requires_grad]
+    for layer, m in model.named_modules():
+        if model.training and not m.training and hasattr(m, "running_mean"):
+            frozen += [layer + ".running_mean", layer + ".running_var"]
+    none = [p for p, t in model.named_parameters() if t.requires_grad and p not in exact]
     meta = dict(lr=LR, momentum=MOMENTUM, seed=seed, drift=json.dumps({p: float("%.2g" % d) for p, d in drift.items()}),
-                loss_drift="%.2g" % moved, torch=torch.__version__.split("+")[0])
+                loss_drift="%.2g" % moved, torch=torch.__version__.split("+")[0], frozen=json.dumps(frozen), none=json.dumps(none),
+                told=json.dumps(getattr(lib, "TOLD", {}).get(name, [])))
     write_tensors(path, tensors, meta)
     return seed, "image seed %d, losses %s, drift of losses %.1e, of gradients %.1e" % (seed, np.round(loss, 4), moved, max(drift.values()))
 
 
-def run(out, name):
-    import logging
-    import torch
+def reason(err):
+    """The first cause of an exporter's error, in one short line."""
+    while err.__cause__ is not None:
+        err = err.__cause__
+    lines = [l.strip() for l in str(err).splitlines() if l.strip()]
+    return ("%s: %s" % (type(err).__name__, lines[0] if lines else ""))[:200]
+
+
+def run(out, lib_name, name, only=None):
+    import logging, signal
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    images, _ = data(name)
-    for exporter in ("torchscript", "dynamo"):
-        path = os.path.join(out, "%s.%s.onnx" % (name, exporter))
-        if os.path.exists(path) or (name.endswith("_64") and exporter == "torchscript"):
+    lib, title = library(lib_name), lib_name + "/" + name
+    base = os.path.join(out, lib_name, name)
+    images, _ = data(lib, name)
+    exported = False
+    for exporter in getattr(lib, "exporters", lambda _: ("torchscript", "dynamo"))(name):
+        if only not in (None, exporter):
             continue
+        path = "%s.%s.onnx" % (base, exporter)
+        failed = "%s.%s.failed" % (base, exporter)
+        if not os.path.exists(path) and not os.path.exists(failed):
+            start = time.time()
+            try:
+                def late(*_):
+                    raise TimeoutError("no export within %d s" % LIMIT)
+                signal.signal(signal.SIGALRM, late)
+                signal.alarm(LIMIT)
+                export(lib, name, images, exporter, path + ".part")
+                signal.alarm(0)
+                os.replace(path + ".part", path)
+                print("%s: %s export, %.0f s" % (title, exporter, time.time() - start), flush=True)
+            except Exception as err:
+                signal.alarm(0)
+                with open(failed, "w") as f:
+                    f.write(reason(err) + "\n")
+                print("%s: %s cannot export: %s" % (title, exporter, reason(err)), flush=True)
+        exported = exported or os.path.exists(path)
+    path = base + ".safetensors"
+    if exported and not os.path.exists(path):
         start = time.time()
-        export(name, images, exporter, path + ".part")
+        seed, text = record(lib, name, path + ".part")
+        if name in lib.OTHER:
+            text += "; the other: " + record(lib, name, base + ".other.safetensors.part", seed + 1)[1]
+            os.replace(base + ".other.safetensors.part", base + ".other.safetensors")
         os.replace(path + ".part", path)
-        print("%s: %s export, %.0f s" % (name, exporter, time.time() - start), flush=True)
-    path = os.path.join(out, name + ".safetensors")
-    if not os.path.exists(path):
-        start = time.time()
-        seed, text = record(name, path + ".part")
-        if name in OTHER:
-            other = os.path.join(out, name + ".other.safetensors")
-            text += "; the other: " + record(name, other + ".part", seed + 1)[1]
-            os.replace(other + ".part", other)
-        os.replace(path + ".part", path)
-        print("%s: %s, %.0f s" % (name, text, time.time() - start), flush=True)
+        print("%s: %s, %.0f s" % (title, text, time.time() - start), flush=True)
+
+
+def warm():
+    """What the exporter builds at its first call, the children then have."""
+    import io, logging, torch
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    torch.onnx.export(torch.nn.Conv2d(3, 2, 1), (torch.zeros(2, 3, 4, 4),), io.BytesIO(), dynamic_shapes=({0: torch.export.Dim("N")},),
+                      optimize=False, verbose=False)
+
+
+def main(out, wanted, only=None):
+    """A process for each network, forked once the libraries are imported."""
+    import torch, torchvision, timm, torch.onnx, onnxscript  # noqa: F401
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
+    if not only:
+        warm()
+    failed = []
+    for lib, name in wanted:
+        os.makedirs(os.path.join(out, lib), exist_ok=True)
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                run(out, lib, name, only)
+                code = 0
+            except BaseException as err:
+                print("%s/%s: %s" % (lib, name, reason(err)), file=sys.stderr, flush=True)
+            os._exit(code)
+        if os.waitpid(pid, 0)[1]:
+            failed.append(lib + "/" + name)
+    return failed
 
 
 if __name__ == "__main__":
+    sys.modules["gen"] = sys.modules["__main__"]
+    every = [(lib, name) for lib in LIBRARIES for name in library(lib).NETS]
+    known = {lib for lib, _ in every} | {"/".join(e) for e in every}
+    only = "torchscript" if sys.argv[-1] == "--torchscript" else None
+    if only:
+        sys.argv.pop()
     if sys.argv[1:] == ["--list"]:
-        print("\n".join(NETS))
-    elif len(sys.argv) == 4 and sys.argv[3] == "--here":
-        run(sys.argv[1], sys.argv[2])
-    elif len(sys.argv) > 1 and set(sys.argv[2:]) <= set(NETS):
-        import subprocess
-        os.makedirs(sys.argv[1], exist_ok=True)
-        failed = [n for n in sys.argv[2:] or NETS  # a process each, so that memory is given back
-                  if subprocess.call([sys.executable, os.path.abspath(__file__), sys.argv[1], n, "--here"])]
+        print("\n".join("/".join(e) for e in every))
+    elif len(sys.argv) > 1 and set(sys.argv[2:]) <= known:
+        asked = sys.argv[2:] or LIBRARIES
+        failed = main(sys.argv[1], [e for a in asked for e in every if a in (e[0], "/".join(e))], only)
         sys.exit("failed: " + " ".join(failed) if failed else 0)
     else:
         sys.exit(__doc__)

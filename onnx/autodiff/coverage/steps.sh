@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Export and train five networks for twenty steps on images, and show that the loss falls.
-# usage: steps.sh FOLDER     with FOLDER/NAME.dynamo.onnx, made by gen.py; bin/winnow must be built
+# usage: steps.sh FOLDER     with FOLDER/NAME.dynamo.onnx (runs/models/torchvision), made by gen.py; bin/winnow must be built
 set -euo pipefail
 models=$(cd "$1" && pwd)
 work=$(mktemp -d)
