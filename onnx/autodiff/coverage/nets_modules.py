@@ -829,7 +829,7 @@ for _name, _make in {
     "conv_gru_steps": ConvGRUSteps, "runge_kutta_steps": RungeKutta, "mixture_of_experts": Experts, "top2_experts": TopExperts,
     "dynamic_filters": DynamicFilters, "involution": Involution, "unfold_fold": UnfoldFold, "unfold_fold_overlap": UnfoldFoldOverlap,
     "spatial_transformer": Spatial, "warp_bilinear_border": lambda: Warp(padding_mode="border"), "warp_bicubic": lambda: Warp(mode="bicubic"),
-    "deformable_conv": Deformable, "fourier_filter": Fourier, "slices_and_flips": Slices, "gather_scatter": GatherScatter,
+    "deformable_conv": Deformable, "fourier_filter": lambda: nn.Sequential(Fourier(), conv(8, 8), nn.SiLU()), "slices_and_flips": Slices, "gather_scatter": GatherScatter,
     "top_tokens": TopTokens, "cumsum_mean": Cumulative, "selective_scan": SelectiveScan, "einsum_ellipsis": EinsumEllipsis, "gem_pooling": GeM,
     "pyramid_pooling": PoolPyramid, "unet_skips": UNet, "transposed_conv_odd": Odd, "conv_odd": OddConv,
     "resize_antialias_bilinear": lambda: AntialiasedResize("bilinear"), "resize_antialias_bicubic": lambda: AntialiasedResize("bicubic"),

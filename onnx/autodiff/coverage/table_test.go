@@ -136,8 +136,8 @@ func cell(text string) string {
 	return text
 }
 
-// table renders the page.
-func table(rows []row) []byte {
+// table renders the page; libraries that did not run keep their parts of the last one.
+func table(rows []row, last string) []byte {
 	slices.SortFunc(rows, func(a, b row) int {
 		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(b.exporter, a.exporter), strings.Compare(b.layout, a.layout))
 	})
@@ -146,12 +146,24 @@ func table(rows []row) []byte {
 	out.WriteString("| library | networks | PyTorch exports | trained | refused, operator named | wrong |\n| --- |" + strings.Repeat(" ---: |", 5) + "\n")
 	for _, lib := range libraries {
 		s := count(rows, lib)
+		if s.networks == 0 {
+			_, rest, _ := strings.Cut(last, "\n| "+lib+" |")
+			line, _, _ := strings.Cut(rest, "\n")
+			fmt.Fprintf(&out, "| %s |%s\n", lib, line)
+			continue
+		}
 		fmt.Fprintf(&out, "| %s | %d | %d | %d | %d | %d |\n", lib, s.networks, s.models, s.passed, s.refused, s.failed)
 	}
 	out.WriteString("\n" + notes)
 	for _, lib := range libraries {
 		of := slices.DeleteFunc(slices.Clone(rows), func(r row) bool { return r.lib != lib })
 		fmt.Fprintf(&out, "\n## %s\n\n", lib)
+		if len(of) == 0 {
+			_, rest, _ := strings.Cut(last, "\n## "+lib+"\n\n")
+			part, _, _ := strings.Cut(rest, "\n## ")
+			out.WriteString(part)
+			continue
+		}
 		if lib == "torchvision" {
 			detailed(&out, of)
 		} else {
