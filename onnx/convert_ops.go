@@ -145,16 +145,11 @@ func convertDropout(c *converter, n *Node, source int64) {
 	c.emit(n)
 }
 
-// Opset 11 wanted an empty tensor where 13 wants no input at all; 13 dropped
-// one coordinate mode and 19 added one.
+// Opset 11 wanted an empty tensor where 13 wants no input at all. ONNX Runtime's
+// kernel of 18 takes the coordinate mode that 13 dropped and the one that 19 added.
 func convertResize(c *converter, n *Node, source int64) {
 	if source < 11 {
 		convertUpsample(c, n, source)
-		return
-	}
-	mode := n.Str("coordinate_transformation_mode", "half_pixel")
-	if mode == "tf_half_pixel_for_nn" || mode == "half_pixel_symmetric" {
-		c.refuse(n, "coordinate_transformation_mode %q", mode)
 		return
 	}
 	if source < 13 {

@@ -79,8 +79,12 @@ func inferResize(c call) error {
 			if len(sizes) != len(axes) {
 				return shapeErrorf("%d sizes for %d axes", len(sizes), len(axes))
 			}
-			if stretch && !sizes[i].anyElement() && sizes[i].N >= 0 {
+			switch {
+			case sizes[i].anyElement() || sizes[i].N < 0:
+			case stretch:
 				out[k] = sizes[i]
+			default:
+				out[k] = c.keptRatio(x, axes, sizes, k)
 			}
 		case okScales:
 			if len(scales) != len(axes) {
@@ -98,4 +102,21 @@ func inferResize(c call) error {
 	}
 	c.set(0, dt, out)
 	return nil
+}
+
+// keptRatio is the length of axis k where all axes are scaled alike, by the
+// least or largest of size/length; halves are rounded up.
+func (c call) keptRatio(x Shape, axes []int64, sizes []Dim, k int) Dim {
+	least := c.n.Str("keep_aspect_ratio_policy", "") == "not_larger"
+	var ratio float32
+	for i, a := range axes {
+		axis, err := normAxis(a, len(x))
+		if err != nil || !x[axis].IsConst() || !sizes[i].IsConst() || x[axis].N < 1 || x[axis].N > 1<<31 || sizes[i].N > 1<<31 {
+			return c.in.unknownDim()
+		}
+		if r := float32(sizes[i].N) / float32(x[axis].N); i == 0 || least == (r < ratio) {
+			ratio = r
+		}
+	}
+	return Const(int64(math.Floor(float64(ratio*float32(x[k].N)) + 0.5)))
 }

@@ -97,6 +97,7 @@ func gradCases() []gradCase {
 	mathCases(add)
 	indexCases(add)
 	trigCases(add)
+	resizeCases(add)
 	convCases(&cases)
 	poolCases(&cases)
 	blockedCases(&cases)

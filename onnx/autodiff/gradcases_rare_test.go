@@ -1,6 +1,7 @@
 package autodiff
 
 import (
+	"fmt"
 	"math/rand/v2"
 
 	"winnow/onnx"
@@ -76,3 +77,54 @@ func trigCases(add func(op, name string, a attrs, args ...arg) *gradCase) {
 
 // smooth is smooth32 of a case just added.
 func (c *gradCase) smooth() { smooth32(c) }
+
+// resizeCases checks the modes of Resize beyond those of mathCases. All are
+// linear, so a difference of any step shows each weight.
+func resizeCases(add func(op, name string, a attrs, args ...arg) *gradCase) {
+	resize := func(name string, a attrs, x arg, roi, scales []float32, sizes ...int64) {
+		args := []arg{x, {}, {}}
+		if roi != nil {
+			args[1] = arg{fixed: onnx.FromFloat32(roi, int64(len(roi))), keep32: true}
+		}
+		if scales != nil {
+			args[2] = arg{fixed: onnx.FromFloat32(scales, int64(len(scales))), keep32: true}
+		} else {
+			args = append(args, ints(sizes...))
+		}
+		add("Resize", name, a, args...).dtype = onnx.Float32
+	}
+	for _, mode := range []string{"linear", "cubic"} {
+		for _, transform := range []string{"half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel", "half_pixel_symmetric"} {
+			for _, outside := range []int64{0, 1} {
+				a := attrs{"mode": sa(mode), "antialias": ia(1), "coordinate_transformation_mode": sa(transform), "exclude_outside": ia(outside)}
+				name := fmt.Sprintf("smooth-%s-%s-%d", mode, transform, outside)
+				resize(name, a, tensor(1, 2, 9, 7), nil, []float32{1, 1, 0.45, 0.7})
+				resize(name+"-mixed", a, tensor(1, 2, 8, 4), nil, nil, 1, 2, 3, 6)
+			}
+		}
+		a := attrs{"mode": sa(mode), "coordinate_transformation_mode": sa("half_pixel_symmetric")}
+		resize("symmetric-"+mode, a, tensor(1, 2, 8, 5), nil, []float32{1, 1, 0.7, 1.5})
+		a = attrs{"mode": sa(mode), "antialias": ia(1), "axes": is(2, 3), "cubic_coeff_a": fa(-0.5)}
+		resize("smooth-axes-"+mode, a, tensor(1, 2, 8, 10), nil, nil, 3, 4)
+	}
+	resize("symmetric-nearest", attrs{"mode": sa("nearest"), "coordinate_transformation_mode": sa("half_pixel_symmetric")}, tensor(1, 2, 8, 5), nil, []float32{1, 1, 0.7, 1.5})
+	for _, mode := range []string{"nearest", "linear", "cubic"} {
+		for name, roi := range map[string][]float32{"inside": {0, 0, 0.2, 0.1, 1, 1, 0.7, 0.8}, "beyond": {0, 0, -0.3, 0, 1, 1, 0.9, 1.4}} {
+			a := attrs{"mode": sa(mode), "coordinate_transformation_mode": sa("tf_crop_and_resize"), "extrapolation_value": fa(3)}
+			resize("crop-"+mode+"-"+name, a, tensor(1, 2, 6, 7), roi, nil, 1, 2, 5, 4)
+		}
+	}
+	for _, policy := range []string{"not_larger", "not_smaller"} {
+		for _, mode := range []string{"nearest", "linear", "cubic"} {
+			a := attrs{"mode": sa(mode), "keep_aspect_ratio_policy": sa(policy), "axes": is(2, 3)}
+			resize(policy+"-"+mode, a, tensor(1, 2, 5, 8), nil, nil, 3, 7)
+			resize(policy+"-"+mode+"-up", a, tensor(1, 2, 4, 3), nil, nil, 7, 9)
+		}
+	}
+	for _, round := range []string{"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"} {
+		for _, transform := range []string{"half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel", "tf_half_pixel_for_nn"} {
+			a := attrs{"mode": sa("nearest"), "nearest_mode": sa(round), "coordinate_transformation_mode": sa(transform)}
+			resize("nearest-"+round+"-"+transform, a, tensor(1, 1, 5, 6), nil, []float32{1, 1, 0.6, 2.5})
+		}
+	}
+}
