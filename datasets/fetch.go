@@ -63,7 +63,7 @@ func newFetcher(set *idxSet, progress func(done, total int64)) *fetcher {
 // into place one by one.
 func (f *fetcher) fetch(ctx context.Context, dir string) error {
 	name := f.set.info.Name
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
 		return fmt.Errorf("datasets: fetch %q: %w", name, err)
 	}
 	var want []pinned
@@ -92,7 +92,7 @@ func (f *fetcher) fetch(ctx context.Context, dir string) error {
 	for i, o := range f.origins {
 		f.done = before
 		scratch := filepath.Join(temp, fmt.Sprint(i))
-		err := os.Mkdir(scratch, 0o755)
+		err := os.Mkdir(scratch, 0o777)
 		if err == nil {
 			err = f.take(ctx, o, want, scratch)
 		}
@@ -113,7 +113,7 @@ func (f *fetcher) fetch(ctx context.Context, dir string) error {
 
 // place moves checked files to dir.
 func place(files []pinned, from, dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
 	for _, file := range files {
@@ -163,7 +163,7 @@ func (f *fetcher) takeFile(ctx context.Context, open opener, file pinned, path s
 	if err != nil {
 		return err
 	}
-	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}
