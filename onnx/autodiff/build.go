@@ -362,9 +362,13 @@ func buildEval(f *forward, o Options, b *bundle.Bundle) error {
 		switch n.Op {
 		case "BatchNormalization":
 			n.Outputs = n.Outputs[:1]
-			n.Attrs = attrs{"epsilon": onnx.FloatAttr(n.Float("epsilon", 1e-5))}
-		case "Dropout":
-			n = &onnx.Node{Name: n.Name, Op: "Identity", Inputs: n.Inputs[:1], Outputs: n.Outputs[:1]}
+			kept := attrs{"epsilon": onnx.FloatAttr(n.Float("epsilon", 1e-5))}
+			if m, ok := n.Attrs["momentum"]; ok && m.F != 0.9 { // the default; for training that goes on from the trained model
+				kept["momentum"] = m
+			}
+			n.Attrs = kept
+		case "Dropout": // passes its input on, and says where training that goes on drops
+			n = &onnx.Node{Name: n.Name, Op: "Dropout", Inputs: n.Inputs[:min(2, len(n.Inputs))], Outputs: n.Outputs[:1]}
 		}
 		e.add(n)
 	}

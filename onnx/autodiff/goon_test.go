@@ -1,0 +1,133 @@
+package autodiff_test
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"winnow/onnx"
+	"winnow/onnx/autodiff"
+	"winnow/onnx/bundle"
+)
+
+// A trained model is trained on as its source would be: with dropout, the
+// momentum of running statistics, and its normalisation, to the bit.
+func TestTrainedModelTrainsOn(t *testing.T) {
+	model := func() *onnx.Model {
+		norm := op("BatchNormalization", map[string]onnx.Attr{"momentum": onnx.FloatAttr(0.7)}, "b", "a", "scale", "bias", "mean", "var")
+		g := tiny(map[string][]int64{"k": {4, 3, 3, 3}, "w": {16, 3}, "scale": {4}, "bias": {4}, "mean": {4}},
+			op("Conv", nil, "a", "x", "k"), norm, op("Flatten", nil, "f", "b"), op("Dropout", nil, "d", "f", "ratio"), op("MatMul", nil, "y", "d", "w"))
+		g.Graph.Inputs[0] = batchOf("x", 3, 4, 4)
+		g.Graph.Initializers["var"] = filled(1, 4)
+		g.Graph.Initializers["ratio"] = onnx.FromFloat32([]float32{0.25})
+		return g
+	}
+	for _, n := range []bundle.Normalize{
+		{}, {Scale: 1}, {Scale: 0.017, Mean: []float64{0.3}}, {Mean: []float64{0.485, 0.456, 0.406}, Std: []float64{0.229, 0.224, 0.225}},
+		{Scale: 1, Std: []float64{58.395}}, {Scale: 1, Mean: []float64{1, 2, 3}},
+	} {
+		for _, float := range []bool{false, true} {
+			b := build(t, model(), autodiff.Options{Normalize: n, FloatImages: float})
+			m, err := autodiff.Inference(b, b.Init)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file, err := m.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m, err = onnx.Decode(file, ""); err != nil {
+				t.Fatal(err)
+			}
+			again := build(t, m, autodiff.Options{})
+			if len(again.Manifest.Train.Random) != len(b.Manifest.Train.Random) || len(b.Manifest.Train.Random) != 1 {
+				t.Errorf("%+v: %d inputs of random numbers, had %d", n, len(again.Manifest.Train.Random), len(b.Manifest.Train.Random))
+			}
+			if string(again.Train) != string(b.Train) {
+				t.Errorf("%+v, float %v: the training graph is another one", n, float)
+			}
+			for name, v := range b.Init {
+				if again.Init[name] == nil || !slices.Equal(again.Init[name].Data, v.Data) {
+					t.Errorf("%+v: state %q is another one", n, name)
+				}
+			}
+			if m, err = onnx.Decode(file, ""); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := autodiff.Build(m, autodiff.Options{Normalize: bundle.Normalize{Mean: []float64{1}}}); !errors.Is(err, autodiff.ErrOptions) {
+				t.Errorf("a second normalisation: %v", err)
+			}
+		}
+	}
+}
+
+// Bytes that a model casts and normalises itself are not normalised again.
+func TestBytesThatTheModelCasts(t *testing.T) {
+	said := ""
+	m := tiny(map[string][]int64{"w": {16, 3}}, op("Cast", map[string]onnx.Attr{"to": onnx.IntAttr(1)}, "c", "x"), op("Div", nil, "v", "c", "most"), op("MatMul", nil, "y", "v", "w"))
+	m.Graph.Inputs[0].DType = onnx.Uint8
+	m.Graph.Initializers["most"] = onnx.FromFloat32([]float32{255})
+	b := build(t, m, autodiff.Options{Warn: func(s string) { said += s }})
+	if b.Manifest.Normalize.Scale != 1 || b.Manifest.Train.Images.DType != "uint8" || !strings.Contains(said, "nothing else normalises") || parameters(b) != 48 {
+		t.Errorf("%+v, %d parameters, said %q", b.Manifest.Normalize, parameters(b), said)
+	}
+}
+
+// A batch that a model fixes is opened where it is sure how, and else the node is named.
+func TestFixedBatch(t *testing.T) {
+	weights := map[string][]int64{"w": {16, 3}}
+	for _, c := range []struct {
+		batch  int64 // of the input, 0 for any
+		target []int64
+		opens  bool
+	}{
+		{1, []int64{1, 16}, true}, {0, []int64{1, 16}, true}, {3, []int64{3, 16}, true}, {1, []int64{1, -1}, true}, {1, []int64{-1, 16}, true},
+		{1, []int64{0, 16}, true}, {1, []int64{16}, false}, {0, []int64{2, 8}, false}, {0, []int64{1, 4, 4}, true},
+	} {
+		model := func() *onnx.Model {
+			nodes := []*onnx.Node{op("Reshape", nil, "r", "x", "shape"), op("Relu", nil, "s", "r"), op("Flatten", nil, "f", "s"), op("MatMul", nil, "y", "f", "w")}
+			m := tiny(weights, nodes...)
+			m.Graph.Inputs[0] = batchOf("x", 4, 2, 2)
+			if c.batch > 0 {
+				m.Graph.Inputs[0].Shape[0] = onnx.Const(c.batch)
+			}
+			m.Graph.Initializers["shape"] = onnx.FromInt64(c.target, int64(len(c.target)))
+			return m
+		}
+		fixes := c.target[0] > 0
+		_, err := autodiff.Build(model(), autodiff.Options{})
+		if (fixes || c.batch > 0) != (errors.Is(err, autodiff.ErrModel) || errors.Is(err, onnx.ErrShape)) || err != nil && c.opens && !strings.Contains(err.Error(), "--dynamic-batch") {
+			t.Errorf("%d, %v: closed: %v", c.batch, c.target, err)
+		}
+		said := ""
+		b, err := autodiff.Build(model(), autodiff.Options{DynamicBatch: true, Warn: func(s string) { said += s }})
+		if c.opens && err != nil || !c.opens && (err == nil || !strings.Contains(err.Error(), "make_")) {
+			t.Errorf("%d, %v: open: %v", c.batch, c.target, err)
+		}
+		if err == nil && (fixes != strings.Contains(said, "make_r") || b.Manifest.Classes != 3) {
+			t.Errorf("%d, %v: said %q", c.batch, c.target, said)
+		}
+	}
+}
+
+// NaN is refused in any tensor in use, an infinity where it is no mask or bound.
+func TestTensorsNotFinite(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(-1))
+	for _, c := range []struct {
+		name    string
+		v       float32
+		refused bool
+	}{{"w", nan, true}, {"w", inf, true}, {"unused", nan, false}, {"low", inf, false}, {"low", nan, true}} {
+		m := tiny(map[string][]int64{"w": {16, 3}, "unused": {3}}, op("MatMul", nil, "z", "x", "w"), op("Max", nil, "y", "z", "low"))
+		m.Graph.Initializers["low"] = onnx.FromFloat32([]float32{-1})
+		v := m.Graph.Initializers[c.name].Float32s()
+		v[len(v)-1] = c.v
+		m.Graph.Initializers[c.name] = onnx.FromFloat32(v, m.Graph.Initializers[c.name].Dims...)
+		_, err := autodiff.Build(m, autodiff.Options{})
+		if c.refused != errors.Is(err, onnx.ErrNotFinite) || err != nil && !strings.Contains(err.Error(), `"`+c.name+`"`) {
+			t.Errorf("%s %v: %v", c.name, c.v, err)
+		}
+	}
+}
