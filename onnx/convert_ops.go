@@ -59,6 +59,11 @@ func init() {
 	}
 }
 
+// Rewritten reports whether ToOpset18 writes an operator as others.
+func Rewritten(op string) bool {
+	return conversions[op] != nil && opVersion(op, targetOpset) == 0 || op == "GroupNormalization" || op == "CastLike"
+}
+
 // axesFrom converts an operator whose axes became an input with an opset.
 // ReduceMax and ReduceMin took booleans from opset 20 on.
 func axesFrom(opset int64) func(*converter, *Node, int64) {

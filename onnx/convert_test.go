@@ -155,6 +155,12 @@ func TestToOpset18Refuses(t *testing.T) {
 		{"changed later", 20, unary("DFT", nil), "changed with opset 20"},
 		{"quantized", 19, unary("DequantizeLinear", nil), "DequantizeLinear"},
 		{"gelu", 20, unary("Gelu", map[string]Attr{"approximate": StringAttr("other")}), "other"},
+		{"volume", 20, &Node{Name: "n", Op: "GridSample", Inputs: []string{"x", "s"}, Outputs: []string{"y"}, Attrs: map[string]Attr{"mode": StringAttr("bilinear")}}, "bilinear"},
+		{"keys", 23, &Node{Name: "n", Op: "Attention", Inputs: []string{"x", "x", "x", "", "s", "s"}, Outputs: []string{"y"}}, "past keys"},
+		{"padding", 24, &Node{Name: "n", Op: "Attention", Inputs: []string{"x", "x", "x", "", "", "", "s"}, Outputs: []string{"y"}}, "padded keys"},
+		{"products", 23, &Node{Name: "n", Op: "Attention", Inputs: []string{"x", "x", "x"}, Outputs: []string{"y", "", "", "p"}}, "product of queries and keys"},
+		{"spatial", 8, &Node{Name: "n", Op: "BatchNormalization", Inputs: []string{"x", "s", "s", "s", "s"}, Outputs: []string{"y"}, Attrs: map[string]Attr{"spatial": IntAttr(0)}}, "spatial 0"},
+		{"scan", 8, unary("Scan", nil), "opset 8"},
 		{"groups", 21, unary("GroupNormalization", nil), "num_groups 0"},
 	}
 	for _, test := range tests {

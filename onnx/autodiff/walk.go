@@ -244,9 +244,9 @@ func noRule(missing map[string][]string) error {
 func isDefaultDomain(d string) bool { return d == "" || d == "ai.onnx" }
 
 // HasRule reports whether gradients can be taken through an operator of the default domain,
-// or whether none flows through it by its nature.
+// if need be once it is rewritten, or whether none flows through it by its nature.
 func HasRule(op string) bool {
-	return rules[op] != nil || hasComposition(op) || stopsGradient[op] || op == "Dropout"
+	return rules[op] != nil || hasComposition(op) || stopsGradient[op] || op == "Dropout" || onnx.Rewritten(op)
 }
 
 // Operators lists the operators that have a rule, sorted.
