@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Record what every operator with a gradient, and every one that is rewritten on reading, computes by each of its
 definitions since opset 7: opsets.safetensors.gz beside this script holds CASE/model, CASE/in/NAME and CASE/out/K,
-where CASE is OPERATOR-OPSET-VARIANT. The values are ONNX Runtime's, or onnx.reference's where that has no kernel.
+where CASE is OPERATOR-OPSET-VARIANT. The values are ONNX Runtime's, or onnx.reference's where that has no kernel;
+GlobalLpPool's follow from its formula.
 """
 import json, os, sys
 import numpy as np, onnx, onnx.defs
@@ -70,6 +71,22 @@ def table():
     each("Selu", "both", lambda v: ([x], {"alpha": 1.3, "gamma": 0.9}))
     each("Gelu", "tanh", lambda v: ([x], {"approximate": "tanh"}))
     each("Swish", "alpha", lambda v: ([x], {"alpha": 0.7}))
+    small = np.tanh(f(2, 3)) * 0.9
+    each("Acos Asin Atan Atanh Tan Sinh Cosh Asinh ThresholdedRelu Shrink", "default", lambda v: [small])
+    each("Acosh", "default", lambda v: [positive(2, 3) + 1])
+    each("ThresholdedRelu", "alpha", lambda v: ([small], {"alpha": 0.2}))
+    each("Shrink", "both", lambda v: ([small], {"lambd": 0.3, "bias": 0.1}))
+    each("Mod", "fmod", lambda v: ([x, positive(3, 1)], {"fmod": 1}))
+    each("Mod", "integers", lambda v: [i64(-7, 7, 5), i64(3, -3, 4)])
+    each("ReverseSequence", "default", lambda v: [f(4, 2, 3), i64(3, 2)])
+    each("ReverseSequence", "batch", lambda v: ([f(2, 4), i64(3, 1)], {"batch_axis": 0, "time_axis": 1}))
+    each("MaxUnpool", "halves", lambda v: ([f(1, 1, 2, 2), np.array([[[[1, 3], [8, 15]]]], np.int64)], {"kernel_shape": [2, 2], "strides": [2, 2]}))
+    each("LRN", "three", lambda v: ([f(1, 5, 2, 2)], {"size": 3, "alpha": 0.1, "beta": 0.6, "bias": 1.5}))
+    each("LpPool", "strided", lambda v: ([f(1, 2, 6, 5)], {"kernel_shape": [3, 2], "strides": [2, 1], "p": 2}))
+    each("GlobalLpPool", "default", lambda v: [f(1, 2, 4, 3)])
+    each("LpNormalization", "axis", lambda v: ([x], {"axis": 1, "p": 1}))
+    each("MeanVarianceNormalization", "default", lambda v: [f(2, 3, 4, 4)])
+    each("Col2Im", "blocks", lambda v: ([f(1, 8, 6), i64(3, 4), i64(2, 2)], {"fixed": (1, 2)}))
     each("Sqrt Reciprocal Log", "positive", lambda v: [positive(2, 3)])
     each("Clip", "both", lambda v: ([x], {"min": -0.5, "max": 0.7}) if v < 11 else ([x, np.float32(-0.5), np.float32(0.7)], {"fixed": (1, 2)}))
     each("Clip", "low", lambda v: ([x], {"min": 0.1}) if v < 11 else ([x, np.float32(0.1)], {"fixed": (1,)}))
@@ -234,6 +251,8 @@ def run(m, feeds):
     import onnxruntime as ort
     from onnx.reference import ReferenceEvaluator
     ort.set_default_logger_severity(4)
+    if m.graph.node[0].op_type == "GlobalLpPool":  # neither has the one of opset 22; p is 2
+        return "its formula", [np.sqrt((feeds["x0"].astype(np.float64) ** 2).sum((2, 3), keepdims=True))]
     try:
         return "onnxruntime", ort.InferenceSession(m.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, feeds)
     except Exception:
