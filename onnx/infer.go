@@ -158,13 +158,13 @@ func (in *Inference) constant(name string) (*Tensor, bool) {
 // unknownDim makes a dimension nothing is known of but that it is not negative.
 func (in *Inference) unknownDim() Dim {
 	*in.fresh++
-	return Symbol("?" + strconv.Itoa(*in.fresh))
+	return Symbol(symbolUnknown + strconv.Itoa(*in.fresh))
 }
 
 // unknownElement makes an element nothing is known of.
 func (in *Inference) unknownElement() Dim {
 	*in.fresh++
-	return Symbol("?!" + strconv.Itoa(*in.fresh))
+	return Symbol(symbolElement + strconv.Itoa(*in.fresh))
 }
 
 func (in *Inference) unknownShape(rank int) Shape {

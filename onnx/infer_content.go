@@ -1,5 +1,7 @@
 package onnx
 
+import "cmp"
+
 // movedInputs names, for the operators that only move elements, the inputs
 // whose elements are moved (nil: all); the others must be known numbers.
 var movedInputs = map[string][]int{
@@ -49,13 +51,32 @@ func signDims(a, b Dim) (int, bool) {
 	case b.IsConst() && b.N < 0 && a.unknown() && !a.anyElement() && a.N > 0:
 		return 1, true
 	}
+	return affineSign(a, b)
+}
+
+// affineSign is signDims of sums with the same symbol.
+func affineSign(a, b Dim) (int, bool) {
+	less, ok := affineOf(a).plus(affineOf(b).negated())
+	switch {
+	case !ok:
+	case less.n == 0:
+		return cmp.Compare(less.c, 0), true
+	case less.shifted(-1).notNegative():
+		return 1, true
+	case less.negated().shifted(-1).notNegative():
+		return -1, true
+	}
 	return 0, false
 }
 
 // atMost reports a <= b for every value of the symbols.
 func atMost(a, b Dim) bool {
 	s, ok := signDims(a, b)
-	return ok && s <= 0 || a.IsConst() && b.positive() && a.N <= b.N
+	if ok {
+		return s <= 0
+	}
+	rest, ok := affineOf(b).plus(affineOf(a).negated())
+	return a.IsConst() && b.positive() && a.N <= b.N || a.IsConst() && a.N <= 0 && b.notNegative() || ok && rest.notNegative()
 }
 
 func less(a, b Dim) (Dim, bool) {

@@ -113,20 +113,29 @@ func constInts(d []Dim) ([]int64, bool) {
 	return v, true
 }
 
+// Prefixes of the symbols that inference makes.
+const (
+	symbolUnknown = "?"
+	symbolElement = "?!" // which may be negative
+)
+
 // positive reports whether the symbol stands for a number of at least 1: the
 // dimensions of the graph's inputs do.
 func (d Dim) positive() bool {
 	if d.Sym == "" {
 		return d.N > 0
 	}
-	return d.N > 0 && !strings.HasPrefix(d.Sym, "?")
+	return d.N > 0 && !strings.HasPrefix(d.Sym, symbolUnknown)
 }
 
 // unknown reports a dimension nothing is known of.
-func (d Dim) unknown() bool { return strings.HasPrefix(d.Sym, "?") }
+func (d Dim) unknown() bool { return strings.HasPrefix(d.Sym, symbolUnknown) }
 
 // anyElement reports an element that may even be negative.
-func (d Dim) anyElement() bool { return strings.HasPrefix(d.Sym, "?!") }
+func (d Dim) anyElement() bool { return strings.HasPrefix(d.Sym, symbolElement) }
+
+// notNegative reports a dimension, or an element, of at least 0.
+func (d Dim) notNegative() bool { return d.N >= 0 && !d.anyElement() || affineOf(d).notNegative() }
 
 func normDim(n int64, sym string) Dim {
 	if n == 0 {
@@ -152,14 +161,12 @@ func addDims(a, b Dim) (Dim, bool) {
 		return b, true
 	case b == Const(0):
 		return a, true
-	case a.Sym != b.Sym:
-		return Dim{}, false
 	}
-	n, ok := add64(a.N, b.N)
-	return normDim(n, a.Sym), ok
+	sum, ok := affineOf(a).plus(affineOf(b))
+	return sum.dim(), ok
 }
 
-// divDims divides exactly, or truncates a constant by a constant.
+// divDims divides, rounded towards 0 as integers are.
 func divDims(a, b Dim) (Dim, bool) {
 	switch {
 	case b.N == 0 || a.N == math.MinInt64:
@@ -168,6 +175,8 @@ func divDims(a, b Dim) (Dim, bool) {
 		return Const(a.N / b.N), true
 	case b.Sym == "" && a.N%b.N == 0:
 		return normDim(a.N/b.N, a.Sym), true
+	case b.Sym == "" && b.N > 0 && a.notNegative():
+		return affineOf(a).quotient(b.N), true
 	}
 	return Dim{}, false
 }

@@ -310,14 +310,12 @@ func inferSplit(c call) error {
 	if err != nil {
 		return err
 	}
-	sizes, given := c.n.Attrs["split"].Ints, c.n.Attrs["split"].Kind == AttrInts
+	sizes, given := []Dim(ShapeOf(c.n.Attrs["split"].Ints...)), c.n.Attrs["split"].Kind == AttrInts
 	if !given && c.has(1) {
 		given = true
-		if sizes, _ = c.ints(1); sizes == nil {
-			sizes = make([]int64, 0)
-		}
+		sizes, _ = c.content(1)
 	}
-	sum, complete := int64(0), given && len(sizes) == parts
+	sum, complete := Const(0), given && len(sizes) == parts
 	if given && len(sizes) > 0 && len(sizes) != parts {
 		return shapeErrorf("%d parts for %d outputs", len(sizes), parts)
 	}
@@ -325,11 +323,17 @@ func inferSplit(c call) error {
 		out := slices.Clone(x)
 		switch {
 		case complete:
-			if sizes[i] < 0 {
-				return shapeErrorf("part of length %d", sizes[i])
+			if sizes[i].IsConst() && sizes[i].N < 0 {
+				return shapeErrorf("part of length %v", sizes[i])
 			}
-			sum += sizes[i]
-			out[axis] = Const(sizes[i])
+			out[axis] = sizes[i]
+			if sizes[i].anyElement() {
+				out[axis] = c.in.unknownDim()
+			}
+			total, ok := addDims(sum, out[axis])
+			if sum = total; !ok {
+				sum = c.in.unknownDim()
+			}
 		case given:
 			out[axis] = c.in.unknownDim()
 		case x[axis].IsConst():
@@ -344,8 +348,8 @@ func inferSplit(c call) error {
 		}
 		c.set(i, dt, out)
 	}
-	if complete && x[axis].IsConst() && sum != x[axis].N {
-		return shapeErrorf("parts sum to %d, axis %d is %v", sum, axis, x[axis])
+	if complete && x[axis].IsConst() && sum.IsConst() && sum != x[axis] {
+		return shapeErrorf("parts sum to %v, axis %d is %v", sum, axis, x[axis])
 	}
 	return nil
 }

@@ -97,25 +97,41 @@ func slicedDim(d, start, end Dim, step int64) (Dim, bool) {
 	if step != 1 {
 		return Dim{}, false
 	}
-	// Ends past every real image are the axis's own length, as in x[a:].
-	if end == d || end.IsConst() && end.N >= math.MaxInt32 {
-		if start == Const(0) {
-			return d, true
-		}
-		if d.positive() && start.Sym == d.Sym && start.N >= 0 && start.N <= d.N {
-			return normDim(d.N-start.N, d.Sym), true
-		}
-		return Dim{}, false
-	}
-	// Both ends multiples of the axis's own symbol, inside it.
-	if d.positive() && !d.IsConst() && within(start, d) && within(end, d) && start.N <= end.N {
-		return normDim(end.N-start.N, d.Sym), true
+	first, ok1 := bounded(start, d)
+	last, ok2 := bounded(end, d)
+	switch {
+	case !ok1 || !ok2:
+	case atMost(last, first):
+		return Const(0), true
+	case atMost(first, last):
+		n, ok := affineOf(last).plus(affineOf(first).negated())
+		return n.dim(), ok
 	}
 	return Dim{}, false
 }
 
-func within(e, d Dim) bool {
-	return e == Const(0) || e.Sym == d.Sym && e.N >= 0 && e.N <= d.N
+// bounded is an end of a slice between 0 and the axis's length d.
+func bounded(e, d Dim) (Dim, bool) {
+	switch { // past every real image, as in x[a:]
+	case e.IsConst() && e.N >= math.MaxInt32:
+		return d, true
+	case e.IsConst() && e.N <= -math.MaxInt32:
+		return Const(0), true
+	}
+	if e.IsConst() && e.N < 0 { // from the end
+		back, ok := affineOf(d).plus(affineOf(e))
+		if e = back.dim(); !ok || !e.notNegative() {
+			return Const(0), ok && atMost(e, Const(0))
+		}
+	}
+	switch {
+	case !e.notNegative():
+	case atMost(e, d):
+		return e, true
+	case atMost(d, e):
+		return d, true
+	}
+	return Dim{}, false
 }
 
 // sliceRange clamps start:end:step over n elements; it returns the first index and the count.

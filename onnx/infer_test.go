@@ -3,7 +3,7 @@ package onnx
 import (
 	"compress/gzip"
 	"encoding/json"
-
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// inferCase is a case of testdata/infer/gen_infer.py: what ONNX Runtime made of a small model.
+// inferCase is a case of testdata/infer/gen_infer.py or gen_batch.py: what ONNX Runtime made of a small model.
 type inferCase struct {
 	Name    string
 	Model   []byte
@@ -28,7 +28,12 @@ type inferCase struct {
 
 func inferCases(t testing.TB) []inferCase {
 	t.Helper()
-	f, err := os.Open(filepath.Join("testdata", "infer", "infer.json.gz"))
+	return slices.Concat(inferFile(t, "infer.json.gz"), inferFile(t, "batch.json.gz"))
+}
+
+func inferFile(t testing.TB, name string) []inferCase {
+	t.Helper()
+	f, err := os.Open(filepath.Join("testdata", "infer", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,8 +62,16 @@ func (c inferCase) decode(t testing.TB) *Model {
 	return m
 }
 
-// at evaluates a dimension for a batch size; false if it is no multiple of N.
+// at evaluates a dimension for a batch size; false if it does not follow from N.
 func (d Dim) at(batch int64) (int64, bool) {
+	if a := affineOf(d); a.c != 0 && a.sym != "" {
+		v, ok := Symbol(a.sym).at(batch)
+		return a.n*v + a.c, ok
+	}
+	var n, c, by int64
+	if k, _ := fmt.Sscanf(strings.Replace(d.Sym, "*N", " ", 1), "?[%d %d/%d]", &n, &c, &by); k == 3 {
+		return d.N * floorDiv(n*batch+c, by), true
+	}
 	switch d.Sym {
 	case "":
 		return d.N, true

@@ -1,6 +1,10 @@
 package autodiff
 
-import "winnow/onnx"
+import (
+	"slices"
+
+	"winnow/onnx"
+)
 
 // spread removes what computes with the number of images at run time, such as
 // a class token expanded to the batch: a Shape sits on the CPU, and the graph
@@ -17,6 +21,8 @@ func (f *forward) spread(inf *onnx.Inference) error {
 			switch n.Op {
 			case "Expand":
 				n = e.spreadExpand(n, f.image, out)
+			case "Tile":
+				n = e.spreadTile(n, f.image, out)
 			case "Range":
 				n = e.spreadRange(n, f.image)
 			}
@@ -54,6 +60,20 @@ func (e *emitter) spreadExpand(n *onnx.Node, image onnx.Value, out onnx.Shape) *
 		return &onnx.Node{Name: n.Name, Op: "Expand", Inputs: []string{x, e.ints(to.Ints()...)}, Outputs: n.Outputs}
 	case !from.Equal(to):
 		x = e.op("Expand", nil, x, e.ints(to.Ints()...))
+	}
+	return &onnx.Node{Name: n.Name, Op: "Add", Inputs: []string{x, e.each(image, 0, len(out))}, Outputs: n.Outputs}
+}
+
+// spreadTile makes of x tiled to [N, ...] x tiled to [1, ...], plus a zero for each image.
+func (e *emitter) spreadTile(n *onnx.Node, image onnx.Value, out onnx.Shape) *onnx.Node {
+	x := n.Inputs[0]
+	repeats, ok := e.inf.Content(n.Inputs[1])
+	if s := e.shape(x); !ok || len(s) != len(out) || s[0] != onnx.Const(1) || !onnx.Shape(repeats[1:]).IsConst() || e.dtype(x) != onnx.Float32 {
+		return n
+	}
+	inner := append([]int64{1}, onnx.Shape(repeats[1:]).Ints()...)
+	if slices.Max(inner) > 1 {
+		x = e.op("Tile", nil, x, e.ints(inner...))
 	}
 	return &onnx.Node{Name: n.Name, Op: "Add", Inputs: []string{x, e.each(image, 0, len(out))}, Outputs: n.Outputs}
 }

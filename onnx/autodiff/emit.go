@@ -319,9 +319,17 @@ func (e *emitter) reshape(x string, target onnx.Shape) string {
 		}
 	}
 	if free > 1 {
-		e.fail("reshape of %q from %v to %v: more than one dimension depends on the batch", x, from, target)
+		e.fail("reshape of %q from %v to %v, of which more than one dimension depends on the batch: %w", x, from, target, ErrModel)
 	}
 	return e.op("Reshape", nil, x, e.ints(dims...))
+}
+
+// size is how long x is along an axis, int64 [1].
+func (e *emitter) size(x string, axis int) string {
+	if d := e.shape(x)[axis]; d.IsConst() {
+		return e.ints(d.N)
+	}
+	return e.op("Shape", attrs{"start": onnx.IntAttr(int64(axis)), "end": onnx.IntAttr(int64(axis + 1))}, x)
 }
 
 // flat reshapes to literal dimensions, with 0 and -1 as Reshape defines them.

@@ -36,14 +36,15 @@ func (n *node) fixedDim(x string, axis int) (int64, error) {
 func gradSlice(n *node) ([]string, error) {
 	x, g := n.Inputs[0], n.dy[0]
 	rank := len(n.shape(x))
-	starts, err := n.known(1)
-	if err != nil {
-		return nil, err
+	starts, ok := n.inf.Content(n.Input(1))
+	if !ok {
+		return nil, fmt.Errorf("input 1, %q, is computed at run time: %w", n.Input(1), ErrModel)
 	}
 	axes, steps := make([]int64, len(starts)), make([]int64, len(starts))
 	for i := range starts {
 		axes[i], steps[i] = int64(i), 1
 	}
+	var err error
 	if n.Input(3) != "" {
 		if axes, err = n.known(3); err != nil {
 			return nil, err
@@ -66,6 +67,13 @@ func gradSlice(n *node) ([]string, error) {
 		if n.shape(x)[axis] == n.shape(n.Outputs[0])[axis] && steps[i] == 1 {
 			continue // the whole axis
 		}
+		if !n.shape(x)[axis].IsConst() {
+			if steps[i] != 1 {
+				return nil, fmt.Errorf("steps of %d along axis %d of %q, whose size %v depends on the batch: %w", steps[i], axis, x, n.shape(x)[axis], ErrModel)
+			}
+			g = n.padOpen(g, axis, i)
+			continue
+		}
 		size, err := n.fixedDim(x, axis)
 		if err != nil {
 			return nil, err
@@ -74,7 +82,10 @@ func gradSlice(n *node) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		step, start := steps[i], starts[i]
+		if !starts[i].IsConst() {
+			return nil, fmt.Errorf("input 1, %q, depends on the batch: %w", n.Input(1), ErrModel)
+		}
+		step, start := steps[i], starts[i].N
 		if start < 0 {
 			start += size
 		}
@@ -92,6 +103,26 @@ func gradSlice(n *node) ([]string, error) {
 		begin[axis], end[axis] = start, size-start-((count-1)*step+1)
 	}
 	return one(n.pad(g, begin, end))
+}
+
+// padOpen puts zeros around g where a slice with step 1 cut an axis whose
+// length depends on the batch: as many before it as the i-th start says.
+func (n *node) padOpen(g string, axis, i int) string {
+	x, y := n.Inputs[0], n.Outputs[0]
+	size := n.size(x, axis)
+	at := n.slice(n.Inputs[1], []int64{int64(i)}, []int64{int64(i + 1)}, []int64{0}, []int64{1})
+	if n.dtype(at) != onnx.Int64 {
+		at = n.cast(at, onnx.Int64)
+	}
+	at = n.op("Where", nil, n.op("Less", nil, at, n.ints(0)), n.addOp(at, size), at)
+	at = n.op("Min", nil, n.op("Max", nil, at, n.ints(0)), size)
+	rest := n.sub(n.sub(size, at), n.size(y, axis))
+	pads := n.op("Concat", attrs{"axis": onnx.IntAttr(0)}, at, rest)
+	out := n.op("Pad", nil, g, pads, n.number(0, g), n.ints(int64(axis)))
+	shape := append(onnx.Shape{}, n.shape(g)...)
+	shape[axis] = n.shape(x)[axis]
+	n.inf.Set(onnx.Value{Name: out, DType: n.dtype(g), Shape: shape})
+	return out
 }
 
 // spaced puts step-1 zeros between the count elements along an axis.
@@ -123,16 +154,16 @@ func gradSplit(n *node) ([]string, error) {
 
 // y = x repeated along each axis: dx = the sum of g over the copies.
 func gradTile(n *node) ([]string, error) {
-	repeats, err := n.known(1)
-	if err != nil {
-		return nil, err
+	repeats, ok := n.inf.Content(n.Input(1))
+	if !ok {
+		return nil, fmt.Errorf("input 1, %q, is computed at run time: %w", n.Input(1), ErrModel)
 	}
 	var shape onnx.Shape
 	var axes []int64
 	for i, d := range n.shape(n.Inputs[0]) {
-		if repeats[i] != 1 {
+		if repeats[i] != onnx.Const(1) {
 			axes = append(axes, int64(len(shape)))
-			shape = append(shape, onnx.Const(repeats[i]))
+			shape = append(shape, repeats[i])
 		}
 		shape = append(shape, d)
 	}

@@ -2,6 +2,7 @@ package autodiff
 
 import (
 	"fmt"
+	"slices"
 
 	"winnow/onnx"
 )
@@ -39,13 +40,13 @@ func gradConcat(n *node) ([]string, error) {
 		return nil, err
 	}
 	dx := make([]string, len(n.Inputs))
+	if slices.ContainsFunc(n.Inputs, func(in string) bool { return !n.shape(in)[axis].IsConst() }) {
+		return n.splitBack(axis), nil
+	}
 	blocked := n.blocks.of[n.Outputs[0]] != "" && n.joinable(int64(axis), n.Inputs...)
 	at := int64(0)
 	for i, in := range n.Inputs {
 		d := n.shape(in)[axis]
-		if !d.IsConst() {
-			return nil, fmt.Errorf("concatenation along axis %d, whose size %v is not fixed: %w", axis, d, ErrModel)
-		}
 		switch {
 		case n.want[i] && blocked:
 			b := n.blocks.size
@@ -57,6 +58,20 @@ func gradConcat(n *node) ([]string, error) {
 		at += d.N
 	}
 	return dx, nil
+}
+
+// splitBack cuts the adjoint of a concatenation whose parts have sizes that
+// depend on the batch.
+func (n *node) splitBack(axis int) []string {
+	sizes := make([]string, len(n.Inputs))
+	for i, in := range n.Inputs {
+		sizes[i] = n.size(in, axis)
+	}
+	parts := n.ops("Split", len(n.Inputs), attrs{"axis": onnx.IntAttr(int64(axis))}, n.dy[0], n.op("Concat", attrs{"axis": onnx.IntAttr(0)}, sizes...))
+	for i, in := range n.Inputs {
+		n.inf.Set(onnx.Value{Name: parts[i], DType: n.dtype(in), Shape: n.shape(in)})
+	}
+	return parts
 }
 
 // y = x, spread: dx = g, which the walk sums down.

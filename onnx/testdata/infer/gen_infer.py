@@ -347,6 +347,12 @@ case("range of N", G + [node("Range", ["zero", "n", "one"])], IMAGE, dict(C, one
 case("constant of N", G + [node("Unsqueeze", ["n", "ax"], ["n1"]), node("Concat", ["n1", "k4"], ["t"], axis=0), node("ConstantOfShape", ["t"])], IMAGE, C)
 case("slice to N", G + [node("Unsqueeze", ["n", "ax"], ["n1"]), node("Slice", ["w", "ax", "n1", "ax"])], {"x": ("f", ["N", 4, 6, 6]), "w": ("f", ["N", 3])}, C)
 
-if skipped:
-    print("\n".join(skipped), file=sys.stderr)
-print("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]")
+
+def write():
+    if skipped:
+        print("\n".join(skipped), file=sys.stderr)
+    print("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]")
+
+
+if __name__ == "__main__":
+    write()
