@@ -132,6 +132,9 @@ func inspectModel(o inspectOptions, out *output) error {
 		return err
 	}
 	r := modelReport{File: o.Path, Producer: m.Producer, IRVersion: m.IRVersion, Opset: m.Opset, BatchSize: o.BatchSize, Warnings: []string{}, Problems: []string{}}
+	if twice := onnx.Rename(m); len(twice) > 0 {
+		r.Warnings = append(r.Warnings, autodiff.RenamedNotice(twice))
+	}
 	r.Problems = append(r.Problems, problems(onnx.Check(m))...)
 	if len(r.Problems) == 0 {
 		r.Problems = append(r.Problems, problems(onnx.Inline(m))...)

@@ -29,6 +29,9 @@ func NewClassifier(m *onnx.Model, output string, warn func(string)) (*Classifier
 	if warn == nil {
 		warn = func(string) {}
 	}
+	if twice := onnx.Rename(m); len(twice) > 0 {
+		warn(RenamedNotice(twice))
+	}
 	if err := onnx.Check(m); err != nil {
 		return nil, err
 	}

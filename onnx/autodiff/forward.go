@@ -28,6 +28,9 @@ type forward struct {
 
 // prepare takes ownership of m.
 func prepare(m *onnx.Model, o *Options) (*forward, error) {
+	if twice := onnx.Rename(m); len(twice) > 0 {
+		o.Warn(RenamedNotice(twice))
+	}
 	if err := onnx.Inline(m); err != nil {
 		return nil, err
 	}
@@ -120,6 +123,9 @@ func prepare(m *onnx.Model, o *Options) (*forward, error) {
 		f.graph.Outputs = append(f.graph.Outputs, f.logits)
 	}
 	if err := f.spread(inf); err != nil {
+		return nil, err
+	}
+	if err := f.sidestep(inf); err != nil {
 		return nil, err
 	}
 	sweep(f.graph)

@@ -1,10 +1,8 @@
 package autodiff
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 
 	"winnow/onnx"
 )
@@ -43,18 +41,7 @@ func undecided(g *onnx.Graph) []string {
 // settings lists operators whose inputs behind the first are no parameters.
 var settings = map[string]bool{"Clip": true, "Pad": true, "Dropout": true, "Resize": true}
 
-// shownNames bounds how many names a notice spells out.
-const shownNames = 8
-
 func undecidedNotice(names []string) string {
-	var list []string
-	for _, name := range names[:min(len(names), shownNames)] {
-		list = append(list, fmt.Sprintf("%q", name))
-	}
-	more := ""
-	if len(names) > shownNames {
-		more = fmt.Sprintf(" and %d more", len(names)-shownNames)
-	}
-	return "the file does not say whether tensors without dimensions are parameters, so they are not trained: " + strings.Join(list, ", ") + more +
+	return "the file does not say whether tensors without dimensions are parameters, so they are not trained: " + quoted(names) +
 		"; to train one, export with torch.onnx.export(..., dynamo=True, optimize=False), which says so, or give it the shape [1]"
 }
