@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -31,7 +30,6 @@ type exportOptions struct {
 	Layout    string
 	Tune      bool
 	Tuning    tuneOptions
-	Freeze    string
 	Classes   int64
 	Reinit    int64
 	Forward   forwardOptions
@@ -86,8 +84,6 @@ func newExportCommand(out *output) *cli.Command {
 		overwriteFlag(&o.Overwrite, "a bundle that is there; other files beside it stay"),
 		&cli.StringFlag{Name: "input-size", Destination: &o.InputSize, Category: flagsData, DefaultText: "the model's own",
 			Usage: "image size `CxHxW` for a model that takes flat vectors"},
-		&cli.StringFlag{Name: "freeze", Destination: &o.Freeze, Category: flagsRecipe,
-			Usage: "keep parameters whose name matches `REGEX` as they are"},
 		&cli.Int64Flag{Name: "classes", Destination: &o.Classes, Category: flagsRecipe, DefaultText: "the model's own",
 			Usage: "put a new last layer of `N` classes in place, to fine-tune"},
 		&cli.Int64Flag{Name: "reinit", Value: keepWeights, Destination: &o.Reinit, Category: flagsRecipe, DefaultText: "off",
@@ -181,8 +177,8 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 		return fmt.Errorf("write bundle %q: %w", o.Out, err)
 	}
 	m := &b.Manifest
-	out.printf("bundle %s: %s, images %s, %d classes, %s parameters, %s, %s, %s\n",
-		o.Out, m.Name, shapeText(m.ImageShape[:]), m.Classes, countText(parameters(m)), lossText(m.Loss), optimizerText(m.Optimizer), precisionText(m.Precision))
+	out.printf("bundle %s: %s, images %s, %d classes, %s, %s, %s, %s\n",
+		o.Out, m.Name, shapeText(m.ImageShape[:]), m.Classes, trainedText(m), lossText(m.Loss), optimizerText(m.Optimizer), precisionText(m.Precision))
 	if m.Tuned != nil {
 		out.printf("%s\n", tunedText(m.Tuned))
 		printChoices(out, m.Tuned)
@@ -234,11 +230,6 @@ func exportBundle(ctx context.Context, o exportOptions, warn func(string)) (*bun
 			return nil, err
 		}
 	}
-	if o.Freeze != "" {
-		if build.Freeze, err = regexp.Compile(o.Freeze); err != nil {
-			return nil, usagef("--freeze: %w", err)
-		}
-	}
 	if build.SourceSHA256, err = fileSHA256(o.Model); err != nil {
 		return nil, err
 	}
@@ -285,6 +276,31 @@ func parameters(m *bundle.Manifest) (n int64) {
 		}
 	}
 	return n
+}
+
+// trainedText counts what is trained and what is not.
+func trainedText(m *bundle.Manifest) string {
+	tensors, values := 0, int64(0)
+	for _, s := range m.State {
+		if s.Kind == bundle.KindParameter {
+			tensors++
+		}
+	}
+	text := fmt.Sprintf("%s parameters in %s", countText(parameters(m)), tensorsText(tensors))
+	if len(m.Fixed) == 0 {
+		return text
+	}
+	for _, f := range m.Fixed {
+		values += elements(f.Shape)
+	}
+	return fmt.Sprintf("%s (%s of %s values stay as they are)", text, tensorsText(len(m.Fixed)), countText(values))
+}
+
+func tensorsText(n int) string {
+	if n == 1 {
+		return "1 tensor"
+	}
+	return countText(int64(n)) + " tensors"
 }
 
 func shapeText(shape []int64) string {

@@ -113,6 +113,8 @@ type graphOptions struct {
 	Betas         cli.Float64Slice
 	Precision     string
 	BatchLossOnly bool
+	Freeze, Train string // patterns of names
+	FreezeNorms   bool
 	Block         int64 // channels to a block of the blocked graph; 0 makes none
 	InsistOnBlock bool  // fail where the blocked graph cannot be made
 }
@@ -169,11 +171,19 @@ func (o *graphOptions) flags() []cli.Flag {
 			Usage: "mixed precision `float16|bfloat16`: products in it, weights in float32; made for GPUs, and bfloat16 (products of matrices only) runs on CUDA alone"},
 		&cli.BoolFlag{Name: "batch-loss-only", Destination: &o.BatchLossOnly, Category: flagsRecipe,
 			Usage: "leave per-sample losses, logits and sample weights out of the graph"},
+		&cli.StringFlag{Name: "freeze", Destination: &o.Freeze, Category: flagsRecipe,
+			Usage: "keep parameters whose name matches `REGEX` as they are, and statistics of batch normalisations that match or whose scale and shift do"},
+		&cli.StringFlag{Name: "train", Destination: &o.Train, Category: flagsRecipe,
+			Usage: "train tensors whose name matches `REGEX`, whatever their role; winnow inspect lists them. --freeze goes first"},
+		&cli.BoolFlag{Name: "freeze-norm-stats", Destination: &o.FreezeNorms, Category: flagsRecipe,
+			Usage: "keep statistics, scales and shifts of batch normalisations over images as they are (timm's freeze_batch_norm_2d)"},
 	}
 }
 
-// apply writes the options into those of a build.
+// apply writes the options into those of a build; validate has looked at the patterns.
 func (o *graphOptions) apply(b *autodiff.Options) {
+	b.FreezeNorms = o.FreezeNorms
+	b.Freeze, b.Train = pattern(o.Freeze), pattern(o.Train)
 	b.Loss, b.Optimizer, b.Precision, b.BatchLossOnly = o.Loss, o.Optimizer, o.Precision, o.BatchLossOnly
 	b.Lowering.Block, b.Lowering.Insist = o.Block, o.InsistOnBlock
 	if betas := o.Betas.Value(); len(betas) > 0 {
@@ -187,11 +197,28 @@ func (o *graphOptions) apply(b *autodiff.Options) {
 	}
 }
 
+// pattern is nil for one that is empty or none.
+func pattern(text string) *regexp.Regexp {
+	if text == "" {
+		return nil
+	}
+	r, err := regexp.Compile(text)
+	if err != nil {
+		return nil
+	}
+	return r
+}
+
 // validate refuses contradictions before anything is read.
 func (o *graphOptions) validate() error {
 	if o.Precision != "" {
 		if err := oneOf("--amp", o.Precision, autodiff.Float16, autodiff.BFloat16); err != nil {
 			return err
+		}
+	}
+	for _, f := range [][2]string{{"--freeze", o.Freeze}, {"--train", o.Train}} {
+		if _, err := regexp.Compile(f[1]); err != nil {
+			return usagef("%s: %w", f[0], err)
 		}
 	}
 	var b autodiff.Options

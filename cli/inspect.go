@@ -95,21 +95,22 @@ func isModelFile(path string) bool {
 
 // modelReport is the JSON form of an inspected model.
 type modelReport struct {
-	File       string           `json:"file"`
-	Producer   string           `json:"producer,omitempty"`
-	IRVersion  int64            `json:"ir_version"`
-	Opset      int64            `json:"opset"`
-	Inputs     []valueReport    `json:"inputs"`
-	Outputs    []valueReport    `json:"outputs"`
-	Weights    int              `json:"weights"`
-	Parameters int64            `json:"parameters"`
-	Bytes      int64            `json:"bytes"`
-	Operators  []operatorReport `json:"operators"`
-	Trainable  bool             `json:"trainable"`
-	BatchSize  int              `json:"batch_size"`
-	Activation int64            `json:"activation_bytes"` // of the forward pass, for a batch
-	Warnings   []string         `json:"warnings"`
-	Problems   []string         `json:"problems"`
+	File       string            `json:"file"`
+	Producer   string            `json:"producer,omitempty"`
+	IRVersion  int64             `json:"ir_version"`
+	Opset      int64             `json:"opset"`
+	Inputs     []valueReport     `json:"inputs"`
+	Outputs    []valueReport     `json:"outputs"`
+	Weights    int               `json:"weights"`
+	Parameters int64             `json:"parameters"`
+	Bytes      int64             `json:"bytes"`
+	Operators  []operatorReport  `json:"operators"`
+	Tensors    []autodiff.Tensor `json:"tensors"` // what is trained, what is not, and why
+	Trainable  bool              `json:"trainable"`
+	BatchSize  int               `json:"batch_size"`
+	Activation int64             `json:"activation_bytes"` // of the forward pass, for a batch
+	Warnings   []string          `json:"warnings"`
+	Problems   []string          `json:"problems"`
 
 	advice []string // flags that export needs
 }
@@ -131,7 +132,8 @@ func inspectModel(o inspectOptions, out *output) error {
 	if err != nil {
 		return err
 	}
-	r := modelReport{File: o.Path, Producer: m.Producer, IRVersion: m.IRVersion, Opset: m.Opset, BatchSize: o.BatchSize, Warnings: []string{}, Problems: []string{}}
+	r := modelReport{File: o.Path, Producer: m.Producer, IRVersion: m.IRVersion, Opset: m.Opset, BatchSize: o.BatchSize,
+		Tensors: []autodiff.Tensor{}, Warnings: []string{}, Problems: []string{}}
 	if twice := onnx.Rename(m); len(twice) > 0 {
 		r.Warnings = append(r.Warnings, autodiff.RenamedNotice(twice))
 	}
@@ -162,6 +164,7 @@ func inspectModel(o inspectOptions, out *output) error {
 // asks for, and notes the flags that it takes.
 func (r *modelReport) build(m *onnx.Model, f forwardOptions) (*bundle.Bundle, error) {
 	build := autodiff.Options{Name: "inspect", Warn: func(text string) { r.Warnings = append(r.Warnings, text) }}
+	build.Decided = func(list []autodiff.Tensor) { r.Tensors = list }
 	f.apply(&build)
 	if autodiff.EndsInSigmoid(m, f.Output) {
 		build.Loss.Name = autodiff.BCE
@@ -281,6 +284,7 @@ func (r *modelReport) print(out *output) {
 		rows = append(rows, []any{op.Name, op.Count, note})
 	}
 	out.styledTable(rows)
+	printTensors(out, r.Tensors)
 	for _, w := range r.Warnings {
 		out.printf("\nwarning: %s\n", w)
 	}
@@ -297,6 +301,44 @@ func printValues(out *output, values []valueReport) {
 		rows = append(rows, []string{v.Name, v.DType, v.Shape})
 	}
 	out.table(rows)
+}
+
+// printTensors lists what is trained, what is not, and why.
+func printTensors(out *output, tensors []autodiff.Tensor) {
+	if len(tensors) == 0 {
+		return
+	}
+	count, values := map[string]int{}, map[string]int64{}
+	for _, t := range tensors {
+		count[t.State]++
+		values[t.State] += elements(t.Shape)
+	}
+	out.printf("\nTensors: %s trained (%s values), %s left as they are (%s), %s of running statistics\n",
+		tensorsText(count[autodiff.StateTrained]), countText(values[autodiff.StateTrained]),
+		tensorsText(count[autodiff.StateFixed]), countText(values[autodiff.StateFixed]), tensorsText(count[autodiff.StateRunning]))
+	rows := make([][]string, 0, len(tensors))
+	for _, t := range tensors {
+		why := t.Why
+		if t.Unsure {
+			why += ", unsure: --train and --freeze settle it"
+		}
+		shape := shapeText(t.Shape)
+		if shape == "" {
+			shape = "a number"
+		}
+		rows = append(rows, []string{t.Name, shape, t.State, t.Role, why})
+	}
+	out.table(rows)
+	for _, line := range cannotSay {
+		out.printf("  %s\n", line)
+	}
+}
+
+// cannotSay is what to know before a model is exported.
+var cannotSay = []string{
+	"A file cannot say which parameters were frozen (requires_grad=False), where a gradient was",
+	"stopped (detach), or which row of an embedding is padding (padding_idx): such parameters train.",
+	"Keep them with --freeze REGEX, of export or of train.",
 }
 
 // bundleReport is the JSON form of an inspected bundle.
@@ -335,7 +377,7 @@ func (r *bundleReport) print(out *output) {
 		{"loss", lossText(m.Loss)},
 		{"optimizer", optimizerText(m.Optimizer)},
 		{"precision", precisionText(m.Precision)},
-		{"parameters", countText(r.Parameters)},
+		{"parameters", trainedText(m)},
 		{"state", fmt.Sprintf("%d tensors, %s", len(m.State), bytesText(r.StateBytes))},
 		{"pruner sees", pruningSight(m)},
 	}
@@ -352,6 +394,14 @@ func (r *bundleReport) print(out *output) {
 		rows = append(rows, []string{s.Name, s.Kind, s.DType, shapeText(s.Shape)})
 	}
 	out.table(rows)
+	if len(m.Fixed) > 0 {
+		out.printf("\nLeft as they are\n")
+		rows = rows[:0]
+		for _, f := range m.Fixed {
+			rows = append(rows, []string{f.Name, shapeText(f.Shape), f.Role, f.Why})
+		}
+		out.table(rows)
+	}
 	if len(r.Problems) > 0 {
 		printProblems(out, r.Problems)
 		return

@@ -315,11 +315,11 @@ func claimRun(name string) (string, error) {
 // runText says what is about to happen, a line each for what, on what, how and where.
 func runText(r *train.Options, d *ortrun.Device, out *output) styled {
 	m := &r.Bundle.Manifest
-	return out.sprintf(`model   %s, %s parameters, %s, %s, %s
+	return out.sprintf(`model   %s, %s, %s, %s, %s
 data    %s, %s train and %s test images
 recipe  %d epochs, batch %d, lr %g %s, seed %d
 device  %s, %d threads, ONNX Runtime %s`,
-		r.BundleName, countText(parameters(m)), optimizerText(m.Optimizer), lossText(m.Loss), precisionText(m.Precision),
+		r.BundleName, trainedText(m), optimizerText(m.Optimizer), lossText(m.Loss), precisionText(m.Precision),
 		r.Data, countText(int64(r.Train.Len())), countText(int64(r.Test.Len())),
 		r.Epochs, r.BatchSize, r.LearningRate, r.Schedule.Name, r.Seed,
 		d.Name(), d.Threads(), d.LibraryVersion())

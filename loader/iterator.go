@@ -50,15 +50,15 @@ type Iterator struct {
 func (l *Loader) start(ctx context.Context, epoch int, weights []float32) *Iterator {
 	n, b := len(l.indices), l.o.BatchSize
 	steps := n / b
-	if n%b != 0 && !l.o.DropLast {
+	if rest := n % b; rest != 0 && !l.o.DropLast && (rest >= l.o.MinBatch || steps == 0) {
 		steps++
 	}
 	if l.slots == nil {
 		l.slots = make([]slot, l.o.Prefetch+1)
 		for i := range l.slots {
 			l.slots[i] = slot{
-				images: make([]byte, b*l.imageBytes),
-				labels: make([]int64, b),
+				images: make([]byte, l.o.Largest()*l.imageBytes),
+				labels: make([]int64, l.o.Largest()),
 			}
 		}
 	}
@@ -140,8 +140,11 @@ func (it *Iterator) Close() error {
 }
 
 func (it *Iterator) bounds(step int) (lo, hi int) {
-	lo = step * it.l.o.BatchSize
-	return lo, min(lo+it.l.o.BatchSize, len(it.l.indices))
+	lo, hi = step*it.l.o.BatchSize, (step+1)*it.l.o.BatchSize
+	if n := len(it.l.indices); hi > n || n-hi < it.l.o.MinBatch && !it.l.o.DropLast {
+		hi = n
+	}
+	return lo, hi
 }
 
 func (it *Iterator) work() {

@@ -30,6 +30,7 @@ type Options struct {
 
 	Shuffle  bool // visit the plan in the order of Order(Seed, epoch, ...)
 	DropLast bool // leave out a last batch smaller than BatchSize
+	MinBatch int  // a last batch of fewer samples is joined to the one before it; 0 stands for 1
 	Augment  Augment
 	Seed     uint64
 }
@@ -44,7 +45,16 @@ func (o Options) withDefaults() Options {
 	if o.Prefetch == 0 {
 		o.Prefetch = DefaultPrefetch
 	}
+	if o.MinBatch == 0 {
+		o.MinBatch = 1
+	}
 	return o
+}
+
+// Largest is the most samples that a batch can have: a last one of too few may have joined it.
+func (o Options) Largest() int {
+	o = o.withDefaults()
+	return o.BatchSize + o.MinBatch - 1
 }
 
 // Validate reports every option out of range; errors wrap ErrOptions.
@@ -59,6 +69,7 @@ func (o Options) Validate() error {
 	check("batch size", o.BatchSize, MaxBatchSize)
 	check("workers", o.Workers, MaxWorkers)
 	check("prefetch", o.Prefetch, MaxPrefetch)
+	check("smallest batch", o.MinBatch, o.BatchSize)
 	if err := o.Augment.validate(); err != nil {
 		errs = append(errs, fmt.Errorf("loader: %w %q: %w", ErrOptions, "augment", err))
 	}
@@ -101,8 +112,9 @@ func New(src Source, o Options) (*Loader, error) {
 	}
 	if !o.DropLast { // with it, a source smaller than one batch has no step
 		l.o.BatchSize = min(o.BatchSize, n)
+		l.o.MinBatch = min(o.MinBatch, l.o.BatchSize)
 	}
-	if need := float64(l.o.BatchSize) * float64(l.imageBytes) * float64(o.Prefetch+1); need > MaxBufferBytes {
+	if need := float64(l.o.Largest()) * float64(l.imageBytes) * float64(o.Prefetch+1); need > MaxBufferBytes {
 		return nil, fmt.Errorf("loader: source %q: %d batches of %d images of %d bytes need %.0f bytes: want at most %d; lower the batch size or the prefetch",
 			NameOf(src), o.Prefetch+1, l.o.BatchSize, l.imageBytes, need, int64(MaxBufferBytes))
 	}

@@ -30,8 +30,18 @@ type Graph struct {
 	Nodes        []*Node
 	Initializers map[string]*Tensor
 	Values       map[string]Value // value_info: what the exporter claims of inner values
-	Parameters   map[string]bool  // initializers that the exporter says are parameters; not written back
+	Kinds        map[string]Kind  // of initializers, where the file says them
 }
+
+// Kind is what a file says that an initializer is to the model's author.
+type Kind string
+
+// Kinds, as PyTorch's exporter by torch.export writes them.
+const (
+	KindParameter Kind = "PARAMETER"
+	KindBuffer    Kind = "BUFFER"
+	KindConstant  Kind = "CONSTANT_TENSOR"
+)
 
 // Value is a name with its type; Shape is nil where the rank is unknown.
 type Value struct {

@@ -239,21 +239,33 @@ func (d *decoder) graph(pb *onnxpb.GraphProto) *Graph {
 		}
 	}
 	for _, v := range slices.Concat(pb.ValueInfo, pb.Input) {
-		if g.Initializers[v.Name] != nil && slices.ContainsFunc(v.MetadataProps, saysParameter) {
-			if g.Parameters == nil {
-				g.Parameters = map[string]bool{}
+		if kind := kindOfInitializer(v.MetadataProps); kind != "" && g.Initializers[v.Name] != nil {
+			if g.Kinds == nil {
+				g.Kinds = map[string]Kind{}
 			}
-			g.Parameters[v.Name] = true
+			g.Kinds[v.Name] = kind
 		}
 	}
 	g.Nodes = d.nodes(pb.Node)
 	return g
 }
 
-// saysParameter is whether metadata of an initializer's value says that it is a
-// parameter, and no buffer and no constant, as PyTorch's exporter by torch.export writes it.
-func saysParameter(p *onnxpb.StringStringEntryProto) bool {
-	return p.GetKey() == "pkg.torch.export.graph_signature.InputSpec.kind" && p.GetValue() == "PARAMETER"
+// kindKey is the metadata in which PyTorch's exporter by torch.export writes
+// the kind of an initializer, by the names of torch.export.graph_signature.InputKind.
+const kindKey = "pkg.torch.export.graph_signature.InputSpec.kind"
+
+// kindOfInitializer is what metadata of an initializer's value say of it, "" if nothing.
+func kindOfInitializer(props []*onnxpb.StringStringEntryProto) Kind {
+	for _, p := range props {
+		if p.GetKey() != kindKey {
+			continue
+		}
+		switch k := Kind(p.GetValue()); k {
+		case KindParameter, KindBuffer, KindConstant:
+			return k
+		}
+	}
+	return ""
 }
 
 // kindOfType names a type that is no tensor; "" for a tensor or no type at all.

@@ -35,6 +35,10 @@ func (r *run) epoch(ctx context.Context, epoch int) error {
 		return fmt.Errorf("train: %w", err)
 	}
 	r.total, r.epochPlan = r.pruner.Stats().Samples, len(plan.Indices)
+	if least := int(r.o.Bundle.Manifest.MinBatch); len(plan.Indices) < least {
+		return optionError("prune-ratio", "leaves %d samples in epoch %d, and bundle %q needs %d in a step: it normalises [N, C] by the batch; give a lower --prune-ratio",
+			len(plan.Indices), epoch, r.o.BundleName, least)
+	}
 	r.epochStep, r.epochUsed = 0, 0
 	e := Epoch{Epoch: epoch, SamplesTotal: r.total}
 	if err := r.steady(ctx, &e, plan); err != nil {

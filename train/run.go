@@ -155,6 +155,13 @@ func (r *run) count() {
 func (r *run) checkData() error {
 	m := &r.o.Bundle.Manifest
 	r.classes = int(m.Classes)
+	if least := int(m.MinBatch); r.o.BatchSize < least {
+		return optionError("batch-size", "%d, and bundle %q needs %d samples in a step: it normalises [N, C] by the batch, where one sample has no variance; "+
+			"give --batch-size %d or more, or export the model with --freeze over that normalisation", r.o.BatchSize, r.o.BundleName, least, least)
+	} else if r.o.Train.Len() < least {
+		return dataError("train split of %q holds %d samples, and bundle %q needs %d in a step: it normalises [N, C] by the batch",
+			r.o.Data, r.o.Train.Len(), r.o.BundleName, least)
+	}
 	for _, split := range []struct {
 		name string
 		src  loader.Source
@@ -274,7 +281,7 @@ func (r *run) setup() error {
 			return fmt.Errorf("train: %w", err)
 		}
 	}
-	base.Shuffle, base.Augment = true, o.Augment
+	base.Shuffle, base.Augment, base.MinBatch = true, o.Augment, int(max(o.Bundle.Manifest.MinBatch, 1))
 	if r.train, err = loader.New(o.Train, base); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
@@ -293,6 +300,9 @@ func (r *run) setup() error {
 	}
 	r.summary.Layout = layout
 	maxBatch := min(o.BatchSize, o.Train.Len())
+	if rest := o.Train.Len() % maxBatch; r.summary.Policy != prune.PolicyFull || rest > 0 && rest < base.MinBatch { // a last batch may join the one before it
+		maxBatch = min(base.Largest(), o.Train.Len())
+	}
 	if r.trainer, err = o.Device.NewTrainer(spec, r.state, maxBatch); err != nil {
 		return fmt.Errorf("train: bundle %q: %s: %w", o.Bundle.Where(), graphFile(layout), err)
 	}

@@ -86,6 +86,14 @@ func build(f *forward, o Options) (*bundle.Bundle, error) {
 	if err := f.save(b); err != nil {
 		return nil, err
 	}
+	for _, t := range f.tensors {
+		if t.State == StateFixed {
+			b.Manifest.Fixed = append(b.Manifest.Fixed, bundle.Fixed{Name: t.Name, Shape: t.Shape, Role: t.Role, Why: t.Why})
+		}
+	}
+	if o.Decided != nil {
+		o.Decided(f.tensors)
+	}
 	if err := b.Validate(); err != nil {
 		return nil, fmt.Errorf("autodiff: the bundle contradicts itself: %w", err)
 	}
@@ -266,6 +274,10 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) (err error) {
 		e.within("forward.", n)
 		switch n.Op {
 		case "BatchNormalization":
+			if !f.runs(n) {
+				n = inferenceNorm(n)
+				break
+			}
 			running := *n // where a norm is used twice, the second use goes on from the first
 			running.Inputs = slices.Clone(n.Inputs)
 			for i := 3; i < 5; i++ {
@@ -278,6 +290,9 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) (err error) {
 				return fmt.Errorf("autodiff: node %q (%s): %w", n.Name, n.Op, err)
 			}
 			next[n.Inputs[3]], next[n.Inputs[4]] = mean, variance
+			if e.onlyImages(n.Inputs[0]) {
+				b.Manifest.MinBatch = leastForVariance
+			}
 			n = training
 		case "Dropout", "RandomUniformLike", "RandomUniform":
 			replace := e.uniform
@@ -382,6 +397,27 @@ func buildEval(f *forward, o Options, b *bundle.Bundle) error {
 	}
 	b.Eval, err = encode(e.graph)
 	return err
+}
+
+// leastForVariance is how many samples have a variance.
+const leastForVariance = 2
+
+// onlyImages is whether nothing but the images gives a channel several elements: [N, C], or [N, C, 1, 1].
+func (e *emitter) onlyImages(x string) bool {
+	for _, d := range e.shape(x)[min(2, len(e.shape(x))):] {
+		if d != onnx.Const(1) {
+			return false
+		}
+	}
+	return true
+}
+
+// inferenceNorm is a batch normalisation in evaluation mode.
+func inferenceNorm(n *onnx.Node) *onnx.Node {
+	return &onnx.Node{
+		Name: n.Name, Op: n.Op, Inputs: n.Inputs, Outputs: n.Outputs[:1],
+		Attrs: attrs{"epsilon": onnx.FloatAttr(n.Float("epsilon", 1e-5))},
+	}
 }
 
 // encode writes a graph as a model of the opset and IR version that ONNX

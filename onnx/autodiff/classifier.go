@@ -126,7 +126,7 @@ func inferenceForm(m *onnx.Model) (*onnx.Model, *onnx.Inference, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	c.Graph.Parameters = maps.Clone(m.Graph.Parameters)
+	c.Graph.Kinds = maps.Clone(m.Graph.Kinds)
 	for _, step := range []func(*onnx.Model) error{onnx.Inline, onnx.ToOpset18, widen, evaluating} {
 		if err := step(c); err != nil {
 			return nil, nil, err
@@ -181,7 +181,8 @@ func EndsInSigmoid(m *onnx.Model, output string) bool {
 func scoresOf(c, source *onnx.Model, inf *onnx.Inference, output string, warn func(string)) (onnx.Value, error) {
 	named := map[string]bool{}
 	for name, t := range c.Graph.Initializers {
-		named[name] = t.DType.IsFloat() && (len(t.Dims) > 0 || source.Graph.Parameters[name])
+		kind := source.Graph.Kinds[name]
+		named[name] = t.DType.IsFloat() && (len(t.Dims) > 0 && kind == "" || kind == onnx.KindParameter)
 	}
 	find := outputs{graph: c.Graph, inf: inf, want: output, named: named, warn: warn, fits: func(onnx.Dim) bool { return true }}
 	return find.choose()

@@ -2,8 +2,6 @@ package autodiff
 
 import (
 	"fmt"
-	"maps"
-	"regexp"
 	"slices"
 
 	"winnow/onnx"
@@ -22,6 +20,7 @@ type forward struct {
 	nhwc       bool       // the model takes images channels last
 	params     []string   // trained initializers, by first use
 	buffers    []string   // running statistics, by first use
+	tensors    []Tensor   // what is said of each float32 tensor of the file, by first use
 	hasNorm    bool
 	convBiased bool // a convolution with a bias and no normalisation behind it
 }
@@ -68,19 +67,14 @@ func prepare(m *onnx.Model, o *Options) (*forward, error) {
 	if o.Loss.Name == NoLoss {
 		shareBatch(m.Graph)
 	}
-	named := map[string]bool{}
-	for name, t := range m.Graph.Initializers {
-		named[name] = t.DType == onnx.Float32 && (len(t.Dims) > 0 || m.Graph.Parameters[name])
-	}
-	if names := undecided(m.Graph); len(names) > 0 {
-		o.Warn(undecidedNotice(names))
-	}
+	named, others := o.candidates(m.Graph)
+	split := newUnsharing(m.Graph, named)
 	err := onnx.Fold(m, onnx.FoldOptions{Keep: func(name string) bool { return named[name] }, KeepDropout: true})
 	if err != nil {
 		return nil, err
 	}
-	if k := unshare(m.Graph, named); k > 0 {
-		o.Warn(fmt.Sprintf("the exporter wrote tensors of equal elements once for several uses; %d uses get their own", k))
+	for _, text := range split.do() {
+		o.Warn(text)
 	}
 	if err := controlFlow(m.Graph.Nodes); err != nil {
 		return nil, err
@@ -122,6 +116,7 @@ func prepare(m *onnx.Model, o *Options) (*forward, error) {
 	if f.logits.Name != f.scores.Name {
 		f.graph.Outputs = append(f.graph.Outputs, f.logits)
 	}
+	f.decide(named, o)
 	if err := f.spread(inf); err != nil {
 		return nil, err
 	}
@@ -133,9 +128,8 @@ func prepare(m *onnx.Model, o *Options) (*forward, error) {
 		return nil, err
 	}
 	poolFirst(f.graph)
-	f.findState(named, inf, o.Freeze)
-	if o.Freeze != nil && !slices.ContainsFunc(slices.Collect(maps.Keys(f.graph.Initializers)), o.Freeze.MatchString) {
-		return nil, badOption("no parameter's name matches %q, so it would freeze nothing", o.Freeze)
+	if err := f.findState(inf, others, o); err != nil {
+		return nil, err
 	}
 	if len(f.params) == 0 {
 		return nil, fmt.Errorf("autodiff: the model has no float32 initializer on the way to %q, so nothing to train; "+
@@ -221,65 +215,6 @@ func controlFlow(nodes []*onnx.Node) error {
 		}
 	}
 	return noRule(missing)
-}
-
-// findState sorts initializers into parameters, buffers and constants by how they are used.
-func (f *forward) findState(named map[string]bool, inf *onnx.Inference, freeze *regexp.Regexp) {
-	buffer, fixed := map[string]bool{}, map[string]bool{}
-	normalised := map[string]bool{}
-	for _, n := range f.graph.Nodes {
-		switch n.Op {
-		case "BatchNormalization":
-			f.hasNorm = true
-			normalised[n.Inputs[0]] = true
-			buffer[n.Input(3)], buffer[n.Input(4)] = true, true
-		case "LayerNormalization", "GroupNormalization", "InstanceNormalization":
-			f.hasNorm = true
-		}
-		if settings[n.Op] {
-			for _, in := range n.Inputs[1:] {
-				fixed[in] = true
-			}
-		}
-	}
-	seen := map[string]bool{}
-	for _, n := range f.graph.Nodes {
-		if n.Op == "Conv" && len(n.Inputs) > 2 && !normalised[n.Outputs[0]] {
-			f.convBiased = true
-		}
-		for _, in := range n.Inputs {
-			if _, ok := f.graph.Initializers[in]; !ok || !named[in] || seen[in] {
-				continue
-			}
-			seen[in] = true
-			switch {
-			case buffer[in]:
-				f.buffers = append(f.buffers, in)
-			case !fixed[in] && (freeze == nil || !freeze.MatchString(in)):
-				f.params = append(f.params, in)
-			}
-		}
-	}
-	// A parameter that no gradient reaches is a constant.
-	flow := forwardFlow(f.graph.Nodes, inf, f.params)
-	reach := map[string]bool{f.end(): true}
-	for i := len(f.graph.Nodes) - 1; i >= 0; i-- {
-		n := f.graph.Nodes[i]
-		live := false
-		for _, o := range n.Outputs {
-			live = live || reach[o] && flow.needs[o]
-		}
-		for _, in := range n.Inputs {
-			reach[in] = reach[in] || live
-		}
-	}
-	trained := f.params[:0]
-	for _, p := range f.params {
-		if reach[p] {
-			trained = append(trained, p)
-		}
-	}
-	f.params = trained
 }
 
 // end is the value whose adjoint the backward walk starts from.

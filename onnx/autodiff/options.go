@@ -35,7 +35,9 @@ type Options struct {
 	Normalize     bundle.Normalize // zero Scale is DefaultScale
 	FloatImages   bool             // images enter as float32, of the same range, instead of uint8
 	BatchLossOnly bool             // expose the batch's loss alone, no sample weights
-	Freeze        *regexp.Regexp   // parameters whose names match are not trained
+	Freeze        *regexp.Regexp   // parameters whose names match are not trained, and statistics stay
+	Train         *regexp.Regexp   // tensors whose names match are trained, whatever their role; Freeze goes first
+	FreezeNorms   bool             // batch normalisations of images keep statistics, scale and shift
 	Classes       int64            // above 0: the last layer is replaced by one of so many classes
 	Reinit        bool             // draw all parameters anew from Seed
 	Seed          uint64           // of the weights that Classes and Reinit draw
@@ -43,9 +45,10 @@ type Options struct {
 	Lowering      Lowering
 	// Tuned has forms of gradients that were timed, and is recorded. Tune, if
 	// not nil, is asked for them with all there is to choose in the training graphs.
-	Tuned *bundle.Tuned
-	Tune  func([]Case) (*bundle.Tuned, error)
-	Warn  func(text string) // takes warnings and notices; nil drops them
+	Tuned   *bundle.Tuned
+	Tune    func([]Case) (*bundle.Tuned, error)
+	Decided func([]Tensor)    // takes what is said of each tensor of the model's file; nil drops it
+	Warn    func(text string) // takes warnings and notices; nil drops them
 
 	growthInterval int64 // of the loss scale; 0 is the default
 }

@@ -126,7 +126,7 @@ func Rebuild(b *bundle.Bundle, lowering Lowering, tune func([]Case) (*bundle.Tun
 	if err != nil {
 		return nil, err
 	}
-	built.Manifest.Weights, built.Manifest.Unknown = m.Weights, m.Unknown
+	built.Manifest.Weights, built.Manifest.Unknown, built.Manifest.Fixed = m.Weights, m.Unknown, m.Fixed
 	built.Init = b.Init // optimizers may have been given values of their own
 	if err := built.Validate(); err != nil {
 		return nil, fmt.Errorf("autodiff: the bundle rebuilt contradicts its weights: %w", err)

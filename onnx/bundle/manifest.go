@@ -39,8 +39,10 @@ type Manifest struct {
 	Blocked    *Blocked       `json:"blocked,omitempty"` // nil: there is no such graph
 	Tuned      *Tuned         `json:"tuned,omitempty"`   // nil: every form follows from its shape
 	State      []State        `json:"state"`
-	Weights    string         `json:"weights"` // file name of the initial values
-	Unknown    map[string]any `json:"-"`       // fields of other tools, kept on rewrite
+	Fixed      []Fixed        `json:"fixed,omitempty"`     // tensors of the model that are not trained
+	MinBatch   int64          `json:"min_batch,omitempty"` // fewest samples of a step; 0 is 1
+	Weights    string         `json:"weights"`             // file name of the initial values
+	Unknown    map[string]any `json:"-"`                   // fields of other tools, kept on rewrite
 }
 
 // Blocked says on which machines train.nchwc.onnx can take the place of
@@ -146,4 +148,12 @@ type State struct {
 	DType  string  `json:"dtype"`
 	Shape  []int64 `json:"shape"`
 	Of     string  `json:"of,omitempty"` // of kind ema: the parameter that is averaged
+}
+
+// Fixed is a float32 tensor of the model that training leaves as it is.
+type Fixed struct {
+	Name  string  `json:"name"`
+	Shape []int64 `json:"shape"`
+	Role  string  `json:"role"` // what the model does with it
+	Why   string  `json:"why"`
 }

@@ -12,8 +12,9 @@ import (
 
 // Bounds of what a manifest may ask for; a trainer's buffers are sized by them.
 const (
-	maxSide    = 1 << 16 // of an image, and channels
-	maxClasses = 1 << 24
+	maxSide     = 1 << 16 // of an image, and channels
+	maxClasses  = 1 << 24
+	maxMinBatch = 2 // a mean over two samples is the least that has a variance
 )
 
 // Validate checks that manifest, graphs and weights agree and returns every
@@ -103,6 +104,9 @@ func (v *validator) manifest() {
 	}
 	if m.Classes < 1 || m.Classes > maxClasses {
 		v.addf("classes %d, want 1 to %d", m.Classes, maxClasses)
+	}
+	if m.MinBatch < 0 || m.MinBatch > maxMinBatch {
+		v.addf("min_batch %d, want at most %d", m.MinBatch, maxMinBatch)
 	}
 	if n := len(m.ClassNames); n > 0 && int64(n) != m.Classes {
 		v.addf("%d class names for %d classes", n, m.Classes)
