@@ -179,7 +179,7 @@ func (r *run) checkData() error {
 				split.name, r.o.Data, c, h, w, r.o.BundleName, m.ImageShape[0], m.ImageShape[1], m.ImageShape[2], way)
 		}
 		if names := loader.ClassesOf(split.src); int64(len(names)) > m.Classes {
-			return dataError("%q has %d classes, bundle %q has %d", r.o.Data, len(names), r.o.BundleName, m.Classes)
+			return dataError("%q has %d classes, labels 0 to %d, bundle %q has %d", r.o.Data, len(names), len(names)-1, r.o.BundleName, m.Classes)
 		}
 		labels, ok := split.src.(loader.Labeler)
 		if !ok {

@@ -11,8 +11,12 @@
 // provider alone: images stay in blocks of channels from one convolution to the
 // next, forward and backward, and filter gradients are convolutions too.
 //
+// A last Softmax, LogSoftmax or Sigmoid is taken as the loss means it: the loss
+// is that of the model as it is written, computed from the scores before where
+// it contains the activation, and what is evaluated are those scores.
+//
 // It refuses operators without a rule, naming every one of them at once, and
-// models whose image input or class scores cannot be found.
+// models whose image input or class scores cannot be found or are one of several.
 //
 // Terms. The root is the mean loss of a batch. The adjoint of a value is the
 // gradient of the root with respect to it, and has the value's shape. A rule

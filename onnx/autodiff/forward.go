@@ -30,22 +30,7 @@ func prepare(m *onnx.Model, o *Options) (*forward, error) {
 	if twice := onnx.Rename(m); len(twice) > 0 {
 		o.Warn(RenamedNotice(twice))
 	}
-	if err := onnx.Inline(m); err != nil {
-		return nil, err
-	}
-	if err := onnx.ToOpset18(m); err != nil {
-		return nil, err
-	}
-	if err := onnx.Check(m, onnx.LaterDomain); err != nil {
-		return nil, err
-	}
-	if err := checkArity(m.Graph.Nodes); err != nil {
-		return nil, err
-	}
-	if err := widen(m); err != nil {
-		return nil, err
-	}
-	if err := onnx.CheckFinite(m.Graph); err != nil {
+	if err := standardise(m); err != nil {
 		return nil, err
 	}
 	if err := takeBytes(m, o); err != nil {
@@ -139,6 +124,27 @@ func prepare(m *onnx.Model, o *Options) (*forward, error) {
 		f.reinit(o.Seed)
 	}
 	return f, f.checkState()
+}
+
+// standardise makes a model one of float32 and opset 18 without functions, and
+// refuses what is no such model.
+func standardise(m *onnx.Model) error {
+	if err := onnx.Inline(m); err != nil {
+		return err
+	}
+	if err := onnx.ToOpset18(m); err != nil {
+		return err
+	}
+	if err := onnx.Check(m, onnx.LaterDomain); err != nil {
+		return err
+	}
+	if err := checkArity(m.Graph.Nodes); err != nil {
+		return err
+	}
+	if err := widen(m); err != nil {
+		return err
+	}
+	return onnx.CheckFinite(m.Graph)
 }
 
 // checkState refuses parameters and running statistics that are not finite.

@@ -31,7 +31,7 @@ func replaceHead(g *onnx.Graph, classes int64, seed uint64) (string, error) {
 			return "", fmt.Errorf("autodiff: no last layer found before output %q to give %d classes: %w", g.Outputs[0].Name, classes, ErrModel)
 		}
 		switch n.Op {
-		case "Identity", "Flatten", "Squeeze", "Dropout", "Relu", "GlobalAveragePool", "AveragePool", "Softmax", "LogSoftmax", "Cast":
+		case "Identity", "Flatten", "Squeeze", "Dropout", "Relu", "GlobalAveragePool", "AveragePool", "Softmax", "LogSoftmax", "Sigmoid", "Cast":
 			value = n.Inputs[0]
 			continue
 		case "Add":
