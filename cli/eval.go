@@ -109,7 +109,7 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	defer device.Close()
 	result, err := m.evaluate(ctx, device, src, o)
 	if err != nil {
-		return err
+		return fmt.Errorf("eval: %q: %w", o.Path, err)
 	}
 	if err := printResult(o, data.ClassNames, result, out); err != nil {
 		return err
@@ -169,9 +169,12 @@ func openClassifier(ctx context.Context, path, output string, notice func(string
 	if err != nil {
 		return nil, err
 	}
+	if err := b.Validate(); err != nil {
+		return nil, fmt.Errorf("bundle %q (winnow inspect lists its problems): %w", path, err)
+	}
 	m, err := autodiff.Inference(b, b.Init)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("bundle %q: %w", path, err)
 	}
 	c, err := newClassifier(path, m, output, notice)
 	if err != nil {

@@ -236,6 +236,7 @@ func Infer(m *Model) (*Inference, error) {
 			errs = append(errs, err)
 		}
 	}
+	errs = append(errs, in.checkConstants(m.Graph))
 	return in, errors.Join(errs...)
 }
 

@@ -3,6 +3,7 @@ package onnx
 import (
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -201,6 +202,31 @@ func TestFoldMatchesRuntime(t *testing.T) {
 	for _, name := range left {
 		if evaluated := evalRules[strings.Fields(name)[0]] != nil; evaluated {
 			t.Errorf("%s was not folded", name)
+		}
+	}
+}
+
+// A value that no input changes may take 256 MiB; the node that makes a larger one is named.
+func TestConstantsAreBounded(t *testing.T) {
+	for _, c := range []struct {
+		shape []int64
+		ok    bool
+	}{{[]int64{64 << 20}, true}, {[]int64{64<<20 + 1}, false}, {[]int64{1e9}, false}, {[]int64{1 << 40, 1 << 40}, false}} {
+		g := &Graph{
+			Inputs:       []Value{{Name: "x", DType: Float32, Shape: Shape{Symbol("N"), Const(1)}}},
+			Outputs:      []Value{{Name: "y", DType: Float32}},
+			Initializers: map[string]*Tensor{"s": FromInt64(c.shape, int64(len(c.shape)))},
+			Nodes: []*Node{
+				{Name: "fill", Op: "ConstantOfShape", Inputs: []string{"s"}, Outputs: []string{"k"}},
+				{Name: "add", Op: "Add", Inputs: []string{"x", "k"}, Outputs: []string{"y"}},
+			},
+		}
+		_, err := Infer(&Model{IRVersion: 8, Opset: 18, Graph: g})
+		if (err == nil) != c.ok {
+			t.Errorf("%v: %v", c.shape, err)
+		}
+		if !c.ok && (!errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), `node "fill" (ConstantOfShape)`)) {
+			t.Errorf("%v: %v", c.shape, err)
 		}
 	}
 }

@@ -327,7 +327,10 @@ func (n native) run(s *ort.DynamicAdvancedSession, b *ort.IoBinding, o *runOptio
 		options = o.p
 	}
 	binding := *(*unsafe.Pointer)(unsafe.Pointer(b)) // its one field, see checkLayout
-	return n.err(C.winnow_run(n.api, sessionPointer(s), options, binding))
+	if err := n.err(C.winnow_run(n.api, sessionPointer(s), options, binding)); err != nil {
+		return sessionError(err.Error())
+	}
+	return nil
 }
 
 // providers lists the execution providers the library was built with.

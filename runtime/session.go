@@ -41,7 +41,7 @@ func (d *Device) session(model []byte, way running) (*ort.DynamicAdvancedSession
 	return session, nil
 }
 
-// sessionError is a graph's fault unless it speaks of memory or of the device.
+// sessionError is what ONNX Runtime says of a graph that it cannot load or run: the graph's fault unless it speaks of memory or of the device.
 func sessionError(message string) error {
 	for _, word := range []string{"CUDA", "CUBLAS", "CUDNN", "alloc", "memory"} {
 		if strings.Contains(message, word) {
