@@ -19,7 +19,7 @@ DEMO_FLAGS    := --bundle lenet --data $(DATA) --epochs $(EPOCHS) --seed 1 --ove
 NODE          := $(TOOLS)/node
 PYTHON        ?= python3
 
-.PHONY: release help setup setup-cuda build demo test test-cuda test-no-gpu test-models check-node fmt lint fuzz bench bench-step bench-prune proto models
+.PHONY: release help setup setup-cuda build demo test test-cuda test-no-gpu test-models test-broken check-node fmt lint fuzz bench bench-step bench-prune proto models
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -75,6 +75,10 @@ test-no-gpu: setup-cuda ## show that CUDA without a GPU is refused with the reas
 	$(GO) test -tags cudalibraries -count=1 -v -run MissingGPU .
 
 test-models: setup ## compare gradients of whole networks with PyTorch's (PYTHON with torch, torchvision and timm; hours from an empty folder)
+test-broken: setup build ## run the commands on broken files, and write docs/reliability.md
+	$(GO) run ./bench/broken -winnow bin/winnow -out docs/reliability.md
+
+test-models: setup ## compare gradients of whole networks with PyTorch's (PYTHON with torch and torchvision)
 	mkdir -p runs/models
 	cd onnx/autodiff/coverage && $(PYTHON) gen.py $(CURDIR)/runs/models
 	WINNOW_MODELS=$(CURDIR)/runs/models $(GO) test -tags models -count=1 -timeout 120m -v ./onnx/autodiff/coverage $(if $(UPDATE),-update)

@@ -86,6 +86,7 @@ func run(binary, out, only string, workers int, verbose bool) error {
 	}
 	list := corpus(good)
 	list = filter(list, only)
+	fmt.Fprintf(os.Stderr, "%d files\n", len(list))
 	results := all(binary, dir, good, list, workers, verbose)
 	text := report(list, results)
 	if out == "" {

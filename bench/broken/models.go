@@ -181,7 +181,7 @@ func nodeChanges(model []byte) []change {
 			}
 		}
 	}
-	return some(list, 330)
+	return some(list, 200)
 }
 
 // operatorChanges adds operators whose results are large, deep or many.

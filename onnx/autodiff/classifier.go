@@ -102,8 +102,10 @@ func inferable(m *onnx.Model) (*onnx.Model, *onnx.Inference, error) {
 	if err == nil {
 		return ready, inf, nil
 	}
-	if errors.Is(err, onnx.ErrShape) {
-		return nil, nil, err
+	for _, kind := range []error{onnx.ErrShape, onnx.ErrTooLarge, onnx.ErrInvalid} {
+		if errors.Is(err, kind) {
+			return nil, nil, err
+		}
 	}
 	inf = onnx.NewInference(m.Graph)
 	for _, v := range m.Graph.Values {
