@@ -119,7 +119,7 @@ func (c *checker) define(s *scope, name, what string) {
 	case name == "":
 		c.fail(ErrInvalid, "%s: it has no name", what)
 	case s.sees(name):
-		c.fail(ErrInvalid, "%s: the name is taken", what)
+		c.fail(ErrInvalid, "%s: another value has that name", what)
 	}
 	s.defined[name] = true
 }
@@ -186,7 +186,7 @@ func (c *checker) nodes(list []*Node, s *scope) {
 			}
 			produces = true
 			if s.sees(out) {
-				c.node(n, ErrInvalid, "output %q: the name is taken", out)
+				c.node(n, ErrInvalid, "output %q: another value has that name", out)
 			}
 			s.defined[out] = true
 		}

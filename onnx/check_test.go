@@ -62,10 +62,10 @@ func TestCheck(t *testing.T) {
 			`node "first" (Add): input "w"`, `node "second" (Add): input "w"`}},
 		{"dangling output", func(m *Model) { m.Graph.Outputs[0].Name = "gone" }, []string{`output "gone": nothing produces it`}},
 		{"output twice", func(m *Model) { m.Graph.Outputs = append(m.Graph.Outputs, m.Graph.Outputs[0]) }, []string{"listed twice"}},
-		{"value twice", func(m *Model) { m.Graph.Nodes[1].Outputs[0] = "a" }, []string{`node "second" (Add): output "a": the name is taken`}},
-		{"value named as an input", func(m *Model) { m.Graph.Nodes[1].Outputs[0] = "x" }, []string{`output "x": the name is taken`}},
-		{"input named as an initializer", func(m *Model) { m.Graph.Inputs[0].Name = "w" }, []string{`initializer "w": the name is taken`}},
-		{"input twice", func(m *Model) { m.Graph.Inputs = append(m.Graph.Inputs, m.Graph.Inputs[0]) }, []string{`input "x": the name is taken`}},
+		{"value twice", func(m *Model) { m.Graph.Nodes[1].Outputs[0] = "a" }, []string{`node "second" (Add): output "a": another value has that name`}},
+		{"value named as an input", func(m *Model) { m.Graph.Nodes[1].Outputs[0] = "x" }, []string{`output "x": another value has that name`}},
+		{"input named as an initializer", func(m *Model) { m.Graph.Inputs[0].Name = "w" }, []string{`initializer "w": another value has that name`}},
+		{"input twice", func(m *Model) { m.Graph.Inputs = append(m.Graph.Inputs, m.Graph.Inputs[0]) }, []string{`input "x": another value has that name`}},
 		{"input without name", func(m *Model) { m.Graph.Inputs[0].Name = "" }, []string{"no name"}},
 		{"input of no type", func(m *Model) { m.Graph.Inputs[0].DType = Undefined }, []string{`input "x": elements of type undefined`}},
 		{"no order", func(m *Model) { n := m.Graph.Nodes; n[0], n[1] = n[1], n[0] }, []string{
@@ -96,7 +96,7 @@ func TestCheck(t *testing.T) {
 		{"too few inputs", operator(18, &Node{Op: "Conv", Inputs: []string{"x"}}), []string{`(Conv): it has 1 inputs, the operator takes 2 to 3`}},
 		{"stray reference", func(m *Model) { m.Graph.Nodes[0].Attrs = map[string]Attr{"a": {Kind: AttrInt, Ref: "r"}} }, []string{`stands for "r"`}},
 		{"bad attribute tensor", func(m *Model) { m.Graph.Nodes[0].Attrs = map[string]Attr{"a": {Kind: AttrTensor}} }, []string{`attribute "a": no tensor`}},
-		{"shadowed", withIf(branchOf("a", add("x", "a")), branchOf("p", add("x", "p"))), []string{`node "inner" (Add): output "a": the name is taken`}},
+		{"shadowed", withIf(branchOf("a", add("x", "a")), branchOf("p", add("x", "p"))), []string{`node "inner" (Add): output "a": another value has that name`}},
 		{"inner name used outside", func(m *Model) {
 			withIf(branchOf("p", add("a", "p")), branchOf("q", add("a", "q")))(m)
 			m.Graph.Nodes = append(m.Graph.Nodes, addNode("late", []string{"p", "w"}, "l"))

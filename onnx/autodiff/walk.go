@@ -168,7 +168,7 @@ func unbroadcast(e *emitter, dy, value string) (string, error) {
 	}
 	lead := len(from) - len(to)
 	if lead < 0 {
-		return "", fmt.Errorf("an adjoint of shape %v for %q of shape %v", from, value, to)
+		return "", unlikeShapes(value, from, to)
 	}
 	var axes, kept []int64
 	for i := 0; i < lead; i++ {
@@ -177,12 +177,19 @@ func unbroadcast(e *emitter, dy, value string) (string, error) {
 	for i, d := range to {
 		if f := from[lead+i]; f != d {
 			if d != onnx.Const(1) {
-				return "", fmt.Errorf("an adjoint of shape %v for %q of shape %v", from, value, to)
+				return "", unlikeShapes(value, from, to)
 			}
 			kept = append(kept, int64(lead+i))
 		}
 	}
 	return e.reshape(e.sum(dy, false, append(axes, kept...)...), to), e.err
+}
+
+// unlikeShapes is the error of a gradient that no sum makes fit its value:
+// shape inference has lost how one of the two follows from the batch.
+func unlikeShapes(value string, from, to onnx.Shape) error {
+	return fmt.Errorf("%q is %v and its gradient %v, and how one follows from the other is not known; "+
+		"export the model with sizes that depend on the number of images alone: %w", value, to, from, ErrModel)
 }
 
 // missingRules lists every operator between the sources and the seeds that has no rule.
