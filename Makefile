@@ -74,11 +74,10 @@ test-no-gpu: setup-cuda ## show that CUDA without a GPU is refused with the reas
 	WINNOW_TEST_CUDA_LIBRARIES=$$(find $(CURDIR)/runs/cuda-libraries -name lib -type d | paste -sd:) \
 	$(GO) test -tags cudalibraries -count=1 -v -run MissingGPU .
 
-test-models: setup ## compare gradients of whole networks with PyTorch's (PYTHON with torch, torchvision and timm; hours from an empty folder)
 test-broken: setup build ## run the commands on broken files, and write docs/reliability.md
 	$(GO) run ./bench/broken -winnow bin/winnow -out docs/reliability.md
 
-test-models: setup ## compare gradients of whole networks with PyTorch's (PYTHON with torch and torchvision)
+test-models: setup ## compare gradients of whole networks with PyTorch's (PYTHON with torch, torchvision and timm; hours from an empty folder)
 	mkdir -p runs/models
 	cd onnx/autodiff/coverage && $(PYTHON) gen.py $(CURDIR)/runs/models
 	WINNOW_MODELS=$(CURDIR)/runs/models $(GO) test -tags models -count=1 -timeout 120m -v ./onnx/autodiff/coverage $(if $(UPDATE),-update)
