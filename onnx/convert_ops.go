@@ -7,10 +7,8 @@ import "slices"
 // conversion. What is neither here nor among the conversions gained only
 // element types, or attributes and inputs whose absence means what it meant.
 var changed = map[string]bool{
-	"DFT":              true, // 20: axis is an input
-	"DequantizeLinear": true, // 19: float8; 21: blocks
-	"QuantizeLinear":   true,
-	"QLinearMatMul":    true,
+	"DFT":           true, // 20: axis is an input
+	"QLinearMatMul": true,
 }
 
 // conversions holds the operators that need more than a look at the version.
@@ -27,6 +25,7 @@ func init() {
 		"Cast":               convertCast,
 		"CastLike":           convertCast,
 		"Clip":               convertClip,
+		"DequantizeLinear":   convertQuantize,
 		"Dropout":            convertDropout,
 		"Gelu":               convertGelu,
 		"GridSample":         convertGridSample,
@@ -37,6 +36,7 @@ func init() {
 		"LogSoftmax":         convertSoftmax,
 		"RNN":                convertRecurrent,
 		"Pad":                convertPad,
+		"QuantizeLinear":     convertQuantize,
 		"RMSNormalization":   convertRMSNormalization,
 		"ReduceSum":          axesFrom(13),
 		"Resize":             convertResize,

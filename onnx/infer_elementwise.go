@@ -5,6 +5,7 @@ var elementwiseRules = makeElementwiseRules()
 func makeElementwiseRules() map[string]inferRule {
 	t := map[string]inferRule{
 		"Where": inferWhere, "PRelu": inferLike, "Clip": inferLike, "Dropout": inferDropout,
+		"QuantizeLinear": inferQuantize, "DequantizeLinear": inferCastLike,
 		"Cast": inferCast, "CastLike": inferCastLike, "Not": inferLike, "BitwiseNot": inferLike,
 		"IsNaN": inferPredicate, "IsInf": inferPredicate,
 		"CumSum": inferLike, "Trilu": inferLike, "LRN": inferLike,
@@ -125,6 +126,15 @@ func inferCast(c call) error {
 
 func inferCastLike(c call) error {
 	c.set(0, c.dtype(1), c.shape(0))
+	return nil
+}
+
+func inferQuantize(c call) error {
+	d := Uint8
+	if c.has(2) {
+		d = c.dtype(2)
+	}
+	c.set(0, d, c.shape(0))
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package autodiff
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -223,5 +224,78 @@ func TestDilatedMeans(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The gradient of fake quantisation is that of the identity between its ends
+// and 0 beyond, by the formulas of torch.fake_quantize_per_tensor_affine.
+func TestStraightThrough(t *testing.T) {
+	zero := onnx.NewTensor(onnx.Int8)
+	zero.Data[0] = 3
+	g := &onnx.Graph{
+		Inputs: []onnx.Value{{Name: "x", DType: onnx.Float32, Shape: onnx.ShapeOf(2, 3)}},
+		Initializers: map[string]*onnx.Tensor{
+			"s": onnx.FromFloat32([]float32{0.1}), "z": zero,
+		},
+	}
+	e := newEmitter(g, onnx.NewInference(g))
+	nodes := []*onnx.Node{
+		{Name: "q", Op: "QuantizeLinear", Inputs: []string{"x", "s", "z"}, Outputs: []string{"i"}},
+		{Name: "d", Op: "DequantizeLinear", Inputs: []string{"i", "s", "z"}, Outputs: []string{"y"}},
+	}
+	for _, n := range nodes {
+		e.forward(n)
+	}
+	seed := e.floats([]float32{1, 2, 3, 4, 5, 6}, 2, 3)
+	grads, err := backward(e, nodes, forwardFlow(nodes, e.inf, []string{"x"}), map[string]string{"y": seed}, Lowering{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.named("dx", "Identity", nil, grads["x"])
+	g.Outputs = []onnx.Value{{Name: "dx", DType: onnx.Float32, Shape: onnx.ShapeOf(2, 3)}}
+	model, err := encode(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slot := func(name string) []ortrun.Slot {
+		return []ortrun.Slot{{Name: name, DType: ortrun.Float32, Shape: []int64{2, 3}}}
+	}
+	f, err := device(t).NewFunction(model, slot("x"), slot("dx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	raw := make([]byte, 24)
+	// Levels -131+3 = -128 and 124+3 = 127 are the ends.
+	putFloats(raw, onnx.Float32, []float64{0.04, -13.12, -13.18, 12.41, 12.47, -200})
+	out, err := f.Run(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []float64{1, 2, 0, 4, 0, 0} {
+		if got := getFloats(out[0], onnx.Float32)[i]; math.Abs(got-want) > 1e-6 {
+			t.Errorf("element %d has gradient %v, want %v", i, got, want)
+		}
+	}
+}
+
+// What would silently not be trained in a quantised model is refused.
+func TestQuantisedModelsAreRefused(t *testing.T) {
+	node := func(op string, in ...string) *onnx.Node {
+		return &onnx.Node{Name: "n" + op, Op: op, Inputs: in, Outputs: []string{op}}
+	}
+	for want, nodes := range map[string][]*onnx.Node{
+		`"w" is stored quantised`:                              {node("DequantizeLinear", "w", "s")},
+		`node "nQLinearConv" (QLinearConv)`:                    {node("QLinearConv", "x")},
+		`node "nMatMulInteger" (MatMulInteger)`:                {node("MatMulInteger", "x")},
+		`node "nReshape" (Reshape) computes with the integers`: {node("QuantizeLinear", "x", "s"), node("Reshape", "QuantizeLinear", "t")},
+	} {
+		err := checkQuantised(&onnx.Graph{Nodes: nodes})
+		if !errors.Is(err, ErrModel) || !strings.Contains(fmt.Sprint(err), want) || !strings.Contains(fmt.Sprint(err), "export the float model") {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	if err := checkQuantised(&onnx.Graph{Nodes: []*onnx.Node{node("QuantizeLinear", "x", "s"), node("DequantizeLinear", "QuantizeLinear", "s")}}); err != nil {
+		t.Error(err)
 	}
 }

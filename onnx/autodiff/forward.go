@@ -67,6 +67,9 @@ func prepare(m *onnx.Model, o *Options) (*forward, error) {
 	if _, err := onnx.Infer(m); err != nil {
 		return nil, err
 	}
+	if err := checkQuantised(m.Graph); err != nil {
+		return nil, err
+	}
 	if err := compose(m.Graph); err != nil {
 		return nil, err
 	}

@@ -47,6 +47,8 @@ var inputRoles = map[string]map[int]role{
 	"Pow":                   {1: {name: "exponent", fixed: true}},
 	"Mod":                   {1: {name: "divisor", fixed: true}},
 	"GridSample":            {1: {name: "sampling grid", fixed: true, unsure: true}},
+	"QuantizeLinear":        {1: {name: "quantisation scale", fixed: true}},
+	"DequantizeLinear":      {1: {name: "quantisation scale", fixed: true}},
 	"OneHot":                {2: {name: "values of a one-hot code", fixed: true}},
 }
 
@@ -54,6 +56,7 @@ var inputRoles = map[string]map[int]role{
 var carriers = map[string]bool{
 	"Identity": true, "Reshape": true, "Transpose": true, "Unsqueeze": true, "Squeeze": true, "Flatten": true, "Expand": true,
 	"Tile": true, "Slice": true, "Split": true, "Cast": true, "CastLike": true, "Resize": true, "Gather": true, "Pad": true,
+	"QuantizeLinear": true, "DequantizeLinear": true,
 }
 
 // pointwise lists operators that keep an image an image, by which the raw

@@ -97,6 +97,10 @@ func init() {
 		"InstanceNormalization": gradInstanceNorm,
 		"LayerNormalization":    gradLayerNorm,
 
+		// Fake quantisation.
+		"QuantizeLinear":   gradQuantize,
+		"DequantizeLinear": gradDequantize,
+
 		// Shape.
 		"Flatten":      gradReshape,
 		"Reshape":      gradReshape,

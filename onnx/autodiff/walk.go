@@ -47,7 +47,7 @@ func forwardFlow(nodes []*onnx.Node, inf *onnx.Inference, sources []string) flow
 			continue
 		}
 		for _, out := range n.Outputs {
-			if v, ok := inf.Type(out); out != "" && (!ok || v.DType == onnx.Undefined || v.DType.IsFloat()) {
+			if v, ok := inf.Type(out); out != "" && (!ok || v.DType == onnx.Undefined || v.DType.IsFloat() || n.Op == "QuantizeLinear") {
 				f.needs[out] = true
 			}
 		}

@@ -160,6 +160,34 @@ class Rare(nn.Module):
         return self.head(F.normalize(y, p=1.0, dim=1) + torch.log(x.exp().sum(1, keepdim=True)) + torch.cumsum(y, 1).flip(1) / 36)
 
 
+class Resized(nn.Module):
+    """A convolution's image, shrunk with and without a filter that is stretched, and enlarged."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 3, 3), nn.Linear(3 * 25, 4)
+
+    def forward(self, x):
+        y = torch.tanh(self.conv(x))
+        y = F.interpolate(y, (4, 3), mode="bilinear", antialias=True) + F.interpolate(y, (4, 3), mode="bicubic", antialias=True) + F.interpolate(y, (4, 3))
+        return self.head(F.interpolate(y, (5, 5), mode="bicubic").flatten(1))
+
+
+class Quantised(nn.Module):
+    """Fake quantisation as in training for int8: activations by one scale, weights by one a channel, some of both clipped."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(64, 4)
+        self.scales, self.zeros = torch.tensor([0.001, 0.002, 0.003, 0.004]), torch.tensor([0, 0, 0, 0], dtype=torch.int32)
+
+    def forward(self, x):
+        x = torch.fake_quantize_per_tensor_affine(x, 0.01, 3, -128, 127)
+        w = torch.fake_quantize_per_channel_affine(self.conv.weight, self.scales, self.zeros, 0, -128, 127)
+        y = torch.fake_quantize_per_tensor_affine(F.relu(F.conv2d(x, w, self.conv.bias)), 0.004, 0, 0, 255)
+        return self.head(y.flatten(1))
+
+
 MASK = torch.arange(36).view(6, 6) % 5 != 1
 
 
@@ -193,6 +221,8 @@ MODULES = {
     "pools": (Pooled, {DYNAMO: 20, TS: 17}, ()),
     "lines": (Lines, {DYNAMO: 18, TS: 17}, ()),
     "rare": (Rare, {DYNAMO: 18}, ()),
+    "quantised": (Quantised, {TS: 17}, ()),
+    "smoothresize": (Resized, {DYNAMO: 18}, (3, 9, 9)),
     "rnnrelu": (lambda: Recurrent(nn.RNN(6, 5, bidirectional=True, batch_first=True, nonlinearity="relu"), "all"), {DYNAMO: 18, TS: 14}, ()),
 }
 
