@@ -22,13 +22,14 @@ type unsharing struct {
 	apart int // elements of the smallest two tensors that are equal and apart; 0 where nothing is merged
 	made  int
 	tied  map[string]bool
+	parts map[string][]*parted // by tensor: the parameters that are read in parts
 }
 
 // newUnsharing looks at a graph before it is folded, and gives back the names
 // that the TorchScript exporter keeps of the tensors it merges, each as that
 // of an Identity.
 func newUnsharing(g *onnx.Graph, named map[string]bool) *unsharing {
-	u := &unsharing{g: g, named: named, apart: smallestPair(g, named), tied: map[string]bool{}}
+	u := &unsharing{g: g, named: named, apart: smallestPair(g, named), tied: map[string]bool{}, parts: map[string][]*parted{}}
 	constants := slices.ContainsFunc(g.Nodes, func(n *onnx.Node) bool { return n.Op == "Constant" })
 	if len(g.Kinds) > 0 && constants { // PyTorch's exporter by torch.export, without its optimizer, which lifts constants and merges
 		u.apart = 0
@@ -140,6 +141,9 @@ func (u *unsharing) use(r *roles, n *onnx.Node, i int, t *onnx.Tensor) string {
 		return fmt.Sprintf("%d of %q", i, n.Inputs[1:3])
 	case !equalElements(t) || t.Len() >= u.apart:
 		return "tied"
+	}
+	if part := u.part(n, i, t); part != "" {
+		return part
 	}
 	if beside := u.beside(r, n); beside != "" {
 		u.tied[n.Inputs[i]] = true
