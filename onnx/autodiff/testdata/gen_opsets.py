@@ -178,6 +178,7 @@ def table():
     resampling()
     recurrent()
     attention()
+    quantised()
 
 
 def resampling():
@@ -229,6 +230,19 @@ def attention():
     each("RotaryEmbedding", "interleaved", lambda v: ([heads(4), cos, sin, ids], {"interleaved": 1}))
     each("RotaryEmbedding", "partial", lambda v: ([heads(4), cos[:, :2], sin[:, :2], ids], {"rotary_embedding_dim": 4}))
     each("RotaryEmbedding", "flat", lambda v: ([f(2, 5, 24), cos, sin, ids], {"num_heads": 4}))
+
+
+def quantised():
+    x, tenth, scales = 9 * f(2, 3, 4), np.float32(0.1), fs(0.1, 0.2, 0.05)
+    bytes_ = np.arange(24, dtype=np.uint8).reshape(2, 3, 4) * 11
+    for zero in (np.uint8(100), np.int8(-3)):
+        each("QuantizeLinear", zero.dtype.name, lambda v: ([x, tenth, zero], {"fixed": (1, 2)}))
+    each("QuantizeLinear", "plain", lambda v: ([np.abs(x), tenth], {"fixed": (1,)}))
+    each("QuantizeLinear", "channels", lambda v: None if v < 13 else ([x, scales, np.array([1, -2, 3], np.int8)], {"fixed": (1, 2), "axis": 1}))
+    each("QuantizeLinear", "typed", lambda v: None if v < 21 else ([x, tenth], {"fixed": (1,), "output_dtype": 3}))
+    each("DequantizeLinear", "uint8", lambda v: ([bytes_, tenth, np.uint8(100)], {"fixed": (1, 2)}))
+    each("DequantizeLinear", "plain", lambda v: ([bytes_, tenth], {"fixed": (1,)}))
+    each("DequantizeLinear", "channels", lambda v: None if v < 13 else ([bytes_, scales, np.array([1, 2, 3], np.uint8)], {"fixed": (1, 2), "axis": -2}))
 
 
 def model(op, opset, inputs, outputs, fixed, attrs):
