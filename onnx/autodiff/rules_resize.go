@@ -176,9 +176,9 @@ func source[F float32 | float64](transform string, o, in, out, scale F, crop [2]
 		if out == 1 {
 			return 0.5 * (crop[0] + crop[1]) * (in - 1), nil
 		}
-		return crop[0]*(in-1) + F(o*(crop[1]-crop[0])*(in-1))/(out-1), nil
+		return crop[0]*(in-1) + o*(crop[1]-crop[0])*(in-1)/(out-1), nil
 	case "half_pixel_symmetric":
-		return F(in/2*(1-out/F(scale*in))) + (o+0.5)/scale - 0.5, nil
+		return in/2*(1-out/(scale*in)) + (o+0.5)/scale - 0.5, nil
 	case "tf_half_pixel_for_nn":
 		return (o + 0.5) / scale, nil
 	case "pytorch_half_pixel":
