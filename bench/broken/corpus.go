@@ -37,7 +37,7 @@ func (c *sample) String() string { return c.kind + ": " + c.name }
 // good are the inputs that the broken ones are made from.
 type good struct {
 	model                           []byte
-	bundle, archive, run, data      string // paths
+	bundle, run, data               string // paths
 	bundleFiles, runFiles, dataFile map[string][]byte
 }
 

@@ -187,6 +187,9 @@ func (r *roles) at(u use, name, value string, spread bool) (is role, onward bool
 		return is, false
 	}
 	dynamic := r.dynamic[n.Outputs[0]]
+	if is, ok := r.setting(u, t, value == name, dynamic); ok {
+		return is, false
+	}
 	switch {
 	case n.Op == "Gather" && u.at == 0 && longAxes(t.Dims) > 1:
 		return role{name: "table", unsure: patternOf(t) != ""}, false
@@ -201,14 +204,6 @@ func (r *roles) at(u use, name, value string, spread bool) (is role, onward bool
 		return role{name: "joined to what images give, as a token", unsure: true}, false
 	case n.Op == "Concat" && r.keyBias(u, t):
 		return role{name: "bias of keys, zero", fixed: true}, false
-	case n.Op == "Where" && u.at > 0 && (t.Len() == 1 || equalElements(t)) && dynamic:
-		return role{name: "value under a mask", fixed: true, unsure: t.Len() > 1}, false
-	case n.Op == "Equal" || n.Op == "Less" || n.Op == "Greater" || n.Op == "LessOrEqual" || n.Op == "GreaterOrEqual":
-		return role{name: "compared with", fixed: true}, false
-	case t.Len() == 1 && value == name && r.epsilon(n, t):
-		return role{name: "epsilon", fixed: true}, false
-	case (n.Op == "Max" || n.Op == "Min") && t.Len() == 1:
-		return role{name: "bound", fixed: true}, false
 	case !dynamic && n.Op == "Add" && longAxes(t.Dims) == 1 && r.behindLayer(n.Input(1-u.at)):
 		return role{name: "bias"}, false
 	case !dynamic:
@@ -217,6 +212,23 @@ func (r *roles) at(u use, name, value string, spread bool) (is role, onward bool
 		return r.arithmetic(u, name, t), false
 	}
 	return role{name: "input of " + n.Op, fixed: t.Len() == 1, unsure: true}, false
+}
+
+// setting is the role of a number that steers a node and is nobody's weight.
+// alone is whether the node reads the initializer itself.
+func (r *roles) setting(u use, t *onnx.Tensor, alone, dynamic bool) (role, bool) {
+	n := u.node
+	switch {
+	case n.Op == "Where" && u.at > 0 && (t.Len() == 1 || equalElements(t)) && dynamic:
+		return role{name: "value under a mask", fixed: true, unsure: t.Len() > 1}, true
+	case n.Op == "Equal" || n.Op == "Less" || n.Op == "Greater" || n.Op == "LessOrEqual" || n.Op == "GreaterOrEqual":
+		return role{name: "compared with", fixed: true}, true
+	case t.Len() == 1 && alone && r.epsilon(n, t):
+		return role{name: "epsilon", fixed: true}, true
+	case (n.Op == "Max" || n.Op == "Min") && t.Len() == 1:
+		return role{name: "bound", fixed: true}, true
+	}
+	return role{}, false
 }
 
 // neutral is whether a normalisation's scale of ones or shift of zeros is the

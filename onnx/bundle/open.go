@@ -223,8 +223,11 @@ func readAll(name string, r io.Reader, data []byte) error {
 	if _, err := io.ReadFull(r, data); err != nil {
 		return fmt.Errorf("%s: %w: %w", name, ErrInvalid, err)
 	}
-	if _, err := io.ReadFull(r, make([]byte, 1)); err != io.EOF {
-		return fmt.Errorf("%s: %w: longer than its size says, or damaged: %v", name, ErrInvalid, err)
+	switch _, err := io.ReadFull(r, make([]byte, 1)); {
+	case err == nil:
+		return fmt.Errorf("%s: %w: longer than its size says", name, ErrInvalid)
+	case !errors.Is(err, io.EOF):
+		return fmt.Errorf("%s: %w: damaged: %w", name, ErrInvalid, err)
 	}
 	return nil
 }

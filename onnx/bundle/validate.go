@@ -83,7 +83,7 @@ func (v *validator) decode(file string, data []byte) *onnx.Graph {
 
 // add takes a joined error apart.
 func (v *validator) add(file string, err error) {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok && strings.Contains(err.Error(), "\n") { //nolint:errorlint // of this very error
+	if joined, ok := err.(interface{ Unwrap() []error }); ok && strings.Contains(err.Error(), "\n") {
 		for _, e := range joined.Unwrap() {
 			v.add(file, e)
 		}
