@@ -131,12 +131,12 @@ func (n *network) judge(t *testing.T, d *ortrun.Device, exporter string) []row {
 	}
 	want := read(t, n.base+".safetensors")
 	key := n.lib + "/" + n.name + "/" + exporter
-	frozen := want.frozen
+	frozen, trained := want.frozen, []string(nil)
 	if exporter == "torchscript" {
-		frozen = append(slices.Clone(frozen), want.told...)
+		frozen, trained = append(slices.Clone(frozen), want.told...), want.asked
 	}
-	made.frozen = len(frozen)
-	b, err := build(t, path, frozen, &made)
+	made.named = len(frozen) + len(trained)
+	b, err := build(t, path, frozen, trained, &made)
 	if err != nil {
 		made.layout, made.err = "both", err.Error()
 		made.refused = refusal(path, made.err)
@@ -201,7 +201,8 @@ type record struct {
 	rate    float32
 	factor  float64  // times a drift is allowed
 	frozen  []string // what no file says: parameters that require no gradients
-	told    []string // what a file by TorchScript does not say: buffers
+	told    []string // what a file by TorchScript does not say: buffers,
+	asked   []string // and parameters that are single numbers
 }
 
 func read(t *testing.T, path string) record {
@@ -223,7 +224,7 @@ func read(t *testing.T, path string) record {
 	if filepath.Base(filepath.Dir(path)) == "torchvision" {
 		r.factor = torchvisionFactor
 	}
-	for key, names := range map[string]*[]string{"frozen": &r.frozen, "told": &r.told} {
+	for key, names := range map[string]*[]string{"frozen": &r.frozen, "told": &r.told, "asked": &r.asked} {
 		if err := json.Unmarshal([]byte(meta[key]), names); err != nil {
 			t.Fatalf("%s: %v", key, err)
 		}

@@ -28,7 +28,8 @@ const exportEnv = "WINNOW_COVERAGE_EXPORT"
 
 type job struct {
 	Model, Folder string
-	Frozen        []string
+	Frozen        []string // names to freeze
+	Trained       []string // names to train
 }
 
 // made is what a job prints.
@@ -69,13 +70,7 @@ func (j *job) run() error {
 		Name: "coverage", FloatImages: true, Normalize: bundle.Normalize{Scale: 1}, Optimizer: bundle.Optimizer{Momentum: momentum},
 		Lowering: autodiff.Lowering{Block: int64(block)},
 	}
-	if len(j.Frozen) > 0 {
-		names := make([]string, len(j.Frozen))
-		for i, n := range j.Frozen {
-			names[i] = regexp.QuoteMeta(n)
-		}
-		o.Freeze = regexp.MustCompile("^(" + strings.Join(names, "|") + ")$")
-	}
+	o.Freeze, o.Train = named(j.Frozen), named(j.Trained)
 	var done made
 	o.Warn = func(text string) { done.Notices = append(done.Notices, text) }
 	b, err := autodiff.Build(m, o)
@@ -105,10 +100,22 @@ func peak() float64 {
 	return 0
 }
 
+// named matches the names alone, nil none.
+func named(names []string) *regexp.Regexp {
+	if len(names) == 0 {
+		return nil
+	}
+	var quoted []string
+	for _, n := range names {
+		quoted = append(quoted, regexp.QuoteMeta(n))
+	}
+	return regexp.MustCompile("^(" + strings.Join(quoted, "|") + ")$")
+}
+
 // build exports a model in a process of its own.
-func build(t *testing.T, path string, frozen []string, r *row) (*bundle.Bundle, error) {
+func build(t *testing.T, path string, frozen, trained []string, r *row) (*bundle.Bundle, error) {
 	folder := filepath.Join(t.TempDir(), "bundle")
-	text, err := json.Marshal(job{Model: path, Folder: folder, Frozen: frozen})
+	text, err := json.Marshal(job{Model: path, Folder: folder, Frozen: frozen, Trained: trained})
 	if err != nil {
 		return nil, err
 	}
@@ -151,4 +158,6 @@ func refusal(path, text string) string {
 }
 
 // expected are the refusals: by library, network and exporter the operator.
-var expected = map[string]string{}
+var expected = map[string]string{
+	"modules/deformable_conv/dynamo": "DeformConv",
+}

@@ -22,6 +22,7 @@ and as metadata
   frozen (JSON)             parameters with requires_grad=False, and the statistics of layers in evaluation mode inside a network
                             in training mode, which an ONNX file cannot say: the test asks to freeze them
   told (JSON)               buffers that nothing in a file of the TorchScript exporter tells from parameters: likewise, of that file
+  asked (JSON)              parameters that nothing in such a file tells from constants: the test asks to train them
   none (JSON)               parameters that PyTorch gives no gradient: nothing that the loss depends on reads them
   drift (JSON)              by parameter, how far rounding alone moves the gradient, relative by norm: the worst of three
                             float32 runs against float64: a plain one, one in channels-last order, which sums in another
@@ -162,7 +163,7 @@ def record(lib, name, path, first=1):
     none = [p for p, t in model.named_parameters() if t.requires_grad and p not in exact]
     meta = dict(lr=LR, momentum=MOMENTUM, seed=seed, drift=json.dumps({p: float("%.2g" % d) for p, d in drift.items()}),
                 loss_drift="%.2g" % moved, torch=torch.__version__.split("+")[0], frozen=json.dumps(frozen), none=json.dumps(none),
-                told=json.dumps(getattr(lib, "TOLD", {}).get(name, [])))
+                asked=json.dumps(getattr(lib, "ASKED", {}).get(name, [])), told=json.dumps(getattr(lib, "TOLD", {}).get(name, [])))
     write_tensors(path, tensors, meta)
     return seed, "image seed %d, losses %s, drift of losses %.1e, of gradients %.1e" % (seed, np.round(loss, 4), moved, max(drift.values()))
 

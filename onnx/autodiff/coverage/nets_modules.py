@@ -10,7 +10,11 @@ import torch.nn.functional as F
 
 CLASSES, TRIES, TRIES_LARGE, SEED, OTHER = 10, 12, 4, 0, set()
 NETS = {}
-TOLD = {}  # buffers that a file without kinds of tensors cannot tell from parameters, by network
+# What a file without kinds of tensors does not say: buffers that could be parameters, and parameters that could be constants.
+TOLD = {"attention_masked_buffer": ["table"], "spectral_norm_like": ["middle.u"], "fourier_filter": ["middle.0.cos", "middle.0.sin"], "log_mel_like": ["bank"],
+        "frozen_constants": ["middle.weight", "middle.bias", "middle.mean", "middle.var"]}
+ASKED = {"cosine_attention_temperature": ["temperature"], "learned_scales": ["middle.a"],
+         "gem_pooling": ["middle.p"], "gru_last_hidden": ["h0"]}
 
 
 def net(size=16, batch=4):
@@ -535,7 +539,7 @@ class DynamicFilters(nn.Module):
         n, c, h, w = x.shape
         f = torch.einsum("nk,kabcd->nabcd", self.gate(x.mean((2, 3))).softmax(-1), self.weight)
         u = F.unfold(x, 3, padding=1)
-        return torch.bmm(f.reshape(n, c, c * 9), u).view(n, c, h, w)
+        return torch.bmm(f.reshape(n, c, c * 9), u).reshape(n, c, h, w)
 
 
 class Involution(nn.Module):
@@ -886,7 +890,7 @@ class lenet_flat(nn.Module):
     def forward(self, x):
         x = F.max_pool2d(torch.tanh(self.a(x)), 2)
         x = F.max_pool2d(torch.tanh(self.b(x)), 2)
-        return self.d(torch.tanh(self.c(x.view(x.size(0), -1))))
+        return self.d(torch.tanh(self.c(x.flatten(1))))
 
 
 @net()

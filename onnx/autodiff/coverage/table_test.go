@@ -25,7 +25,7 @@ Every parameter's gradient and the losses of five steps, against PyTorch: one ne
 - a portable graph of torchvision's computes a shape (Shape, Size, ConstantOfShape, Range);
 - a model is refused, unless the test expects it and the message names the operator.
 
-What a file cannot say is told with --freeze: parameters with requires_grad=False, statistics of layers in evaluation mode, and for the TorchScript exporter, which writes no kinds of tensors, the buffers that nothing tells from parameters; "frozen by name" counts them.
+What a file cannot say is told with --freeze and --train: parameters with requires_grad=False, statistics of layers in evaluation mode, and for the TorchScript exporter, which writes no kinds of tensors, the buffers that nothing tells from parameters, and parameters that could be constants (single numbers, an exponent, a first state); the remarks count them.
 
 "rounding" is the measured movement of PyTorch's own float32 gradient of that parameter: the worst of three float32 runs against float64. A ReLU or a maximum whose operands lie within rounding of the edge takes one branch in one run and the other in the next, which moves gradients of small maps by far more than an ulp. ` + "`gen.py`" + ` draws the scale and shift of batch normalisations such that few activations lie near an edge, and looks among a few image seeds for one without; where there is none, "over" counts the parameters beyond 1e-3 that rounding explains. A program that adds up in another order can meet an edge of its own; networks where one does are judged by a second batch of images ("other images").
 
@@ -59,7 +59,7 @@ type row struct {
 	loss, lossDrift     float64
 	seconds, megabytes  float64 // of the export
 	step                float64 // seconds, best of the last four
-	frozen              int     // names that the test asked to freeze
+	named               int     // tensors that the test asked to freeze or to train
 	notices             []string
 	err                 string
 	refused             string // the operator that an expected error names
@@ -222,7 +222,7 @@ func line(out *bytes.Buffer, rows []row) {
 					texts = append(texts, text)
 				}
 			}
-			if text := fmt.Sprintf("%d tensors frozen by name", r.frozen); r.frozen > 0 && !slices.Contains(texts, text) {
+			if text := fmt.Sprintf("--freeze or --train by name: %d", r.named); r.named > 0 && !slices.Contains(texts, text) {
 				texts = append(texts, text)
 			}
 			if r.layout == "" || r.refused != "" {
