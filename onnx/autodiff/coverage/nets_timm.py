@@ -72,8 +72,9 @@ def build(name):
     for m in model.modules():
         if isinstance(m, torch.nn.modules.dropout._DropoutNd):
             m.p = 0.0
-        if hasattr(m, "drop_prob"):  # a path of a residual block that is dropped
-            m.drop_prob = 0.0
+        for rate in ("drop_prob", "drop_rate"):  # a path of a residual block that is dropped; dropout as a function
+            if hasattr(m, rate):
+                setattr(m, rate, 0.0)
     steady_norms(model)
     with torch.no_grad():  # what starts at zero would keep gradients from all that comes before it
         for p, t in model.named_parameters():
