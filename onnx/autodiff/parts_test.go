@@ -52,3 +52,34 @@ func TestPartsOfAParameterStayTogether(t *testing.T) {
 		}
 	}
 }
+
+// A normalisation over groups, written out as PyTorch's older exporter does,
+// behind a layer that is used twice: its fresh scale and shift are one each.
+func TestWrittenOutNormOfASharedLayer(t *testing.T) {
+	nodes := []*onnx.Node{op("MatMul", nil, "s0", "x", "w")}
+	for k := range 2 {
+		at := func(role string) string { return fmt.Sprint(role, k) }
+		nodes = append(nodes,
+			op("MatMul", nil, at("a"), at("s"), "v"), op("Reshape", nil, at("g"), at("a"), "groups"),
+			op("InstanceNormalization", nil, at("i"), at("g"), "val_1", "val_2"), op("Reshape", nil, at("r"), at("i"), "flat"),
+			op("Unsqueeze", nil, at("u"), "n.weight", "axis"), op("Mul", nil, at("m"), at("r"), at("u")),
+			op("Unsqueeze", nil, at("b"), "n.bias", "axis"), op("Add", nil, fmt.Sprint("s", k+1), at("m"), at("b")))
+	}
+	m := tiny(map[string][]int64{"w": {16, 8}, "v": {8, 8}, "h": {8, 3}}, append(nodes, op("MatMul", nil, "y", "s2", "h"))...)
+	for name, t := range map[string]*onnx.Tensor{
+		"n.weight": filled(1, 8), "n.bias": filled(0, 8), "val_1": filled(1, 2), "val_2": filled(0, 2),
+		"groups": onnx.FromInt64([]int64{0, 2, 4}, 3), "flat": onnx.FromInt64([]int64{0, 8}, 2), "axis": onnx.FromInt64([]int64{0}, 1),
+	} {
+		m.Graph.Initializers[name] = t
+	}
+	b := build(t, m, autodiff.Options{})
+	got := map[string]bool{}
+	for _, s := range b.Manifest.State {
+		if s.Kind == bundle.KindParameter {
+			got[s.Name] = true
+		}
+	}
+	if len(got) != 5 || !got["n.weight"] || !got["n.bias"] {
+		t.Errorf("parameters %v, want w, v, h and one n.weight and n.bias", got)
+	}
+}

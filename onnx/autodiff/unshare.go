@@ -158,10 +158,14 @@ func (u *unsharing) beside(r *roles, n *onnx.Node) string {
 	if w := u.shared(r, n); w != "" {
 		return w
 	}
-	for value, up := n.Inputs[0], 0; up < maxBeside; up++ {
+	value := u.operand(r, n)
+	for up, hops := 0, 0; up < maxBeside && hops < 2*maxBeside; hops++ {
 		p := r.producer[value]
 		if p == nil || len(p.Inputs) == 0 {
 			break
+		}
+		if !carriers[p.Op] {
+			up++
 		}
 		if layers[p.Op] {
 			if w := u.shared(r, p); w != "" {
@@ -175,6 +179,22 @@ func (u *unsharing) beside(r *roles, n *onnx.Node) string {
 		}
 	}
 	return u.below(r, n.Outputs[0], 0)
+}
+
+// operand is what a tensor meets: the other side of the node that reads it, or
+// of the one that reads what only hands it on.
+func (u *unsharing) operand(r *roles, n *onnx.Node) string {
+	for range maxBeside {
+		other := slices.IndexFunc(n.Inputs, func(in string) bool { return r.dynamic[in] })
+		if other >= 0 {
+			return n.Inputs[other]
+		}
+		if !carriers[n.Op] || len(r.readers[n.Outputs[0]]) != 1 {
+			break
+		}
+		n = r.readers[n.Outputs[0]][0].node
+	}
+	return n.Inputs[0]
 }
 
 // maxBeside is how many nodes off a layer's weights may be.
