@@ -49,7 +49,7 @@ func OpenPath(path string) (*Bundle, error) {
 func openPath(path string) (*Bundle, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrNotBundle, err)
 	}
 	if info.IsDir() {
 		root, err := os.OpenRoot(path)
