@@ -17,9 +17,12 @@ func inferGather(c call) error {
 	if err != nil {
 		return err
 	}
-	c.set(0, c.dtype(0), slices.Concat(Shape{}, x[:axis], idx, x[axis+1:]))
+	c.set(0, c.dtype(0), joined(x[:axis], idx, x[axis+1:]))
 	return nil
 }
+
+// joined puts shapes one behind the other; of none it is that of a single number.
+func joined(parts ...Shape) Shape { return append(Shape{}, slices.Concat(parts...)...) }
 
 func inferGatherElements(c call) error {
 	x, idx := c.shape(0), c.shape(1)
@@ -45,7 +48,7 @@ func inferGatherND(c call) error {
 	if b < 0 || b >= int64(len(idx)) || k < 1 || k > int64(len(x)) || b+k > int64(len(x)) {
 		return shapeErrorf("tuples of %d after %d batch axes", k, b)
 	}
-	c.set(0, c.dtype(0), slices.Concat(Shape{}, idx[:len(idx)-1], x[b+k:]))
+	c.set(0, c.dtype(0), joined(idx[:len(idx)-1], x[b+k:]))
 	return nil
 }
 
@@ -63,7 +66,7 @@ func inferOneHot(c call) error {
 	if v, ok := c.content(1); ok && len(v) == 1 && !v[0].anyElement() {
 		depth = v[0]
 	}
-	c.set(0, c.dtype(2), slices.Concat(Shape{}, idx[:axis], Shape{depth}, idx[axis:]))
+	c.set(0, c.dtype(2), joined(idx[:axis], Shape{depth}, idx[axis:]))
 	return nil
 }
 
