@@ -23,6 +23,7 @@ and as metadata
                             in training mode, which an ONNX file cannot say: the test asks to freeze them
   told (JSON)               buffers that nothing in a file of the TorchScript exporter tells from parameters: likewise, of that file
   asked (JSON)              parameters that nothing in such a file tells from constants: the test asks to train them
+  alias (JSON)              other names of parameters that several layers share, with the first: a file may have any of them
   none (JSON)               parameters that PyTorch gives no gradient: nothing that the loss depends on reads them
   drift (JSON)              by parameter, how far rounding alone moves the gradient, relative by norm: the worst of three
                             float32 runs against float64: a plain one, one in channels-last order, which sums in another
@@ -161,8 +162,10 @@ def record(lib, name, path, first=1):
         if model.training and not m.training and hasattr(m, "running_mean"):
             frozen += [layer + ".running_mean", layer + ".running_var"]
     none = [p for p, t in model.named_parameters() if t.requires_grad and p not in exact]
+    first_name = {id(t): p for p, t in model.named_parameters()}
+    alias = {p: first_name[id(t)] for p, t in model.named_parameters(remove_duplicate=False) if p != first_name[id(t)]}
     meta = dict(lr=LR, momentum=MOMENTUM, seed=seed, drift=json.dumps({p: float("%.2g" % d) for p, d in drift.items()}),
-                loss_drift="%.2g" % moved, torch=torch.__version__.split("+")[0], frozen=json.dumps(frozen), none=json.dumps(none),
+                loss_drift="%.2g" % moved, torch=torch.__version__.split("+")[0], frozen=json.dumps(frozen), none=json.dumps(none), alias=json.dumps(alias),
                 asked=json.dumps(getattr(lib, "ASKED", {}).get(name, [])), told=json.dumps(getattr(lib, "TOLD", {}).get(name, [])))
     write_tensors(path, tensors, meta)
     return seed, "image seed %d, losses %s, drift of losses %.1e, of gradients %.1e" % (seed, np.round(loss, 4), moved, max(drift.values()))
