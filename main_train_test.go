@@ -75,7 +75,7 @@ func TestTargetsTrainAsClasses(t *testing.T) {
 		}
 		b, err := autodiff.Build(m, autodiff.Options{
 			Name: "mlp", ImageShape: [3]int64{1, 28, 28},
-			Loss: bundle.Loss{Name: autodiff.BCE, SoftTargets: soft}, Optimizer: bundle.Optimizer{Momentum: 0.9},
+			Loss: bundle.Loss{Name: bundle.BCE, SoftTargets: soft}, Optimizer: bundle.Optimizer{Momentum: 0.9},
 		})
 		if err != nil {
 			t.Fatal(err)

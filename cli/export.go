@@ -18,7 +18,6 @@ import (
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
 	ortrun "winnow/runtime"
-	"winnow/train"
 )
 
 type exportOptions struct {
@@ -142,7 +141,7 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 	if err := checkLayout(o.Layout); err != nil {
 		return err
 	}
-	if o.Layout == train.LayoutNCHWC && o.Graph.Precision != "" {
+	if o.Layout == bundle.LayoutNCHWC && o.Graph.Precision != "" {
 		return usagef("--layout %s: the CPU's layout has no half precision; leave out --amp", o.Layout)
 	}
 	if err := o.Tuning.validate(); err != nil {
@@ -156,10 +155,10 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 	}
 	layout := o.Layout
 	if o.Graph.Precision != "" {
-		layout = train.LayoutPortable
+		layout = bundle.LayoutPortable
 	}
 	var err error
-	o.Graph.InsistOnBlock = layout == train.LayoutNCHWC
+	o.Graph.InsistOnBlock = layout == bundle.LayoutNCHWC
 	if o.Graph.Block, err = blockHere(layout, o.Tuning.Device.Library); err != nil {
 		return err
 	}
@@ -190,12 +189,12 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 // blockHere is how many channels the CPU provider of this machine puts into a
 // block, 0 where the layout asked for is the portable one.
 func blockHere(layout, library string) (int64, error) {
-	if layout == train.LayoutPortable {
+	if layout == bundle.LayoutPortable {
 		return 0, nil
 	}
 	device, err := ortrun.Open(ortrun.Options{Device: "cpu", Library: library})
 	switch {
-	case err != nil && layout == train.LayoutAuto:
+	case err != nil && layout == bundle.LayoutAuto:
 		return 0, nil
 	case err != nil:
 		return 0, err
@@ -204,7 +203,7 @@ func blockHere(layout, library string) (int64, error) {
 	if err := device.Close(); err != nil {
 		return 0, err
 	}
-	if block == 0 && layout == train.LayoutNCHWC {
+	if block == 0 && layout == bundle.LayoutNCHWC {
 		return 0, fmt.Errorf("--layout %s: %w: the CPU provider of this machine has no such layout", layout, ortrun.ErrNoDevice)
 	}
 	return int64(block), nil

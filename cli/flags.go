@@ -12,7 +12,6 @@ import (
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
 	ortrun "winnow/runtime"
-	"winnow/train"
 )
 
 // Categories of flags in --help, in the order of their first letters.
@@ -121,29 +120,29 @@ type graphOptions struct {
 
 // layoutFlag chooses among the training graphs of a bundle.
 func layoutFlag(dst *string, usage string) cli.Flag {
-	return &cli.StringFlag{Name: "layout", Value: train.LayoutAuto, Destination: dst, Category: flagsMachine,
+	return &cli.StringFlag{Name: "layout", Value: bundle.LayoutAuto, Destination: dst, Category: flagsMachine,
 		Usage: "`auto|portable|nchwc`: " + usage}
 }
 
 func checkLayout(layout string) error {
-	return oneOf("--layout", layout, train.LayoutAuto, train.LayoutPortable, train.LayoutNCHWC)
+	return oneOf("--layout", layout, bundle.LayoutAuto, bundle.LayoutPortable, bundle.LayoutNCHWC)
 }
 
 // unset is the momentum that stands for the optimizer's default.
 const unset = -1
 
-var optimizers = []string{autodiff.SGD, autodiff.Adam, autodiff.AdamW, autodiff.RMSprop, autodiff.LARS, autodiff.LAMB}
+var optimizers = []string{bundle.SGD, bundle.Adam, bundle.AdamW, bundle.RMSprop, bundle.LARS, bundle.LAMB}
 
 func (o *graphOptions) flags() []cli.Flag {
 	l, u := &o.Loss, &o.Optimizer
 	return []cli.Flag{
-		&cli.StringFlag{Name: "loss", Value: autodiff.CrossEntropy, Destination: &l.Name, Category: flagsRecipe,
+		&cli.StringFlag{Name: "loss", Value: bundle.CrossEntropy, Destination: &l.Name, Category: flagsRecipe,
 			Usage: "loss `NAME`: " + strings.Join(autodiff.Losses(), ", ")},
 		&cli.Float64Flag{Name: "smoothing", Destination: &l.Smoothing, Category: flagsRecipe, DefaultText: "0",
 			Usage: "label smoothing `S` in [0, 1)"},
 		&cli.Float64Flag{Name: "huber-delta", Destination: &l.Delta, Category: flagsRecipe, DefaultText: "1",
 			Usage: "where huber's square ends, `D`"},
-		&cli.StringFlag{Name: "opt", Value: autodiff.SGD, Destination: &u.Name, Category: flagsRecipe,
+		&cli.StringFlag{Name: "opt", Value: bundle.SGD, Destination: &u.Name, Category: flagsRecipe,
 			Usage: "optimizer `NAME`: " + strings.Join(optimizers, ", ")},
 		&cli.Float64Flag{Name: "momentum", Value: unset, Destination: &u.Momentum, Category: flagsRecipe,
 			DefaultText: "0.9 for sgd and lars, else 0", Usage: "momentum `M` in [0, 1)"},
@@ -191,7 +190,7 @@ func (o *graphOptions) apply(b *autodiff.Options) {
 	}
 	if b.Optimizer.Momentum == unset {
 		b.Optimizer.Momentum = 0
-		if b.Optimizer.Name == autodiff.SGD || b.Optimizer.Name == autodiff.LARS {
+		if b.Optimizer.Name == bundle.SGD || b.Optimizer.Name == bundle.LARS {
 			b.Optimizer.Momentum = autodiff.DefaultMomentum
 		}
 	}

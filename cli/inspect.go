@@ -167,8 +167,8 @@ func (r *modelReport) build(m *onnx.Model, f forwardOptions) (*bundle.Bundle, er
 	build.Decided = func(list []autodiff.Tensor) { r.Tensors = list }
 	f.apply(&build)
 	if autodiff.EndsInSigmoid(m, f.Output) {
-		build.Loss.Name = autodiff.BCE
-		r.advice = append(r.advice, "--loss", autodiff.BCE)
+		build.Loss.Name = bundle.BCE
+		r.advice = append(r.advice, "--loss", bundle.BCE)
 	}
 	if f.Output != "" {
 		r.advice = append(r.advice, "--output", f.Output)

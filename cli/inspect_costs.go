@@ -71,9 +71,9 @@ func inspectCosts(ctx context.Context, o inspectOptions, out *output) error {
 	}
 	note := func(text string) { out.notef("note: %s", text) }
 	recipe := graphOptions{
-		Loss:          bundle.Loss{Name: autodiff.CrossEntropy},
-		Optimizer:     bundle.Optimizer{Name: autodiff.SGD, Momentum: unset, WeightDecay: autodiff.DefaultWeightDecay},
-		InsistOnBlock: o.Costs.Layout == train.LayoutNCHWC,
+		Loss:          bundle.Loss{Name: bundle.CrossEntropy},
+		Optimizer:     bundle.Optimizer{Name: bundle.SGD, Momentum: unset, WeightDecay: autodiff.DefaultWeightDecay},
+		InsistOnBlock: o.Costs.Layout == bundle.LayoutNCHWC,
 	}
 	b, err := trainingBundle(ctx, o.Path, o.Forward, recipe, nil,
 		func() (int64, error) { return blockHere(o.Costs.Layout, o.Costs.Device.Library) }, note)

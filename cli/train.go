@@ -237,7 +237,7 @@ func (o *trainOptions) recipe() train.Options {
 // resolve makes the trainer's options, but for the data and the device.
 func (o *trainOptions) resolve(ctx context.Context, notice func(string)) (train.Options, error) {
 	run := o.recipe()
-	o.Graph.InsistOnBlock = o.Layout == train.LayoutNCHWC
+	o.Graph.InsistOnBlock = o.Layout == bundle.LayoutNCHWC
 	b, err := trainingBundle(ctx, o.Bundle, o.Forward, o.Graph, o.Changed, o.block, notice)
 	if err != nil {
 		return run, err

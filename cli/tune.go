@@ -75,15 +75,15 @@ func (o *tuneOptions) tuner(ctx context.Context, layout string, out *output) fun
 		}
 		defer func() { err = errors.Join(err, device.Close()) }()
 		t := tune.Options{
-			Device: device, BatchSize: o.BatchSize, Layout: train.LayoutPortable, Cache: o.Cache, Again: o.Again,
+			Device: device, BatchSize: o.BatchSize, Layout: bundle.LayoutPortable, Cache: o.Cache, Again: o.Again,
 			Progress: countProgress(out, "tune"), Notice: func(text string) { note("%s", text) },
 		}
-		if layout != train.LayoutPortable {
+		if layout != bundle.LayoutPortable {
 			block := int64(device.ConvBlock())
 			switch {
 			case block != 0 && slices.ContainsFunc(cases, func(c autodiff.Case) bool { return c.Block == block }): // else there is no such graph
-				t.Block, t.Layout = block, train.LayoutNCHWC
-			case block == 0 && layout == train.LayoutNCHWC:
+				t.Block, t.Layout = block, bundle.LayoutNCHWC
+			case block == 0 && layout == bundle.LayoutNCHWC:
 				return nil, fmt.Errorf("--layout %s: %w: %s has no such layout", layout, ortrun.ErrNoDevice, device.Name())
 			}
 		}
@@ -158,7 +158,7 @@ func runTune(ctx context.Context, o tuneCommand, out *output) error {
 	if block == 0 && b.Manifest.Blocked != nil {
 		block = b.Manifest.Blocked.Block
 	}
-	lowering := autodiff.Lowering{Block: block, Insist: o.Layout == train.LayoutNCHWC}
+	lowering := autodiff.Lowering{Block: block, Insist: o.Layout == bundle.LayoutNCHWC}
 	tuned, err := autodiff.Rebuild(b, lowering, o.Tuning.tuner(ctx, o.Layout, out), func(text string) { out.notef("note: %s", text) })
 	if err != nil {
 		return err

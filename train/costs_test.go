@@ -308,7 +308,7 @@ func TestCostsOfAnOwnLoss(t *testing.T) {
 	g.Outputs = append(g.Outputs, onnx.Value{Name: "own", DType: onnx.Float32, Shape: batch})
 	g.Nodes = append(g.Nodes, &onnx.Node{Name: "criterion", Op: "SoftmaxCrossEntropyLoss", Inputs: []string{"logits", "classes"},
 		Outputs: []string{"own"}, Attrs: map[string]onnx.Attr{"reduction": onnx.StringAttr("none")}})
-	b, err := autodiff.Build(m, autodiff.Options{Name: "own", Loss: bundle.Loss{Name: autodiff.NoLoss}})
+	b, err := autodiff.Build(m, autodiff.Options{Name: "own", Loss: bundle.Loss{Name: bundle.NoLoss}})
 	if err != nil {
 		t.Fatal(err)
 	}

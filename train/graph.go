@@ -38,22 +38,15 @@ func optionalSlot(v *bundle.Value) (*ortrun.Slot, error) {
 	return &s, err
 }
 
-// Layouts of images within a training step.
-const (
-	LayoutAuto     = "auto"     // nchwc where bundle and device have it for each other, else portable
-	LayoutPortable = "portable" // train.onnx
-	LayoutNCHWC    = "nchwc"    // blocks of channels: the graph that bundle.Blocked describes
-)
-
 // resolveLayout says which of a bundle's training graphs a device takes.
 func resolveLayout(layout string, b *bundle.Bundle, block int) (string, error) {
 	switch has := b.Manifest.Blocked; {
-	case layout == LayoutPortable:
+	case layout == bundle.LayoutPortable:
 	case has != nil && has.Block == int64(block):
-		return LayoutNCHWC, nil
-	case layout == "" || layout == LayoutAuto:
-	case layout != LayoutNCHWC:
-		return "", optionError("layout", "%q, want %s, %s or %s", layout, LayoutAuto, LayoutPortable, LayoutNCHWC)
+		return bundle.LayoutNCHWC, nil
+	case layout == "" || layout == bundle.LayoutAuto:
+	case layout != bundle.LayoutNCHWC:
+		return "", optionError("layout", "%q, want %s, %s or %s", layout, bundle.LayoutAuto, bundle.LayoutPortable, bundle.LayoutNCHWC)
 	case has == nil:
 		return "", optionError("layout", "%s: the bundle has no graph for it; export it with --layout %s", layout, layout)
 	case block == 0:
@@ -61,12 +54,12 @@ func resolveLayout(layout string, b *bundle.Bundle, block int) (string, error) {
 	default:
 		return "", optionError("layout", "%s: the bundle's blocks have %d channels, this machine's %d; export it here", layout, has.Block, block)
 	}
-	return LayoutPortable, nil
+	return bundle.LayoutPortable, nil
 }
 
 // graphFile is the file of a bundle that has the graph of a layout.
 func graphFile(layout string) string {
-	if layout == LayoutNCHWC {
+	if layout == bundle.LayoutNCHWC {
 		return bundle.BlockedFile
 	}
 	return bundle.TrainFile
@@ -76,7 +69,7 @@ func graphFile(layout string) string {
 // of resolveLayout; it gives the layout that was taken.
 func TrainSpec(b *bundle.Bundle, d *ortrun.Device, layout string) (ortrun.TrainSpec, string, error) {
 	block := 0
-	if layout != LayoutPortable && b.Manifest.Blocked != nil {
+	if layout != bundle.LayoutPortable && b.Manifest.Blocked != nil {
 		block = d.ConvBlock()
 	}
 	layout, err := resolveLayout(layout, b, block)
@@ -84,7 +77,7 @@ func TrainSpec(b *bundle.Bundle, d *ortrun.Device, layout string) (ortrun.TrainS
 		return ortrun.TrainSpec{}, "", err
 	}
 	spec, err := trainRoles(b)
-	if layout == LayoutNCHWC {
+	if layout == bundle.LayoutNCHWC {
 		spec.Model = b.Blocked
 	}
 	return spec, layout, err

@@ -70,7 +70,7 @@ type Options struct {
 	Reference string        // DAS: FILE | holdout:F | pseudo:F | population
 
 	Device            *ortrun.Device // the caller's to close
-	Layout            string         // LayoutAuto, LayoutPortable or LayoutNCHWC; "" is auto
+	Layout            string         // bundle.LayoutAuto, LayoutPortable or LayoutNCHWC; "" is auto
 	Workers, Prefetch int            // of the loader; 0 = half the processors, and loader.DefaultPrefetch
 
 	Out       string // run folder

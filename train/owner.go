@@ -43,17 +43,11 @@ type owners struct {
 	parameters    map[string][]string // by layer
 }
 
-// emitted is a name that onnx/autodiff makes on behalf of a node of the model:
-// part.NODE.op_serial, with a number behind it where the name was taken.
-var emitted = regexp.MustCompile(`^(forward|grad)\.(.+)\.[a-z0-9]+_[0-9]+(\.[0-9]+)?$`)
-
-// prefixes are those of names that belong to no node of the model.
-var prefixes = []struct {
-	prefix string
-	owner  owner
-}{
-	{"images.", owner{PartForward, "(images)"}}, {"forward.", without(PartForward)}, {"batch.", without(PartLoss)},
-	{"loss.", without(PartLoss)}, {"grad.", without(PartBackward)}, {"update.", without(PartUpdate)},
+// ownerless says whose nodes those are that belong to a part of the graph and to
+// no node of the model.
+var ownerless = map[string]owner{
+	bundle.PartImages: {PartForward, "(images)"}, bundle.PartForward: without(PartForward), bundle.PartBatch: without(PartLoss),
+	bundle.PartLoss: without(PartLoss), bundle.PartGrad: without(PartBackward), bundle.PartUpdate: without(PartUpdate),
 }
 
 // newOwners reads a bundle's training graph.
@@ -73,21 +67,15 @@ func newOwners(b *bundle.Bundle, m *onnx.Model) *owners {
 	for _, n := range allNodes(m.Graph.Nodes) {
 		w := owner{PartForward, n.Name}
 		role, named := roles[n.Name]
-		switch parts := emitted.FindStringSubmatch(n.Name); {
-		case m.Producer != "winnow":
+		switch part, layer := bundle.ParseNodeName(n.Name); {
+		case m.Producer != onnx.Producer:
 			w = owner{PartOther, n.Name}
-		case parts != nil && parts[1] == "grad":
-			w = owner{PartBackward, parts[2]}
-		case parts != nil:
-			w = owner{PartForward, parts[2]}
+		case layer != "":
+			w = owner{ownerless[part].part, layer}
 		case named && slices.Contains(n.Outputs, n.Name):
 			w = role
-		default:
-			for _, p := range prefixes {
-				if strings.HasPrefix(n.Name, p.prefix) {
-					w = p.owner
-				}
-			}
+		case part != "":
+			w = ownerless[part]
 		}
 		o.nodes[n.Name] = w
 		for _, out := range n.Outputs {

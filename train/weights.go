@@ -1,6 +1,7 @@
 package train
 
 import (
+	"winnow/onnx/bundle"
 	"winnow/prune"
 )
 
@@ -44,7 +45,7 @@ func (r *run) resolveWeights(p prune.Options) error {
 	default:
 		r.weightPath = weightsRate
 		exact := "exact for plain SGD only"
-		if o := r.o.Bundle.Manifest.Optimizer; o.Name == "sgd" && o.Momentum == 0 && o.WeightDecay == 0 {
+		if o := r.o.Bundle.Manifest.Optimizer; o.Name == bundle.SGD && o.Momentum == 0 && o.WeightDecay == 0 {
 			exact = "exact for this bundle's plain SGD"
 		}
 		r.noticef("prune: the bundle takes neither sample weights nor a loss scale; each batch's mean weight scales the learning rate, %s", exact)

@@ -55,7 +55,7 @@ func NewStepper(d *ortrun.Device, b *bundle.Bundle, batch int) (*Stepper, error)
 	if err != nil {
 		return nil, err
 	}
-	spec, _, err := train.TrainSpec(b, d, train.LayoutAuto)
+	spec, _, err := train.TrainSpec(b, d, bundle.LayoutAuto)
 	if err != nil {
 		return nil, err
 	}

@@ -110,7 +110,7 @@ func TestFloat16AgreesWithFloat32(t *testing.T) {
 		model  string
 		layers float64 // with a threshold
 	}{{"mlp", 1}, {"lenet", 5}, {"resnet8", 7}} {
-		for _, o := range []autodiff.Options{{}, {BatchLossOnly: true}, {Loss: bundle.Loss{Name: autodiff.BCE}}} {
+		for _, o := range []autodiff.Options{{}, {BatchLossOnly: true}, {Loss: bundle.Loss{Name: bundle.BCE}}} {
 			if c.model == "resnet8" && (o.BatchLossOnly || o.Loss.Name != "") {
 				continue // the smaller networks show it
 			}
@@ -232,7 +232,7 @@ func TestOverflowLeavesStateAlone(t *testing.T) {
 	for _, blame := range []string{"scale", "weight", "nothing"} {
 		t.Run(blame, func(t *testing.T) {
 			b := buildFixture(t, "resnet8.dynamo.onnx.gz", autodiff.Options{
-				Precision: autodiff.Float16, Optimizer: bundle.Optimizer{Name: autodiff.AdamW, WeightDecay: 0.1, Clip: 1, EMA: 0.9},
+				Precision: autodiff.Float16, Optimizer: bundle.Optimizer{Name: bundle.AdamW, WeightDecay: 0.1, Clip: 1, EMA: 0.9},
 			})
 			scale := float32(65536)
 			in := ortrun.StepInput{N: 4, Images: batches["images"].Data[:4*784], Labels: batches["labels"].Int64s()[:4], LearningRate: 0.1, Weights: []float32{1, 1, 1, 1}}
@@ -282,7 +282,7 @@ func TestOverflowLeavesStateAlone(t *testing.T) {
 func TestHugeImagesLeaveParametersAlone(t *testing.T) {
 	d := openDevice(t)
 	fixture, _ := readFixture(t, "optim.safetensors.gz")
-	b := scalerBundle(t, autodiff.Options{Optimizer: bundle.Optimizer{Name: autodiff.Adam}})
+	b := scalerBundle(t, autodiff.Options{Optimizer: bundle.Optimizer{Name: bundle.Adam}})
 	trainer, state, index := newTrainer(t, d, b, 8)
 	huge := fixture["x"].Float32s()[:8*6]
 	for i := range huge {
@@ -347,7 +347,7 @@ func TestHalfPrecisionGraph(t *testing.T) {
 		{autodiff.BFloat16, onnx.BFloat16, []string{"Gemm", "MatMul"}},
 	} {
 		for _, model := range []string{"mlp", "lenet", "resnet8"} {
-			for _, opt := range []string{autodiff.SGD, autodiff.AdamW} {
+			for _, opt := range []string{bundle.SGD, bundle.AdamW} {
 				t.Run(c.precision+"/"+model+"/"+opt, func(t *testing.T) {
 					b := buildFixture(t, model+".t113.onnx.gz", autodiff.Options{Precision: c.precision, Optimizer: bundle.Optimizer{Name: opt}})
 					if b.Manifest.Precision != c.precision {
@@ -404,7 +404,7 @@ func checkHalfGraph(t *testing.T, g *onnx.Graph, b *bundle.Bundle, half onnx.DTy
 				t.Errorf("%s (%s) is %v", n.Name, n.Op, half)
 			}
 		}
-		if of(onnx.Float64) && !(opt == autodiff.AdamW && strings.HasPrefix(n.Name, "update.")) {
+		if of(onnx.Float64) && !(opt == bundle.AdamW && strings.HasPrefix(n.Name, "update.")) {
 			t.Errorf("%s (%s) is float64", n.Name, n.Op)
 		}
 		for _, o := range n.Outputs {

@@ -12,7 +12,7 @@ import (
 // fed is made from the images by broadcasting, whatever they hold.
 func (f *forward) spread(inf *onnx.Inference) error {
 	e := newEmitter(f.graph, inf)
-	e.prefix = "batchsize."
+	e.within("batchsize", nil)
 	nodes := f.graph.Nodes
 	f.graph.Nodes = nil
 	for _, n := range nodes {

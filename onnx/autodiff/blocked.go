@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"winnow/onnx"
+	"winnow/onnx/bundle"
 )
 
 // blockedDomain has ONNX Runtime's CPU operators on blocked images: in memory
@@ -35,7 +36,7 @@ func (e *emitter) blockImages(size int64, labels string) {
 // forward adds a node of the model, in the blocked layout where that is asked
 // for and the node has a form in it.
 func (e *emitter) forward(n *onnx.Node) {
-	e.within("forward.", n)
+	e.within(bundle.PartForward, n)
 	if y := e.forwardBlocked(n); y != "" && e.err == nil {
 		last := e.graph.Nodes[len(e.graph.Nodes)-1]
 		if last.Outputs[0] == y { // it is what the model's node has become

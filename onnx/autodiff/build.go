@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"winnow/onnx"
 	"winnow/onnx/bundle"
@@ -131,7 +130,7 @@ func graphFor(f *forward, o Options) (*emitter, []*onnx.Node, bundle.Value) {
 			e.taken[out] = true
 		}
 	}
-	e.prefix = "images."
+	e.within(bundle.PartImages, nil)
 	x := e.normalise(image.Name, f, o)
 	var nodes []*onnx.Node
 	for _, n := range f.graph.Nodes {
@@ -235,7 +234,7 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) (err error) {
 	e, nodes, images := graphFor(f, o)
 	defer func() { // whatever a rule takes for granted, a file may lack
 		if r := recover(); r != nil {
-			err = fmt.Errorf("autodiff: nothing can be made of the shapes at %q: %v: %w", strings.TrimSuffix(e.prefix, "."), r, ErrModel)
+			err = fmt.Errorf("autodiff: nothing can be made of the shapes at %q: %v: %w", e.place(), r, ErrModel)
 		}
 	}()
 	r := &b.Manifest.Train
@@ -264,14 +263,14 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) (err error) {
 		scaler, scale = e.lossScaler(o, scale)
 	}
 
-	e.prefix = "batch."
+	e.within(bundle.PartBatch, nil)
 	e.batch = e.samples(labels.Name, len(label.Shape) > 1)
 	e.blockImages(o.Lowering.Block, labels.Name)
 
 	next := map[string]string{} // buffer -> value that replaces it
 	var walk []*onnx.Node
 	for _, n := range nodes {
-		e.within("forward.", n)
+		e.within(bundle.PartForward, n)
 		switch n.Op {
 		case "BatchNormalization":
 			if !f.runs(n) {
@@ -316,7 +315,7 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) (err error) {
 	}
 
 	lossAt := len(e.graph.Nodes)
-	e.prefix = "loss."
+	e.within(bundle.PartLoss, nil)
 	var loss, perSample, seed string
 	if f.loss.Name != "" {
 		loss, perSample, seed = e.ownLoss(f, weights, scale)
@@ -334,7 +333,7 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) (err error) {
 	}
 
 	gradAt := len(e.graph.Nodes)
-	e.prefix = "grad."
+	e.within(bundle.PartGrad, nil)
 	flow := forwardFlow(walk, e.inf, f.params)
 	grads, err := backward(e, walk, flow, map[string]string{f.end(): seed}, o.Lowering)
 	if err != nil {
@@ -351,7 +350,7 @@ func buildTrain(f *forward, o Options, b *bundle.Bundle) (err error) {
 		e.halve(half, lossAt, gradAt, scores, keep)
 	}
 
-	e.prefix = "update."
+	e.within(bundle.PartUpdate, nil)
 	e.optimize(b, f, grads, r.LearningRate.Name, scaler)
 	for _, buf := range f.buffers {
 		value, ok := next[buf]

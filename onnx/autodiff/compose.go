@@ -57,7 +57,7 @@ func (e *emitter) composed(n *onnx.Node) error {
 	}
 	n = &onnx.Node{Name: n.Name, Op: n.Op, Domain: n.Domain, Inputs: n.Inputs, Outputs: n.Outputs, Attrs: maps.Clone(n.Attrs)}
 	e.within("", n)
-	defer func() { e.prefix = "" }()
+	defer func() { e.within("", nil) }()
 	out, err := c(&node{emitter: e, Node: n})
 	if err != nil {
 		return fmt.Errorf("autodiff: node %q (%s): %w", n.Name, n.Op, err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"winnow/onnx"
+	"winnow/onnx/bundle"
 )
 
 // attrs is shorthand for the attributes of an emitted node.
@@ -23,7 +24,8 @@ type emitter struct {
 	inf    *onnx.Inference
 	taken  map[string]bool
 	shared map[string][]string // node identity -> outputs
-	prefix string              // of emitted names
+	part   string              // of the graph, and
+	owner  string              // the node of the model that nodes are emitted for; both go into their names
 	batch  string              // float32 scalar: samples in the batch
 	stats  map[*onnx.Node]batchStats
 	blocks blocks
@@ -66,7 +68,7 @@ func (e *emitter) fail(format string, args ...any) {
 // fresh makes a name for a new value.
 func (e *emitter) fresh(op string) string {
 	e.serial++
-	return e.unique(fmt.Sprintf("%s%s_%d", e.prefix, strings.ToLower(op), e.serial))
+	return e.unique(bundle.NodeName(e.part, e.owner, op, e.serial))
 }
 
 // op emits a node with one output and returns the output's name.

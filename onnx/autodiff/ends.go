@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"winnow/onnx"
+	"winnow/onnx/bundle"
 )
 
 // ending is what a model does to its class scores at its end.
@@ -209,12 +210,12 @@ const (
 // cross-entropy of probabilities p is -log p, of logarithms their negative,
 // and binary cross-entropy is that of probabilities that are each by themselves.
 var endRules = map[string]map[string]endRule{
-	CrossEntropy: {"Softmax": takeBefore, "LogSoftmax": takeBefore, "Sigmoid": refuseEnd},
-	BCE:          {"Softmax": refuseEnd, "LogSoftmax": refuseEnd, "Sigmoid": takeBefore},
-	MSE:          {"Softmax": asWritten, "LogSoftmax": asWritten, "Sigmoid": asWritten},
-	L1:           {"Softmax": asWritten, "LogSoftmax": asWritten, "Sigmoid": asWritten},
-	Huber:        {"Softmax": asWritten, "LogSoftmax": asWritten, "Sigmoid": asWritten},
-	NoLoss:       {"Softmax": takeBefore, "LogSoftmax": takeBefore, "Sigmoid": takeBefore},
+	bundle.CrossEntropy: {"Softmax": takeBefore, "LogSoftmax": takeBefore, "Sigmoid": refuseEnd},
+	bundle.BCE:          {"Softmax": refuseEnd, "LogSoftmax": refuseEnd, "Sigmoid": takeBefore},
+	bundle.MSE:          {"Softmax": asWritten, "LogSoftmax": asWritten, "Sigmoid": asWritten},
+	bundle.L1:           {"Softmax": asWritten, "LogSoftmax": asWritten, "Sigmoid": asWritten},
+	bundle.Huber:        {"Softmax": asWritten, "LogSoftmax": asWritten, "Sigmoid": asWritten},
+	bundle.NoLoss:       {"Softmax": takeBefore, "LogSoftmax": takeBefore, "Sigmoid": takeBefore},
 }
 
 // settleEnd decides what the loss and an evaluation take of a model whose
@@ -231,9 +232,9 @@ func (f *forward) settleEnd(inf *onnx.Inference, out onnx.Value, loss string, wa
 	where := fmt.Sprintf("the model ends in %s, node %q", end.op, end.node)
 	rule := endRules[loss][end.op]
 	if rule == refuseEnd {
-		fit := CrossEntropy
+		fit := bundle.CrossEntropy
 		if end.op == "Sigmoid" {
-			fit = BCE
+			fit = bundle.BCE
 		}
 		return badOption("%s, and %s is no loss of what that gives; take --loss %s", where, loss, fit)
 	}

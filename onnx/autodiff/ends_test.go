@@ -76,7 +76,7 @@ func ended(end string, z []float64) []float64 {
 // HuberLoss of what it gives.
 func lossOf(loss, end string, z []float64, label int) float64 {
 	y, total := ended(end, z), 0.0
-	if loss == autodiff.CrossEntropy {
+	if loss == bundle.CrossEntropy {
 		switch end {
 		case "Softmax":
 			return -math.Log(y[label])
@@ -92,16 +92,16 @@ func lossOf(loss, end string, z []float64, label int) float64 {
 		}
 		d := math.Abs(v - t)
 		switch loss {
-		case autodiff.BCE:
+		case bundle.BCE:
 			if end == "none" {
 				v = 1 / (1 + math.Exp(-v))
 			}
 			total -= t*math.Log(v) + (1-t)*math.Log(1-v)
-		case autodiff.MSE:
+		case bundle.MSE:
 			total += d * d
-		case autodiff.L1:
+		case bundle.L1:
 			total += d
-		case autodiff.Huber:
+		case bundle.Huber:
 			if d <= 1 {
 				total += d * d / 2
 			} else {
@@ -125,12 +125,12 @@ func TestEnds(t *testing.T) {
 	labels := []int64{2, 0}
 	for name, nodes := range lastNodes() {
 		end, _, _ := strings.Cut(name, " ")
-		for _, loss := range []string{autodiff.CrossEntropy, autodiff.BCE, autodiff.MSE, autodiff.L1, autodiff.Huber} {
+		for _, loss := range []string{bundle.CrossEntropy, bundle.BCE, bundle.MSE, bundle.L1, bundle.Huber} {
 			t.Run(name+"/"+loss, func(t *testing.T) {
 				said := ""
 				m := endingModel(nodes)
 				b, err := autodiff.Build(m, autodiff.Options{Loss: bundle.Loss{Name: loss}, Warn: func(s string) { said += s }})
-				if loss == autodiff.CrossEntropy && end == "Sigmoid" || loss == autodiff.BCE && strings.HasSuffix(end, "Softmax") {
+				if loss == bundle.CrossEntropy && end == "Sigmoid" || loss == bundle.BCE && strings.HasSuffix(end, "Softmax") {
 					if !errors.Is(err, autodiff.ErrOptions) || !strings.Contains(err.Error(), "take --loss") {
 						t.Fatalf("error %v", err)
 					}
@@ -189,7 +189,7 @@ func TestEnds(t *testing.T) {
 					t.Fatal(err)
 				}
 				gives := end
-				if loss == autodiff.CrossEntropy || loss == autodiff.BCE {
+				if loss == bundle.CrossEntropy || loss == bundle.BCE {
 					gives = "none"
 				}
 				all := scores(w, -1, 0)
@@ -348,7 +348,7 @@ func TestWhichOutput(t *testing.T) {
 
 // A bundle whose loss is of what the model makes of its scores is rebuilt as it was.
 func TestRebuildKeepsTheEnd(t *testing.T) {
-	b := build(t, endingModel(lastNodes()["Softmax reshaped"]), autodiff.Options{Loss: bundle.Loss{Name: autodiff.MSE}})
+	b := build(t, endingModel(lastNodes()["Softmax reshaped"]), autodiff.Options{Loss: bundle.Loss{Name: bundle.MSE}})
 	again, err := autodiff.Rebuild(b, autodiff.Lowering{}, nil, nil)
 	if err != nil {
 		t.Fatal(err)

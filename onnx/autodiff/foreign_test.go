@@ -176,7 +176,7 @@ func TestOwnLoss(t *testing.T) {
 			g.Outputs = append(g.Outputs, onnx.Value{Name: "objective", DType: onnx.Float32})
 			g.Nodes = append(g.Nodes, &onnx.Node{Name: "ce", Op: c.op, Inputs: []string{scores, "target"}, Outputs: []string{"objective"},
 				Attrs: map[string]onnx.Attr{"reduction": onnx.StringAttr(c.reduction)}})
-			losses, b, weights := train(build(t, m, autodiff.Options{Loss: bundle.Loss{Name: autodiff.NoLoss}}))
+			losses, b, weights := train(build(t, m, autodiff.Options{Loss: bundle.Loss{Name: bundle.NoLoss}}))
 			if b.Manifest.Train.Labels.Name != "target" || (b.Manifest.Train.PerSampleLoss != nil) != c.perSample {
 				t.Errorf("roles %+v", b.Manifest.Train)
 			}
@@ -189,7 +189,7 @@ func TestOwnLoss(t *testing.T) {
 		})
 	}
 	m := forward(t, "mlp")
-	if _, err := autodiff.Build(m, autodiff.Options{Loss: bundle.Loss{Name: autodiff.NoLoss}}); err == nil || !strings.Contains(err.Error(), "no output is") {
+	if _, err := autodiff.Build(m, autodiff.Options{Loss: bundle.Loss{Name: bundle.NoLoss}}); err == nil || !strings.Contains(err.Error(), "no output is") {
 		t.Errorf("a model without a loss: %v", err)
 	}
 }

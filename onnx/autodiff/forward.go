@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"winnow/onnx"
+	"winnow/onnx/bundle"
 )
 
 // forward is a model made ready: functions inlined, opset 18, shapes folded,
@@ -49,7 +50,7 @@ func prepare(m *onnx.Model, o *Options) (*forward, error) {
 		}
 		o.Warn(fmt.Sprintf("the last layer, node %q, is replaced by one of %d classes with new weights", layer, o.Classes))
 	}
-	if o.Loss.Name == NoLoss {
+	if o.Loss.Name == bundle.NoLoss {
 		shareBatch(m.Graph)
 	}
 	named, others := o.candidates(m.Graph)
@@ -81,7 +82,7 @@ func prepare(m *onnx.Model, o *Options) (*forward, error) {
 	if err := ownLosses(f.graph, inf); err != nil {
 		return nil, err
 	}
-	if o.Loss.Name == NoLoss {
+	if o.Loss.Name == bundle.NoLoss {
 		if err := f.findOwnLoss(inf); err != nil {
 			return nil, err
 		}

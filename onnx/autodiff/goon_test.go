@@ -135,7 +135,7 @@ func TestTensorsNotFinite(t *testing.T) {
 // A new last layer goes in front of a last Sigmoid too, and the end stays.
 func TestNewClassesBeforeSigmoid(t *testing.T) {
 	m := endingModel(lastNodes()["Sigmoid"])
-	b := build(t, m, autodiff.Options{Classes: 5, Loss: bundle.Loss{Name: autodiff.BCE}})
+	b := build(t, m, autodiff.Options{Classes: 5, Loss: bundle.Loss{Name: bundle.BCE}})
 	if b.Manifest.Classes != 5 || b.Manifest.Eval.Logits.Name != "z" {
 		t.Errorf("%d classes, logits %q", b.Manifest.Classes, b.Manifest.Eval.Logits.Name)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"winnow/onnx"
+	"winnow/onnx/bundle"
 )
 
 // maxColours is the most channels that an axis is taken to hold when it tells
@@ -160,7 +161,7 @@ func (f *forward) readScores(inf *onnx.Inference) error {
 // onlyOutput leaves a graph the output of class scores alone, for what works
 // from the outputs back before the graph is ready.
 func onlyOutput(m *onnx.Model, o *Options) error {
-	if len(m.Graph.Outputs) < 2 || o.Loss.Name == NoLoss {
+	if len(m.Graph.Outputs) < 2 || o.Loss.Name == bundle.NoLoss {
 		return nil
 	}
 	inf, _ := onnx.Infer(m) // what contradicts itself is reported once the graph is folded

@@ -9,30 +9,24 @@ import (
 	"winnow/onnx/bundle"
 )
 
-// Names of losses.
-const (
-	CrossEntropy = "cross-entropy"
-	BCE          = "bce" // binary cross-entropy with logits
-	MSE          = "mse"
-	L1           = "l1"
-	Huber        = "huber"
-	NoLoss       = "none" // the model ends in its loss
-)
-
 // Losses lists the losses that Build knows.
-func Losses() []string { return []string{CrossEntropy, BCE, MSE, L1, Huber, NoLoss} }
+func Losses() []string {
+	return []string{bundle.CrossEntropy, bundle.BCE, bundle.MSE, bundle.L1, bundle.Huber, bundle.NoLoss}
+}
 
 // Optimizers lists the optimizers that Build knows.
-func Optimizers() []string { return []string{SGD, Adam, AdamW, RMSprop, LARS, LAMB} }
+func Optimizers() []string {
+	return []string{bundle.SGD, bundle.Adam, bundle.AdamW, bundle.RMSprop, bundle.LARS, bundle.LAMB}
+}
 
 // DefaultDelta is where Huber's loss turns from a square to a line, PyTorch's default.
 const DefaultDelta = 1
 
 func checkLoss(l *bundle.Loss) error {
 	if l.Name == "" {
-		l.Name = CrossEntropy
+		l.Name = bundle.CrossEntropy
 	}
-	if l.Name == Huber && l.Delta == 0 {
+	if l.Name == bundle.Huber && l.Delta == 0 {
 		l.Delta = DefaultDelta
 	}
 	switch {
@@ -40,12 +34,12 @@ func checkLoss(l *bundle.Loss) error {
 		return badOption("loss %q is not known; there are %s", l.Name, strings.Join(Losses(), ", "))
 	case !fraction(l.Smoothing):
 		return badOption("label smoothing %v is not in [0, 1)", l.Smoothing)
-	case l.Smoothing > 0 && (l.Name != CrossEntropy && l.Name != BCE || l.SoftTargets):
-		return badOption("label smoothing goes with class labels under %s or %s", CrossEntropy, BCE)
-	case l.SoftTargets && l.Name == NoLoss:
-		return badOption("soft targets are the model's own affair under loss %s", NoLoss)
-	case l.Delta != 0 && l.Name != Huber:
-		return badOption("delta goes with %s", Huber)
+	case l.Smoothing > 0 && (l.Name != bundle.CrossEntropy && l.Name != bundle.BCE || l.SoftTargets):
+		return badOption("label smoothing goes with class labels under %s or %s", bundle.CrossEntropy, bundle.BCE)
+	case l.SoftTargets && l.Name == bundle.NoLoss:
+		return badOption("soft targets are the model's own affair under loss %s", bundle.NoLoss)
+	case l.Delta != 0 && l.Name != bundle.Huber:
+		return badOption("delta goes with %s", bundle.Huber)
 	case !(l.Delta >= 0) || math.IsInf(l.Delta, 0):
 		return badOption("delta %v is not a number above 0", l.Delta)
 	}
@@ -93,18 +87,18 @@ func (e *emitter) loss(scores, labels, weights, scale string, l bundle.Loss) (lo
 	over := float64(classes) // what the adjoint is divided by
 	difference := func() string { return e.sub(scores, target) }
 	switch l.Name {
-	case BCE:
+	case bundle.BCE:
 		perSample = each(e.sub(e.op("Softplus", nil, scores), e.mul(target, scores)))
 		seed = e.sub(e.op("Sigmoid", nil, scores), target)
-	case MSE:
+	case bundle.MSE:
 		d := difference()
 		perSample = each(e.mul(d, d))
 		seed, over = d, over/2
-	case L1:
+	case bundle.L1:
 		d := difference()
 		perSample = each(e.op("Abs", nil, d))
 		seed = e.op("Sign", nil, d)
-	case Huber:
+	case bundle.Huber:
 		d := difference()
 		seed = e.op("Clip", nil, d, e.scalar(-l.Delta), e.scalar(l.Delta))
 		perSample = each(e.mul(seed, e.sub(d, e.mul(seed, e.scalar(0.5)))))

@@ -27,16 +27,16 @@ func reference(l bundle.Loss, x, t []float64) float64 {
 	for i := range x {
 		d := x[i] - t[i]
 		switch l.Name {
-		case CrossEntropy:
+		case bundle.CrossEntropy:
 			sum -= t[i] * (x[i] - lse)
-		case BCE:
+		case bundle.BCE:
 			p := 1 / (1 + math.Exp(-x[i]))
 			sum -= (t[i]*math.Log(p) + (1-t[i])*math.Log(1-p)) / k
-		case MSE:
+		case bundle.MSE:
 			sum += d * d / k
-		case L1:
+		case bundle.L1:
 			sum += math.Abs(d) / k
-		case Huber:
+		case bundle.Huber:
 			if math.Abs(d) <= l.Delta {
 				sum += d * d / 2 / k
 			} else {
@@ -53,10 +53,10 @@ func TestLosses(t *testing.T) {
 	d := device(t)
 	const n, k, step = 5, 4, 1e-4
 	for _, l := range []bundle.Loss{
-		{Name: CrossEntropy}, {Name: CrossEntropy, Smoothing: 0.1}, {Name: CrossEntropy, SoftTargets: true},
-		{Name: BCE}, {Name: BCE, Smoothing: 0.2}, {Name: BCE, SoftTargets: true},
-		{Name: MSE}, {Name: MSE, SoftTargets: true}, {Name: L1}, {Name: L1, SoftTargets: true},
-		{Name: Huber}, {Name: Huber, Delta: 0.3, SoftTargets: true},
+		{Name: bundle.CrossEntropy}, {Name: bundle.CrossEntropy, Smoothing: 0.1}, {Name: bundle.CrossEntropy, SoftTargets: true},
+		{Name: bundle.BCE}, {Name: bundle.BCE, Smoothing: 0.2}, {Name: bundle.BCE, SoftTargets: true},
+		{Name: bundle.MSE}, {Name: bundle.MSE, SoftTargets: true}, {Name: bundle.L1}, {Name: bundle.L1, SoftTargets: true},
+		{Name: bundle.Huber}, {Name: bundle.Huber, Delta: 0.3, SoftTargets: true},
 	} {
 		t.Run(fmt.Sprintf("%+v", l), func(t *testing.T) {
 			if err := checkLoss(&l); err != nil {

@@ -36,8 +36,8 @@ type optimRecipe struct {
 	NoDecay1D   bool      `json:"no_decay_1d"`
 }
 
-var optimizerNames = map[string]string{"SGD": autodiff.SGD, "Adam": autodiff.Adam, "AdamW": autodiff.AdamW,
-	"RMSprop": autodiff.RMSprop, "LARS": autodiff.LARS, "LAMB": autodiff.LAMB}
+var optimizerNames = map[string]string{"SGD": bundle.SGD, "Adam": bundle.Adam, "AdamW": bundle.AdamW,
+	"RMSprop": bundle.RMSprop, "LARS": bundle.LARS, "LAMB": bundle.LAMB}
 
 func (r optimRecipe) optimizer() bundle.Optimizer {
 	return bundle.Optimizer{

@@ -7,19 +7,9 @@ import (
 	"winnow/onnx/bundle"
 )
 
-// Names of optimizers.
-const (
-	SGD     = "sgd"
-	Adam    = "adam"
-	AdamW   = "adamw"
-	RMSprop = "rmsprop"
-	LARS    = "lars"
-	LAMB    = "lamb"
-)
-
 // updates has one entry per optimizer; each emits the value that replaces a parameter.
 var updates = map[string]func(u *update, p string, g string) string{
-	SGD: sgd, Adam: adam, AdamW: adamW, RMSprop: rmsprop, LARS: lars, LAMB: lamb,
+	bundle.SGD: sgd, bundle.Adam: adam, bundle.AdamW: adamW, bundle.RMSprop: rmsprop, bundle.LARS: lars, bundle.LAMB: lamb,
 }
 
 // update emits the optimizer's part of a training graph.
@@ -257,12 +247,12 @@ const (
 // checkOptimizer fills defaults and refuses impossible settings.
 func checkOptimizer(o *bundle.Optimizer) error {
 	if o.Name == "" {
-		o.Name = SGD
+		o.Name = bundle.SGD
 	}
 	if updates[o.Name] == nil {
-		return badOption("optimizer %q is not known; there are %s, %s, %s, %s, %s, %s", o.Name, SGD, Adam, AdamW, RMSprop, LARS, LAMB)
+		return badOption("optimizer %q is not known; there are %s, %s, %s, %s, %s, %s", o.Name, bundle.SGD, bundle.Adam, bundle.AdamW, bundle.RMSprop, bundle.LARS, bundle.LAMB)
 	}
-	moments := o.Name == Adam || o.Name == AdamW || o.Name == LAMB
+	moments := o.Name == bundle.Adam || o.Name == bundle.AdamW || o.Name == bundle.LAMB
 	if moments {
 		if o.Betas == nil {
 			o.Betas = []float64{DefaultBeta1, DefaultBeta2}
@@ -271,18 +261,18 @@ func checkOptimizer(o *bundle.Optimizer) error {
 			return badOption("betas %v are not two numbers in [0, 1)", o.Betas)
 		}
 	}
-	if moments || o.Name == RMSprop {
+	if moments || o.Name == bundle.RMSprop {
 		if o.Eps == 0 {
 			o.Eps = DefaultEps
-			if o.Name == LAMB {
+			if o.Name == bundle.LAMB {
 				o.Eps = DefaultLAMBEps
 			}
 		}
 	}
-	if o.Name == RMSprop && o.Alpha == 0 {
+	if o.Name == bundle.RMSprop && o.Alpha == 0 {
 		o.Alpha = DefaultAlpha
 	}
-	if o.Name == LARS && o.Trust == 0 {
+	if o.Name == bundle.LARS && o.Trust == 0 {
 		o.Trust = DefaultTrust
 	}
 	switch {
@@ -292,8 +282,8 @@ func checkOptimizer(o *bundle.Optimizer) error {
 		return badOption("%s has no momentum; it has betas", o.Name)
 	case !moments && o.Betas != nil:
 		return badOption("%s has no betas", o.Name)
-	case o.Nesterov && (o.Name != SGD || o.Momentum == 0):
-		return badOption("Nesterov momentum needs %s with a momentum above 0", SGD)
+	case o.Nesterov && (o.Name != bundle.SGD || o.Momentum == 0):
+		return badOption("Nesterov momentum needs %s with a momentum above 0", bundle.SGD)
 	case !fraction(o.WeightDecay):
 		return badOption("weight decay %v is not in [0, 1)", o.WeightDecay)
 	case !(o.Eps >= 0) || math.IsInf(o.Eps, 0):

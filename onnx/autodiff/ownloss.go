@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"winnow/onnx"
+	"winnow/onnx/bundle"
 )
 
 // shareBatch gives the dynamic first axes of images and labels one name: they
@@ -30,7 +31,7 @@ func (f *forward) findOwnLoss(inf *onnx.Inference) error {
 		}
 	}
 	if f.loss.Name == "" {
-		return fmt.Errorf("autodiff: loss %q: no output is a float32 scalar or [N]: %w", NoLoss, ErrModel)
+		return fmt.Errorf("autodiff: loss %q: no output is a float32 scalar or [N]: %w", bundle.NoLoss, ErrModel)
 	}
 	for _, in := range f.graph.Inputs {
 		if len(in.Shape) == 0 || in.Shape[0].IsConst() {
@@ -45,7 +46,7 @@ func (f *forward) findOwnLoss(inf *onnx.Inference) error {
 		}
 	}
 	if f.label.Name == "" {
-		return fmt.Errorf("autodiff: loss %q: no input is int64 [N] or float32 [N, K], to take the labels: %w", NoLoss, ErrModel)
+		return fmt.Errorf("autodiff: loss %q: no input is int64 [N] or float32 [N, K], to take the labels: %w", bundle.NoLoss, ErrModel)
 	}
 	return nil
 }
@@ -82,7 +83,7 @@ func (e *emitter) ownLoss(f *forward, weights, scale string) (loss, perSample, s
 // class, not summed over the batch; any other form stays, and is named as an operator without a rule.
 func ownLosses(g *onnx.Graph, inf *onnx.Inference) error {
 	e := newEmitter(g, inf)
-	e.prefix = "loss."
+	e.within(bundle.PartLoss, nil)
 	nodes := g.Nodes
 	g.Nodes = nil
 	for _, n := range nodes {

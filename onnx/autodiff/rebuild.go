@@ -85,7 +85,7 @@ func loaded(m *onnx.Model, b *bundle.Bundle) (*forward, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.Manifest.Loss.Name == NoLoss {
+	if b.Manifest.Loss.Name == bundle.NoLoss {
 		if err := f.findOwnLoss(inf); err != nil {
 			return nil, err
 		}

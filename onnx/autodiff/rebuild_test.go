@@ -56,18 +56,18 @@ func TestRebuild(t *testing.T) {
 		model func(*testing.T) *onnx.Model
 		o     autodiff.Options
 	}{
-		"mlp": {shipped("mlp"), autodiff.Options{Optimizer: bundle.Optimizer{Name: autodiff.AdamW, EMA: 0.99}}},
+		"mlp": {shipped("mlp"), autodiff.Options{Optimizer: bundle.Optimizer{Name: bundle.AdamW, EMA: 0.99}}},
 		"lenet": {shipped("lenet"), autodiff.Options{ClassNames: strings.Split("abcdefghij", ""), SourceFile: "lenet.onnx", SourceSHA256: "abc",
 			Normalize: bundle.Normalize{Mean: []float64{0.286}, Std: []float64{0.353}}, Lowering: autodiff.Lowering{Block: 16}}},
 		"resnet8":        {shipped("resnet8"), autodiff.Options{Optimizer: bundle.Optimizer{Momentum: 0.9, Nesterov: true, Clip: 1}, Lowering: autodiff.Lowering{Block: 8}}},
 		"lenet t113":     {decode("lenet.t113.onnx.gz"), autodiff.Options{Loss: bundle.Loss{Smoothing: 0.1}, FloatImages: true}},
-		"resnet8 dynamo": {decode("resnet8.dynamo.onnx.gz"), autodiff.Options{Optimizer: bundle.Optimizer{Name: autodiff.LARS}}},
+		"resnet8 dynamo": {decode("resnet8.dynamo.onnx.gz"), autodiff.Options{Optimizer: bundle.Optimizer{Name: bundle.LARS}}},
 		"resnet8 t113":   {decode("resnet8.t113.onnx.gz"), autodiff.Options{BatchLossOnly: true, Loss: bundle.Loss{SoftTargets: true}}},
 		"frozen":         {shipped("resnet8"), autodiff.Options{Freeze: regexp.MustCompile(`^(stem|stage1)`), Lowering: autodiff.Lowering{Block: 16}}},
 		"classes":        {decode("lenet.dynamo.onnx.gz"), autodiff.Options{Classes: 3, Reinit: true, Seed: 5}},
-		"own loss":       {ownLoss("mean"), autodiff.Options{Loss: bundle.Loss{Name: autodiff.NoLoss}}},
+		"own loss":       {ownLoss("mean"), autodiff.Options{Loss: bundle.Loss{Name: bundle.NoLoss}}},
 		"half precision": {shipped("lenet"), autodiff.Options{Precision: autodiff.Float16}},
-		"own losses":     {ownLoss("none"), autodiff.Options{Loss: bundle.Loss{Name: autodiff.NoLoss}, BatchLossOnly: true}},
+		"own losses":     {ownLoss("none"), autodiff.Options{Loss: bundle.Loss{Name: bundle.NoLoss}, BatchLossOnly: true}},
 		"dropout":        {dropout, autodiff.Options{}},
 		"channels last":  {func(*testing.T) *onnx.Model { return kerasLike() }, autodiff.Options{}},
 		"flat vectors":   {func(*testing.T) *onnx.Model { return sklearnLike() }, autodiff.Options{ImageShape: [3]int64{3, 8, 8}}},

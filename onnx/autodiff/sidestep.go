@@ -16,7 +16,7 @@ func (f *forward) sidestep(inf *onnx.Inference) error {
 	nodes := f.graph.Nodes
 	f.graph.Nodes = nil
 	for _, n := range nodes {
-		e.within("sidestep.", n)
+		e.within("sidestep", n)
 		switch {
 		case !isDefaultDomain(n.Domain):
 		case n.Op == "MatMul" && len(e.shape(n.Input(0))) > 1 && len(e.shape(n.Input(1))) == 1:

@@ -68,7 +68,7 @@ var stopsGradient = map[string]bool{
 // backward emits the gradients of nodes. seeds holds the adjoints to start
 // from, by value; the result has the adjoint of every source that the seeded
 // values depend on. Names of what a node's gradient takes start with the
-// emitter's prefix and the node's name.
+// emitter's part and the node's name.
 func backward(e *emitter, nodes []*onnx.Node, f flow, seeds map[string]string, lower Lowering) (map[string]string, error) {
 	parts := map[string][]string{} // contributions to each value's adjoint
 	for v, dy := range seeds {
@@ -77,13 +77,13 @@ func backward(e *emitter, nodes []*onnx.Node, f flow, seeds map[string]string, l
 	if err := missingRules(nodes, f, seeds); err != nil {
 		return nil, err
 	}
-	prefix := e.prefix
+	part := e.part
 	for i := len(nodes) - 1; i >= 0; i-- {
 		n := nodes[i]
 		if stopsGradient[n.Op] {
 			continue
 		}
-		e.within(prefix, n)
+		e.within(part, n)
 		ctx := &node{emitter: e, Node: n, lower: lower, dy: make([]string, len(n.Outputs)), want: make([]bool, len(n.Inputs))}
 		flows, wanted := false, false
 		for k, out := range n.Outputs {
@@ -120,7 +120,7 @@ func backward(e *emitter, nodes []*onnx.Node, f flow, seeds map[string]string, l
 			parts[in] = append(parts[in], part)
 		}
 	}
-	e.prefix = prefix
+	e.within(part, nil)
 	grads := map[string]string{}
 	for _, source := range f.sources {
 		if len(parts[source]) > 0 {
@@ -130,17 +130,21 @@ func backward(e *emitter, nodes []*onnx.Node, f flow, seeds map[string]string, l
 	return grads, e.err
 }
 
-// longestOwner bounds the names that are written into those of many others.
-const longestOwner = 200
-
-// within makes emitted names start with a part of the graph, such as "grad.",
-// and the name of the forward node on whose behalf they are emitted, so that a
-// profile of the graph can be read by layer.
+// within makes names of what is emitted from here on say its part of the graph
+// and the node of the model, unless nil, on whose behalf it is emitted.
 func (e *emitter) within(part string, n *onnx.Node) {
-	e.prefix = part
-	if n.Name != "" && len(n.Name) <= longestOwner {
-		e.prefix += n.Name + "."
+	e.part, e.owner = part, ""
+	if n != nil {
+		e.owner = n.Name
 	}
+}
+
+// place is where in the graph nodes are emitted, for errors.
+func (e *emitter) place() string {
+	if e.owner == "" {
+		return e.part
+	}
+	return e.part + "." + e.owner
 }
 
 // accumulate adds the contributions to one adjoint.

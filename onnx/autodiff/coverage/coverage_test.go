@@ -22,7 +22,6 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/bundle"
 	ortrun "winnow/runtime"
-	"winnow/train"
 )
 
 const (
@@ -168,11 +167,11 @@ func (n *network) judge(t *testing.T, d *ortrun.Device, exporter string) []row {
 		t.Errorf("is trained now; the list of refusals still has it for %q", expected[key])
 	}
 	var rows []row
-	for _, layout := range []string{train.LayoutPortable, train.LayoutNCHWC} {
+	for _, layout := range []string{bundle.LayoutPortable, bundle.LayoutNCHWC} {
 		r := made
 		r.layout = layout
 		model := b.Train
-		if layout == train.LayoutNCHWC {
+		if layout == bundle.LayoutNCHWC {
 			if model = b.Blocked; model == nil || *where != "cpu" {
 				continue // the portable graph takes its place
 			}
@@ -275,7 +274,7 @@ func check(d *ortrun.Device, b *bundle.Bundle, model []byte, want record, r *row
 			odd = append(odd, n.Op+" "+n.Name)
 		}
 	}
-	if len(odd) > 0 && r.layout == train.LayoutPortable && r.lib == "torchvision" {
+	if len(odd) > 0 && r.layout == bundle.LayoutPortable && r.lib == "torchvision" {
 		return fmt.Errorf("train.onnx computes shapes: %q", odd[:min(len(odd), 4)])
 	}
 	return compare(d, b, model, want, r)
