@@ -61,7 +61,7 @@ func linear(t *testing.T, path string, input onnx.Value, change func(*onnx.Graph
 	if change != nil {
 		change(g)
 	}
-	file, err := (&onnx.Model{IRVersion: 8, Opset: 18, Graph: g}).Encode()
+	file, err := onnx.Encode(&onnx.Model{IRVersion: 8, Opset: 18, Graph: g})
 	if err != nil {
 		t.Fatal(err)
 	}

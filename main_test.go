@@ -218,7 +218,7 @@ func TestBadModels(t *testing.T) {
 	for i, n := range slices.DeleteFunc(slices.Clone(unknown.Graph.Nodes), func(n *onnx.Node) bool { return n.Op != "Relu" })[:2] {
 		n.Op = ops[i]
 	}
-	odd, err := unknown.Encode()
+	odd, err := onnx.Encode(unknown)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func vectors(t *testing.T) string {
 		Nodes: []*onnx.Node{node("Flatten", "a", "x"), node("MatMul", "b", "a", "w"), node("BatchNormalization", "c", "b", "scale", "shift", "mean", "var"),
 			node("Mul", "d", "c", "mask"), node("Mul", "e", "d", "gate"), node("MatMul", "y", "e", "h")},
 	}}
-	data, err := m.Encode()
+	data, err := onnx.Encode(m)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -212,7 +212,7 @@ func newClassifier(path string, m *onnx.Model, output string, notice func(string
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", path, err)
 	}
-	model, err := c.Model.Encode()
+	model, err := onnx.Encode(c.Model)
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", path, err)
 	}

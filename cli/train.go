@@ -263,7 +263,7 @@ func inferenceModel(b *bundle.Bundle, state map[string]*onnx.Tensor) ([]byte, er
 		return nil, err
 	}
 	m.Producer = onnx.Producer
-	return m.Encode()
+	return onnx.Encode(m)
 }
 
 // openDevice opens the device; log hears of auto settling for the CPU, and of

@@ -3,6 +3,7 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -37,7 +38,7 @@ func Check(m *Model, allowDomains ...string) error {
 	}
 	for _, v := range m.Graph.Inputs {
 		if v.DType != String && v.DType.Size() == 0 {
-			c.fail(ErrUnsupported, "input %q: elements of type %s", v.Name, elemTypeName(v.DType))
+			c.fail(ErrUnsupported, "input %q: elements of type %s", v.Name, v.DType)
 		}
 	}
 	c.graph(m.Graph, nil)
@@ -131,10 +132,10 @@ func (c *checker) graph(g *Graph, outer *scope) {
 		c.define(s, v.Name, what)
 		c.shape(what, v.Shape)
 	}
-	for _, name := range sortedKeys(g.Initializers) {
+	for _, name := range slices.Sorted(maps.Keys(g.Initializers)) {
 		what := fmt.Sprintf("initializer %q", name)
 		c.define(s, name, what)
-		if err := checkTensor(g.Initializers[name]); err != nil {
+		if err := g.Initializers[name].Check(); err != nil {
 			c.fail(ErrInvalid, "%s: %v", what, err)
 		}
 	}
@@ -176,7 +177,7 @@ func (c *checker) nodes(list []*Node, s *scope) {
 		for _, in := range n.Inputs {
 			c.use(n, in, s, cyclic)
 		}
-		for _, name := range sortedKeys(n.Attrs) {
+		for _, name := range slices.Sorted(maps.Keys(n.Attrs)) {
 			c.attr(n, name, n.Attrs[name], s)
 		}
 		produces := false
@@ -204,9 +205,9 @@ func (c *checker) use(n *Node, name string, s *scope, cyclic map[*Node]bool) {
 	case later == nil:
 		c.node(n, ErrInvalid, "input %q: nothing produces it, and it is no input or initializer of the graph", name)
 	case cyclic[n] && cyclic[later]:
-		c.node(n, ErrInvalid, "input %q: it depends on this node's own output, through %s", name, describe(later))
+		c.node(n, ErrInvalid, "input %q: it depends on this node's own output, through %s", name, later.Describe())
 	default:
-		c.node(n, ErrInvalid, "input %q: used before %s produces it; the nodes are not in order", name, describe(later))
+		c.node(n, ErrInvalid, "input %q: used before %s produces it; the nodes are not in order", name, later.Describe())
 	}
 }
 
@@ -238,7 +239,7 @@ func (c *checker) attr(n *Node, name string, a Attr, s *scope) {
 	case a.Kind < AttrFloat || a.Kind > AttrStrings:
 		c.node(n, ErrUnsupported, "attribute %q: a value of kind %d", name, a.Kind)
 	case a.Kind == AttrTensor:
-		if err := checkTensor(a.T); err != nil {
+		if err := a.T.Check(); err != nil {
 			c.node(n, ErrInvalid, "attribute %q: %v", name, err)
 		}
 	case a.Kind == AttrGraph:
@@ -299,20 +300,4 @@ func peel(list []*Node, left map[*Node]bool, from, to map[*Node][]*Node) {
 			}
 		}
 	}
-}
-
-// Uses lists the values a node reads, those of its subgraphs included.
-func Uses(n *Node) []string {
-	names := slices.Clone(n.Inputs)
-	for _, a := range n.Attrs {
-		if a.G != nil {
-			for _, inner := range a.G.Nodes {
-				names = append(names, Uses(inner)...)
-			}
-			for _, v := range a.G.Outputs {
-				names = append(names, v.Name)
-			}
-		}
-	}
-	return names
 }

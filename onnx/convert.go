@@ -22,7 +22,7 @@ func ToOpset18(m *Model) error {
 		return fmt.Errorf("onnx: model: opset %d cannot be converted to %d, only %d to %d can: export the model again: %w",
 			m.Opset, targetOpset, minOpset, maxOpset, ErrUnsupported)
 	}
-	c := &converter{from: m.Opset, names: newNameSet(m.Graph)}
+	c := &converter{from: m.Opset, names: NewNames(m.Graph)}
 	c.graph(m.Graph, nil)
 	if len(c.errs) > 0 {
 		return errors.Join(c.errs...)
@@ -37,7 +37,7 @@ func ToOpset18(m *Model) error {
 // converter rewrites nodes into lists of its own, put in place at the end.
 type converter struct {
 	from    int64
-	names   *nameSet
+	names   *Names
 	commits []func()
 	errs    []error
 	scope   *convertScope
@@ -112,7 +112,7 @@ func (c *converter) graph(g *Graph, outer *convertScope) {
 		if clone.Attrs == nil {
 			clone.Attrs = map[string]Attr{}
 		}
-		for _, key := range sortedKeys(clone.Attrs) {
+		for _, key := range slices.Sorted(maps.Keys(clone.Attrs)) {
 			if sub := clone.Attrs[key].G; sub != nil {
 				c.graph(sub, c.scope)
 			}
@@ -169,7 +169,7 @@ func (c *converter) node(n *Node) {
 // constInput emits a Constant, not an initializer, which could be taken for a
 // parameter. Its name is made of base and role.
 func (c *converter) constInput(base, role string, t *Tensor) string {
-	name := c.names.fresh(base + "/" + role)
+	name := c.names.Fresh(base + "/" + role)
 	c.emit(&Node{Name: name, Op: "Constant", Outputs: []string{name}, Attrs: map[string]Attr{"value": TensorAttr(t)}})
 	return name
 }
@@ -189,7 +189,7 @@ func baseName(n *Node) string {
 
 // step emits a node made in place of n, and returns its one output's name.
 func (c *converter) step(n *Node, op string, attrs map[string]Attr, inputs ...string) string {
-	out := c.names.fresh(baseName(n) + "/" + op)
+	out := c.names.Fresh(baseName(n) + "/" + op)
 	c.stepTo(out, op, attrs, inputs...)
 	return out
 }

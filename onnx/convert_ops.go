@@ -127,7 +127,7 @@ func convertBatchNormalization(c *converter, n *Node, source int64) {
 // saturate (19) and round_mode (24) speak of float8 alone, which opset 18 lacks.
 func convertCast(c *converter, n *Node, source int64) {
 	if to := DType(n.Int("to", 0)); n.Op == "Cast" && to != String && to.Size() == 0 {
-		c.refuse(n, "to %s", elemTypeName(to))
+		c.refuse(n, "to %s", to)
 		return
 	}
 	delete(n.Attrs, "saturate")

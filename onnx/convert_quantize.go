@@ -12,13 +12,13 @@ func convertQuantize(c *converter, n *Node, _ int64) {
 	bytes := func(d DType) bool { return d == Undefined || d == Int8 || d == Uint8 }
 	if n.Op == "DequantizeLinear" {
 		if !bytes(zero) && zero != Int32 || to != Undefined && to != Float32 {
-			c.refuse(n, "of %s to %s", elemTypeName(zero), elemTypeName(to))
+			c.refuse(n, "of %s to %s", zero, to)
 			return
 		}
 	} else {
 		switch {
 		case !bytes(zero) || !bytes(to):
-			c.refuse(n, "to %s", elemTypeName(max(zero, to)))
+			c.refuse(n, "to %s", max(zero, to))
 			return
 		case to == Int8 && n.Input(2) == "":
 			if s := c.typeOf(n.Input(1)).Shape; s == nil || len(s) > 0 {

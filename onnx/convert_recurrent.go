@@ -23,7 +23,7 @@ func convertRecurrent(c *converter, n *Node, _ int64) {
 		if len(n.Outputs) == 0 {
 			n.Outputs = []string{""}
 		}
-		n.Outputs[0] = c.names.fresh(baseName(n) + "/states")
+		n.Outputs[0] = c.names.Fresh(baseName(n) + "/states")
 	}
 	if a, ok := n.Attrs["activations"]; ok { // ONNX Runtime knows RNN's by this spelling alone
 		a.Strings = slices.Clone(a.Strings)
@@ -51,7 +51,7 @@ func convertRecurrent(c *converter, n *Node, _ int64) {
 	outputs := slices.Clone(n.Outputs)
 	for i, out := range n.Outputs {
 		if out != "" {
-			n.Outputs[i] = c.names.fresh(baseName(n) + "/turned")
+			n.Outputs[i] = c.names.Fresh(baseName(n) + "/turned")
 		}
 	}
 	c.emit(n)

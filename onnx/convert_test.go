@@ -47,7 +47,7 @@ func TestGolden(t *testing.T) {
 			if err := Check(m); err != nil {
 				t.Fatal(err)
 			}
-			got, err := m.Encode()
+			got, err := Encode(m)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,7 +73,7 @@ func TestGolden(t *testing.T) {
 
 func TestToOpset18ListsEveryNode(t *testing.T) {
 	m := readGood(t, "testdata/refused/newer.onnx")
-	before, err := m.Encode()
+	before, err := Encode(m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestToOpset18ListsEveryNode(t *testing.T) {
 			t.Errorf("%q, a convertible node, is named in:\n%v", fine, err)
 		}
 	}
-	if after, err := m.Encode(); err != nil || !bytes.Equal(before, after) {
+	if after, err := Encode(m); err != nil || !bytes.Equal(before, after) {
 		t.Error("the model was changed")
 	}
 }

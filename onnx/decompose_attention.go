@@ -172,7 +172,7 @@ func convertRotaryEmbedding(c *converter, n *Node, _ int64) {
 	if neighbours {
 		a, b = cut(0, end, 2, turned), cut(1, end, 2, turned)
 	} else {
-		a, b = c.names.fresh(baseName(n)+"/low"), c.names.fresh(baseName(n)+"/high")
+		a, b = c.names.Fresh(baseName(n)+"/low"), c.names.Fresh(baseName(n)+"/high")
 		c.emit(&Node{Name: a, Op: "Split", Inputs: []string{turned}, Outputs: []string{a, b},
 			Attrs: map[string]Attr{"axis": IntAttr(-1), "num_outputs": IntAttr(2)}})
 	}

@@ -2,8 +2,6 @@ package onnx
 
 import (
 	"errors"
-	"fmt"
-	"strconv"
 )
 
 // Kinds of failure, for errors.Is.
@@ -21,26 +19,6 @@ var (
 	ErrExternal = errors.New("bad external data")
 	// ErrTooLarge: a model over the limits of this package.
 	ErrTooLarge = errors.New("too large")
+	// ErrNotFinite: a tensor of NaN or infinite elements.
+	ErrNotFinite = errors.New("is not finite")
 )
-
-// describe names a node in errors: its own name, or that of its first output.
-func describe(n *Node) string {
-	op := n.Op
-	if n.Domain != "" {
-		op = n.Domain + "." + op
-	}
-	if n.Name != "" {
-		return "node " + strconv.Quote(n.Name) + " (" + op + ")"
-	}
-	for _, out := range n.Outputs {
-		if out != "" {
-			return "node of output " + strconv.Quote(out) + " (" + op + ")"
-		}
-	}
-	return "unnamed node (" + op + ")"
-}
-
-// nodeErr makes an error of kind about one node.
-func nodeErr(n *Node, kind error, format string, args ...any) error {
-	return fmt.Errorf("onnx: %s: %s: %w", describe(n), fmt.Sprintf(format, args...), kind)
-}

@@ -99,7 +99,7 @@ func (e *evaluator) ints(i int) []int64 {
 
 // alloc makes a zeroed tensor within the limit.
 func (e *evaluator) alloc(d DType, dims []int64) (*Tensor, error) {
-	n, ok := product(dims)
+	n, ok := Elements(dims)
 	size := int64(d.Size())
 	if !ok || size == 0 || n > e.limit/size || len(dims) > maxRank || !emptyIsSmall(dims) {
 		return nil, fmt.Errorf("%w: %v elements", errNotEvaluated, dims)
@@ -167,7 +167,7 @@ func stridesOf(dims []int64) []int64 {
 // walk visits the elements of dims in order, with an offset that moves by
 // strides; a stride of 0 repeats.
 func walk(dims, strides []int64, offset int64, visit func(i int, at int64)) {
-	n, ok := product(dims)
+	n, ok := Elements(dims)
 	if !ok {
 		return
 	}

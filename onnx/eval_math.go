@@ -170,7 +170,7 @@ func asNumbers(t *Tensor) (f []float64, i []int64) {
 func encode(d DType, dims []int64, f []float64, v []int64) (*Tensor, error) {
 	size := d.Size()
 	n := max(len(f), len(v))
-	count, ok := product(dims)
+	count, ok := Elements(dims)
 	if !ok || count != int64(n) || size == 0 || d == Float16 || d == BFloat16 || f != nil && !d.IsFloat() && v == nil && !slices.Equal(f, truncated(f)) {
 		return nil, errNotEvaluated
 	}
@@ -279,7 +279,7 @@ func (r binaryRule) pair(e *evaluator, x, y *Tensor) (*Tensor, error) {
 	if dt == Undefined {
 		dt = x.DType
 	}
-	n, ok := product(dims)
+	n, ok := Elements(dims)
 	if !ok || n > e.limit/8+1 || n*int64(dt.Size()) > e.limit || e.n.Op != "Pow" && x.DType != y.DType {
 		return nil, errNotEvaluated
 	}
@@ -349,7 +349,7 @@ func evalCast(e *evaluator) ([]*Tensor, error) {
 		return nil, err
 	}
 	to := DType(e.n.Int("to", 0))
-	n, _ := product(x.Dims)
+	n, _ := Elements(x.Dims)
 	if n > e.limit/8+1 || n*int64(to.Size()) > e.limit {
 		return nil, errNotEvaluated
 	}

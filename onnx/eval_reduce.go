@@ -25,7 +25,7 @@ func (r reduceRule) eval(e *evaluator) ([]*Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, ok := product(kept.Ints())
+	n, ok := Elements(kept.Ints())
 	if !ok || len(x.Data) == 0 || int64(len(x.Data)) > 8*e.limit || n > e.limit/8+1 {
 		return nil, errNotEvaluated
 	}

@@ -14,7 +14,10 @@ import (
 
 // Weights that Python's onnx package put into another file.
 func TestReadExternal(t *testing.T) {
-	m := readGood(t, "testdata/external/model.onnx")
+	m, err := Read("testdata/external/model.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, n := range map[string]int{"w": 12, "b": 4} {
 		v := m.Graph.Initializers[name].Float32s()
 		if len(v) != n {

@@ -1,42 +1,10 @@
 package onnx
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 )
-
-// ErrNotFinite is wrapped by the error that names a tensor of NaN or infinite elements.
-var ErrNotFinite = errors.New("is not finite")
-
-// NotFinite is the index of the first element that is NaN or infinite, and
-// whether it is NaN; -1 where there is none, or the type has none.
-func (t *Tensor) NotFinite() (index int, nan bool) {
-	size := t.DType.Size()
-	mantissa, exponent := map[DType]int{Float16: 10, BFloat16: 7, Float32: 23, Float64: 52}[t.DType], 0
-	if mantissa == 0 {
-		return -1, false
-	}
-	exponent = 8*size - 1 - mantissa
-	ones := (uint64(1)<<exponent - 1) << mantissa
-	for i := 0; i+size <= len(t.Data); i += size {
-		var bits uint64
-		switch size {
-		case 2:
-			bits = uint64(binary.LittleEndian.Uint16(t.Data[i:]))
-		case 4:
-			bits = uint64(binary.LittleEndian.Uint32(t.Data[i:]))
-		default:
-			bits = binary.LittleEndian.Uint64(t.Data[i:])
-		}
-		if bits&ones == ones {
-			return i / size, bits&(1<<mantissa-1) != 0
-		}
-	}
-	return -1, false
-}
 
 // masking lists operators to which an infinity is a bound or a mask, no weight.
 var masking = map[string]bool{

@@ -8,7 +8,7 @@ import (
 
 // ToFloat32 converts a floating-point tensor, rounding to nearest.
 func (t *Tensor) ToFloat32() (*Tensor, error) {
-	if err := checkTensor(t); err != nil {
+	if err := t.Check(); err != nil {
 		return nil, fmt.Errorf("onnx: tensor: %w: %w", ErrInvalid, err)
 	}
 	if !t.DType.IsFloat() {
@@ -53,7 +53,7 @@ func halfTo32(h uint16) uint32 {
 // Narrow converts a float32 tensor to float16 or bfloat16, rounding to nearest
 // and ties to even, as IEEE 754 has it; what lies beyond the range becomes infinite.
 func (t *Tensor) Narrow(to DType) (*Tensor, error) {
-	if err := checkTensor(t); err != nil {
+	if err := t.Check(); err != nil {
 		return nil, fmt.Errorf("onnx: tensor: %w: %w", ErrInvalid, err)
 	}
 	round := float32toHalf

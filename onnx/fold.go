@@ -41,7 +41,7 @@ func Fold(m *Model, o FoldOptions) error {
 		g.Initializers = map[string]*Tensor{}
 	}
 	f := &folder{
-		g: g, o: o, in: newInference(g, o.Keep, nil), names: newNameSet(g),
+		g: g, o: o, in: newInference(g, o.Keep, nil), names: NewNames(g),
 		replaced: map[string]string{}, inputs: map[string]bool{}, outputs: map[string]bool{}, uses: map[string]int{},
 		made: map[string]bool{}, trainable: map[string]bool{}, shared: map[string]string{}, built: map[string]bool{},
 		sources: map[string]dimSource{}, sequences: map[string]*sequence{}, budget: maxFoldedTotal,
@@ -86,7 +86,7 @@ type folder struct {
 	g         *Graph
 	o         FoldOptions
 	in        *Inference
-	names     *nameSet
+	names     *Names
 	nodes     []*Node              // what stays, in order
 	replaced  map[string]string    // bypassed values and what stands for them
 	inputs    map[string]bool      // of the graph
@@ -375,7 +375,7 @@ func (f *folder) target(base string, v []int64) string {
 	if name, ok := f.shared[key]; ok {
 		return name
 	}
-	name := f.names.fresh(base + "_target")
+	name := f.names.Fresh(base + "_target")
 	f.define(name, FromInt64(v, int64(len(v))))
 	f.shared[key] = name
 	return name
@@ -446,7 +446,7 @@ func (f *folder) dimension(base string, d Dim) string {
 
 // emit adds a node of folding's own.
 func (f *folder) emit(n *Node, base string) string {
-	out := f.names.fresh(base)
+	out := f.names.Fresh(base)
 	n.Name, n.Outputs = out, []string{out}
 	f.built[out] = true
 	f.add(n)

@@ -1,6 +1,9 @@
 package onnx
 
-import "maps"
+import (
+	"maps"
+	"slices"
+)
 
 // branch is the branch of an If whose condition is known.
 func (f *folder) branch(n *Node) *Graph {
@@ -29,9 +32,9 @@ func (f *folder) inlineBranch(n *Node, g *Graph, depth int) {
 		base = n.Output(0)
 	}
 	rename := map[string]string{}
-	for _, name := range sortedKeys(g.Initializers) {
+	for _, name := range slices.Sorted(maps.Keys(g.Initializers)) {
 		t := g.Initializers[name]
-		own := f.names.fresh(base + "/" + name)
+		own := f.names.Fresh(base + "/" + name)
 		rename[name] = own
 		f.trainable[own] = f.o.Keep != nil && (f.o.Keep(name) || f.o.Keep(own))
 		f.g.Initializers[own] = t
@@ -41,7 +44,7 @@ func (f *folder) inlineBranch(n *Node, g *Graph, depth int) {
 		inner = (&renaming{to: rename}).node(inner)
 		for i, o := range inner.Outputs {
 			if o != "" {
-				own := f.names.fresh(base + "/" + o)
+				own := f.names.Fresh(base + "/" + o)
 				rename[o] = own
 				f.uses[own] = 1 // by the branch, as far as is known
 				inner.Outputs[i] = own

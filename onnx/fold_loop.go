@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"maps"
+	"slices"
 	"strconv"
 )
 
@@ -36,8 +37,8 @@ func (f *folder) unroll(n *Node, depth int) bool {
 	}
 	u := &unrolling{folder: f, n: n, body: body, base: base, depth: depth, weight: map[string]string{}}
 	nodes, shared, built, errs := len(f.nodes), maps.Clone(f.shared), maps.Clone(f.built), len(f.errs)
-	for _, name := range sortedKeys(body.Initializers) {
-		own := f.names.fresh(base + "/" + name)
+	for _, name := range slices.Sorted(maps.Keys(body.Initializers)) {
+		own := f.names.Fresh(base + "/" + name)
 		u.weight[name] = own
 		f.trainable[own] = f.o.Keep != nil && (f.o.Keep(name) || f.o.Keep(own))
 		f.g.Initializers[own] = body.Initializers[name]
@@ -184,7 +185,7 @@ func (u *unrolling) iteration(i int64, args []string) ([]string, bool) {
 		}
 		for k, o := range inner.Outputs {
 			if o != "" {
-				own := u.names.fresh(prefix + o)
+				own := u.names.Fresh(prefix + o)
 				rename[o] = own
 				u.uses[own] = 1
 				inner.Outputs[k] = own
@@ -242,14 +243,14 @@ func (u *unrolling) stack(name string, k int) {
 }
 
 func (u *unrolling) constant(t *Tensor, i int64) string {
-	name := u.names.fresh(u.base + "/" + strconv.FormatInt(i, 10))
+	name := u.names.Fresh(u.base + "/" + strconv.FormatInt(i, 10))
 	u.define(name, t)
 	return name
 }
 
 // emitted adds a node of one output, which folding may replace.
 func (u *unrolling) emitted(op string, i int64, attrs map[string]Attr, inputs ...string) string {
-	name := u.names.fresh(u.base + "/" + strconv.FormatInt(i, 10) + "/" + op)
+	name := u.names.Fresh(u.base + "/" + strconv.FormatInt(i, 10) + "/" + op)
 	u.uses[name] = 1
 	u.node(&Node{Name: name, Op: op, Inputs: inputs, Outputs: []string{name}, Attrs: attrs}, u.depth+1)
 	return name

@@ -57,7 +57,7 @@ func (f *folder) sequenceAt(n *Node) bool {
 	}
 	if s.parts == nil {
 		for k := range s.sizes {
-			s.parts = append(s.parts, f.names.fresh(n.Input(0)+"/"+strconv.Itoa(k)))
+			s.parts = append(s.parts, f.names.Fresh(n.Input(0)+"/"+strconv.Itoa(k)))
 		}
 		f.add(&Node{
 			Name: s.parts[0], Op: "Split", Inputs: []string{s.source, f.target(n.Input(0), s.sizes)}, Outputs: s.parts,

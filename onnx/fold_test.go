@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -90,7 +91,7 @@ func TestExportedTransformers(t *testing.T) {
 						compared++
 						var got []int64
 						for _, d := range v.Shape {
-							k, ok := d.at(want.Batches[b])
+							k, ok := at(d, want.Batches[b])
 							if !ok {
 								k = -1
 							}
@@ -125,11 +126,11 @@ func TestExportedTransformers(t *testing.T) {
 			if weights == 0 || len(m.Graph.Initializers) == 0 {
 				t.Error("no weights")
 			}
-			before, _ := m.Encode()
+			before, _ := Encode(m)
 			if err := Fold(m, FoldOptions{Keep: keep, KeepDropout: true}); err != nil {
 				t.Fatal(err)
 			}
-			if after, _ := m.Encode(); string(after) != string(before) {
+			if after, _ := Encode(m); string(after) != string(before) {
 				t.Error("folding again changes the model")
 			}
 		})
@@ -191,11 +192,11 @@ func TestFoldKeepsTrainables(t *testing.T) {
 	ops := countOps(m.Graph)
 	// w*2 and k*2 stay; only the shape of w is known.
 	if ops["Mul"] != 4 || ops["Shape"] != 0 || m.Graph.Initializers["c"] == nil || m.Graph.Initializers["w"] == nil || m.Graph.Initializers["k"] == nil {
-		t.Errorf("kept: %v, %v", ops, sortedKeys(m.Graph.Initializers))
+		t.Errorf("kept: %v, %v", ops, slices.Sorted(maps.Keys(m.Graph.Initializers)))
 	}
 	m = imageGraph(nodes()...)
 	mustFold(t, m, FoldOptions{})
-	if got := sortedKeys(m.Graph.Initializers); !slices.Equal(got, []string{"c", "scaled", "six"}) || len(m.Graph.Nodes) != 3 {
+	if got := slices.Sorted(maps.Keys(m.Graph.Initializers)); !slices.Equal(got, []string{"c", "scaled", "six"}) || len(m.Graph.Nodes) != 3 {
 		t.Errorf("nothing kept: %v, %d nodes", got, len(m.Graph.Nodes))
 	}
 	if v := m.Graph.Initializers["c"].Float32s(); v[0] != 4 {
@@ -459,7 +460,7 @@ func TestInferUnknown(t *testing.T) {
 		v, ok := in.Type("y")
 		got := v.Shape.String()
 		for _, d := range v.Shape {
-			if d.unknown() {
+			if d.Unknown() {
 				got = strings.Replace(got, d.String(), "?", 1)
 			}
 		}

@@ -2,10 +2,12 @@ package onnx
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -119,8 +121,8 @@ func oddGraph(program []byte) *Model {
 		v := oddList()
 		g.Initializers[fmt.Sprint("odd", i)] = FromInt64(v, int64(len(v)))
 	}
-	names := append(sortedKeys(g.Initializers), "images", "wide", "ids", "any", "")
-	ops := sortedKeys(inferRules)
+	names := append(slices.Sorted(maps.Keys(g.Initializers)), "images", "wide", "ids", "any", "")
+	ops := slices.Sorted(maps.Keys(inferRules))
 	for i := 0; len(program) > 0 && i < 40; i++ {
 		n := &Node{Op: ops[next(len(ops))], Attrs: map[string]Attr{}}
 		if d := strings.LastIndex(n.Op, "."); d > 0 {

@@ -26,7 +26,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		bytes, err := m.Encode()
+		bytes, err := Encode(m)
 		if err != nil {
 			return
 		}
@@ -85,7 +85,7 @@ func FuzzTensor(f *testing.F) {
 		d := decoder{external: newExternal(dir)}
 		defer d.external.Close()
 		tensor := d.tensor("w", pb)
-		if err := checkTensor(tensor); err != nil && len(d.errs) == 0 {
+		if err := tensor.Check(); err != nil && len(d.errs) == 0 {
 			t.Errorf("accepted: %v", err)
 		}
 	})

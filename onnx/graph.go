@@ -1,5 +1,10 @@
 package onnx
 
+import (
+	"slices"
+	"strconv"
+)
+
 // Model is a graph with the operator sets it is written in.
 type Model struct {
 	IRVersion int64
@@ -151,4 +156,37 @@ func (n *Node) Output(i int) string {
 		return n.Outputs[i]
 	}
 	return ""
+}
+
+// Describe names a node in errors: its own name, or that of its first output.
+func (n *Node) Describe() string {
+	op := n.Op
+	if n.Domain != "" {
+		op = n.Domain + "." + op
+	}
+	if n.Name != "" {
+		return "node " + strconv.Quote(n.Name) + " (" + op + ")"
+	}
+	for _, out := range n.Outputs {
+		if out != "" {
+			return "node of output " + strconv.Quote(out) + " (" + op + ")"
+		}
+	}
+	return "unnamed node (" + op + ")"
+}
+
+// Uses lists the values a node reads, those of its subgraphs included.
+func Uses(n *Node) []string {
+	names := slices.Clone(n.Inputs)
+	for _, a := range n.Attrs {
+		if a.G != nil {
+			for _, inner := range a.G.Nodes {
+				names = append(names, Uses(inner)...)
+			}
+			for _, v := range a.G.Outputs {
+				names = append(names, v.Name)
+			}
+		}
+	}
+	return names
 }

@@ -7,9 +7,6 @@ import (
 	"strings"
 )
 
-// ErrShape is wrapped by every error about shapes that contradict each other.
-var ErrShape = errors.New("shapes contradict")
-
 // Bounds of what inference keeps: no model needs more, and a hostile one gets no further.
 const (
 	maxRank         = 64      // longest shape
@@ -17,9 +14,6 @@ const (
 	maxFloatContent = 64      // the same for floating-point values
 	maxContentTotal = 1 << 22 // elements over the whole graph
 )
-
-// BatchSymbol is the symbol of the batch dimension.
-const BatchSymbol = "N"
 
 // Inference knows the types of the values of one graph, and the content of
 // the small integer ones. It grows node by node, in topological order, and is
@@ -158,7 +152,7 @@ func (in *Inference) constant(name string) (*Tensor, bool) {
 // unknownDim makes a dimension nothing is known of but that it is not negative.
 func (in *Inference) unknownDim() Dim {
 	*in.fresh++
-	return Symbol(symbolUnknown + strconv.Itoa(*in.fresh))
+	return Symbol(UnknownSymbol + strconv.Itoa(*in.fresh))
 }
 
 // unknownElement makes an element nothing is known of.
@@ -375,7 +369,7 @@ func (c call) wrap(err error) error {
 			shapes = append(shapes, c.n.Inputs[i]+" "+c.shape(i).String())
 		}
 	}
-	return fmt.Errorf("onnx: %s of %s: %w", describe(c.n), strings.Join(shapes, ", "), err)
+	return fmt.Errorf("onnx: %s of %s: %w", c.n.Describe(), strings.Join(shapes, ", "), err)
 }
 
 func shapeErrorf(format string, args ...any) error {

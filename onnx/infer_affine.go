@@ -18,7 +18,7 @@ type affine struct {
 // Spellings of these symbols: "?(2*N+1)" is not negative, "?!(2*N-5)" may be,
 // "?[2*N+1/3]" is the quotient rounded down.
 const (
-	symbolSum    = symbolUnknown + "("
+	symbolSum    = UnknownSymbol + "("
 	symbolAnySum = symbolElement + "("
 )
 
@@ -80,9 +80,9 @@ func gcd(a, b int64) int64 {
 func (a affine) least() (int64, bool) {
 	d := Dim{N: 1, Sym: a.sym}
 	switch {
-	case a.sym == "" || d.positive():
+	case a.sym == "" || positive(d):
 		return 1, true
-	case d.anyElement():
+	case anyElement(d):
 		return 0, false
 	}
 	return 0, true
@@ -121,5 +121,5 @@ func (a affine) quotient(k int64) Dim {
 	if a.n%k == 0 {
 		return affine{n: a.n / k, sym: a.sym, c: floorDiv(a.c, k)}.dim()
 	}
-	return Symbol(fmt.Sprintf("%s[%d*%s%+d/%d]", symbolUnknown, a.n, a.sym, a.c, k))
+	return Symbol(fmt.Sprintf("%s[%d*%s%+d/%d]", UnknownSymbol, a.n, a.sym, a.c, k))
 }

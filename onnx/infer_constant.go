@@ -68,7 +68,7 @@ func inferRange(c call) error {
 			return shapeErrorf("step 0")
 		case start[0].IsConst() && limit[0].IsConst():
 			n = Const(rangeLen(start[0].N, limit[0].N, delta[0]))
-		case start[0] == Const(0) && !limit[0].anyElement() && delta[0] == 1:
+		case start[0] == Const(0) && !anyElement(limit[0]) && delta[0] == 1:
 			n = limit[0]
 		}
 	}

@@ -37,18 +37,18 @@ func signDims(a, b Dim) (int, bool) {
 	switch {
 	case a == b:
 		return 0, true
-	case a.Sym == b.Sym && (a.IsConst() || !a.unknown()):
+	case a.Sym == b.Sym && (a.IsConst() || !a.Unknown()):
 		if a.N < b.N {
 			return -1, true
 		}
 		return 1, true
-	case a.IsConst() && b.positive() && a.N < b.N:
+	case a.IsConst() && positive(b) && a.N < b.N:
 		return -1, true
-	case b.IsConst() && a.positive() && b.N < a.N:
+	case b.IsConst() && positive(a) && b.N < a.N:
 		return 1, true
-	case a.IsConst() && a.N < 0 && b.unknown() && !b.anyElement() && b.N > 0:
+	case a.IsConst() && a.N < 0 && b.Unknown() && !anyElement(b) && b.N > 0:
 		return -1, true
-	case b.IsConst() && b.N < 0 && a.unknown() && !a.anyElement() && a.N > 0:
+	case b.IsConst() && b.N < 0 && a.Unknown() && !anyElement(a) && a.N > 0:
 		return 1, true
 	}
 	return affineSign(a, b)
@@ -76,7 +76,7 @@ func atMost(a, b Dim) bool {
 		return s <= 0
 	}
 	rest, ok := affineOf(b).plus(affineOf(a).negated())
-	return a.IsConst() && b.positive() && a.N <= b.N || a.IsConst() && a.N <= 0 && b.notNegative() || ok && rest.notNegative()
+	return a.IsConst() && positive(b) && a.N <= b.N || a.IsConst() && a.N <= 0 && notNegative(b) || ok && rest.notNegative()
 }
 
 func less(a, b Dim) (Dim, bool) {
@@ -113,7 +113,7 @@ func modDims(a, b Dim) (Dim, bool) {
 			m += b.N
 		}
 		return Const(m), true
-	case b.IsConst() && a.N%b.N == 0, a == b && a.positive():
+	case b.IsConst() && a.N%b.N == 0, a == b && positive(a):
 		return Const(0), true
 	}
 	return Dim{}, false
@@ -313,7 +313,7 @@ func (in *Inference) followElements(n *Node, op string) {
 		return
 	}
 	dims := s.Ints()
-	count, ok := product(dims)
+	count, ok := Elements(dims)
 	if !ok || count > maxContent {
 		return
 	}
@@ -345,7 +345,7 @@ func (in *Inference) followTotal(c call, op string, a []Dim) {
 	if !s.IsConst() || s.Ints() == nil {
 		return
 	}
-	if n, ok := product(s.Ints()); !ok || n != 1 {
+	if n, ok := Elements(s.Ints()); !ok || n != 1 {
 		return
 	}
 	sum, ok := Const(0), true

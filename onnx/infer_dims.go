@@ -53,7 +53,7 @@ func ceilDiv(a, b int64) int64 {
 
 // elements counts a tensor's elements; false if its dimensions do not fit its data.
 func elements(t *Tensor) (int64, bool) {
-	n, ok := product(t.Dims)
+	n, ok := Elements(t.Dims)
 	if !ok {
 		return 0, false
 	}
@@ -62,21 +62,6 @@ func elements(t *Tensor) (int64, bool) {
 	}
 	size := int64(t.DType.Size())
 	return n, size > 0 && n <= math.MaxInt64/8 && n*size == int64(len(t.Data))
-}
-
-// product multiplies dimensions; false on a negative one or overflow.
-func product(dims []int64) (int64, bool) {
-	n := int64(1)
-	for _, d := range dims {
-		if d < 0 {
-			return 0, false
-		}
-		var ok bool
-		if n, ok = mul64(n, d); !ok {
-			return 0, false
-		}
-	}
-	return n, true
 }
 
 // tensorContent is a tensor as elements; false for floats that are not whole numbers.
@@ -113,29 +98,23 @@ func constInts(d []Dim) ([]int64, bool) {
 	return v, true
 }
 
-// Prefixes of the symbols that inference makes.
-const (
-	symbolUnknown = "?"
-	symbolElement = "?!" // which may be negative
-)
+// symbolElement starts the symbol of an unknown element, which may be negative.
+const symbolElement = UnknownSymbol + "!"
 
 // positive reports whether the symbol stands for a number of at least 1: the
 // dimensions of the graph's inputs do.
-func (d Dim) positive() bool {
+func positive(d Dim) bool {
 	if d.Sym == "" {
 		return d.N > 0
 	}
-	return d.N > 0 && !strings.HasPrefix(d.Sym, symbolUnknown)
+	return d.N > 0 && !strings.HasPrefix(d.Sym, UnknownSymbol)
 }
 
-// unknown reports a dimension nothing is known of.
-func (d Dim) unknown() bool { return strings.HasPrefix(d.Sym, symbolUnknown) }
-
 // anyElement reports an element that may even be negative.
-func (d Dim) anyElement() bool { return strings.HasPrefix(d.Sym, symbolElement) }
+func anyElement(d Dim) bool { return strings.HasPrefix(d.Sym, symbolElement) }
 
 // notNegative reports a dimension, or an element, of at least 0.
-func (d Dim) notNegative() bool { return d.N >= 0 && !d.anyElement() || affineOf(d).notNegative() }
+func notNegative(d Dim) bool { return d.N >= 0 && !anyElement(d) || affineOf(d).notNegative() }
 
 func normDim(n int64, sym string) Dim {
 	if n == 0 {
@@ -171,11 +150,11 @@ func divDims(a, b Dim) (Dim, bool) {
 	switch {
 	case b.N == 0 || a.N == math.MinInt64:
 		return Dim{}, false
-	case a.Sym == b.Sym && (a.Sym == "" || b.positive()):
+	case a.Sym == b.Sym && (a.Sym == "" || positive(b)):
 		return Const(a.N / b.N), true
 	case b.Sym == "" && a.N%b.N == 0:
 		return normDim(a.N/b.N, a.Sym), true
-	case b.Sym == "" && b.N > 0 && a.notNegative():
+	case b.Sym == "" && b.N > 0 && notNegative(a):
 		return affineOf(a).quotient(b.N), true
 	}
 	return Dim{}, false
@@ -287,9 +266,9 @@ func (in *Inference) broadcast(a, b Shape) (Shape, error) {
 // same joins two dimensions that must be equal, preferring the better known.
 func same(a, b Dim) (Dim, error) {
 	switch {
-	case a == b || b.unknown():
+	case a == b || b.Unknown():
 		return a, nil
-	case a.unknown():
+	case a.Unknown():
 		return b, nil
 	case a.IsConst() && b.IsConst():
 		return a, shapeErrorf("%v is not %v", a, b)

@@ -63,7 +63,7 @@ func inferOneHot(c call) error {
 		return err
 	}
 	depth := c.in.unknownDim()
-	if v, ok := c.content(1); ok && len(v) == 1 && !v[0].anyElement() {
+	if v, ok := c.content(1); ok && len(v) == 1 && !anyElement(v[0]) {
 		depth = v[0]
 	}
 	c.set(0, c.dtype(2), joined(idx[:axis], Shape{depth}, idx[axis:]))

@@ -111,7 +111,7 @@ func inferTopK(c call) error {
 			return err
 		}
 		k := c.in.unknownDim()
-		if v, ok := c.content(1); ok && len(v) == 1 && !v[0].anyElement() {
+		if v, ok := c.content(1); ok && len(v) == 1 && !anyElement(v[0]) {
 			k = v[0]
 		}
 		if k.IsConst() && (k.N < 0 || s[axis].IsConst() && k.N > s[axis].N) {

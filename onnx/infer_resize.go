@@ -80,7 +80,7 @@ func inferResize(c call) error {
 				return shapeErrorf("%d sizes for %d axes", len(sizes), len(axes))
 			}
 			switch {
-			case sizes[i].anyElement() || sizes[i].N < 0:
+			case anyElement(sizes[i]) || sizes[i].N < 0:
 			case stretch:
 				out[k] = sizes[i]
 			default:

@@ -31,7 +31,7 @@ func (c call) target(i int) (Shape, bool) {
 func (c call) dims(t Shape) (Shape, error) {
 	out := make(Shape, len(t))
 	for i, d := range t {
-		if d.anyElement() {
+		if anyElement(d) {
 			d = c.in.unknownDim()
 		} else if d.N < 0 {
 			return nil, shapeErrorf("negative dimension in %v", t)
@@ -80,7 +80,7 @@ func (in *Inference) reshaped(x, t Shape, allowZero bool) (Shape, error) {
 			}
 			rest = i
 			out[i] = in.unknownDim()
-		case d.anyElement():
+		case anyElement(d):
 			if rest >= 0 {
 				open++
 			} else {
@@ -199,7 +199,7 @@ func inferSqueeze(c call) error {
 	}
 	if !given {
 		for i, d := range x {
-			if d.unknown() {
+			if d.Unknown() {
 				c.set(0, dt, nil)
 				return nil
 			}
@@ -327,7 +327,7 @@ func inferSplit(c call) error {
 				return shapeErrorf("part of length %v", sizes[i])
 			}
 			out[axis] = sizes[i]
-			if sizes[i].anyElement() {
+			if anyElement(sizes[i]) {
 				out[axis] = c.in.unknownDim()
 			}
 			total, ok := addDims(sum, out[axis])
@@ -382,7 +382,7 @@ func inferTile(c call) error {
 	}
 	out := c.in.unknownShape(len(x))
 	for i := range reps {
-		if reps[i].anyElement() {
+		if anyElement(reps[i]) {
 			continue
 		}
 		if reps[i].N < 0 {

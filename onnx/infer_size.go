@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 )
@@ -24,7 +25,7 @@ func (in *Inference) checkConstants(g *Graph) error {
 			for _, o := range n.Outputs {
 				constant[o] = true
 				if v := in.types[o]; bytesOf(v) > maxConstant && len(errs) < maxErrors {
-					errs = append(errs, nodeErr(n, ErrTooLarge, "its result %s %s is over %d bytes, and no input changes it", v.DType, v.Shape, maxConstant))
+					errs = append(errs, fmt.Errorf("onnx: %s: its result %s %s is over %d bytes, and no input changes it: %w", n.Describe(), v.DType, v.Shape, maxConstant, ErrTooLarge))
 				}
 			}
 		}

@@ -120,12 +120,12 @@ func bounded(e, d Dim) (Dim, bool) {
 	}
 	if e.IsConst() && e.N < 0 { // from the end
 		back, ok := affineOf(d).plus(affineOf(e))
-		if e = back.dim(); !ok || !e.notNegative() {
+		if e = back.dim(); !ok || !notNegative(e) {
 			return Const(0), ok && atMost(e, Const(0))
 		}
 	}
 	switch {
-	case !e.notNegative():
+	case !notNegative(e):
 	case atMost(e, d):
 		return e, true
 	case atMost(d, e):

@@ -64,9 +64,9 @@ func (c inferCase) decode(t testing.TB) *Model {
 }
 
 // at evaluates a dimension for a batch size; false if it does not follow from N.
-func (d Dim) at(batch int64) (int64, bool) {
+func at(d Dim, batch int64) (int64, bool) {
 	if a := affineOf(d); a.c != 0 && a.sym != "" {
-		v, ok := Symbol(a.sym).at(batch)
+		v, ok := at(Symbol(a.sym), batch)
 		return a.n*v + a.c, ok
 	}
 	var n, c, by int64
@@ -99,7 +99,7 @@ func TestInferMatchesRuntime(t *testing.T) {
 				for b, list := range want {
 					var now []int64
 					for _, d := range got {
-						v, ok := d.at(c.Batches[b])
+						v, ok := at(d, c.Batches[b])
 						if !ok {
 							t.Fatalf("output %d: content %v is not known", i, Shape(got))
 						}
@@ -127,7 +127,7 @@ func (c inferCase) compareTypes(t *testing.T, m *Model, in *Inference) {
 				t.Fatalf("output %d: %v for N=%d, want %v", i, v.Shape, c.Batches[b], shape)
 			}
 			for k, d := range v.Shape {
-				got, ok := d.at(c.Batches[b])
+				got, ok := at(d, c.Batches[b])
 				if ok && got != shape[k] || !ok && !c.Unknown {
 					t.Errorf("output %d: %v for N=%d, want %v", i, v.Shape, c.Batches[b], shape)
 				}

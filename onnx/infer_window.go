@@ -355,7 +355,7 @@ func inferMaxUnpool(c call) error {
 		}
 		for i := range out {
 			out[i] = c.in.unknownDim()
-			if ok && !want[i].anyElement() && want[i].N >= 0 {
+			if ok && !anyElement(want[i]) && want[i].N >= 0 {
 				out[i] = want[i]
 			}
 		}
@@ -390,7 +390,7 @@ func inferCol2Im(c call) error {
 	}
 	out := append(Shape{x[0], c.in.unknownDim()}, image...)
 	if okBlock {
-		taps, ok := product(block)
+		taps, ok := Elements(block)
 		if !ok || taps < 1 || len(block) != len(image) {
 			return shapeErrorf("a block of %v in an image of %v", block, image)
 		}

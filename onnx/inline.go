@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 )
 
 // maxInlinedNodes bounds what functions that call each other may expand to.
@@ -20,7 +21,7 @@ func Inline(m *Model) error {
 	if len(m.Functions) == 0 {
 		return nil
 	}
-	in := inliner{model: m, functions: map[string]*Function{}, names: newNameSet(m.Graph), active: map[*Function]bool{}}
+	in := inliner{model: m, functions: map[string]*Function{}, names: NewNames(m.Graph), active: map[*Function]bool{}}
 	opset := m.Opset
 	for _, f := range m.Functions {
 		in.functions[f.Domain+"."+f.Name] = f
@@ -63,14 +64,14 @@ type inliner struct {
 	model     *Model
 	opset     int64
 	functions map[string]*Function
-	names     *nameSet
+	names     *Names
 	active    map[*Function]bool // being expanded: one that calls itself never ends
 	count     int
 	errs      []error
 }
 
 func (in *inliner) fail(n *Node, kind error, format string, args ...any) {
-	if len(in.errs) < maxDecodeErrors {
+	if len(in.errs) < maxProblems {
 		in.errs = append(in.errs, nodeErr(n, kind, format, args...))
 	}
 }
@@ -184,7 +185,7 @@ func (b *binding) name(inner string) string {
 }
 
 func (b *binding) define(inner string) string {
-	name := b.in.names.fresh(b.prefix + inner)
+	name := b.in.names.Fresh(b.prefix + inner)
 	b.names[inner] = name
 	return name
 }
@@ -230,7 +231,7 @@ func (b *binding) graph(g *Graph) *Graph {
 		v.Name = inner.define(v.Name)
 		out.Inputs = append(out.Inputs, v)
 	}
-	for _, name := range sortedKeys(g.Initializers) {
+	for _, name := range slices.Sorted(maps.Keys(g.Initializers)) {
 		out.Initializers[inner.define(name)] = g.Initializers[name]
 	}
 	for _, n := range g.Nodes {
@@ -247,7 +248,7 @@ func (b *binding) graph(g *Graph) *Graph {
 		v.Name = inner.name(v.Name)
 		out.Outputs = append(out.Outputs, v)
 	}
-	for _, name := range sortedKeys(g.Values) {
+	for _, name := range slices.Sorted(maps.Keys(g.Values)) {
 		v := g.Values[name]
 		if renamed, ok := inner.names[name]; ok {
 			v.Name = renamed

@@ -1,24 +1,21 @@
 package onnx
 
-import (
-	"maps"
-	"slices"
-	"strconv"
-)
+import "strconv"
 
-// nameSet hands out value names that nothing in a model uses.
-type nameSet struct {
+// Names hands out value names that nothing in a model uses.
+type Names struct {
 	used map[string]bool
 	next map[string]int
 }
 
-func newNameSet(g *Graph) *nameSet {
-	s := &nameSet{used: map[string]bool{}, next: map[string]int{}}
+// NewNames knows every name that a graph and those within it use.
+func NewNames(g *Graph) *Names {
+	s := &Names{used: map[string]bool{}, next: map[string]int{}}
 	s.add(g)
 	return s
 }
 
-func (s *nameSet) add(g *Graph) {
+func (s *Names) add(g *Graph) {
 	for _, v := range g.Inputs {
 		s.used[v.Name] = true
 	}
@@ -43,8 +40,8 @@ func (s *nameSet) add(g *Graph) {
 	}
 }
 
-// fresh returns base, or base with a number behind it.
-func (s *nameSet) fresh(base string) string {
+// Fresh returns base, or base with a number behind it.
+func (s *Names) Fresh(base string) string {
 	name := base
 	for name == "" || s.used[name] {
 		s.next[base]++
@@ -52,9 +49,4 @@ func (s *nameSet) fresh(base string) string {
 	}
 	s.used[name] = true
 	return name
-}
-
-// sortedKeys makes the order of a walk over a map repeatable.
-func sortedKeys[V any](m map[string]V) []string {
-	return slices.Sorted(maps.Keys(m))
 }

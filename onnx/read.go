@@ -303,9 +303,6 @@ func (d *decoder) value(what string, pb *onnxpb.ValueInfoProto) Value {
 	return v
 }
 
-// unknownPrefix starts the symbol of a dimension that has no name in the file.
-const unknownPrefix = "?"
-
 // dimOf converts a dimension. Some exporters write -1 for one that is unknown.
 func dimOf(pb *onnxpb.TensorShapeProto_Dimension, value string, axis int) Dim {
 	switch v := pb.GetValue().(type) {
@@ -315,20 +312,10 @@ func dimOf(pb *onnxpb.TensorShapeProto_Dimension, value string, axis int) Dim {
 		}
 	case *onnxpb.TensorShapeProto_Dimension_DimParam:
 		if v.DimParam != "" {
-			return parseDim(v.DimParam)
+			return ParseDim(v.DimParam)
 		}
 	}
-	return Symbol(unknownPrefix + value + ":" + strconv.Itoa(axis))
-}
-
-// parseDim is the inverse of Dim.String for symbolic dimensions.
-func parseDim(s string) Dim {
-	if n, sym, ok := strings.Cut(s, "*"); ok && sym != "" && !strings.ContainsAny(sym, "+-*/() ") {
-		if k, err := strconv.ParseInt(n, 10, 64); err == nil && k > 0 {
-			return Dim{N: k, Sym: sym}
-		}
-	}
-	return Symbol(s)
+	return Symbol(UnknownSymbol + value + ":" + strconv.Itoa(axis))
 }
 
 func (d *decoder) nodes(list []*onnxpb.NodeProto) []*Node {
@@ -338,7 +325,7 @@ func (d *decoder) nodes(list []*onnxpb.NodeProto) []*Node {
 			Name: pb.Name, Op: withOverload(pb.OpType, pb.Overload), Domain: domain(pb.Domain),
 			Inputs: pb.Input, Outputs: pb.Output,
 		}
-		n.Attrs = d.attrs(describe(n), pb.Attribute)
+		n.Attrs = d.attrs(n.Describe(), pb.Attribute)
 		nodes = append(nodes, n)
 	}
 	return nodes

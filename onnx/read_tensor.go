@@ -7,34 +7,12 @@ import (
 	"winnow/onnx/onnxpb"
 )
 
-// countElements multiplies dimensions; false if one is negative or the product
-// (of those that are not zero) does not fit.
-func countElements(dims []int64) (int64, bool) {
-	n, zero := int64(1), false
-	for _, d := range dims {
-		switch {
-		case d < 0:
-			return 0, false
-		case d == 0:
-			zero = true
-		case n > math.MaxInt32*int64(1<<20)/d:
-			return 0, false
-		default:
-			n *= d
-		}
-	}
-	if zero {
-		n = 0
-	}
-	return n, true
-}
-
 func (d *decoder) tensor(what string, pb *onnxpb.TensorProto) *Tensor {
 	t := &Tensor{DType: DType(pb.DataType), Dims: pb.Dims}
 	if t.Dims == nil {
 		t.Dims = []int64{}
 	}
-	n, ok := countElements(pb.Dims)
+	n, ok := Elements(pb.Dims)
 	switch {
 	case !ok:
 		d.fail(ErrInvalid, "%s: shape %v", what, pb.Dims)
@@ -43,7 +21,7 @@ func (d *decoder) tensor(what string, pb *onnxpb.TensorProto) *Tensor {
 		d.fail(ErrUnsupported, "%s: a tensor split into segments", what)
 		return t
 	case t.DType != String && t.DType.Size() == 0:
-		d.fail(ErrUnsupported, "%s: elements of type %s", what, elemTypeName(t.DType))
+		d.fail(ErrUnsupported, "%s: elements of type %s", what, t.DType)
 		return t
 	}
 	if pb.DataLocation == onnxpb.TensorProto_EXTERNAL {
@@ -60,19 +38,6 @@ func (d *decoder) tensor(what string, pb *onnxpb.TensorProto) *Tensor {
 	}
 	d.typedTensor(what, t, n, pb)
 	return t
-}
-
-// elemTypeName names the element types of the format that have no DType.
-func elemTypeName(t DType) string {
-	names := map[DType]string{
-		Undefined: "undefined", 14: "complex64", 15: "complex128", 17: "float8e4m3fn", 18: "float8e4m3fnuz",
-		19: "float8e5m2", 20: "float8e5m2fnuz", 21: "uint4", 22: "int4", 23: "float4e2m1", 24: "float8e8m0",
-		25: "uint2", 26: "int2",
-	}
-	if s, ok := names[t]; ok {
-		return s
-	}
-	return t.String()
 }
 
 // typedLen counts the elements in the lists by type.

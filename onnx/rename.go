@@ -19,7 +19,7 @@ func Rename(m *Model) []string {
 	for name := range g.Initializers {
 		defined[name] = true
 	}
-	names := newNameSet(g)
+	names := NewNames(g)
 	now := map[string]string{} // what a name that was there twice means
 	var twice []string
 	for _, n := range g.Nodes {
@@ -32,7 +32,7 @@ func Rename(m *Model) []string {
 			if !slices.Contains(twice, out) {
 				twice = append(twice, out)
 			}
-			now[out] = names.fresh(out)
+			now[out] = names.Fresh(out)
 			n.Outputs[i] = now[out]
 			delete(g.Values, out) // a claim about which of them?
 		}

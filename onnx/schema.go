@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -132,7 +133,7 @@ func (c *checker) schema(n *Node) {
 			c.node(n, ErrInvalid, "attribute %q is missing", name)
 		}
 	}
-	for _, name := range sortedKeys(n.Attrs) {
+	for _, name := range slices.Sorted(maps.Keys(n.Attrs)) {
 		want, ok := s.attrs[name]
 		a := n.Attrs[name]
 		switch {

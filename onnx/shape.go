@@ -18,6 +18,16 @@ func Const(n int64) Dim { return Dim{N: n} }
 // Symbol makes a symbolic dimension.
 func Symbol(name string) Dim { return Dim{N: 1, Sym: name} }
 
+// UnknownSymbol starts the symbol of a dimension of which nothing is known but
+// that it is not negative.
+const UnknownSymbol = "?"
+
+// BatchSymbol is the symbol of the batch dimension.
+const BatchSymbol = "N"
+
+// Unknown reports whether the dimension is one of which nothing is known.
+func (d Dim) Unknown() bool { return strings.HasPrefix(d.Sym, UnknownSymbol) }
+
 // IsConst reports whether the dimension is a known number.
 func (d Dim) IsConst() bool { return d.Sym == "" }
 
@@ -89,4 +99,14 @@ func (s Shape) String() string {
 		parts[i] = d.String()
 	}
 	return "[" + strings.Join(parts, ", ") + "]"
+}
+
+// ParseDim is the inverse of Dim.String for symbolic dimensions.
+func ParseDim(s string) Dim {
+	if n, sym, ok := strings.Cut(s, "*"); ok && sym != "" && !strings.ContainsAny(sym, "+-*/() ") {
+		if k, err := strconv.ParseInt(n, 10, 64); err == nil && k > 0 {
+			return Dim{N: k, Sym: sym}
+		}
+	}
+	return Symbol(s)
 }

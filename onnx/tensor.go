@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 )
@@ -32,6 +33,10 @@ var dtypeNames = map[DType]string{
 	Float32: "float32", Uint8: "uint8", Int8: "int8", Uint16: "uint16", Int16: "int16",
 	Int32: "int32", Int64: "int64", String: "string", Bool: "bool", Float16: "float16",
 	Float64: "float64", Uint32: "uint32", Uint64: "uint64", BFloat16: "bfloat16",
+	// Those of the format that no tensor here can have.
+	Undefined: "undefined", 14: "complex64", 15: "complex128", 17: "float8e4m3fn", 18: "float8e4m3fnuz",
+	19: "float8e5m2", 20: "float8e5m2fnuz", 21: "uint4", 22: "int4", 23: "float4e2m1", 24: "float8e8m0",
+	25: "uint2", 26: "int2",
 }
 
 var dtypeSizes = map[DType]int{
@@ -50,7 +55,7 @@ func (d DType) String() string {
 // ParseDType is the inverse of String.
 func ParseDType(name string) (DType, error) {
 	for d, s := range dtypeNames {
-		if s == name {
+		if s == name && (d == String || d.Size() > 0) {
 			return d, nil
 		}
 	}
@@ -147,4 +152,77 @@ func (t *Tensor) Int64s() []int64 {
 		}
 	}
 	return v
+}
+
+// Check compares a tensor's elements with its shape.
+func (t *Tensor) Check() error {
+	if t == nil {
+		return errors.New("no tensor")
+	}
+	n, ok := Elements(t.Dims)
+	switch {
+	case !ok:
+		return fmt.Errorf("shape %v", t.Dims)
+	case t.DType == String:
+		if int64(len(t.Strings)) != n {
+			return fmt.Errorf("%d strings for shape %v", len(t.Strings), t.Dims)
+		}
+	case t.DType.Size() == 0:
+		return fmt.Errorf("elements of type %s", t.DType)
+	case int64(len(t.Data)) != n*int64(t.DType.Size()):
+		return fmt.Errorf("%d bytes for %s of shape %v", len(t.Data), t.DType, t.Dims)
+	}
+	return nil
+}
+
+// NotFinite is the index of the first element that is NaN or infinite, and
+// whether it is NaN; -1 where there is none, or the type has none.
+func (t *Tensor) NotFinite() (index int, nan bool) {
+	size := t.DType.Size()
+	mantissa, exponent := map[DType]int{Float16: 10, BFloat16: 7, Float32: 23, Float64: 52}[t.DType], 0
+	if mantissa == 0 {
+		return -1, false
+	}
+	exponent = 8*size - 1 - mantissa
+	ones := (uint64(1)<<exponent - 1) << mantissa
+	for i := 0; i+size <= len(t.Data); i += size {
+		var bits uint64
+		switch size {
+		case 2:
+			bits = uint64(binary.LittleEndian.Uint16(t.Data[i:]))
+		case 4:
+			bits = uint64(binary.LittleEndian.Uint32(t.Data[i:]))
+		default:
+			bits = binary.LittleEndian.Uint64(t.Data[i:])
+		}
+		if bits&ones == ones {
+			return i / size, bits&(1<<mantissa-1) != 0
+		}
+	}
+	return -1, false
+}
+
+// maxElements keeps the bytes of the widest elements within an int64.
+const maxElements = math.MaxInt64 / 8
+
+// Elements multiplies dimensions; false if one is negative, or if the product
+// of those that are not zero is over math.MaxInt64/8.
+func Elements(dims []int64) (int64, bool) {
+	n, zero := int64(1), false
+	for _, d := range dims {
+		switch {
+		case d < 0:
+			return 0, false
+		case d == 0:
+			zero = true
+		case n > maxElements/d:
+			return 0, false
+		default:
+			n *= d
+		}
+	}
+	if zero {
+		n = 0
+	}
+	return n, true
 }

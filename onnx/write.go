@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,7 +41,7 @@ const (
 // Encode returns the model's protobuf form, with all weights inside. Equal
 // models give equal bytes: what has no order of its own is sorted by name.
 // The IR version written is the model's, moved into 8..10.
-func (m *Model) Encode() ([]byte, error) {
+func Encode(m *Model) ([]byte, error) {
 	if m == nil || m.Graph == nil {
 		return nil, fmt.Errorf("onnx: model: it has no graph: %w", ErrInvalid)
 	}
@@ -50,7 +52,7 @@ func (m *Model) Encode() ([]byte, error) {
 		OpsetImport:  opsetImports(m.Opset, m.Domains),
 		Graph:        e.graph(m.Graph),
 	}
-	for _, k := range sortedKeys(m.Metadata) {
+	for _, k := range slices.Sorted(maps.Keys(m.Metadata)) {
 		pb.MetadataProps = append(pb.MetadataProps, &onnxpb.StringStringEntryProto{Key: k, Value: m.Metadata[k]})
 	}
 	for _, f := range m.Functions {
@@ -72,7 +74,7 @@ func (m *Model) Encode() ([]byte, error) {
 // Write encodes the model into a file, which holds either the whole model or
 // what it held before.
 func Write(path string, m *Model) error {
-	data, err := m.Encode()
+	data, err := Encode(m)
 	if err != nil {
 		return err
 	}
@@ -84,7 +86,7 @@ func Write(path string, m *Model) error {
 
 func opsetImports(opset int64, domains map[string]int64) []*onnxpb.OperatorSetIdProto {
 	list := []*onnxpb.OperatorSetIdProto{{Version: opset}}
-	for _, d := range sortedKeys(domains) {
+	for _, d := range slices.Sorted(maps.Keys(domains)) {
 		list = append(list, &onnxpb.OperatorSetIdProto{Domain: d, Version: domains[d]})
 	}
 	return list
@@ -115,7 +117,7 @@ func (e *encoder) graph(g *Graph) *onnxpb.GraphProto {
 	if pb.Name == "" {
 		pb.Name = "graph" // the format wants one
 	}
-	for _, name := range sortedKeys(g.Initializers) {
+	for _, name := range slices.Sorted(maps.Keys(g.Initializers)) {
 		t := e.tensor("initializer "+name, g.Initializers[name])
 		t.Name = name
 		pb.Initializer = append(pb.Initializer, t)
@@ -126,7 +128,7 @@ func (e *encoder) graph(g *Graph) *onnxpb.GraphProto {
 	for _, v := range g.Outputs {
 		pb.Output = append(pb.Output, valueProto(v))
 	}
-	for _, name := range sortedKeys(g.Values) {
+	for _, name := range slices.Sorted(maps.Keys(g.Values)) {
 		v := g.Values[name]
 		v.Name = name
 		pb.ValueInfo = append(pb.ValueInfo, valueProto(v))
@@ -155,7 +157,7 @@ func dimProto(d Dim) *onnxpb.TensorShapeProto_Dimension {
 	switch {
 	case d.IsConst():
 		return &onnxpb.TensorShapeProto_Dimension{Value: &onnxpb.TensorShapeProto_Dimension_DimValue{DimValue: d.N}}
-	case strings.HasPrefix(d.Sym, unknownPrefix):
+	case strings.HasPrefix(d.Sym, UnknownSymbol):
 		return &onnxpb.TensorShapeProto_Dimension{}
 	}
 	return &onnxpb.TensorShapeProto_Dimension{Value: &onnxpb.TensorShapeProto_Dimension_DimParam{DimParam: d.String()}}
@@ -174,7 +176,7 @@ func (e *encoder) nodes(list []*Node) []*onnxpb.NodeProto {
 		op, overload, _ := strings.Cut(n.Op, ":")
 		out = append(out, &onnxpb.NodeProto{
 			Name: name, OpType: op, Overload: overload, Domain: n.Domain, Input: n.Inputs, Output: n.Outputs,
-			Attribute: e.attrs(describe(n), n.Attrs),
+			Attribute: e.attrs(n.Describe(), n.Attrs),
 		})
 	}
 	return out
@@ -182,7 +184,7 @@ func (e *encoder) nodes(list []*Node) []*onnxpb.NodeProto {
 
 func (e *encoder) attrs(what string, attrs map[string]Attr) []*onnxpb.AttributeProto {
 	var out []*onnxpb.AttributeProto
-	for _, name := range sortedKeys(attrs) {
+	for _, name := range slices.Sorted(maps.Keys(attrs)) {
 		a := attrs[name]
 		pb := &onnxpb.AttributeProto{Name: name, Type: onnxpb.AttributeProto_AttributeType(a.Kind), RefAttrName: a.Ref}
 		out = append(out, pb)
@@ -216,7 +218,7 @@ func (e *encoder) attrs(what string, attrs map[string]Attr) []*onnxpb.AttributeP
 }
 
 func (e *encoder) tensor(what string, t *Tensor) *onnxpb.TensorProto {
-	if err := checkTensor(t); err != nil {
+	if err := t.Check(); err != nil {
 		e.fail("%s: %v", what, err)
 		return &onnxpb.TensorProto{}
 	}
@@ -232,25 +234,4 @@ func (e *encoder) tensor(what string, t *Tensor) *onnxpb.TensorProto {
 		pb.RawData = []byte{}
 	}
 	return pb
-}
-
-// checkTensor compares a tensor's elements with its shape.
-func checkTensor(t *Tensor) error {
-	if t == nil {
-		return errors.New("no tensor")
-	}
-	n, ok := countElements(t.Dims)
-	switch {
-	case !ok:
-		return fmt.Errorf("shape %v", t.Dims)
-	case t.DType == String:
-		if int64(len(t.Strings)) != n {
-			return fmt.Errorf("%d strings for shape %v", len(t.Strings), t.Dims)
-		}
-	case t.DType.Size() == 0:
-		return fmt.Errorf("elements of type %s", elemTypeName(t.DType))
-	case int64(len(t.Data)) != n*int64(t.DType.Size()):
-		return fmt.Errorf("%d bytes for %s of shape %v", len(t.Data), t.DType, t.Dims)
-	}
-	return nil
 }

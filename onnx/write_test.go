@@ -52,7 +52,7 @@ func everything() *Model {
 
 func TestEncodeRoundTrip(t *testing.T) {
 	m := everything()
-	data, err := m.Encode()
+	data, err := Encode(m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestEncodeRoundTrip(t *testing.T) {
 		t.Errorf("got\n%+v\nwant\n%+v", again, m)
 	}
 	for range 5 {
-		if data2, err := everything().Encode(); err != nil || !bytes.Equal(data, data2) {
+		if data2, err := Encode(everything()); err != nil || !bytes.Equal(data, data2) {
 			t.Fatal("the bytes differ from one call to the next")
 		}
 	}
@@ -74,7 +74,7 @@ func TestEncodeIRVersion(t *testing.T) {
 	for from, want := range map[int64]int64{0: 8, 3: 8, 9: 9, 10: 10, 12: 10} {
 		m := everything()
 		m.IRVersion = from
-		data, err := m.Encode()
+		data, err := Encode(m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +94,7 @@ func TestEncodeNodeNames(t *testing.T) {
 		Outputs: []Value{{Name: "e", DType: Float32, Shape: ShapeOf(1)}},
 		Nodes:   []*Node{relu("x", "a", "r"), relu("a", "b", "r_1"), relu("b", "c", "r"), relu("c", "d", ""), relu("d", "e", "")},
 	}}
-	data, err := m.Encode()
+	data, err := Encode(m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestEncodeRefuses(t *testing.T) {
 	} {
 		m := everything()
 		change(m)
-		if _, err := m.Encode(); !errors.Is(err, ErrInvalid) {
+		if _, err := Encode(m); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

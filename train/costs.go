@@ -93,7 +93,7 @@ func MeasureCosts(ctx context.Context, b *bundle.Bundle, o CostOptions) (*Costs,
 		return nil, fmt.Errorf("train: bundle %q: %s: %w", b.Where(), graphFile(layout), err)
 	}
 	if plainNames(graph.Graph) {
-		if spec.Model, err = graph.Encode(); err != nil {
+		if spec.Model, err = onnx.Encode(graph); err != nil {
 			return nil, fmt.Errorf("train: bundle %q: %s: %w", b.Where(), graphFile(layout), err)
 		}
 	}

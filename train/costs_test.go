@@ -332,7 +332,7 @@ func TestCostsOfOtherGraphs(t *testing.T) {
 	m := decode(t, b)
 	m.Graph.Nodes[0].Name = "a \"quoted\"\\name\n"
 	var err error
-	if b.Train, err = m.Encode(); err != nil {
+	if b.Train, err = onnx.Encode(m); err != nil {
 		t.Fatal(err)
 	}
 	c := measure(t, b, CostOptions{BatchSize: 3, Steps: 2})

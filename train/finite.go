@@ -78,7 +78,7 @@ func (r *run) firstValue(b *loader.Batch) (string, error) {
 	if err != nil || len(names) == 0 {
 		return "", err
 	}
-	if spec.Model, err = m.Encode(); err != nil {
+	if spec.Model, err = onnx.Encode(m); err != nil {
 		return "", err
 	}
 	spec.Logits = ortrun.Slot{Name: probed, DType: ortrun.Float32, Shape: []int64{-1, int64(len(names))}}

@@ -51,7 +51,7 @@ func (b graphBuilder) constant(name string, t *onnx.Tensor) { b.g.Initializers[n
 
 func (b graphBuilder) encode(t testing.TB) []byte {
 	t.Helper()
-	data, err := (&onnx.Model{IRVersion: 8, Opset: 18, Producer: "by hand", Graph: b.g}).Encode()
+	data, err := onnx.Encode(&onnx.Model{IRVersion: 8, Opset: 18, Producer: "by hand", Graph: b.g})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func plainModel(b *bundle.Bundle, state map[string]*onnx.Tensor) ([]byte, error)
 	}
 	m.Graph.Initializers["w"], m.Graph.Initializers["b"] = state["w"], state["b"]
 	m.Producer = onnx.Producer
-	return m.Encode()
+	return onnx.Encode(m)
 }
 
 // blobs makes n noisy images: each class lights its own rows, and some of them

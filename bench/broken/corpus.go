@@ -71,7 +71,7 @@ func newGood(winnow, dir string) (*good, error) {
 		return nil, err
 	}
 	var err error
-	if g.model, err = smallModel().Encode(); err != nil {
+	if g.model, err = onnx.Encode(smallModel()); err != nil {
 		return nil, err
 	}
 	g.dataFile = smallData()

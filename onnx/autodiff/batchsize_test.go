@@ -61,7 +61,7 @@ func TestBatchSizeIsNotComputed(t *testing.T) {
 	m := classToken()
 	m.Graph.Initializers["three"] = onnx.FromInt64([]int64{3}, 1)
 	m.Graph.Initializers["axis"] = onnx.FromInt64([]int64{1}, 1)
-	plain, err := m.Encode()
+	plain, err := onnx.Encode(m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestBatchSizeIsNotComputed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	built, err := after.Encode()
+	built, err := onnx.Encode(after)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -430,7 +430,7 @@ func encode(g *onnx.Graph) ([]byte, error) {
 	if err := onnx.Check(m, blockedDomain); err != nil {
 		return nil, fmt.Errorf("autodiff: the graph written does not pass the checker: %w", err)
 	}
-	return m.Encode()
+	return onnx.Encode(m)
 }
 
 // sweep drops nodes and initializers that lead to no output.

@@ -421,7 +421,7 @@ func TestRandomNodesBecomeInputs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		data, err := plain.Encode()
+		data, err := onnx.Encode(plain)
 		if err != nil {
 			t.Fatal(err)
 		}

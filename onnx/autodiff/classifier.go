@@ -120,7 +120,7 @@ func inferable(m *onnx.Model) (*onnx.Model, *onnx.Inference, error) {
 // inferenceForm is a copy of m, inlined, of opset 18 and in float32, that
 // normalises by running statistics and drops nothing.
 func inferenceForm(m *onnx.Model) (*onnx.Model, *onnx.Inference, error) {
-	file, err := m.Encode()
+	file, err := onnx.Encode(m)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -193,7 +193,7 @@ func TestEnds(t *testing.T) {
 					gives = "none"
 				}
 				all := scores(w, -1, 0)
-				file, _ := trained.Encode()
+				file, _ := onnx.Encode(trained)
 				if got := outputOf(t, d, file, "x", trained.Graph.Outputs[0].Name, images, 2); !gives3(got, all, gives) || len(trained.Graph.Outputs) != 1 {
 					t.Errorf("the trained model gives %v for the scores %v", got, all)
 				}
@@ -202,7 +202,7 @@ func TestEnds(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					file, err := c.Model.Encode()
+					file, err := onnx.Encode(c.Model)
 					if err != nil {
 						t.Fatal(err)
 					}

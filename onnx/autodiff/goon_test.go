@@ -34,7 +34,7 @@ func TestTrainedModelTrainsOn(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			file, err := m.Encode()
+			file, err := onnx.Encode(m)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -104,7 +104,7 @@ func TestLoopsUnroll(t *testing.T) {
 			raw := make([]byte, 48)
 			putFloats(raw, onnx.Float32, x)
 			run := func(m *onnx.Model) [][]float64 {
-				data, err := m.Encode()
+				data, err := onnx.Encode(m)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -114,7 +114,7 @@ func checkOpset(t *testing.T, d *ortrun.Device, name string, all map[string]*onn
 		}
 		outputs = append(outputs, ortrun.Slot{Name: out.Name, DType: ortrun.DType(v.DType), Shape: want.Dims})
 	}
-	data, err := m.Encode()
+	data, err := onnx.Encode(m)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -170,7 +170,7 @@ func TestRebuildOfMutatedModelsDoesNotPanic(t *testing.T) {
 			m.Graph.Initializers["spare"] = onnx.FromInt64([]int64{1}, 1)
 		}
 		mutate(r, m.Graph, autodiff.Operators())
-		if b.Forward, err = m.Encode(); err != nil {
+		if b.Forward, err = onnx.Encode(m); err != nil {
 			continue
 		}
 		func() {

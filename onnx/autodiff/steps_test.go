@@ -182,7 +182,7 @@ func runSteps(t *testing.T, d *ortrun.Device, file, name string, r recipe, want,
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := plain.Encode()
+	data, err := onnx.Encode(plain)
 	if err != nil {
 		t.Fatal(err)
 	}

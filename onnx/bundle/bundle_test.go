@@ -61,7 +61,7 @@ func tiny(t testing.TB) *Bundle {
 
 func encode(t testing.TB, g *onnx.Graph) []byte {
 	t.Helper()
-	data, err := (&onnx.Model{IRVersion: 8, Opset: 18, Producer: onnx.Producer, Graph: g}).Encode()
+	data, err := onnx.Encode(&onnx.Model{IRVersion: 8, Opset: 18, Producer: onnx.Producer, Graph: g})
 	if err != nil {
 		t.Fatal(err)
 	}
