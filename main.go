@@ -21,6 +21,7 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/infer"
 	"winnow/prune"
 	ortrun "winnow/runtime"
 	"winnow/train"
@@ -50,7 +51,7 @@ var codes = []struct {
 	}},
 	{exitInput, []error{
 		cli.ErrInput, files.ErrNotRegular, files.ErrTooLarge,
-		onnx.ErrNotONNX, onnx.ErrTruncated, onnx.ErrUnsupported, onnx.ErrInvalid, onnx.ErrExternal, onnx.ErrTooLarge, onnx.ErrShape,
+		onnx.ErrNotONNX, onnx.ErrTruncated, onnx.ErrUnsupported, onnx.ErrInvalid, onnx.ErrExternal, onnx.ErrTooLarge, infer.ErrShape,
 		autodiff.ErrNoRule, autodiff.ErrModel,
 		bundle.ErrNotBundle, bundle.ErrUnknownFormat, bundle.ErrInvalid, bundle.ErrSafetensors, bundle.ErrTooLarge,
 		loader.ErrBadData, datasets.ErrMissing, datasets.ErrChecksum, train.ErrBadData, train.ErrReference,

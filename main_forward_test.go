@@ -15,6 +15,7 @@ import (
 
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
+	"winnow/onnx/wire"
 	"winnow/runtime/ortest"
 )
 
@@ -61,7 +62,7 @@ func linear(t *testing.T, path string, input onnx.Value, change func(*onnx.Graph
 	if change != nil {
 		change(g)
 	}
-	file, err := onnx.Encode(&onnx.Model{IRVersion: 8, Opset: 18, Graph: g})
+	file, err := wire.Encode(&onnx.Model{IRVersion: 8, Opset: 18, Graph: g})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,7 @@ func images(dims ...int64) onnx.Value {
 // linearLoss is the mean cross-entropy of linear on images, by its formula.
 func linearLoss(t *testing.T, path string, images, labels []byte) float64 {
 	t.Helper()
-	m, err := onnx.Read(path)
+	m, err := wire.Read(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +304,7 @@ func TestNotFinite(t *testing.T) {
 // A bundle's state that is not finite is refused before it is trained or evaluated.
 func TestBundleNotFinite(t *testing.T) {
 	dir := t.TempDir()
-	m, err := onnx.Read(linear(t, filepath.Join(dir, "m.onnx"), images(1, 8, 2), nil))
+	m, err := wire.Read(linear(t, filepath.Join(dir, "m.onnx"), images(1, 8, 2), nil))
 	if err != nil {
 		t.Fatal(err)
 	}

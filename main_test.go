@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"winnow/onnx"
+	"winnow/onnx/wire"
 	"winnow/runtime/ortest"
 )
 
@@ -210,7 +211,7 @@ func TestBadModels(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := lenet(t)
-	unknown, err := onnx.Decode(good, "")
+	unknown, err := wire.Decode(good, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +219,7 @@ func TestBadModels(t *testing.T) {
 	for i, n := range slices.DeleteFunc(slices.Clone(unknown.Graph.Nodes), func(n *onnx.Node) bool { return n.Op != "Relu" })[:2] {
 		n.Op = ops[i]
 	}
-	odd, err := onnx.Encode(unknown)
+	odd, err := wire.Encode(unknown)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"winnow/onnx"
+	"winnow/onnx/wire"
 	"winnow/runtime/ortest"
 )
 
@@ -38,7 +39,7 @@ func vectors(t *testing.T) string {
 		Nodes: []*onnx.Node{node("Flatten", "a", "x"), node("MatMul", "b", "a", "w"), node("BatchNormalization", "c", "b", "scale", "shift", "mean", "var"),
 			node("Mul", "d", "c", "mask"), node("Mul", "e", "d", "gate"), node("MatMul", "y", "e", "h")},
 	}}
-	data, err := onnx.Encode(m)
+	data, err := wire.Encode(m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,7 @@ func TestNormOfOneSample(t *testing.T) {
 		out := filepath.Join(dir, batch)
 		winnow(t, "train", "--bundle", model, "--data", tinyData, "--limit-train", "17", "--limit-test", "8", "--epochs", "1", "--lr", "0",
 			"--prune", "none", "--device", "cpu", "--threads", "1", "--batch-size", batch, "--out", out).succeeds(t)
-		m, err := onnx.Read(filepath.Join(out, "model.onnx"))
+		m, err := wire.Read(filepath.Join(out, "model.onnx"))
 		if err != nil {
 			t.Fatal(err)
 		}

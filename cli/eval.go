@@ -13,6 +13,7 @@ import (
 	"winnow/models"
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 	"winnow/train"
 )
@@ -150,7 +151,7 @@ func (m *classifier) evaluate(ctx context.Context, device *ortrun.Device, src lo
 // a bundle, whose initial weights are put in.
 func openClassifier(ctx context.Context, path, output string, notice func(string)) (*classifier, error) {
 	if isModelFile(path) {
-		m, err := onnx.Read(path)
+		m, err := wire.Read(path)
 		if err != nil {
 			return nil, err
 		}
@@ -194,7 +195,7 @@ func openRun(path, output string, notice func(string)) (*classifier, error) {
 		return nil, inputf("eval: run %q has no model: no epoch was finished", path)
 	}
 	file := filepath.Join(path, eval.ModelFile)
-	m, err := onnx.Read(file)
+	m, err := wire.Read(file)
 	if err != nil {
 		return nil, inputf("eval: run %q: %w", path, err)
 	}
@@ -212,7 +213,7 @@ func newClassifier(path string, m *onnx.Model, output string, notice func(string
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", path, err)
 	}
-	model, err := onnx.Encode(c.Model)
+	model, err := wire.Encode(c.Model)
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", path, err)
 	}

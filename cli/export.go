@@ -17,6 +17,7 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
 
@@ -232,7 +233,7 @@ func exportBundle(ctx context.Context, o exportOptions, warn func(string)) (*bun
 	if build.SourceSHA256, err = fileSHA256(o.Model); err != nil {
 		return nil, err
 	}
-	model, err := onnx.Read(o.Model)
+	model, err := wire.Read(o.Model)
 	if err != nil {
 		return nil, err
 	}

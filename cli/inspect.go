@@ -16,6 +16,9 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/infer"
+	"winnow/onnx/opset"
+	"winnow/onnx/wire"
 	"winnow/train"
 )
 
@@ -128,18 +131,18 @@ type operatorReport struct {
 }
 
 func inspectModel(o inspectOptions, out *output) error {
-	m, err := onnx.Read(o.Path)
+	m, err := wire.Read(o.Path)
 	if err != nil {
 		return err
 	}
 	r := modelReport{File: o.Path, Producer: m.Producer, IRVersion: m.IRVersion, Opset: m.Opset, BatchSize: o.BatchSize,
 		Tensors: []autodiff.Tensor{}, Warnings: []string{}, Problems: []string{}}
-	if twice := onnx.Rename(m); len(twice) > 0 {
+	if twice := opset.Rename(m); len(twice) > 0 {
 		r.Warnings = append(r.Warnings, autodiff.RenamedNotice(twice))
 	}
-	r.Problems = append(r.Problems, problems(onnx.Check(m))...)
+	r.Problems = append(r.Problems, problems(opset.Check(m))...)
 	if len(r.Problems) == 0 {
-		r.Problems = append(r.Problems, problems(onnx.Inline(m))...)
+		r.Problems = append(r.Problems, problems(opset.Inline(m))...)
 	}
 	describeGraph(&r, m.Graph)
 	if len(r.Problems) == 0 {
@@ -185,11 +188,11 @@ func (r *modelReport) build(m *onnx.Model, f forwardOptions) (*bundle.Bundle, er
 // activations is the size of all values of a forward pass on n samples: about
 // what a training step keeps for the way back.
 func activations(b *bundle.Bundle, n int64) (int64, error) {
-	m, err := onnx.Decode(b.Eval, "")
+	m, err := wire.Decode(b.Eval, "")
 	if err != nil {
 		return 0, err
 	}
-	inf, err := onnx.Infer(m)
+	inf, err := infer.Model(m)
 	if err != nil {
 		return 0, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"winnow/internal/printable"
 	"winnow/onnx"
+	"winnow/onnx/wire"
 )
 
 // Commands to a terminal, in each of the ways that a file may spell them.
@@ -96,7 +97,7 @@ func TestInspectEscapes(t *testing.T) {
 		},
 	}
 	path := filepath.Join(t.TempDir(), "m.onnx")
-	if err := onnx.Write(path, &onnx.Model{IRVersion: 8, Opset: 18, Graph: g}); err != nil {
+	if err := wire.Write(path, &onnx.Model{IRVersion: 8, Opset: 18, Graph: g}); err != nil {
 		t.Fatal(err)
 	}
 	for _, asJSON := range []bool{false, true} {

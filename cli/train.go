@@ -18,6 +18,7 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/wire"
 	"winnow/prune"
 	ortrun "winnow/runtime"
 	"winnow/train"
@@ -263,7 +264,7 @@ func inferenceModel(b *bundle.Bundle, state map[string]*onnx.Tensor) ([]byte, er
 		return nil, err
 	}
 	m.Producer = onnx.Producer
-	return onnx.Encode(m)
+	return wire.Encode(m)
 }
 
 // openDevice opens the device; log hears of auto settling for the CPU, and of

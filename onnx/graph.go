@@ -5,6 +5,13 @@ import (
 	"strconv"
 )
 
+// Producer is the producer's name in models that this program writes.
+const Producer = "winnow"
+
+// LaterDomain is the domain of operators that a model of opset 18 has by a
+// later definition, for whoever composes them of others.
+const LaterDomain = "later"
+
 // Model is a graph with the operator sets it is written in.
 type Model struct {
 	IRVersion int64

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"winnow/loader"
-	"winnow/onnx"
 	"winnow/onnx/bundle"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
 
@@ -88,12 +88,12 @@ func MeasureCosts(ctx context.Context, b *bundle.Bundle, o CostOptions) (*Costs,
 	if err != nil {
 		return nil, err
 	}
-	graph, err := onnx.Decode(spec.Model, "")
+	graph, err := wire.Decode(spec.Model, "")
 	if err != nil {
 		return nil, fmt.Errorf("train: bundle %q: %s: %w", b.Where(), graphFile(layout), err)
 	}
 	if plainNames(graph.Graph) {
-		if spec.Model, err = onnx.Encode(graph); err != nil {
+		if spec.Model, err = wire.Encode(graph); err != nil {
 			return nil, fmt.Errorf("train: bundle %q: %s: %w", b.Where(), graphFile(layout), err)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
 
@@ -36,7 +37,7 @@ func plainSGD(t *testing.T, name string) (*bundle.Bundle, *onnx.Model) {
 
 func decode(t *testing.T, b *bundle.Bundle) *onnx.Model {
 	t.Helper()
-	m, err := onnx.Decode(b.Train, "")
+	m, err := wire.Decode(b.Train, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +333,7 @@ func TestCostsOfOtherGraphs(t *testing.T) {
 	m := decode(t, b)
 	m.Graph.Nodes[0].Name = "a \"quoted\"\\name\n"
 	var err error
-	if b.Train, err = onnx.Encode(m); err != nil {
+	if b.Train, err = wire.Encode(m); err != nil {
 		t.Fatal(err)
 	}
 	c := measure(t, b, CostOptions{BatchSize: 3, Steps: 2})

@@ -13,8 +13,8 @@ import (
 
 	"winnow/internal/atomicfile"
 	"winnow/internal/files"
-	"winnow/onnx"
 	"winnow/onnx/bundle"
+	"winnow/onnx/wire"
 	"winnow/prune"
 )
 
@@ -170,7 +170,7 @@ func judgePruner(r io.ReaderAt, _ int64) verdict {
 }
 
 func judgeModel(r io.ReaderAt, _ int64) verdict {
-	if onnx.Wrote(r) {
+	if wire.Wrote(r) {
 		return fits
 	}
 	return other

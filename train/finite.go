@@ -7,6 +7,8 @@ import (
 	"winnow/loader"
 	"winnow/onnx"
 	"winnow/onnx/bundle"
+	"winnow/onnx/infer"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
 
@@ -70,7 +72,7 @@ func (r *run) firstValue(b *loader.Batch) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	m, err := onnx.Decode(spec.Model, "")
+	m, err := wire.Decode(spec.Model, "")
 	if err != nil {
 		return "", err
 	}
@@ -78,7 +80,7 @@ func (r *run) firstValue(b *loader.Batch) (string, error) {
 	if err != nil || len(names) == 0 {
 		return "", err
 	}
-	if spec.Model, err = onnx.Encode(m); err != nil {
+	if spec.Model, err = wire.Encode(m); err != nil {
 		return "", err
 	}
 	spec.Logits = ortrun.Slot{Name: probed, DType: ortrun.Float32, Shape: []int64{-1, int64(len(names))}}
@@ -105,7 +107,7 @@ const probed = "winnow.not_finite"
 // probe gives an inference graph that output in place of its own, and returns
 // the values that are flagged.
 func probe(m *onnx.Model, logits string) ([]string, error) {
-	inf, err := onnx.Infer(m)
+	inf, err := infer.Model(m)
 	if err != nil {
 		return nil, err
 	}

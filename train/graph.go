@@ -7,6 +7,7 @@ import (
 
 	"winnow/onnx"
 	"winnow/onnx/bundle"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
 
@@ -117,7 +118,7 @@ func trainRoles(b *bundle.Bundle) (ortrun.TrainSpec, error) {
 // evalSpec translates a bundle's inference roles; inputs that are not images are state.
 func evalSpec(b *bundle.Bundle) (ortrun.EvalSpec, error) {
 	spec := ortrun.EvalSpec{Model: b.Eval, State: map[string]int{}}
-	m, err := onnx.Decode(b.Eval, "")
+	m, err := wire.Decode(b.Eval, "")
 	if err != nil {
 		return spec, fmt.Errorf("train: %s: %w", bundle.EvalFile, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"winnow/loader"
 	"winnow/onnx"
 	"winnow/onnx/bundle"
+	"winnow/onnx/wire"
 )
 
 // Size of the hand-written model: softmax regression on 1x4x4 images, 3 classes.
@@ -51,7 +52,7 @@ func (b graphBuilder) constant(name string, t *onnx.Tensor) { b.g.Initializers[n
 
 func (b graphBuilder) encode(t testing.TB) []byte {
 	t.Helper()
-	data, err := onnx.Encode(&onnx.Model{IRVersion: 8, Opset: 18, Producer: "by hand", Graph: b.g})
+	data, err := wire.Encode(&onnx.Model{IRVersion: 8, Opset: 18, Producer: "by hand", Graph: b.g})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +188,7 @@ func softmaxBundle(t testing.TB, p parts) *bundle.Bundle {
 
 // plainModel is the inference model with the state's values inside.
 func plainModel(b *bundle.Bundle, state map[string]*onnx.Tensor) ([]byte, error) {
-	m, err := onnx.Decode(b.Eval, "")
+	m, err := wire.Decode(b.Eval, "")
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +198,7 @@ func plainModel(b *bundle.Bundle, state map[string]*onnx.Tensor) ([]byte, error)
 	}
 	m.Graph.Initializers["w"], m.Graph.Initializers["b"] = state["w"], state["b"]
 	m.Producer = onnx.Producer
-	return onnx.Encode(m)
+	return wire.Encode(m)
 }
 
 // blobs makes n noisy images: each class lights its own rows, and some of them

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"winnow/onnx"
+	"winnow/onnx/wire"
 )
 
 // subject is what a sample is given to the program as.
@@ -71,7 +72,7 @@ func newGood(winnow, dir string) (*good, error) {
 		return nil, err
 	}
 	var err error
-	if g.model, err = onnx.Encode(smallModel()); err != nil {
+	if g.model, err = wire.Encode(smallModel()); err != nil {
 		return nil, err
 	}
 	g.dataFile = smallData()

@@ -26,7 +26,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"winnow/bench/measure"
-	"winnow/onnx"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
 
@@ -139,7 +139,7 @@ func add(path string, text []byte) error {
 
 // ours times steps of a model made into a bundle with the peer's recipe.
 func ours(path, name string, batch, threads int, seconds float64) (*measure.Result, error) {
-	m, err := onnx.Read(path)
+	m, err := wire.Read(path)
 	if err != nil {
 		return nil, err
 	}

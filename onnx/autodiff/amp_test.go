@@ -12,6 +12,9 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/infer"
+	"winnow/onnx/opset"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
 
@@ -65,7 +68,7 @@ func runHalf(t *testing.T, d *ortrun.Device, file string, o autodiff.Options, we
 
 func buildFixture(t *testing.T, file string, o autodiff.Options) *bundle.Bundle {
 	t.Helper()
-	m, err := onnx.Decode(gunzip(t, file), "")
+	m, err := wire.Decode(gunzip(t, file), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -353,11 +356,11 @@ func TestHalfPrecisionGraph(t *testing.T) {
 					if b.Manifest.Precision != c.precision {
 						t.Errorf("the manifest says %q", b.Manifest.Precision)
 					}
-					m, err := onnx.Decode(b.Train, "")
+					m, err := wire.Decode(b.Train, "")
 					if err != nil {
 						t.Fatal(err)
 					}
-					if err := onnx.Check(m); err != nil {
+					if err := opset.Check(m); err != nil {
 						t.Error(err)
 					}
 					checkHalfGraph(t, m.Graph, b, c.half, c.products, opt)
@@ -371,7 +374,7 @@ func TestHalfPrecisionGraph(t *testing.T) {
 }
 
 func checkHalfGraph(t *testing.T, g *onnx.Graph, b *bundle.Bundle, half onnx.DType, products []string, opt string) {
-	inf := onnx.NewInference(g)
+	inf := infer.New(g)
 	casts := map[string]int{}
 	maker := map[string]*onnx.Node{}
 	made := 0

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"winnow/onnx"
+	"winnow/onnx/infer"
 	ortrun "winnow/runtime"
 )
 
@@ -88,7 +89,7 @@ func runHalfCase(t *testing.T, d *ortrun.Device, c gradCase, operands []*onnx.Te
 	for i := 1; i < c.outputs; i++ {
 		node.Outputs = append(node.Outputs, fmt.Sprintf("y%d", i))
 	}
-	e := newEmitter(g, onnx.NewInference(g))
+	e := newEmitter(g, infer.New(g))
 	e.taken["y"] = true
 	for _, p := range products {
 		e.add(p)

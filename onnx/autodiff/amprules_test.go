@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"winnow/onnx"
+	"winnow/onnx/infer"
 )
 
 // Which nodes run in half precision: p and q are made by products, f is
@@ -64,7 +65,7 @@ func TestWhatRunsInHalfPrecision(t *testing.T) {
 				g.Inputs = append(g.Inputs, onnx.Value{Name: name, DType: onnx.Float32, Shape: onnx.ShapeOf(4, 4)})
 			}
 			g.Inputs = append(g.Inputs, onnx.Value{Name: "b", DType: onnx.Float32, Shape: onnx.ShapeOf(4)})
-			e := newEmitter(g, onnx.NewInference(g))
+			e := newEmitter(g, infer.New(g))
 			e.named("p", "MatMul", nil, "f", "w")
 			e.named("q", "MatMul", nil, "w", "f")
 			name := c.emit(e)
@@ -89,7 +90,7 @@ func TestLossIsSinglePrecision(t *testing.T) {
 	for _, own := range []bool{true, false} {
 		g := &onnx.Graph{Name: "check", Initializers: map[string]*onnx.Tensor{}}
 		g.Inputs = append(g.Inputs, onnx.Value{Name: "f", DType: onnx.Float32, Shape: onnx.ShapeOf(4, 4)})
-		e := newEmitter(g, onnx.NewInference(g))
+		e := newEmitter(g, infer.New(g))
 		e.named("scores", "MatMul", nil, "f", "f")
 		loss, scores := len(g.Nodes), ""
 		e.named("square", "Mul", nil, "scores", "scores")

@@ -8,6 +8,7 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
 
@@ -61,7 +62,7 @@ func TestBatchSizeIsNotComputed(t *testing.T) {
 	m := classToken()
 	m.Graph.Initializers["three"] = onnx.FromInt64([]int64{3}, 1)
 	m.Graph.Initializers["axis"] = onnx.FromInt64([]int64{1}, 1)
-	plain, err := onnx.Encode(m)
+	plain, err := wire.Encode(m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func TestBatchSizeIsNotComputed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, data := range map[string][]byte{"train": b.Train, "eval": b.Eval} {
-		g, err := onnx.Decode(data, "")
+		g, err := wire.Decode(data, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +95,7 @@ func TestBatchSizeIsNotComputed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	built, err := onnx.Encode(after)
+	built, err := wire.Encode(after)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
 
@@ -20,7 +21,7 @@ func TestChannelsThatFillHalfABlock(t *testing.T) {
 	for _, name := range []string{"chunks", "joined", "norms"} {
 		for _, exporter := range []string{"ts", "dynamo"} {
 			for _, block := range []int64{8, 16} {
-				m, err := onnx.Decode(gunzip(t, "blocks."+name+"."+exporter+".onnx.gz"), "")
+				m, err := wire.Decode(gunzip(t, "blocks."+name+"."+exporter+".onnx.gz"), "")
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -7,6 +7,9 @@ import (
 
 	"winnow/onnx"
 	"winnow/onnx/bundle"
+	"winnow/onnx/infer"
+	"winnow/onnx/opset"
+	"winnow/onnx/wire"
 )
 
 // Names of the graph inputs and outputs that a bundle's graphs add to the
@@ -124,7 +127,7 @@ func graphFor(f *forward, o Options) (*emitter, []*onnx.Node, bundle.Value) {
 			g.Initializers[name] = t
 		}
 	}
-	e := newEmitter(g, onnx.NewInference(g))
+	e := newEmitter(g, infer.New(g))
 	for _, n := range f.graph.Nodes { // their names are taken, though they come later
 		for _, out := range n.Outputs {
 			e.taken[out] = true
@@ -427,10 +430,10 @@ func encode(g *onnx.Graph) ([]byte, error) {
 	if slices.ContainsFunc(g.Nodes, func(n *onnx.Node) bool { return n.Domain == blockedDomain }) {
 		m.Domains = map[string]int64{blockedDomain: 1}
 	}
-	if err := onnx.Check(m, blockedDomain); err != nil {
+	if err := opset.Check(m, blockedDomain); err != nil {
 		return nil, fmt.Errorf("autodiff: the graph written does not pass the checker: %w", err)
 	}
-	return onnx.Encode(m)
+	return wire.Encode(m)
 }
 
 // sweep drops nodes and initializers that lead to no output.
@@ -462,7 +465,7 @@ func sweep(g *onnx.Graph) {
 // the bundle takes them, class scores out, or what the model makes of them, with
 // the state given, by name, as initializers; averaged weights where there are any.
 func Inference(b *bundle.Bundle, state map[string]*onnx.Tensor) (*onnx.Model, error) {
-	m, err := onnx.Decode(b.Eval, "")
+	m, err := wire.Decode(b.Eval, "")
 	if err != nil {
 		return nil, err
 	}

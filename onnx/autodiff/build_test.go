@@ -11,6 +11,7 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
 
@@ -135,7 +136,7 @@ func TestFreeze(t *testing.T) {
 			t.Errorf("frozen %q is state", s.Name)
 		}
 	}
-	m, err := onnx.Decode(b.Train, "")
+	m, err := wire.Decode(b.Train, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -421,7 +422,7 @@ func TestRandomNodesBecomeInputs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		data, err := onnx.Encode(plain)
+		data, err := wire.Encode(plain)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,9 @@ import (
 	"maps"
 
 	"winnow/onnx"
+	"winnow/onnx/infer"
+	"winnow/onnx/opset"
+	"winnow/onnx/wire"
 )
 
 // Classifier is a model made ready to be evaluated, by the same rules by which
@@ -29,13 +32,13 @@ func NewClassifier(m *onnx.Model, output string, warn func(string)) (*Classifier
 	if warn == nil {
 		warn = func(string) {}
 	}
-	if twice := onnx.Rename(m); len(twice) > 0 {
+	if twice := opset.Rename(m); len(twice) > 0 {
 		warn(RenamedNotice(twice))
 	}
-	if err := onnx.Check(m); err != nil {
+	if err := opset.Check(m); err != nil {
 		return nil, err
 	}
-	if err := onnx.CheckFinite(m.Graph); err != nil {
+	if err := opset.CheckFinite(m.Graph); err != nil {
 		return nil, err
 	}
 	ready, inf, err := inferable(m)
@@ -77,7 +80,7 @@ func NewClassifier(m *onnx.Model, output string, warn func(string)) (*Classifier
 const maxFixedBatch = 1 << 16
 
 // takeScores makes the scores before a last activation the model's output.
-func (c *Classifier) takeScores(inf *onnx.Inference, out onnx.Value, warn func(string)) error {
+func (c *Classifier) takeScores(inf *infer.Inference, out onnx.Value, warn func(string)) error {
 	g := c.Model.Graph
 	end := findEnding(g, inf, out)
 	if end.op != "" {
@@ -97,17 +100,17 @@ func (c *Classifier) takeScores(inf *onnx.Inference, out onnx.Value, warn func(s
 // inferable is the model as preparation for training has it, and its types;
 // where an operator or its opset is beyond that, the model as it came, of
 // whose values only what the file says is known.
-func inferable(m *onnx.Model) (*onnx.Model, *onnx.Inference, error) {
+func inferable(m *onnx.Model) (*onnx.Model, *infer.Inference, error) {
 	ready, inf, err := inferenceForm(m)
 	if err == nil {
 		return ready, inf, nil
 	}
-	for _, kind := range []error{onnx.ErrShape, onnx.ErrTooLarge, onnx.ErrInvalid} {
+	for _, kind := range []error{infer.ErrShape, onnx.ErrTooLarge, onnx.ErrInvalid} {
 		if errors.Is(err, kind) {
 			return nil, nil, err
 		}
 	}
-	inf = onnx.NewInference(m.Graph)
+	inf = infer.New(m.Graph)
 	for _, v := range m.Graph.Values {
 		inf.Set(v)
 	}
@@ -119,25 +122,25 @@ func inferable(m *onnx.Model) (*onnx.Model, *onnx.Inference, error) {
 
 // inferenceForm is a copy of m, inlined, of opset 18 and in float32, that
 // normalises by running statistics and drops nothing.
-func inferenceForm(m *onnx.Model) (*onnx.Model, *onnx.Inference, error) {
-	file, err := onnx.Encode(m)
+func inferenceForm(m *onnx.Model) (*onnx.Model, *infer.Inference, error) {
+	file, err := wire.Encode(m)
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := onnx.Decode(file, "")
+	c, err := wire.Decode(file, "")
 	if err != nil {
 		return nil, nil, err
 	}
 	c.Graph.Kinds = maps.Clone(m.Graph.Kinds)
-	for _, step := range []func(*onnx.Model) error{onnx.Inline, onnx.ToOpset18, widen, evaluating} {
+	for _, step := range []func(*onnx.Model) error{opset.Inline, opset.To18, widen, evaluating} {
 		if err := step(c); err != nil {
 			return nil, nil, err
 		}
 	}
-	if err := onnx.Fold(c, onnx.FoldOptions{}); err != nil {
+	if err := infer.Fold(c, infer.FoldOptions{}); err != nil {
 		return nil, nil, err
 	}
-	inf, err := onnx.Infer(c)
+	inf, err := infer.Model(c)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -180,7 +183,7 @@ func EndsInSigmoid(m *onnx.Model, output string) bool {
 
 // scoresOf chooses the output of class scores of a model in inference form, for
 // any batch.
-func scoresOf(c, source *onnx.Model, inf *onnx.Inference, output string, warn func(string)) (onnx.Value, error) {
+func scoresOf(c, source *onnx.Model, inf *infer.Inference, output string, warn func(string)) (onnx.Value, error) {
 	named := map[string]bool{}
 	for name, t := range c.Graph.Initializers {
 		kind := source.Graph.Kinds[name]

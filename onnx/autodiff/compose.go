@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"winnow/onnx"
+	"winnow/onnx/infer"
 )
 
 // composition emits operators that have rules in place of a node, and returns
@@ -35,7 +36,7 @@ func compose(g *onnx.Graph) error {
 		return nil
 	}
 	nodes := g.Nodes
-	e := newEmitter(g, onnx.NewInference(g))
+	e := newEmitter(g, infer.New(g))
 	g.Nodes = nil
 	for _, n := range nodes {
 		if err := e.composed(n); err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"winnow/onnx"
+	"winnow/onnx/infer"
 	ortrun "winnow/runtime"
 )
 
@@ -170,7 +171,7 @@ func TestDilatedMeans(t *testing.T) {
 			if err := compose(g); err != nil {
 				t.Fatal(err)
 			}
-			inf, err := onnx.Infer(&onnx.Model{Opset: 18, Graph: g})
+			inf, err := infer.Model(&onnx.Model{Opset: 18, Graph: g})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -238,7 +239,7 @@ func TestStraightThrough(t *testing.T) {
 			"s": onnx.FromFloat32([]float32{0.1}), "z": zero,
 		},
 	}
-	e := newEmitter(g, onnx.NewInference(g))
+	e := newEmitter(g, infer.New(g))
 	nodes := []*onnx.Node{
 		{Name: "q", Op: "QuantizeLinear", Inputs: []string{"x", "s", "z"}, Outputs: []string{"i"}},
 		{Name: "d", Op: "DequantizeLinear", Inputs: []string{"i", "s", "z"}, Outputs: []string{"y"}},

@@ -11,6 +11,7 @@ import (
 
 	"winnow/onnx"
 	"winnow/onnx/bundle"
+	"winnow/onnx/infer"
 )
 
 // attrs is shorthand for the attributes of an emitted node.
@@ -21,7 +22,7 @@ type attrs = map[string]onnx.Attr
 // to an earlier one is not added again. The first error sticks.
 type emitter struct {
 	graph  *onnx.Graph
-	inf    *onnx.Inference
+	inf    *infer.Inference
 	taken  map[string]bool
 	shared map[string][]string // node identity -> outputs
 	part   string              // of the graph, and
@@ -33,7 +34,7 @@ type emitter struct {
 	err    error
 }
 
-func newEmitter(g *onnx.Graph, inf *onnx.Inference) *emitter {
+func newEmitter(g *onnx.Graph, inf *infer.Inference) *emitter {
 	e := &emitter{graph: g, inf: inf, taken: map[string]bool{}, shared: map[string][]string{}, stats: map[*onnx.Node]batchStats{}}
 	for _, v := range g.Inputs {
 		e.taken[v.Name] = true

@@ -5,13 +5,14 @@ import (
 	"testing"
 
 	"winnow/onnx"
+	"winnow/onnx/infer"
 	ortrun "winnow/runtime"
 )
 
 // Equal constants are one initializer, and finding that out takes no memory of their size.
 func TestConstantsAreSharedCheaply(t *testing.T) {
 	g := &onnx.Graph{Initializers: map[string]*onnx.Tensor{}}
-	e := newEmitter(g, onnx.NewInference(g))
+	e := newEmitter(g, infer.New(g))
 	a, b, other := onnx.NewTensor(onnx.Float32, 1<<22), onnx.NewTensor(onnx.Float32, 1<<22), onnx.NewTensor(onnx.Float32, 1<<21, 2)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -32,7 +33,7 @@ func TestNumbersAreLevelled(t *testing.T) {
 		{Name: "filter", DType: onnx.Float32, Shape: onnx.ShapeOf(4, 3, 1, 1)}, {Name: "wide", DType: onnx.Float32, Shape: onnx.ShapeOf(4, 3, 1, 2)},
 		{Name: "rate", DType: onnx.Float32, Shape: onnx.Shape{}},
 	}}
-	e := newEmitter(g, onnx.NewInference(g))
+	e := newEmitter(g, infer.New(g))
 	for _, v := range g.Inputs {
 		e.inf.Set(v)
 	}
@@ -59,7 +60,7 @@ func BenchmarkNumberBesideFilter(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			x := onnx.Value{Name: "x", DType: onnx.Float32, Shape: onnx.ShapeOf(dims...)}
 			g := &onnx.Graph{Name: "number", Inputs: []onnx.Value{x}, Initializers: map[string]*onnx.Tensor{}}
-			e := newEmitter(g, onnx.NewInference(g))
+			e := newEmitter(g, infer.New(g))
 			e.inf.Set(x)
 			y := mul(e, "x", e.scalar(0.9))
 			e.output(y)

@@ -6,6 +6,7 @@ import (
 
 	"winnow/onnx"
 	"winnow/onnx/bundle"
+	"winnow/onnx/infer"
 )
 
 // ending is what a model does to its class scores at its end.
@@ -20,7 +21,7 @@ type ending struct {
 // findEnding looks for a last Softmax or LogSoftmax over the classes or a last
 // Sigmoid of an output [N, K], also written out, and also with nodes behind it
 // that change no more than shape and type.
-func findEnding(g *onnx.Graph, inf *onnx.Inference, out onnx.Value) ending {
+func findEnding(g *onnx.Graph, inf *infer.Inference, out onnx.Value) ending {
 	producer := producers(g)
 	p := pattern{g: g, inf: inf, producer: producer}
 	end := ending{origin: out.Name}
@@ -65,7 +66,7 @@ func producers(g *onnx.Graph) map[string]*onnx.Node {
 
 // keepsElements is whether a node gives its first input's elements in their
 // order, in another shape or another type of floating point.
-func keepsElements(n *onnx.Node, inf *onnx.Inference) bool {
+func keepsElements(n *onnx.Node, inf *infer.Inference) bool {
 	if len(n.Inputs) == 0 || !isDefaultDomain(n.Domain) {
 		return false
 	}
@@ -82,7 +83,7 @@ func keepsElements(n *onnx.Node, inf *onnx.Inference) bool {
 // pattern recognises activations by the nodes they are written as.
 type pattern struct {
 	g        *onnx.Graph
-	inf      *onnx.Inference
+	inf      *infer.Inference
 	producer map[string]*onnx.Node
 }
 
@@ -220,7 +221,7 @@ var endRules = map[string]map[string]endRule{
 
 // settleEnd decides what the loss and an evaluation take of a model whose
 // output is out: f.scores and f.logits.
-func (f *forward) settleEnd(inf *onnx.Inference, out onnx.Value, loss string, warn func(string)) error {
+func (f *forward) settleEnd(inf *infer.Inference, out onnx.Value, loss string, warn func(string)) error {
 	f.scores, f.logits = out, out
 	end := findEnding(f.graph, inf, out)
 	if end.odd != "" {

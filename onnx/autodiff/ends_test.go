@@ -11,6 +11,7 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
 
@@ -193,7 +194,7 @@ func TestEnds(t *testing.T) {
 					gives = "none"
 				}
 				all := scores(w, -1, 0)
-				file, _ := onnx.Encode(trained)
+				file, _ := wire.Encode(trained)
 				if got := outputOf(t, d, file, "x", trained.Graph.Outputs[0].Name, images, 2); !gives3(got, all, gives) || len(trained.Graph.Outputs) != 1 {
 					t.Errorf("the trained model gives %v for the scores %v", got, all)
 				}
@@ -202,7 +203,7 @@ func TestEnds(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					file, err := onnx.Encode(c.Model)
+					file, err := wire.Encode(c.Model)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -238,7 +239,7 @@ func gives3(got []float32, scores [][]float64, end string) bool {
 // outputOf runs a model that holds its weights, on images of 16 values.
 func outputOf(t *testing.T, d *ortrun.Device, file []byte, images, output string, data []byte, n int) []float32 {
 	t.Helper()
-	m, err := onnx.Decode(file, "")
+	m, err := wire.Decode(file, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"winnow/onnx"
+	"winnow/onnx/infer"
 )
 
 // openBatch makes the first axis of every image input dynamic, and drops what
@@ -23,9 +24,9 @@ func openBatch(g *onnx.Graph) {
 // freeReshapes rewrites each Reshape of [N, ...] to a constant shape that holds
 // one image's values behind a fixed first axis: that axis becomes N. Any other
 // is left, and named by fixesBatch where it matters.
-func freeReshapes(m *onnx.Model, image onnx.Value, warn func(string)) (*onnx.Inference, error) {
+func freeReshapes(m *onnx.Model, image onnx.Value, warn func(string)) (*infer.Inference, error) {
 	for changed := 0; ; changed++ {
-		inf, err := onnx.Infer(m)
+		inf, err := infer.Model(m)
 		if err != nil {
 			if cause := fixesBatch(m.Graph, inf, image); cause != nil {
 				return nil, cause
@@ -59,7 +60,7 @@ func freeReshapes(m *onnx.Model, image onnx.Value, warn func(string)) (*onnx.Inf
 
 // freesBatch is whether a Reshape takes [N, ...] to constant dimensions whose
 // first can only be the batch.
-func freesBatch(g *onnx.Graph, inf *onnx.Inference, n *onnx.Node) bool {
+func freesBatch(g *onnx.Graph, inf *infer.Inference, n *onnx.Node) bool {
 	if n.Op != "Reshape" || !isDefaultDomain(n.Domain) || n.Int("allowzero", 0) != 0 {
 		return false
 	}
@@ -99,7 +100,7 @@ func freesBatch(g *onnx.Graph, inf *onnx.Inference, n *onnx.Node) bool {
 
 // fixesBatch names the first node that takes [N, ...] to a shape without N on
 // the way from the images, nil where there is none.
-func fixesBatch(g *onnx.Graph, inf *onnx.Inference, image onnx.Value) error {
+func fixesBatch(g *onnx.Graph, inf *infer.Inference, image onnx.Value) error {
 	if inf == nil {
 		return nil
 	}

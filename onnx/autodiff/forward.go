@@ -6,6 +6,8 @@ import (
 
 	"winnow/onnx"
 	"winnow/onnx/bundle"
+	"winnow/onnx/infer"
+	"winnow/onnx/opset"
 )
 
 // forward is a model made ready: functions inlined, opset 18, shapes folded,
@@ -28,7 +30,7 @@ type forward struct {
 
 // prepare takes ownership of m.
 func prepare(m *onnx.Model, o *Options) (*forward, error) {
-	if twice := onnx.Rename(m); len(twice) > 0 {
+	if twice := opset.Rename(m); len(twice) > 0 {
 		o.Warn(RenamedNotice(twice))
 	}
 	if err := standardise(m); err != nil {
@@ -55,7 +57,7 @@ func prepare(m *onnx.Model, o *Options) (*forward, error) {
 	}
 	named, others := o.candidates(m.Graph)
 	split := newUnsharing(m.Graph, named)
-	err := onnx.Fold(m, onnx.FoldOptions{Keep: func(name string) bool { return named[name] }, KeepDropout: true})
+	err := infer.Fold(m, infer.FoldOptions{Keep: func(name string) bool { return named[name] }, KeepDropout: true})
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +67,7 @@ func prepare(m *onnx.Model, o *Options) (*forward, error) {
 	if err := controlFlow(m.Graph.Nodes); err != nil {
 		return nil, err
 	}
-	if _, err := onnx.Infer(m); err != nil {
+	if _, err := infer.Model(m); err != nil {
 		return nil, err
 	}
 	if err := checkQuantised(m.Graph); err != nil {
@@ -74,7 +76,7 @@ func prepare(m *onnx.Model, o *Options) (*forward, error) {
 	if err := compose(m.Graph); err != nil {
 		return nil, err
 	}
-	inf, err := onnx.Infer(m)
+	inf, err := infer.Model(m)
 	if err != nil {
 		return nil, err
 	}
@@ -133,13 +135,13 @@ func prepare(m *onnx.Model, o *Options) (*forward, error) {
 // standardise makes a model one of float32 and opset 18 without functions, and
 // refuses what is no such model.
 func standardise(m *onnx.Model) error {
-	if err := onnx.Inline(m); err != nil {
+	if err := opset.Inline(m); err != nil {
 		return err
 	}
-	if err := onnx.ToOpset18(m); err != nil {
+	if err := opset.To18(m); err != nil {
 		return err
 	}
-	if err := onnx.Check(m, onnx.LaterDomain); err != nil {
+	if err := opset.Check(m, onnx.LaterDomain); err != nil {
 		return err
 	}
 	if err := checkArity(m.Graph.Nodes); err != nil {
@@ -148,7 +150,7 @@ func standardise(m *onnx.Model) error {
 	if err := widen(m); err != nil {
 		return err
 	}
-	return onnx.CheckFinite(m.Graph)
+	return opset.CheckFinite(m.Graph)
 }
 
 // checkState refuses parameters and running statistics that are not finite.

@@ -10,6 +10,8 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/infer"
+	"winnow/onnx/wire"
 )
 
 // A trained model is trained on as its source would be: with dropout, the
@@ -34,11 +36,11 @@ func TestTrainedModelTrainsOn(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			file, err := onnx.Encode(m)
+			file, err := wire.Encode(m)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if m, err = onnx.Decode(file, ""); err != nil {
+			if m, err = wire.Decode(file, ""); err != nil {
 				t.Fatal(err)
 			}
 			again := build(t, m, autodiff.Options{})
@@ -53,7 +55,7 @@ func TestTrainedModelTrainsOn(t *testing.T) {
 					t.Errorf("%+v: state %q is another one", n, name)
 				}
 			}
-			if m, err = onnx.Decode(file, ""); err != nil {
+			if m, err = wire.Decode(file, ""); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := autodiff.Build(m, autodiff.Options{Normalize: bundle.Normalize{Mean: []float64{1}}}); !errors.Is(err, autodiff.ErrOptions) {
@@ -98,7 +100,7 @@ func TestFixedBatch(t *testing.T) {
 		}
 		fixes := c.target[0] > 0
 		_, err := autodiff.Build(model(), autodiff.Options{})
-		if (fixes || c.batch > 0) != (errors.Is(err, autodiff.ErrModel) || errors.Is(err, onnx.ErrShape)) || err != nil && c.opens && !strings.Contains(err.Error(), "--dynamic-batch") {
+		if (fixes || c.batch > 0) != (errors.Is(err, autodiff.ErrModel) || errors.Is(err, infer.ErrShape)) || err != nil && c.opens && !strings.Contains(err.Error(), "--dynamic-batch") {
 			t.Errorf("%d, %v: closed: %v", c.batch, c.target, err)
 		}
 		said := ""

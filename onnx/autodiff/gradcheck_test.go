@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"winnow/onnx"
+	"winnow/onnx/infer"
 	ortrun "winnow/runtime"
 	"winnow/runtime/ortest"
 )
@@ -184,7 +185,7 @@ func checkGradient(t *testing.T, d *ortrun.Device, c gradCase) {
 	for i := 1; i < c.outputs; i++ {
 		node.Outputs = append(node.Outputs, fmt.Sprintf("y%d", i))
 	}
-	e := newEmitter(g, onnx.NewInference(g))
+	e := newEmitter(g, infer.New(g))
 	e.taken["y"] = true
 	if c.lower.Block == blockHere {
 		c.lower.Block = blockOf(t, d)

@@ -6,6 +6,7 @@ import (
 
 	"winnow/onnx"
 	"winnow/onnx/bundle"
+	"winnow/onnx/infer"
 )
 
 // maxColours is the most channels that an axis is taken to hold when it tells
@@ -94,7 +95,7 @@ func (f *forward) shapeFlat(o *Options) error {
 }
 
 // findScores finds the class scores and what the model does to them at its end.
-func (f *forward) findScores(inf *onnx.Inference, named map[string]bool, o *Options) error {
+func (f *forward) findScores(inf *infer.Inference, named map[string]bool, o *Options) error {
 	c := outputs{graph: f.graph, inf: inf, want: o.Output, loss: f.loss.Name, fits: isBatch, named: named, warn: o.Warn}
 	out, err := c.choose()
 	switch {
@@ -110,7 +111,7 @@ func (f *forward) findScores(inf *onnx.Inference, named map[string]bool, o *Opti
 
 func isBatch(d onnx.Dim) bool { return d == onnx.Symbol(onnx.BatchSymbol) }
 
-func typed(inf *onnx.Inference, values []onnx.Value) []onnx.Value {
+func typed(inf *infer.Inference, values []onnx.Value) []onnx.Value {
 	all := make([]onnx.Value, len(values))
 	for i, v := range values {
 		all[i], _ = inf.Type(v.Name)
@@ -122,7 +123,7 @@ func typed(inf *onnx.Inference, values []onnx.Value) []onnx.Value {
 // explain gives the cause of an output that is not one of class scores: an
 // operator that is not known, which hides the types behind it, or a node that
 // fixes the number of images.
-func (f *forward) explain(inf *onnx.Inference, err error) error {
+func (f *forward) explain(inf *infer.Inference, err error) error {
 	missing := map[string][]string{}
 	for _, n := range f.graph.Nodes {
 		if !isDefaultDomain(n.Domain) || !HasRule(n.Op) {
@@ -140,7 +141,7 @@ func (f *forward) explain(inf *onnx.Inference, err error) error {
 
 // readScores finds the scores of a model that save wrote: its first output of
 // class scores is the loss's, and a second one the evaluation's.
-func (f *forward) readScores(inf *onnx.Inference) error {
+func (f *forward) readScores(inf *infer.Inference) error {
 	for _, out := range f.graph.Outputs {
 		v, _ := inf.Type(out.Name)
 		v.Name = out.Name
@@ -164,7 +165,7 @@ func onlyOutput(m *onnx.Model, o *Options) error {
 	if len(m.Graph.Outputs) < 2 || o.Loss.Name == bundle.NoLoss {
 		return nil
 	}
-	inf, _ := onnx.Infer(m) // what contradicts itself is reported once the graph is folded
+	inf, _ := infer.Model(m) // what contradicts itself is reported once the graph is folded
 	if inf == nil {
 		return nil
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"winnow/onnx"
+	"winnow/onnx/infer"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
 
@@ -104,7 +106,7 @@ func TestLoopsUnroll(t *testing.T) {
 			raw := make([]byte, 48)
 			putFloats(raw, onnx.Float32, x)
 			run := func(m *onnx.Model) [][]float64 {
-				data, err := onnx.Encode(m)
+				data, err := wire.Encode(m)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -126,7 +128,7 @@ func TestLoopsUnroll(t *testing.T) {
 			}
 			want := run(c.model())
 			m := c.model()
-			if err := onnx.Fold(m, onnx.FoldOptions{}); err != nil {
+			if err := infer.Fold(m, infer.FoldOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			for _, n := range m.Graph.Nodes {
@@ -161,7 +163,7 @@ func TestLoopsOfUnknownCountStay(t *testing.T) {
 	}
 	for name, m := range map[string]*onnx.Model{"data": byData(), "often": tooOften(), "condition": loopModel(1 << 40)} {
 		nodes := len(m.Graph.Nodes)
-		if err := onnx.Fold(m, onnx.FoldOptions{}); err != nil {
+		if err := infer.Fold(m, infer.FoldOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		if len(m.Graph.Nodes) != nodes {

@@ -9,6 +9,7 @@ import (
 
 	"winnow/onnx"
 	"winnow/onnx/bundle"
+	"winnow/onnx/infer"
 	ortrun "winnow/runtime"
 )
 
@@ -88,7 +89,7 @@ func TestLosses(t *testing.T) {
 			}
 			in := onnx.Value{Name: "x", DType: onnx.Float32, Shape: onnx.ShapeOf(n, k)}
 			g := &onnx.Graph{Name: "loss", Inputs: []onnx.Value{in}, Initializers: map[string]*onnx.Tensor{}}
-			e := newEmitter(g, onnx.NewInference(g))
+			e := newEmitter(g, infer.New(g))
 			target := e.constant(labels)
 			if l.SoftTargets {
 				target = e.constant(soft)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"winnow/onnx"
+	"winnow/onnx/infer"
 )
 
 // Forms of a convolution's gradient with respect to its input.
@@ -252,7 +253,7 @@ func (c Case) Graph(form string, n int64) (model []byte, inputs, outputs []onnx.
 		return nil, nil, nil, badOption("%s has no form %q for batches of %d", c.Key, form, n)
 	}
 	g := &onnx.Graph{Name: "form", Initializers: map[string]*onnx.Tensor{}}
-	e := newEmitter(g, onnx.NewInference(g))
+	e := newEmitter(g, infer.New(g))
 	e.blockImages(c.Block, "")
 	input := func(name string, blocked bool, dims ...int64) string {
 		v := onnx.Value{Name: name, DType: onnx.Float32, Shape: onnx.ShapeOf(dims...)}

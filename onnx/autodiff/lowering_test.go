@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"winnow/onnx"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
 
@@ -32,7 +33,7 @@ func casesOf(t *testing.T, file string, block int64) []Case {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := onnx.Decode(data, "")
+	m, err := wire.Decode(data, "")
 	if err != nil {
 		t.Fatal(err)
 	}

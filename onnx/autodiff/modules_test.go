@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
 
@@ -27,7 +27,7 @@ func TestModulesAgreeWithPyTorch(t *testing.T) {
 	for _, path := range paths {
 		name := strings.TrimSuffix(filepath.Base(path), ".onnx.gz")
 		t.Run(name, func(t *testing.T) {
-			m, err := onnx.Decode(gunzip(t, filepath.Join("modules", filepath.Base(path))), "")
+			m, err := wire.Decode(gunzip(t, filepath.Join("modules", filepath.Base(path))), "")
 			if err != nil {
 				t.Fatal(err)
 			}

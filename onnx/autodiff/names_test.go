@@ -8,6 +8,7 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/wire"
 )
 
 // What a node's gradient takes says so in its name: the gradient that a
@@ -17,7 +18,7 @@ import (
 func TestNamesSayTheForwardNode(t *testing.T) {
 	for _, name := range []string{"mlp", "lenet", "resnet8"} {
 		b := build(t, forward(t, name), autodiff.Options{Optimizer: bundle.Optimizer{Momentum: 0.9, WeightDecay: 5e-4}})
-		m, err := onnx.Decode(b.Train, "")
+		m, err := wire.Decode(b.Train, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,7 +21,7 @@ func quoted(names []string) string {
 	return strings.Join(list, ", ") + more
 }
 
-// RenamedNotice says what onnx.Rename did.
+// RenamedNotice says what opset.Rename did.
 func RenamedNotice(twice []string) string {
 	return "the file gives some names to several values, and a use is taken to mean the last one before it: " + quoted(twice)
 }

@@ -14,6 +14,9 @@ import (
 
 	"winnow/onnx"
 	"winnow/onnx/bundle"
+	"winnow/onnx/infer"
+	"winnow/onnx/opset"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
 
@@ -78,25 +81,25 @@ func TestOpsetsKeepTheirMeaning(t *testing.T) {
 }
 
 func checkOpset(t *testing.T, d *ortrun.Device, name string, all map[string]*onnx.Tensor) {
-	m, err := onnx.Decode(all[name+"/model"].Data, "")
+	m, err := wire.Decode(all[name+"/model"].Data, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = onnx.Check(m)
+	err = opset.Check(m)
 	if err == nil {
-		err = onnx.ToOpset18(m)
+		err = opset.To18(m)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := onnx.Check(m); err != nil {
+	if err := opset.Check(m); err != nil {
 		t.Fatal(err)
 	}
-	inf, err := onnx.Infer(m)
+	inf, err := infer.Model(m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := onnx.Fold(m, onnx.FoldOptions{Keep: func(string) bool { return false }, KeepDropout: true}); err != nil {
+	if err := infer.Fold(m, infer.FoldOptions{Keep: func(string) bool { return false }, KeepDropout: true}); err != nil {
 		t.Fatal(err)
 	}
 	var slots, outputs []ortrun.Slot
@@ -114,7 +117,7 @@ func checkOpset(t *testing.T, d *ortrun.Device, name string, all map[string]*onn
 		}
 		outputs = append(outputs, ortrun.Slot{Name: out.Name, DType: ortrun.DType(v.DType), Shape: want.Dims})
 	}
-	data, err := onnx.Encode(m)
+	data, err := wire.Encode(m)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,12 +7,13 @@ import (
 	"strings"
 
 	"winnow/onnx"
+	"winnow/onnx/infer"
 )
 
 // outputs finds which of a graph's outputs gives the class scores.
 type outputs struct {
 	graph *onnx.Graph
-	inf   *onnx.Inference
+	inf   *infer.Inference
 	want  string              // the output asked for; "" leaves it to the graph
 	loss  string              // an output that is no candidate
 	fits  func(onnx.Dim) bool // whether a first dimension is the batch

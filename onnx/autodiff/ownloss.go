@@ -5,6 +5,7 @@ import (
 
 	"winnow/onnx"
 	"winnow/onnx/bundle"
+	"winnow/onnx/infer"
 )
 
 // shareBatch gives the dynamic first axes of images and labels one name: they
@@ -19,7 +20,7 @@ func shareBatch(g *onnx.Graph) {
 
 // findOwnLoss finds the loss and the labels of a model that ends in its loss:
 // a float32 scalar, [1] or [N], and an input beside the images whose first axis is the batch.
-func (f *forward) findOwnLoss(inf *onnx.Inference) error {
+func (f *forward) findOwnLoss(inf *infer.Inference) error {
 	for _, out := range f.graph.Outputs {
 		v, _ := inf.Type(out.Name)
 		scalar := v.Shape != nil && (len(v.Shape) == 0 || len(v.Shape) == 1 && v.Shape[0] == onnx.Const(1))
@@ -81,7 +82,7 @@ func (e *emitter) ownLoss(f *forward, weights, scale string) (loss, perSample, s
 // ownLosses writes out the loss operators that stock builds have no kernel
 // for: class labels [N] on scores [N, K], without class weights or an ignored
 // class, not summed over the batch; any other form stays, and is named as an operator without a rule.
-func ownLosses(g *onnx.Graph, inf *onnx.Inference) error {
+func ownLosses(g *onnx.Graph, inf *infer.Inference) error {
 	e := newEmitter(g, inf)
 	e.within(bundle.PartLoss, nil)
 	nodes := g.Nodes

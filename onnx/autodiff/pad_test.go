@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"winnow/onnx"
+	"winnow/onnx/infer"
 )
 
 // ONNX Runtime refuses to reflect more elements than there are beside the edge,
@@ -24,7 +25,7 @@ func TestPadBeyondWhatThereIs(t *testing.T) {
 				Name: "pad", Inputs: []onnx.Value{{Name: "x", DType: onnx.Float32, Shape: onnx.ShapeOf(4)}},
 				Initializers: map[string]*onnx.Tensor{"pads": onnx.FromInt64(c.pads, 2)},
 			}
-			e := newEmitter(g, onnx.NewInference(g))
+			e := newEmitter(g, infer.New(g))
 			n := &onnx.Node{Name: "pad", Op: "Pad", Inputs: []string{"x", "pads"}, Outputs: []string{"y"}, Attrs: attrs{"mode": sa(c.mode)}}
 			e.forward(n)
 			nodes := []*onnx.Node{n}

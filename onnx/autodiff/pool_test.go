@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"winnow/onnx"
+	"winnow/onnx/infer"
 	ortrun "winnow/runtime"
 )
 
@@ -35,7 +36,7 @@ func TestMaxPoolTies(t *testing.T) {
 		t.Run(form, func(t *testing.T) {
 			in := onnx.Value{Name: "x", DType: onnx.Float32, Shape: onnx.ShapeOf(1, channels, 4, 4)}
 			g := &onnx.Graph{Name: "ties", Inputs: []onnx.Value{in}, Initializers: map[string]*onnx.Tensor{}}
-			e := newEmitter(g, onnx.NewInference(g))
+			e := newEmitter(g, infer.New(g))
 			n := &onnx.Node{Name: "pool", Op: "MaxPool", Inputs: []string{"x"}, Outputs: []string{"y"},
 				Attrs: attrs{"kernel_shape": is(2, 2), "strides": is(2, 2)}}
 			lower := Lowering{Pool: form}

@@ -7,6 +7,9 @@ import (
 
 	"winnow/onnx"
 	"winnow/onnx/bundle"
+	"winnow/onnx/infer"
+	"winnow/onnx/opset"
+	"winnow/onnx/wire"
 )
 
 // save writes the model into b as Rebuild reads it: without the values of its
@@ -29,7 +32,7 @@ func load(b *bundle.Bundle) (*forward, error) {
 	if b.Forward == nil {
 		return nil, fmt.Errorf("autodiff: bundle %q holds no %s to build from; export its model again: %w", b.Manifest.Name, bundle.ForwardFile, ErrModel)
 	}
-	m, err := onnx.Decode(b.Forward, "")
+	m, err := wire.Decode(b.Forward, "")
 	if err != nil {
 		return nil, fmt.Errorf("autodiff: %s: %w", bundle.ForwardFile, err)
 	}
@@ -41,7 +44,7 @@ func load(b *bundle.Bundle) (*forward, error) {
 }
 
 func loaded(m *onnx.Model, b *bundle.Bundle) (*forward, error) {
-	if err := onnx.Check(m); err != nil {
+	if err := opset.Check(m); err != nil {
 		return nil, err
 	}
 	if err := checkArity(m.Graph.Nodes); err != nil {
@@ -81,7 +84,7 @@ func loaded(m *onnx.Model, b *bundle.Bundle) (*forward, error) {
 	if known != len(f.params)+len(f.buffers) || len(f.params) == 0 {
 		return nil, fmt.Errorf("%d inputs are state, and the bundle has %d: %w", known, len(f.params)+len(f.buffers), ErrModel)
 	}
-	inf, err := onnx.Infer(m)
+	inf, err := infer.Model(m)
 	if err != nil {
 		return nil, err
 	}

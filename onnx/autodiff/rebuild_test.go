@@ -14,13 +14,14 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/wire"
 )
 
 // A bundle that was saved, opened and rebuilt is the same bundle, byte for byte.
 func TestRebuild(t *testing.T) {
 	decode := func(file string) func(*testing.T) *onnx.Model {
 		return func(t *testing.T) *onnx.Model {
-			m, err := onnx.Decode(gunzip(t, file), "")
+			m, err := wire.Decode(gunzip(t, file), "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -162,7 +163,7 @@ func TestRebuildOfMutatedModelsDoesNotPanic(t *testing.T) {
 	for seed := range uint64(seeds) {
 		r := rand.New(rand.NewPCG(seed, 10))
 		b := *bundles[r.IntN(2)]
-		m, err := onnx.Decode(b.Forward, "")
+		m, err := wire.Decode(b.Forward, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +171,7 @@ func TestRebuildOfMutatedModelsDoesNotPanic(t *testing.T) {
 			m.Graph.Initializers["spare"] = onnx.FromInt64([]int64{1}, 1)
 		}
 		mutate(r, m.Graph, autodiff.Operators())
-		if b.Forward, err = onnx.Encode(m); err != nil {
+		if b.Forward, err = wire.Encode(m); err != nil {
 			continue
 		}
 		func() {

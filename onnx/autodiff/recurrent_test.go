@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"winnow/onnx"
+	"winnow/onnx/infer"
 )
 
 // What a recurrent operator can say beyond what is differentiated is refused
@@ -34,7 +35,7 @@ func TestRecurrentRefusals(t *testing.T) {
 		if c.input > 0 {
 			n.Inputs[c.input] = "given"
 		}
-		e := newEmitter(g, onnx.NewInference(g))
+		e := newEmitter(g, infer.New(g))
 		e.taken["y"] = true
 		e.forward(n)
 		f := forwardFlow([]*onnx.Node{n}, e.inf, []string{"w"})

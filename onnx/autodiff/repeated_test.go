@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"winnow/onnx"
+	"winnow/onnx/infer"
 	ortrun "winnow/runtime"
 )
 
@@ -27,7 +28,7 @@ func TestRepeatedIndicesAddUp(t *testing.T) {
 		t.Run(op, func(t *testing.T) {
 			g := &onnx.Graph{Name: "repeated", Initializers: map[string]*onnx.Tensor{"index": onnx.FromInt64(index, dims...)},
 				Inputs: []onnx.Value{{Name: "x", DType: onnx.Float32, Shape: onnx.ShapeOf(rows, width)}}}
-			e := newEmitter(g, onnx.NewInference(g))
+			e := newEmitter(g, infer.New(g))
 			n := &onnx.Node{Name: "read", Op: op, Inputs: []string{"x", "index"}, Outputs: []string{"y"}}
 			e.add(n)
 			grads, err := backward(e, []*onnx.Node{n}, forwardFlow([]*onnx.Node{n}, e.inf, []string{"x"}), map[string]string{"y": e.constant(ones)}, Lowering{})

@@ -17,7 +17,7 @@ const maxDiagonal = 1 << 12
 func gradEinsum(n *node) ([]string, error) {
 	left, result, explicit := strings.Cut(strings.ReplaceAll(n.Str("equation", ""), " ", ""), "->")
 	terms := strings.Split(left, ",")
-	if !explicit || strings.Contains(left, "...") || len(terms) != len(n.Inputs) { // onnx.Fold spells out what it can
+	if !explicit || strings.Contains(left, "...") || len(terms) != len(n.Inputs) { // infer.Fold spells out what it can
 		return nil, fmt.Errorf("equation %q for %d operands, whose ranks must be known: %w", n.Str("equation", ""), len(n.Inputs), ErrModel)
 	}
 	for i, term := range terms {

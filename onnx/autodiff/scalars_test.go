@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
 
@@ -26,7 +26,7 @@ func scalars(t *testing.T, exporter string, o autodiff.Options) (*bundle.Bundle,
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := onnx.Decode(data, "")
+	m, err := wire.Decode(data, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"winnow/onnx"
+	"winnow/onnx/infer"
 )
 
 // sidestep rewrites what ONNX Runtime's graph optimizer, and it alone, computes
@@ -11,7 +12,7 @@ import (
 // where the right operand is a vector, and then multiplies by the matrix as it
 // was; and an identity Transpose into a Gemm as if it exchanged the axes
 // (microsoft/onnxruntime issue 32228).
-func (f *forward) sidestep(inf *onnx.Inference) error {
+func (f *forward) sidestep(inf *infer.Inference) error {
 	e := newEmitter(f.graph, inf)
 	nodes := f.graph.Nodes
 	f.graph.Nodes = nil

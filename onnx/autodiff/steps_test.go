@@ -15,6 +15,7 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 	"winnow/runtime/ortest"
 )
@@ -87,7 +88,7 @@ func TestBatchLossOnlyAgreesWithPyTorch(t *testing.T) {
 }
 
 func runSteps(t *testing.T, d *ortrun.Device, file, name string, r recipe, want, batches map[string]*onnx.Tensor, o autodiff.Options) {
-	m, err := onnx.Decode(gunzip(t, file), "")
+	m, err := wire.Decode(gunzip(t, file), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +183,7 @@ func runSteps(t *testing.T, d *ortrun.Device, file, name string, r recipe, want,
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := onnx.Encode(plain)
+	data, err := wire.Encode(plain)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"winnow/onnx"
+	"winnow/onnx/infer"
 )
 
 // States of a tensor of the model's file.
@@ -173,7 +174,7 @@ func (f *forward) pairWaves() {
 
 // findState lists the parameters and the running statistics of the graph that
 // is left, as decided, and refuses flags that change nothing.
-func (f *forward) findState(inf *onnx.Inference, others []Tensor, o *Options) error {
+func (f *forward) findState(inf *infer.Inference, others []Tensor, o *Options) error {
 	normalised := map[string]bool{}
 	for _, n := range f.graph.Nodes {
 		switch n.Op {
@@ -235,7 +236,7 @@ func (f *forward) place() map[string]int {
 }
 
 // reached is which of the parameters a gradient reaches; the others are constants.
-func (f *forward) reached(inf *onnx.Inference, params []string) map[string]bool {
+func (f *forward) reached(inf *infer.Inference, params []string) map[string]bool {
 	flow := forwardFlow(f.graph.Nodes, inf, params)
 	reach := map[string]bool{f.end(): true}
 	for _, n := range slices.Backward(f.graph.Nodes) {
@@ -250,7 +251,7 @@ func (f *forward) reached(inf *onnx.Inference, params []string) map[string]bool 
 // freezeNorms finds the batch normalisations whose statistics stay: those of
 // which a pattern matches a statistic, or scale and shift; those whose scale
 // and shift the file calls buffers; and with FreezeNorms those of images, scale and shift as well.
-func (f *forward) freezeNorms(inf *onnx.Inference, o *Options) error {
+func (f *forward) freezeNorms(inf *infer.Inference, o *Options) error {
 	at := f.place()
 	found := false
 	for _, n := range f.graph.Nodes {

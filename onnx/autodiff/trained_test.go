@@ -13,6 +13,7 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
 
@@ -45,7 +46,7 @@ func fixture(t *testing.T, name string) *onnx.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := onnx.Decode(data, "")
+	m, err := wire.Decode(data, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"winnow/onnx"
 	"winnow/onnx/bundle"
+	"winnow/onnx/infer"
 )
 
 // convNet is a convolution, an operator and a dense layer.
@@ -101,7 +102,7 @@ func TestGradientOfAnUnknownSize(t *testing.T) {
 	for name, first := range map[string]string{"dy": "N", "v": "M"} {
 		g.Inputs = append(g.Inputs, onnx.Value{Name: name, DType: onnx.Float32, Shape: onnx.Shape{onnx.Symbol(first), onnx.Const(3)}})
 	}
-	_, err := unbroadcast(newEmitter(g, onnx.NewInference(g)), "dy", "v")
+	_, err := unbroadcast(newEmitter(g, infer.New(g)), "dy", "v")
 	if !errors.Is(err, ErrModel) || !strings.Contains(err.Error(), "export the model with") {
 		t.Errorf("%v", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"winnow/onnx"
+	"winnow/onnx/infer"
+	"winnow/onnx/opset"
 )
 
 // node is what a rule sees: one forward node, the adjoints of its outputs,
@@ -30,7 +32,7 @@ type flow struct {
 }
 
 // forwardFlow marks every value that depends on a source through floating point values.
-func forwardFlow(nodes []*onnx.Node, inf *onnx.Inference, sources []string) flow {
+func forwardFlow(nodes []*onnx.Node, inf *infer.Inference, sources []string) flow {
 	f := flow{sources: sources, needs: map[string]bool{}}
 	for _, s := range sources {
 		f.needs[s] = true
@@ -261,7 +263,7 @@ func isDefaultDomain(d string) bool { return d == "" || d == "ai.onnx" }
 // HasRule reports whether gradients can be taken through an operator of the default domain,
 // if need be once it is rewritten, or whether none flows through it by its nature.
 func HasRule(op string) bool {
-	return rules[op] != nil || hasComposition(op) || stopsGradient[op] || op == "Dropout" || onnx.Rewritten(op)
+	return rules[op] != nil || hasComposition(op) || stopsGradient[op] || op == "Dropout" || opset.Rewritten(op)
 }
 
 // Operators lists the operators that have a rule, sorted.

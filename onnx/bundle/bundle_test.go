@@ -16,6 +16,7 @@ import (
 	"testing/fstest"
 
 	"winnow/onnx"
+	"winnow/onnx/wire"
 )
 
 // tiny returns a bundle whose graphs have the right signature and nearly no content.
@@ -61,7 +62,7 @@ func tiny(t testing.TB) *Bundle {
 
 func encode(t testing.TB, g *onnx.Graph) []byte {
 	t.Helper()
-	data, err := onnx.Encode(&onnx.Model{IRVersion: 8, Opset: 18, Producer: onnx.Producer, Graph: g})
+	data, err := wire.Encode(&onnx.Model{IRVersion: 8, Opset: 18, Producer: onnx.Producer, Graph: g})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"winnow/internal/files"
-	"winnow/onnx"
+	"winnow/onnx/wire"
 )
 
 var parts = []string{ManifestFile, TrainFile, EvalFile, WeightsFile, ForwardFile}
@@ -179,7 +179,7 @@ func TestDanglingInputsAreNamedWithTheirFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		graph := map[string]*[]byte{TrainFile: &b.Train, BlockedFile: &b.Blocked, EvalFile: &b.Eval, ForwardFile: &b.Forward}[file]
-		m, err := onnx.Decode(*graph, "")
+		m, err := wire.Decode(*graph, "")
 		if err != nil {
 			t.Fatal(err)
 		}

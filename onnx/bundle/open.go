@@ -13,6 +13,7 @@ import (
 
 	"winnow/internal/files"
 	"winnow/onnx"
+	"winnow/onnx/wire"
 )
 
 // Bounds of the files of a bundle, in bytes. A protobuf message ends at 2 GiB.
@@ -248,7 +249,7 @@ func readGraph(fsys fs.FS, name string) ([]byte, error) {
 	if _, err := io.ReadFull(f, head); err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", name, ErrInvalid, err)
 	}
-	if size > freeSize && !onnx.LooksLikeModel(head) {
+	if size > freeSize && !wire.LooksLikeModel(head) {
 		return nil, fmt.Errorf("%s: %w: %w", name, ErrInvalid, onnx.ErrNotONNX)
 	}
 	data := make([]byte, size)

@@ -12,7 +12,7 @@ import (
 
 	"winnow/internal/atomicfile"
 	"winnow/internal/files"
-	"winnow/onnx"
+	"winnow/onnx/wire"
 )
 
 // Save writes the bundle to a folder, whole: bundle.json, without which there is
@@ -141,5 +141,5 @@ func isForward(path string) bool {
 		return false
 	}
 	defer f.Close()
-	return onnx.Wrote(f)
+	return wire.Wrote(f)
 }

@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"winnow/onnx"
+	"winnow/onnx/infer"
+	"winnow/onnx/opset"
+	"winnow/onnx/wire"
 )
 
 // Bounds of what a manifest may ask for; a trainer's buffers are sized by them.
@@ -19,8 +22,8 @@ const (
 
 // Validate checks that manifest, graphs and weights agree and returns every
 // problem it finds, joined; each of them wraps ErrInvalid. The graphs are checked
-// as onnx.Check does, operators of the domains that they import apart, and their
-// shapes as onnx.Infer does.
+// as opset.Check does, operators of the domains that they import apart, and their
+// shapes as infer.Model does.
 func (b *Bundle) Validate() error {
 	v := &validator{m: &b.Manifest, init: b.Init}
 	v.manifest()
@@ -63,7 +66,7 @@ func (v *validator) addf(format string, args ...any) {
 }
 
 func (v *validator) decode(file string, data []byte) *onnx.Graph {
-	m, err := onnx.Decode(data, "")
+	m, err := wire.Decode(data, "")
 	if err != nil {
 		v.addf("%s: %v", file, err)
 		return nil
@@ -73,9 +76,9 @@ func (v *validator) decode(file string, data []byte) *onnx.Graph {
 		return nil
 	}
 	found := len(v.problems)
-	v.add(file, onnx.Check(m, slices.Collect(maps.Keys(m.Domains))...))
+	v.add(file, opset.Check(m, slices.Collect(maps.Keys(m.Domains))...))
 	if len(v.problems) == found {
-		_, err := onnx.Infer(m)
+		_, err := infer.Model(m)
 		v.add(file, err)
 	}
 	return m.Graph

@@ -21,6 +21,7 @@ import (
 
 	"winnow/onnx"
 	"winnow/onnx/bundle"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
 
@@ -262,7 +263,7 @@ func read(t *testing.T, path string) record {
 }
 
 func check(d *ortrun.Device, b *bundle.Bundle, model []byte, want record, r *row) error {
-	graph, err := onnx.Decode(model, "")
+	graph, err := wire.Decode(model, "")
 	if err != nil {
 		return err
 	}

@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
-	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
 
@@ -54,7 +54,7 @@ func TestMain(m *testing.M) {
 }
 
 func (j *job) run() error {
-	m, err := onnx.Read(j.Model)
+	m, err := wire.Read(j.Model)
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func refusal(path, text string) string {
 	if strings.Contains(text, "panic") || strings.Contains(text, "runtime error") || strings.Contains(text, "\n") {
 		return ""
 	}
-	m, err := onnx.Read(path)
+	m, err := wire.Read(path)
 	if err != nil {
 		return ""
 	}

@@ -1,0 +1,227 @@
+package infer
+
+import "winnow/onnx"
+
+var elementwiseRules = makeElementwiseRules()
+
+func makeElementwiseRules() map[string]inferRule {
+	t := map[string]inferRule{
+		"Where": inferWhere, "PRelu": inferLike, "Clip": inferLike, "Dropout": inferDropout,
+		"QuantizeLinear": inferQuantize, "DequantizeLinear": inferCastLike,
+		"Cast": inferCast, "CastLike": inferCastLike, "Not": inferLike, "BitwiseNot": inferLike,
+		"IsNaN": inferPredicate, "IsInf": inferPredicate,
+		"CumSum": inferLike, "Trilu": inferLike, "LRN": inferLike,
+		"ScatterElements": inferScatter, "Scatter": inferScatter, "ScatterND": inferLike,
+		"InstanceNormalization": inferLike, "GroupNormalization": inferLike,
+		"MeanVarianceNormalization": inferLike, "LpNormalization": inferLike,
+		"LayerNormalization": inferLayerNorm, "BatchNormalization": inferBatchNorm,
+		"RandomNormalLike": inferRandomLike, "RandomUniformLike": inferRandomLike, "Bernoulli": inferRandomLike,
+		"RandomNormal": inferRandom, "RandomUniform": inferRandom,
+		"EyeLike": inferRandomLike, "ReverseSequence": inferLike,
+	}
+
+	for _, op := range []string{
+		"Relu", "Sigmoid", "Tanh", "Exp", "Log", "Sqrt", "Neg", "Abs", "Sign", "Reciprocal", "Erf",
+		"Floor", "Ceil", "Round", "HardSigmoid", "HardSwish", "LeakyRelu", "Elu", "Selu", "Celu",
+		"Softplus", "Softsign", "ThresholdedRelu", "Gelu", "Mish", "Identity", "Shrink",
+		"Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh",
+		"com.microsoft.Gelu", "com.microsoft.QuickGelu",
+	} {
+		t[op] = inferLike
+	}
+	for _, op := range []string{"Softmax", "LogSoftmax", "Hardmax"} {
+		t[op] = inferAxisLike
+	}
+	for _, op := range []string{
+		"Add", "Sub", "Mul", "Div", "Pow", "Mod", "Max", "Min", "Sum", "Mean",
+		"BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor",
+	} {
+		t[op] = inferBroadcast
+	}
+	for _, op := range []string{"And", "Or", "Xor", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"} {
+		t[op] = inferCompare
+	}
+	return t
+}
+
+// inferLike gives the output the first input's type.
+func inferLike(c call) error {
+	c.set(0, c.dtype(0), c.shape(0))
+	return nil
+}
+
+func inferAxisLike(c call) error {
+	if s := c.shape(0); len(s) > 0 {
+		if _, err := c.axis(-1, len(s)); err != nil {
+			return err
+		}
+	}
+	return inferLike(c)
+}
+
+func inferPredicate(c call) error {
+	c.set(0, onnx.Bool, c.shape(0))
+	return nil
+}
+
+// broadcastInputs joins all inputs' shapes.
+func (c call) broadcastInputs(first int) (onnx.Shape, error) {
+	if first >= len(c.n.Inputs) {
+		return nil, nil
+	}
+	s := c.shape(first)
+	for i := first + 1; i < len(c.n.Inputs); i++ {
+		var err error
+		if s, err = c.in.broadcast(s, c.shape(i)); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func inferBroadcast(c call) error {
+	s, err := c.broadcastInputs(0)
+	if err != nil {
+		return err
+	}
+	d := c.dtype(0)
+	if d == onnx.Undefined && c.n.Op != "Pow" {
+		for i := range c.n.Inputs {
+			if d = c.dtype(i); d != onnx.Undefined {
+				break
+			}
+		}
+	}
+	c.set(0, d, s)
+	return nil
+}
+
+func inferCompare(c call) error {
+	s, err := c.broadcastInputs(0)
+	c.set(0, onnx.Bool, s)
+	return err
+}
+
+func inferWhere(c call) error {
+	s, err := c.broadcastInputs(0)
+	if err != nil {
+		return err
+	}
+	d := c.dtype(1)
+	if d == onnx.Undefined {
+		d = c.dtype(2)
+	}
+	c.set(0, d, s)
+	return nil
+}
+
+func inferDropout(c call) error {
+	c.set(0, c.dtype(0), c.shape(0))
+	c.set(1, onnx.Bool, c.shape(0))
+	return nil
+}
+
+func inferCast(c call) error {
+	c.set(0, onnx.DType(c.n.Int("to", 0)), c.shape(0))
+	return nil
+}
+
+func inferCastLike(c call) error {
+	c.set(0, c.dtype(1), c.shape(0))
+	return nil
+}
+
+func inferQuantize(c call) error {
+	d := onnx.Uint8
+	if c.has(2) {
+		d = c.dtype(2)
+	}
+	c.set(0, d, c.shape(0))
+	return nil
+}
+
+func inferScatter(c call) error {
+	if s := c.shape(0); s != nil {
+		if _, err := c.axis(0, len(s)); err != nil {
+			return err
+		}
+		if t := c.shape(1); t != nil && len(t) != len(s) {
+			return shapeErrorf("indices of rank %d into rank %d", len(t), len(s))
+		}
+	}
+	return inferLike(c)
+}
+
+func inferLayerNorm(c call) error {
+	s := c.shape(0)
+	var stat onnx.Shape
+	if s != nil {
+		axis, err := c.axis(-1, len(s))
+		if err != nil {
+			return err
+		}
+		stat = append(onnx.Shape{}, s...)
+		for i := axis; i < len(s); i++ {
+			stat[i] = onnx.Const(1)
+		}
+		for i := 1; i <= 2; i++ {
+			if _, err := c.in.broadcast(s, c.shape(i)); c.has(i) && err != nil {
+				return err
+			}
+		}
+	}
+	c.set(0, c.dtype(0), s)
+	c.set(1, onnx.DType(c.n.Int("stash_type", 1)), stat)
+	c.set(2, onnx.DType(c.n.Int("stash_type", 1)), stat)
+	return nil
+}
+
+func inferBatchNorm(c call) error {
+	s := c.shape(0)
+	channels := c.in.unknownDim()
+	if s != nil {
+		if len(s) == 0 {
+			return shapeErrorf("a scalar has no channels")
+		}
+		channels = onnx.Const(1)
+		if len(s) > 1 {
+			channels = s[1]
+		}
+	}
+	for i := 1; i <= 4; i++ {
+		if t := c.shape(i); t != nil {
+			if len(t) != 1 {
+				return shapeErrorf("input %d has rank %d, not 1", i, len(t))
+			}
+			var err error
+			if channels, err = same(channels, t[0]); err != nil {
+				return err
+			}
+		}
+	}
+	if len(s) > 1 && s[1] != channels {
+		s = append(onnx.Shape{}, s...)
+		s[1] = channels
+	}
+	c.set(0, c.dtype(0), s)
+	for i := 1; i < len(c.n.Outputs); i++ {
+		c.set(i, c.dtype(min(i+2, 4)), onnx.Shape{channels})
+	}
+	return nil
+}
+
+// inferRandomLike serves the operators that take only a shape from their input.
+func inferRandomLike(c call) error {
+	d := onnx.DType(c.n.Int("dtype", int64(c.dtype(0))))
+	c.set(0, d, c.shape(0))
+	return nil
+}
+
+func inferRandom(c call) error {
+	shape := c.n.Ints("shape", nil)
+	if len(shape) > maxRank {
+		return shapeErrorf("rank %d", len(shape))
+	}
+	c.set(0, onnx.DType(c.n.Int("dtype", 1)), onnx.ShapeOf(shape...))
+	return nil
+}

@@ -1,8 +1,0 @@
-package onnx
-
-import "fmt"
-
-// nodeErr makes an error of kind about one node.
-func nodeErr(n *Node, kind error, format string, args ...any) error {
-	return fmt.Errorf("onnx: %s: %s: %w", n.Describe(), fmt.Sprintf(format, args...), kind)
-}
