@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"winnow/datasets"
+	"winnow/loader"
 	"winnow/models"
 )
 
@@ -79,7 +80,7 @@ func TestExamplesFit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, h, w := d.Train.Shape()
+		c, h, w := loader.ShapeOf(d.Train)
 		if got := [3]int64{int64(c), int64(h), int64(w)}; got != b.Manifest.ImageShape {
 			t.Errorf("%s: images of %v for a bundle of %v", m[0], got, b.Manifest.ImageShape)
 		}

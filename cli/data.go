@@ -18,7 +18,7 @@ const DefaultData = "glyphs"
 
 func dataFlag(dst *string) cli.Flag {
 	return &cli.StringFlag{Name: "data", Aliases: []string{"d"}, Value: DefaultData, Destination: dst, Category: flagsData,
-		Usage: "data `SPEC`: glyphs, fashion-mnist, fashion-mnist:PATH, mnist:PATH (see winnow data list)"}
+		Usage: "data `KIND[:PATH][,KEY=VALUE...]`, or a path alone, whose kind is then said; kinds are " + strings.Join(datasets.Kinds(), ", ") + " (see winnow data list)"}
 }
 
 func newDataCommand(out *output) *cli.Command {
@@ -146,7 +146,7 @@ func newDataShowCommand(out *output) *cli.Command {
 }
 
 func runDataShow(o dataShowOptions, out *output) error {
-	d, err := openData(o.Spec)
+	d, err := openData(o.Spec, func(text string) { out.notef("%s", text) })
 	if err != nil {
 		return err
 	}
@@ -159,18 +159,17 @@ func runDataShow(o dataShowOptions, out *output) error {
 		return usagef("data show: samples %d to %d are not all among the %s of %q",
 			o.Index, o.Index+o.Count-1, countText(int64(src.Len())), o.Spec)
 	}
-	c, h, w := src.Shape()
-	image := make([]byte, c*h*w)
+	var r loader.Record
 	for i := o.Index; i < o.Index+o.Count; i++ {
-		label, err := src.Read(uint32(i), image)
-		if err != nil {
-			return err
+		if err := src.Read(uint32(i), &r); err != nil {
+			return fmt.Errorf("data show: sample %d of %q: %w", i, o.Spec, err)
 		}
+		label := src.Target(uint32(i)).Class()
 		name := ""
 		if label >= 0 && label < int64(len(d.ClassNames)) {
 			name = " (" + d.ClassNames[label] + ")"
 		}
-		out.printf("sample %d: label %d%s, %dx%dx%d\n%s\n", i, label, name, c, h, w, styled(drawImage(image, c, h, w)))
+		out.printf("sample %d: label %d%s, %dx%dx%d\n%s\n", i, label, name, r.C, r.H, r.W, styled(drawImage(r.Data, r.C, r.H, r.W)))
 	}
 	return nil
 }
@@ -201,16 +200,20 @@ func drawImage(image []byte, c, h, w int) string {
 
 // openData opens a data spec. Generated data and label noise follow the spec's
 // own seed, not the run's, so that runs with several seeds share their data.
-func openData(spec string) (*datasets.Dataset, error) {
+// The kind that a path was taken for is told to notice.
+func openData(spec string, notice func(string)) (*datasets.Dataset, error) {
 	d, err := datasets.Open(spec, datasets.Options{})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, inputf("%w", err)
+	}
+	if err == nil && d.Guess != "" {
+		notice(fmt.Sprintf("data: %q is read as %s; --data %s:PATH says so, another kind if it is not", spec, d.Guess, d.Guess))
 	}
 	return d, err
 }
 
 // limited takes the first n samples, 0 for all.
-func limited(src loader.Source, n int, flag string) (loader.Source, error) {
+func limited(src loader.Records, n int, flag string) (loader.Records, error) {
 	if n < 0 {
 		return nil, usagef("%s %d: give 0 (all) or more", flag, n)
 	}

@@ -88,16 +88,20 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if !o.DataSet && m.data != "" {
 		o.Data = m.data
 	}
-	data, err := openData(o.Data)
+	data, err := openData(o.Data, func(text string) { out.notef("%s", text) })
 	if err != nil {
 		return err
 	}
 	defer data.Close()
-	src := data.Test
+	records := data.Test
 	if o.Train {
-		src = data.Train
+		records = data.Train
 	}
-	if src, err = limited(src, o.TestSize, "--limit-test"); err != nil {
+	if records, err = limited(records, o.TestSize, "--limit-test"); err != nil {
+		return err
+	}
+	src, err := loader.NewSource(records, nil)
+	if err != nil {
 		return err
 	}
 	if err := m.spec.CheckData(src); err != nil {
@@ -122,7 +126,7 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	return nil
 }
 
-func (m *classifier) evaluate(ctx context.Context, device *ortrun.Device, src loader.Source, o evalOptions) (*eval.Result, error) {
+func (m *classifier) evaluate(ctx context.Context, device *ortrun.Device, src *loader.Source, o evalOptions) (*eval.Result, error) {
 	batch := o.Batch
 	if m.spec.Batch > 0 {
 		batch = m.spec.Batch

@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"winnow/datasets"
 	"winnow/loader"
 	"winnow/models"
 	"winnow/onnx"
@@ -164,25 +165,25 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	if err := recipe.ValidateRecipe(); err != nil {
 		return err
 	}
+	if err := o.Augment.Validate(); err != nil {
+		return usagef("--crop-pad: %w", err)
+	}
 	if _, err := o.Device.resolve(nil); err != nil { // before anything is read
 		return err
 	}
 	p := newProgress(ctx, out, o.Epochs, o.Quiet)
-	data, err := openData(o.Data)
+	data, err := openData(o.Data, p.Notice)
 	if err != nil {
 		return err
 	}
 	defer data.Close()
-	channels, h, w := data.Train.Shape()
+	channels, h, w := loader.ShapeOf(data.Train)
 	o.Forward.data = [3]int64{int64(channels), int64(h), int64(w)}
 	run, err := o.resolve(ctx, p.Notice)
 	if err != nil {
 		return err
 	}
-	if run.Train, err = limited(data.Train, o.TrainSize, "--limit-train"); err != nil {
-		return err
-	}
-	if run.Test, err = limited(data.Test, o.TestSize, "--limit-test"); err != nil {
+	if err := o.sources(&run, data); err != nil {
 		return err
 	}
 	device, err := openDevice(ctx, o.Device, p.Notice)
@@ -215,6 +216,29 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	if summary != nil && !o.Quiet {
 		printSummary(summary, run.Out, out)
 	}
+	return err
+}
+
+// sources puts the images of the data through their transforms.
+func (o *trainOptions) sources(run *train.Options, data *datasets.Dataset) error {
+	records, err := limited(data.Train, o.TrainSize, "--limit-train")
+	if err != nil {
+		return err
+	}
+	augment, err := o.Augment.Transform(loader.ShapeOf(records))
+	if err != nil {
+		return err
+	}
+	if run.Train, err = loader.NewSource(records, augment); err != nil {
+		return err
+	}
+	if run.Unaugmented, err = loader.NewSource(records, nil); err != nil {
+		return err
+	}
+	if records, err = limited(data.Test, o.TestSize, "--limit-test"); err != nil {
+		return err
+	}
+	run.Test, err = loader.NewSource(records, nil)
 	return err
 }
 

@@ -31,13 +31,18 @@ func Describe(d *Dataset, k int) (*Description, error) {
 		k = n
 	}
 	r.Sampled = k
-	c, h, w := d.Train.Shape()
+	src, err := loader.NewSource(d.Train, nil)
+	if err != nil {
+		return nil, err
+	}
+	c, h, w := src.Shape()
 	image := make([]byte, c*h*w)
+	var scratch loader.Scratch
 	sum, squares := make([]uint64, c), make([]uint64, c)
 	for j := range k {
 		i := uint32(uint64(j) * uint64(n) / uint64(k))
-		if _, err := d.Train.Read(i, image); err != nil {
-			return nil, fmt.Errorf("datasets: describe %q: sample %d: %w", loader.NameOf(d.Train), i, err)
+		if err := src.Read(loader.Draw{Index: i}, &scratch, image); err != nil {
+			return nil, fmt.Errorf("datasets: describe: %w", err)
 		}
 		for ch := range c {
 			for _, v := range image[ch*h*w:][:h*w] {
@@ -56,16 +61,13 @@ func Describe(d *Dataset, k int) (*Description, error) {
 	return r, nil
 }
 
-func countLabels(src loader.Source, classes int) ([]int, error) {
+func countLabels(r loader.Records, classes int) ([]int, error) {
 	counts := make([]int, classes)
-	for i := range uint32(src.Len()) {
-		label, err := loader.LabelOf(src, i)
-		if err != nil {
-			return nil, fmt.Errorf("datasets: describe: %w", err)
-		}
+	for i := range uint32(r.Len()) {
+		label := r.Target(i).Class()
 		if label < 0 || label >= int64(classes) {
 			return nil, fmt.Errorf("datasets: describe %q: %w: label %d of sample %d: want 0 to %d",
-				loader.NameOf(src), loader.ErrBadData, label, i, classes-1)
+				loader.NameOf(r), loader.ErrBadData, label, i, classes-1)
 		}
 		counts[label]++
 	}

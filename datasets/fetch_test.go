@@ -20,10 +20,10 @@ import (
 // published is a small data set and what its origin serves.
 func published() (*idxSet, map[string][]byte) {
 	contents := map[string][]byte{
-		trainImages: idxFile(bytes.Repeat([]byte{7}, 40*12), 40, 3, 4),
-		trainLabels: idxFile(make([]byte, 40), 40),
-		testImages:  idxFile(make([]byte, 20*12), 20, 3, 4),
-		testLabels:  idxFile(make([]byte, 20), 20),
+		trainImages: idxBytes(bytes.Repeat([]byte{7}, 40*12), 40, 3, 4),
+		trainLabels: idxBytes(make([]byte, 40), 40),
+		testImages:  idxBytes(make([]byte, 20*12), 20, 3, 4),
+		testLabels:  idxBytes(make([]byte, 20), 20),
 	}
 	set := &idxSet{info: Info{Name: "small", Fetchable: true}, classes: []string{"a"}}
 	served := map[string][]byte{}
@@ -130,7 +130,7 @@ func TestFetchRefusesOtherContent(t *testing.T) {
 		"another content": func(b []byte) []byte {
 			var out bytes.Buffer
 			z := gzip.NewWriter(&out)
-			z.Write(idxFile(bytes.Repeat([]byte{8}, 40*12), 40, 3, 4))
+			z.Write(idxBytes(bytes.Repeat([]byte{8}, 40*12), 40, 3, 4))
 			z.Close()
 			return out.Bytes()
 		},

@@ -5,6 +5,7 @@ import (
 	"math"
 	"sync"
 
+	"winnow/internal/option"
 	"winnow/internal/random"
 	"winnow/loader"
 )
@@ -21,64 +22,60 @@ const (
 	glyphMaxSide    = 512
 )
 
-func glyphsEntry() *entry {
-	return &entry{
-		info: Info{
-			Name: "glyphs", About: "letters and digits drawn on the fly from the Go fonts, with clutter and noise",
-			Train: glyphTrain, Test: glyphTest, Classes: glyphMinClasses, Shape: [3]int{1, 28, 28},
-			Settings: fmt.Sprintf("classes=%d..%d, color=grey|rgb, size=EVEN, train=N, test=N, noise=P, seed=N", glyphMinClasses, len(glyphRunes)),
-		},
-		open: openGlyphs,
-	}
+// glyphOptions are the settings of the spec.
+type glyphOptions struct {
+	classes, size, train, test int
+	color                      string
 }
 
-func openGlyphs(s *spec, o Options) (*Dataset, error) {
-	if err := s.allow(false, "classes", "color", "size", "train", "test"); err != nil {
-		return nil, err
-	}
-	classes, err := s.int("classes", glyphMinClasses, glyphMinClasses, len(glyphRunes))
-	if err != nil {
-		return nil, err
-	}
-	color, err := s.choice("color", "grey", "rgb")
-	if err != nil {
-		return nil, err
-	}
+var glyphRows = []option.Row[glyphOptions]{
+	{Name: "classes", Doc: "`N` characters: the digits, then letters", Default: glyphMinClasses, Lo: glyphMinClasses, Hi: float64(len(glyphRunes)),
+		Field: func(o *glyphOptions) any { return &o.classes }},
+	{Name: "color", Doc: "one channel or three", Default: "grey", OneOf: []string{"grey", "rgb"},
+		Field: func(o *glyphOptions) any { return &o.color }},
+	{Name: "size", Doc: fmt.Sprintf("side of an image, an even number `N`: %d in grey and %d in colour where it is not given", glyphGreySide, glyphColourSide),
+		Default: 0, Lo: glyphMinSide, Hi: glyphMaxSide, Field: func(o *glyphOptions) any { return &o.size }},
+	{Name: "train", Doc: "training samples `N`", Default: glyphTrain, Lo: 1, Hi: glyphMaxSamples,
+		Field: func(o *glyphOptions) any { return &o.train }},
+	{Name: "test", Doc: "test samples `N`", Default: glyphTest, Lo: 1, Hi: glyphMaxSamples,
+		Field: func(o *glyphOptions) any { return &o.test }},
+}
+
+func glyphsFormat() *format {
+	return newFormat(format{info: Info{
+		Name: "glyphs", About: "letters and digits drawn on the fly from the Go fonts, with clutter and noise",
+		Train: glyphTrain, Test: glyphTest, Classes: glyphMinClasses, Shape: [3]int{1, 28, 28},
+	}}, glyphRows, openGlyphs)
+}
+
+func openGlyphs(s *spec, v *glyphOptions, o Options) (*Dataset, error) {
 	channels, side := 1, glyphGreySide
-	if color == "rgb" {
+	if v.color == "rgb" {
 		channels, side = 3, glyphColourSide
 	}
-	if side, err = s.int("size", side, glyphMinSide, glyphMaxSide); err != nil {
-		return nil, err
+	if v.size != 0 {
+		side = v.size
 	}
 	if side%2 != 0 {
 		return nil, s.errorf("size=%d: want an even number", side)
-	}
-	train, err := s.int("train", glyphTrain, 1, glyphMaxSamples)
-	if err != nil {
-		return nil, err
-	}
-	test, err := s.int("test", glyphTest, 1, glyphMaxSamples)
-	if err != nil {
-		return nil, err
 	}
 	faces, err := glyphFaces()
 	if err != nil {
 		return nil, err
 	}
-	names := make([]string, classes)
+	names := make([]string, v.classes)
 	for i := range names {
 		names[i] = glyphRunes[i : i+1]
 	}
-	split := func(name string, number uint64, n int) loader.Source {
+	split := func(name string, number uint64, n int) loader.Records {
 		g := &glyphs{name: "glyphs " + name, n: n, side: side, channels: channels, classes: names, faces: faces, seed: random.Mix(o.Seed) + number}
 		g.scratch.New = func() any { return newCanvas(g.side) }
 		return g
 	}
-	return &Dataset{Train: split("train", 0, train), Test: split("test", 1, test), ClassNames: names}, nil
+	return &Dataset{Train: split("train", 0, v.train), Test: split("test", 1, v.test), ClassNames: names}, nil
 }
 
-// glyphs is a Source of drawn characters. Sample i is a pure function of the
+// glyphs are Records of drawn characters. Sample i is a pure function of the
 // split's seed and i, to the bit on one processor architecture.
 type glyphs struct {
 	name           string
@@ -91,7 +88,8 @@ type glyphs struct {
 }
 
 var (
-	_ labeled        = (*glyphs)(nil)
+	_ loader.Records = (*glyphs)(nil)
+	_ loader.Shaped  = (*glyphs)(nil)
 	_ loader.Classer = (*glyphs)(nil)
 	_ loader.Namer   = (*glyphs)(nil)
 )
@@ -108,24 +106,25 @@ func (g *glyphs) Shape() (c, h, w int) { return g.channels, g.side, g.side }
 // Classes are the characters.
 func (g *glyphs) Classes() []string { return g.classes }
 
-// Label cycles through the classes from a start drawn for each round, so any
+// Target cycles through the classes from a start drawn for each round, so any
 // run of samples is balanced.
-func (g *glyphs) Label(i uint32) int64 {
+func (g *glyphs) Target(i uint32) loader.Target { return loader.Class(g.label(i)) }
+
+func (g *glyphs) label(i uint32) int64 {
 	k := uint64(len(g.classes))
 	r := newStream(g.seed, purposeGlyphs, ^(uint64(i) / k))
 	return int64((uint64(i) + r.Below(k)) % k)
 }
 
 // Read draws sample i.
-func (g *glyphs) Read(i uint32, dst []byte) (int64, error) {
+func (g *glyphs) Read(i uint32, r *loader.Record) error {
 	if int64(i) >= int64(g.n) {
-		return 0, loader.ErrIndex
+		return loader.ErrIndex
 	}
-	label := g.Label(i)
 	c := g.scratch.Get().(*canvas)
-	g.draw(c, newStream(g.seed, purposeGlyphs, uint64(i)), int(label), dst)
+	g.draw(c, newStream(g.seed, purposeGlyphs, uint64(i)), int(g.label(i)), r.Raw(g.channels, g.side, g.side))
 	g.scratch.Put(c)
-	return label, nil
+	return nil
 }
 
 // The recipe of a picture. Each sample draws a difficulty first, on which its

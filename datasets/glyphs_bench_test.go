@@ -1,6 +1,10 @@
 package datasets
 
-import "testing"
+import (
+	"testing"
+
+	"winnow/loader"
+)
 
 func BenchmarkGlyphs(b *testing.B) {
 	for _, spec := range []string{"glyphs:classes=62", "glyphs:classes=62,color=rgb"} {
@@ -10,12 +14,11 @@ func BenchmarkGlyphs(b *testing.B) {
 				b.Fatal(err)
 			}
 			src := d.Train
-			c, h, w := src.Shape()
-			dst := make([]byte, c*h*w)
+			var r loader.Record
 			n := uint32(src.Len())
 			b.ReportAllocs()
 			for i := uint32(0); b.Loop(); i++ {
-				if _, err := src.Read(i%n, dst); err != nil {
+				if err := src.Read(i%n, &r); err != nil {
 					b.Fatal(err)
 				}
 			}

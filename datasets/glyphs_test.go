@@ -30,16 +30,14 @@ func open(t testing.TB, spec string) *Dataset {
 }
 
 // readAll reads the first n samples.
-func readAll(t testing.TB, src loader.Source, n int) (images []byte, labels []int64) {
+func readAll(t testing.TB, r loader.Records, n int) (images []byte, labels []int64) {
 	t.Helper()
-	size := loader.ImageBytes(src)
-	images = make([]byte, n*size)
-	for i := range n {
-		label, err := src.Read(uint32(i), images[i*size:][:size])
-		if err != nil {
+	var record loader.Record
+	for i := range uint32(n) {
+		if err := r.Read(i, &record); err != nil {
 			t.Fatal(err)
 		}
-		labels = append(labels, label)
+		images, labels = append(images, record.Data...), append(labels, r.Target(i).Class())
 	}
 	return images, labels
 }
@@ -58,11 +56,11 @@ func TestGlyphsShapes(t *testing.T) {
 		{"glyphs:color=rgb,size=64,train=7", 7, 4000, 10, 3, 64},
 	} {
 		d := open(t, c.spec)
-		ch, h, w := d.Train.Shape()
+		ch, h, w := loader.ShapeOf(d.Train)
 		if d.Train.Len() != c.train || d.Test.Len() != c.test || len(d.ClassNames) != c.classes || ch != c.channels || h != c.side || w != c.side {
 			t.Errorf("%s: %d+%d samples, %d classes, %dx%dx%d", c.spec, d.Train.Len(), d.Test.Len(), len(d.ClassNames), ch, h, w)
 		}
-		if _, err := d.Train.Read(uint32(c.train), make([]byte, ch*h*w)); err == nil {
+		if err := d.Train.Read(uint32(c.train), new(loader.Record)); err == nil {
 			t.Errorf("%s: a sample past the end", c.spec)
 		}
 	}
@@ -80,18 +78,18 @@ func TestGlyphsSampleIsAFunctionOfSeedAndIndex(t *testing.T) {
 	var wg sync.WaitGroup
 	for g := range 4 {
 		wg.Go(func() {
-			dst := make([]byte, size)
+			var r loader.Record
 			for k := range n {
 				i := uint32((k*7 + g*50) % n)
-				label, err := more.Train.Read(i, dst)
-				if err != nil || label != labels[i] || !bytes.Equal(dst, images[int(i)*size:][:size]) {
+				err := more.Train.Read(i, &r)
+				if err != nil || more.Train.Target(i).Class() != labels[i] || !bytes.Equal(r.Data, images[int(i)*size:][:size]) {
 					t.Errorf("sample %d differs on a second reading: %v", i, err)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	for _, other := range []loader.Source{d.Test, open(t, "glyphs:classes=62,color=rgb,seed=1").Train} {
+	for _, other := range []loader.Records{d.Test, open(t, "glyphs:classes=62,color=rgb,seed=1").Train} {
 		got, _ := readAll(t, other, n)
 		if same := bytes.Equal(got[:size], images[:size]); same {
 			t.Errorf("%s: another split or seed has the same picture", loader.NameOf(other))

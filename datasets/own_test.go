@@ -18,8 +18,8 @@ func ownFolder(t *testing.T, dir string, labels ...byte) string {
 	}
 	n := len(labels) - 1
 	for name, data := range map[string][]byte{
-		trainImages: idxFile(make([]byte, n), n, 1, 1), trainLabels: idxFile(labels[:n], n),
-		testImages: idxFile(make([]byte, 1), 1, 1, 1), testLabels: idxFile(labels[n:], 1),
+		trainImages: idxBytes(make([]byte, n), n, 1, 1), trainLabels: idxBytes(labels[:n], n),
+		testImages: idxBytes(make([]byte, 1), 1, 1, 1), testLabels: idxBytes(labels[n:], 1),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
 			t.Fatal(err)
@@ -48,7 +48,7 @@ func TestClassesOfOnesOwn(t *testing.T) {
 			t.Errorf("%s: %v", c.spec, err)
 			continue
 		}
-		if label, _ := d.Train.Read(0, make([]byte, 1)); len(d.ClassNames) != c.classes || len(loader.ClassesOf(d.Test)) != c.classes || label != c.first {
+		if label := d.Train.Target(0).Class(); len(d.ClassNames) != c.classes || len(loader.ClassesOf(d.Test)) != c.classes || label != c.first {
 			t.Errorf("%s: %d classes, the first label %d", c.spec, len(d.ClassNames), label)
 		}
 		d.Close()

@@ -15,8 +15,10 @@ import (
 // Dataset is an opened data set.
 type Dataset struct {
 	Name        string
-	Train, Test loader.Source
+	Train, Test loader.Records
 	ClassNames  []string
+	// Guess is the kind that was taken for a path without one, else "".
+	Guess string
 
 	closers []io.Closer
 }
@@ -51,39 +53,61 @@ type Info struct {
 	Installed   bool   // Open(Name) needs no Fetch
 	Fetchable   bool   // Fetch knows where to get it
 	Where       string // folder; "" for generated data
-	Settings    string // the spec's settings, for help texts
+	Settings    string // the spec's settings in a line
+	Options     []Setting
 }
 
-// entry is one data set of the registry.
-type entry struct {
-	info  Info
-	files *idxSet // nil for generated data
-	open  func(s *spec, o Options) (*Dataset, error)
-}
-
-func registry() []*entry {
-	return []*entry{glyphsEntry(), idxEntry(&fashionMNIST), idxEntry(&mnist)}
-}
-
-func find(name string) (*entry, error) {
-	var names []string
-	for _, e := range registry() {
-		if e.info.Name == name {
-			return e, nil
-		}
-		names = append(names, e.info.Name)
+// formats is the table: --data, `winnow data list`, help and the documentation
+// come from it. A path without a kind is of the first that knows its content.
+func formats() []*format {
+	return []*format{
+		glyphsFormat(),
+		idxFormat(&fashionMNIST),
+		idxFormat(&mnist),
 	}
-	return nil, fmt.Errorf("datasets: spec %q: %w: no such data set: want one of %s", name, ErrSpec, strings.Join(names, ", "))
+}
+
+// Kinds are the names that a spec can begin with.
+func Kinds() []string {
+	var names []string
+	for _, f := range formats() {
+		names = append(names, f.info.Name)
+	}
+	return names
+}
+
+func find(name string) (*format, error) {
+	for _, f := range formats() {
+		if f.info.Name == name {
+			return f, nil
+		}
+	}
+	return nil, fmt.Errorf("datasets: spec %q: %w: no such data set: want one of %s", name, ErrSpec, strings.Join(Kinds(), ", "))
+}
+
+// guess is the format of a path by its content.
+func guess(s *spec) (*format, error) {
+	if _, err := os.Stat(s.path); err != nil {
+		return nil, fmt.Errorf("datasets: spec %q: %w: neither a kind nor a path that can be read: want one of %s, or a path",
+			s.text, ErrSpec, strings.Join(Kinds(), ", "))
+	}
+	for _, f := range formats() {
+		if f.sniff != nil && f.sniff(s.path) {
+			return f, nil
+		}
+	}
+	return nil, fmt.Errorf("datasets: spec %q: %w: the kind of its files is not known: say it with KIND:PATH, one of %s",
+		s.text, ErrSpec, strings.Join(Kinds(), ", "))
 }
 
 // List describes every data set, as found in the default data folder.
 func List() []Info {
 	var infos []Info
-	for _, e := range registry() {
+	for _, e := range formats() {
 		info := e.info
-		if e.files == nil {
+		if e.path == noPath {
 			info.Installed = true
-		} else if root, err := dataDir(""); err == nil {
+		} else if root, err := dataDir(""); e.files != nil && err == nil {
 			info.Where = filepath.Join(root, info.Name)
 			if dir, ok := e.files.locate(root); ok {
 				info.Installed, info.Where = true, dir
@@ -94,33 +118,42 @@ func List() []Info {
 	return infos
 }
 
-// Open opens the data set that spec names: "glyphs",
-// "glyphs:classes=36,color=rgb,train=60000,test=10000", "fashion-mnist",
-// "fashion-mnist:PATH", "mnist:PATH". Every one takes noise=P: the share of
-// training labels replaced by another class.
+// Open opens the data that spec names: a kind of List with its settings, such
+// as "glyphs:classes=36,color=rgb", "fashion-mnist" or "mnist:PATH", or a path
+// alone, whose kind its content tells.
 func Open(spec string, o Options) (*Dataset, error) {
-	s, err := parseSpec(spec)
+	s, err := parseSpec(spec, Kinds())
 	if err != nil {
 		return nil, err
 	}
-	e, err := find(s.name)
+	guessed := s.name == ""
+	var f *format
+	if guessed {
+		f, err = guess(s)
+	} else {
+		f, err = find(s.name)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if o.Seed, err = s.uint64("seed", o.Seed); err != nil {
+	s.name = f.info.Name
+	if o.Seed, err = s.seed(o.Seed); err != nil {
 		return nil, err
 	}
-	noise, err := s.fraction("noise", 0)
-	if err != nil {
+	var c common
+	if err := fill(s, commonRows, &c); err != nil {
 		return nil, err
 	}
-	d, err := e.open(s, o)
+	d, err := f.open(s, o)
 	if err != nil {
 		return nil, err
 	}
 	d.Name = s.name
-	if noise > 0 {
-		if d.Train, err = WithLabelNoise(d.Train, noise, len(d.ClassNames), o.Seed); err != nil {
+	if guessed {
+		d.Guess = s.name
+	}
+	if c.noise > 0 {
+		if d.Train, err = WithLabelNoise(d.Train, c.noise, len(d.ClassNames), o.Seed); err != nil {
 			return nil, errors.Join(err, d.Close())
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"winnow/loader"
 )
 
-// idxFile is an IDX file of unsigned bytes.
-func idxFile(payload []byte, dims ...int) []byte {
+// idxBytes is an IDX file of unsigned bytes.
+func idxBytes(payload []byte, dims ...int) []byte {
 	b := []byte{0, 0, 8, byte(len(dims))}
 	for _, d := range dims {
 		b = binary.BigEndian.AppendUint32(b, uint32(d))
@@ -37,10 +37,10 @@ func idxFolder(t *testing.T, dir string, n, h, w int) string {
 		t.Fatal(err)
 	}
 	for name, b := range map[string][]byte{
-		trainImages: idxFile(make([]byte, n*h*w), n, h, w),
-		trainLabels: idxFile(labels(n), n),
-		testImages:  idxFile(make([]byte, 5*h*w), 5, h, w),
-		testLabels:  idxFile(labels(5), 5),
+		trainImages: idxBytes(make([]byte, n*h*w), n, h, w),
+		trainLabels: idxBytes(labels(n), n),
+		testImages:  idxBytes(make([]byte, 5*h*w), 5, h, w),
+		testLabels:  idxBytes(labels(5), 5),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
 			t.Fatal(err)
@@ -62,7 +62,7 @@ func TestSpecs(t *testing.T) {
 		`mnist:C:\data`:              {"mnist", `C:\data`, ""},
 		"mnist:$(touch x),noise=0.1": {"mnist", "$(touch x)", "noise=0.1"},
 	} {
-		s, err := parseSpec(text)
+		s, err := parseSpec(text, Kinds())
 		if err != nil {
 			t.Errorf("%q: %v", text, err)
 			continue
@@ -79,10 +79,10 @@ func TestSpecs(t *testing.T) {
 
 func TestBadSpecs(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                           "want NAME or NAME:SETTINGS",
-		"glyphs:":                    "want NAME or NAME:SETTINGS",
-		":a":                         "want NAME or NAME:SETTINGS",
-		"imagenet":                   "no such data set: want one of glyphs, fashion-mnist, mnist",
+		"":                           "want KIND, KIND:SETTINGS or a path",
+		"glyphs:":                    "want KIND, KIND:SETTINGS or a path",
+		":a":                         "or a path",
+		"imagenet":                   "neither a kind nor a path that can be read: want one of " + strings.Join(Kinds(), ", ") + ", or a path",
 		"glyphs:classes=9":           "classes=9: want a whole number from 10 to 62",
 		"glyphs:classes=63":          "classes=63: want a whole number from 10 to 62",
 		"glyphs:classes=ten":         "classes=ten: want a whole number from 10 to 62",
@@ -91,12 +91,12 @@ func TestBadSpecs(t *testing.T) {
 		"glyphs:noise=1.5":           "noise=1.5: want a number from 0 to 1",
 		"glyphs:noise=NaN":           "noise=NaN: want a number from 0 to 1",
 		"glyphs:seed=-1":             "seed=-1: want a whole number from 0 up",
-		"glyphs:shape=4":             `unknown setting "shape": want one of classes, color, size, train, test, seed, noise`,
+		"glyphs:shape=4":             `unknown setting "shape": want one of classes, color, size, train, test, noise, seed`,
 		"glyphs:size=4":              "size=4: want a whole number from 16 to 512",
 		"glyphs:size=33":             "size=33: want an even number",
 		"glyphs:train=5,train=6":     "train is set twice",
-		"glyphs:/data":               `"/data": want KEY=VALUE with one of classes, color, size, train, test, seed, noise`,
-		"fashion-mnist:classes=10,a": `unknown setting "classes": want one of seed, noise`,
+		"glyphs:/data":               `"/data": want KEY=VALUE with one of classes, color, size, train, test, noise, seed`,
+		"fashion-mnist:classes=10,a": `unknown setting "classes": want one of noise, seed`,
 	} {
 		_, err := Open(text, Options{Dir: t.TempDir()})
 		if !errors.Is(err, ErrSpec) || !strings.HasSuffix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
@@ -143,7 +143,7 @@ func TestOpenFromFolders(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer d.Close()
-		_, h, w := d.Train.Shape()
+		_, h, w := loader.ShapeOf(d.Train)
 		if d.Train.Len() != 20 || d.Test.Len() != 5 || h != 4 || w != 6 || len(d.ClassNames) != 10 {
 			t.Errorf("%d and %d samples of %dx%d", d.Train.Len(), d.Test.Len(), h, w)
 		}
@@ -169,7 +169,7 @@ func TestOpenFromFolders(t *testing.T) {
 
 func TestSplitsOfOneShape(t *testing.T) {
 	dir := idxFolder(t, t.TempDir(), 20, 4, 6)
-	if err := os.WriteFile(filepath.Join(dir, testImages), idxFile(make([]byte, 5*5*6), 5, 5, 6), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, testImages), idxBytes(make([]byte, 5*5*6), 5, 5, 6), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open("mnist:"+dir, Options{}); !errors.Is(err, loader.ErrBadData) {
@@ -180,19 +180,14 @@ func TestSplitsOfOneShape(t *testing.T) {
 func TestLabelNoise(t *testing.T) {
 	clean, noisy := open(t, "glyphs:train=20000"), open(t, "glyphs:train=20000,noise=0.2")
 	truth := noisy.Train.(loader.TrueLabeler)
-	labels := noisy.Train.(loader.Labeler)
-	image, flipped := make([]byte, 784), 0
+	labels := noisy.Train
+	flipped := 0
 	to := map[int64]int{}
 	for i := range uint32(20000) {
-		want := clean.Train.(loader.Labeler).Label(i)
-		got := labels.Label(i)
+		want := clean.Train.Target(i).Class()
+		got := labels.Target(i).Class()
 		if truth.TrueLabel(i) != want || got < 0 || got > 9 {
 			t.Fatalf("sample %d: label %d, true label %d: want %d", i, got, truth.TrueLabel(i), want)
-		}
-		if i%100 == 0 {
-			if read, err := noisy.Train.Read(i, image); err != nil || read != got {
-				t.Fatalf("sample %d: Read says %d, Label %d, %v", i, read, got, err)
-			}
 		}
 		if got != want {
 			flipped++
@@ -212,14 +207,14 @@ func TestLabelNoise(t *testing.T) {
 	if _, ok := noisy.Test.(loader.TrueLabeler); ok {
 		t.Error("the test split has noise")
 	}
-	again := open(t, "glyphs:train=20000,noise=0.2").Train.(loader.Labeler)
+	again := open(t, "glyphs:train=20000,noise=0.2").Train
 	other := open(t, "glyphs:train=20000,noise=0.2,seed=1").Train.(loader.TrueLabeler)
 	same := 0
 	for i := range uint32(20000) {
-		if again.Label(i) != labels.Label(i) {
+		if again.Target(i).Class() != labels.Target(i).Class() {
 			t.Fatal("noise is not repeatable")
 		}
-		if (other.(loader.Labeler).Label(i) != other.TrueLabel(i)) == (labels.Label(i) != truth.TrueLabel(i)) {
+		if (other.(loader.Records).Target(i).Class() != other.TrueLabel(i)) == (labels.Target(i).Class() != truth.TrueLabel(i)) {
 			same++
 		}
 	}
@@ -231,7 +226,7 @@ func TestLabelNoise(t *testing.T) {
 	}
 	all := open(t, "glyphs:noise=1").Train
 	for i := range uint32(100) {
-		if all.(loader.Labeler).Label(i) == loader.TrueLabelOf(all, i) {
+		if all.Target(i).Class() == loader.TrueLabelOf(all, i) {
 			t.Fatal("noise=1 leaves a label")
 		}
 	}
@@ -256,11 +251,11 @@ func TestSubset(t *testing.T) {
 	if !slices.Equal(images, wantImages) || !slices.Equal(labels, wantLabels) {
 		t.Error("other samples than the first")
 	}
-	if _, err := s.Read(100, make([]byte, 784)); !errors.Is(err, loader.ErrIndex) {
+	if err := s.Read(100, new(loader.Record)); !errors.Is(err, loader.ErrIndex) {
 		t.Errorf("past the end: %v", err)
 	}
 	for i := range uint32(100) {
-		if s.(loader.Labeler).Label(i) != labels[i] || loader.TrueLabelOf(s, i) != loader.TrueLabelOf(d.Train, i) {
+		if s.Target(i).Class() != labels[i] || loader.TrueLabelOf(s, i) != loader.TrueLabelOf(d.Train, i) {
 			t.Fatal("other labels than the source's")
 		}
 	}
@@ -323,7 +318,7 @@ func TestFashionMNIST(t *testing.T) {
 		t.Errorf("mean %.4f, deviation %.4f: want 0.2860, 0.3530", r.Mean[0], r.Std[0])
 	}
 	for i, want := range []int64{9, 0, 0, 3, 0} {
-		if got := d.Train.(loader.Labeler).Label(uint32(i)); got != want {
+		if got := d.Train.Target(uint32(i)).Class(); got != want {
 			t.Errorf("label of training sample %d is %d: want %d", i, got, want)
 		}
 	}

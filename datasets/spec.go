@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"winnow/internal/option"
 )
 
-// spec is a parsed data spec: NAME[:ITEM,ITEM...]. An item of the form
+// spec is a parsed data spec: KIND[:ITEM,ITEM...]. An item of the form
 // KEY=VALUE with a key of lower-case letters and hyphens is a setting; the
 // others are a path, rejoined by the commas that split it. An item in double
 // quotes, where a quote is written twice, is part of the path whatever it holds.
@@ -19,14 +21,18 @@ type spec struct {
 	settings map[string]string
 }
 
-func parseSpec(text string) (*spec, error) {
+// Where what stands before the colon is none of kinds, the whole is PATH or
+// PATH,ITEM... without a name.
+func parseSpec(text string, kinds []string) (*spec, error) {
 	name, rest, colon := strings.Cut(text, ":")
 	s := &spec{text: text, name: name, settings: map[string]string{}}
-	if name == "" || colon && rest == "" {
-		return nil, s.errorf("want NAME or NAME:SETTINGS")
-	}
-	if !colon {
+	switch known := slices.Contains(kinds, name); {
+	case text == "" || known && colon && rest == "":
+		return nil, s.errorf("want KIND, KIND:SETTINGS or a path")
+	case known && !colon:
 		return s, nil
+	case !known:
+		s.name, rest = "", text
 	}
 	var path []string
 	for more := true; more; {
@@ -79,75 +85,53 @@ func (s *spec) errorf(format string, args ...any) error {
 	return fmt.Errorf("datasets: spec %q: %w: %w", s.text, ErrSpec, fmt.Errorf(format, args...))
 }
 
-// allow refuses settings other than keys, seed and noise, and a path where
-// none is taken.
-func (s *spec) allow(path bool, keys ...string) error {
-	if s.path != "" && !path {
-		return s.errorf("%q: want KEY=VALUE with one of %s", s.path, strings.Join(append(keys, "seed", "noise"), ", "))
-	}
-	for _, key := range sortedKeys(s.settings) {
-		if key != "seed" && key != "noise" && !slices.Contains(keys, key) {
-			return s.errorf("unknown setting %q: want one of %s", key, strings.Join(append(keys, "seed", "noise"), ", "))
+// fill sets what rows describe from the settings of the spec, their defaults
+// where the spec says nothing. Settings that no row takes are left to others.
+func fill[T any](s *spec, rows []option.Row[T], v *T) error {
+	for i := range rows {
+		row := &rows[i]
+		row.Set(v, row.Default)
+		text, ok := s.settings[row.Name]
+		if !ok {
+			continue
 		}
+		value, err := parseValue(row.Default, text)
+		if err == nil && row.Wants(value) == "" {
+			row.Set(v, value)
+			continue
+		}
+		want := "one of " + strings.Join(row.OneOf, ", ")
+		switch row.Default.(type) {
+		case int:
+			want = fmt.Sprintf("a whole number from %.0f to %.0f", row.Lo, row.Hi)
+		case float64:
+			want = fmt.Sprintf("a number from %v to %v", row.Lo, row.Hi)
+		}
+		return s.errorf("%s=%s: want %s", row.Name, text, want)
 	}
 	return nil
 }
 
-func sortedKeys(m map[string]string) []string {
-	var keys []string
-	for k := range m {
-		keys = append(keys, k)
+// parseValue reads a value of the type of like.
+func parseValue(like any, text string) (any, error) {
+	switch like.(type) {
+	case int:
+		return strconv.Atoi(text)
+	case float64:
+		return strconv.ParseFloat(text, 64)
 	}
-	slices.Sort(keys)
-	return keys
+	return text, nil
 }
 
-// int reads a setting between lo and hi.
-func (s *spec) int(key string, def, lo, hi int) (int, error) {
-	text, ok := s.settings[key]
-	if !ok {
-		return def, nil
-	}
-	v, err := strconv.Atoi(text)
-	if err != nil || v < lo || v > hi {
-		return 0, s.errorf("%s=%s: want a whole number from %d to %d", key, text, lo, hi)
-	}
-	return v, nil
-}
-
-func (s *spec) uint64(key string, def uint64) (uint64, error) {
-	text, ok := s.settings[key]
+// seed is the setting seed, def where the spec has none.
+func (s *spec) seed(def uint64) (uint64, error) {
+	text, ok := s.settings["seed"]
 	if !ok {
 		return def, nil
 	}
 	v, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return 0, s.errorf("%s=%s: want a whole number from 0 up", key, text)
+		return 0, s.errorf("seed=%s: want a whole number from 0 up", text)
 	}
 	return v, nil
-}
-
-// fraction reads a setting in [0, 1].
-func (s *spec) fraction(key string, def float64) (float64, error) {
-	text, ok := s.settings[key]
-	if !ok {
-		return def, nil
-	}
-	v, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(v >= 0 && v <= 1) {
-		return 0, s.errorf("%s=%s: want a number from 0 to 1", key, text)
-	}
-	return v, nil
-}
-
-// choice reads a setting with a fixed set of values, the first the default.
-func (s *spec) choice(key string, values ...string) (string, error) {
-	text, ok := s.settings[key]
-	if !ok {
-		return values[0], nil
-	}
-	if !slices.Contains(values, text) {
-		return "", s.errorf("%s=%s: want one of %s", key, text, strings.Join(values, ", "))
-	}
-	return text, nil
 }

@@ -95,17 +95,17 @@ func (m *Model) Close() error { return m.ev.Close() }
 
 // CheckData holds a data split against a model: shape and number of classes.
 // A model of flat vectors takes the shape of images of as many values.
-func (s *Spec) CheckData(src loader.Source) error {
+func (s *Spec) CheckData(src *loader.Source) error {
 	c, h, w := src.Shape()
 	if s.Flat && int64(c*h*w) == s.ImageShape[0]*s.ImageShape[1]*s.ImageShape[2] {
 		s.ImageShape = [3]int64{int64(c), int64(h), int64(w)}
 	}
 	if got := [3]int64{int64(c), int64(h), int64(w)}; got != s.ImageShape {
-		return fmt.Errorf("eval: images of %q: %w: %dx%dx%d, the model takes %dx%dx%d", loader.NameOf(src), ErrShape,
+		return fmt.Errorf("eval: images of %q: %w: %dx%dx%d, the model takes %dx%dx%d", src.Name(), ErrShape,
 			c, h, w, s.ImageShape[0], s.ImageShape[1], s.ImageShape[2])
 	}
-	if n := len(loader.ClassesOf(src)); n > s.Classes {
-		return fmt.Errorf("eval: labels of %q: %w: %d classes, the model has %d", loader.NameOf(src), ErrLabel, n, s.Classes)
+	if n := len(src.Classes()); n > s.Classes {
+		return fmt.Errorf("eval: labels of %q: %w: %d classes, the model has %d", src.Name(), ErrLabel, n, s.Classes)
 	}
 	return nil
 }

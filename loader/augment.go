@@ -20,12 +20,41 @@ type Augment struct {
 	HFlip bool
 }
 
-func (a Augment) none() bool { return a.CropPad == 0 && !a.HFlip }
-
-func (a Augment) validate() error {
+// Validate reports what is out of range; the error wraps ErrOptions.
+func (a Augment) Validate() error {
 	if a.CropPad < 0 || a.CropPad > MaxCropPad {
-		return fmt.Errorf("crop padding %d: want 0 to %d", a.CropPad, MaxCropPad)
+		return fmt.Errorf("loader: %w %q: %d: want 0 to %d", ErrOptions, "crop padding", a.CropPad, MaxCropPad)
 	}
+	return nil
+}
+
+// Transform is the change as one of raw images of a shape; nil where nothing changes.
+func (a Augment) Transform(c, h, w int) (Transform, error) {
+	if err := a.Validate(); err != nil || a == (Augment{}) {
+		return nil, err
+	}
+	return &shift{a, c, h, w}, nil
+}
+
+// shift applies Augment to raw images.
+type shift struct {
+	Augment
+	c, h, w int
+}
+
+var _ Transform = (*shift)(nil)
+
+// Shape is that of the images given.
+func (t *shift) Shape() (c, h, w int) { return t.c, t.h, t.w }
+
+// Apply moves and mirrors.
+func (t *shift) Apply(d Draw, s *Scratch, dst []byte) error {
+	r := &s.Record
+	if r.C != t.c || r.H != t.h || r.W != t.w {
+		return errShape
+	}
+	dy, dx, flip := t.draw(d.Seed, d.Epoch, d.Index)
+	apply(dst, r.Data, t.c, t.h, t.w, dy, dx, flip)
 	return nil
 }
 

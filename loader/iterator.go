@@ -11,19 +11,22 @@ import (
 // of Next or Close; the caller may change Images and Labels in place.
 type Batch struct {
 	N       int
-	Indices []uint32  // [N] sample indices
-	Images  []byte    // [N, C, H, W]
-	Labels  []int64   // [N]
+	Indices []uint32 // [N] sample indices
+	Images  []byte   // [N, C, H, W]
+	Targets []byte   // [N, size], of Kind
+	Kind    TargetKind
+	Labels  []int64   // [N], the targets of Kind ClassTarget
 	Weights []float32 // [N]; nil = all 1
 }
 
 // slot is one recycled batch buffer. A slot belongs to the worker that took
 // its step from the queue until ready is signalled, and then to the consumer.
 type slot struct {
-	images []byte
-	labels []int64
-	err    error
-	ready  chan struct{} // capacity 1
+	images  []byte
+	targets []byte
+	labels  []int64
+	err     error
+	ready   chan struct{} // capacity 1
 }
 
 // Iterator delivers the batches of one epoch in order. It is used by one
@@ -57,10 +60,12 @@ func (l *Loader) start(ctx context.Context, epoch int, weights []float32) *Itera
 		l.slots = make([]slot, l.o.Prefetch+1)
 		for i := range l.slots {
 			l.slots[i] = slot{
-				images: make([]byte, l.o.Largest()*l.imageBytes),
-				labels: make([]int64, l.o.Largest()),
+				images:  make([]byte, l.o.Largest()*l.imageBytes),
+				targets: make([]byte, l.o.Largest()*l.targetBytes),
+				labels:  make([]int64, l.o.Largest()),
 			}
 		}
+		l.scratch = make([]Scratch, min(l.o.Workers, len(l.slots)))
 	}
 	for i := range l.slots {
 		l.slots[i].ready = make(chan struct{}, 1) // an abandoned epoch may have left a signal
@@ -70,9 +75,9 @@ func (l *Loader) start(ctx context.Context, epoch int, weights []float32) *Itera
 	for k := range min(steps, len(l.slots)) {
 		it.queue <- k
 	}
-	for range min(l.o.Workers, len(l.slots), steps) {
+	for k := range min(len(l.scratch), steps) {
 		it.workers.Add(1)
-		go it.work()
+		go it.work(&l.scratch[k])
 	}
 	return it
 }
@@ -86,7 +91,7 @@ func (it *Iterator) Steps() int { return it.steps }
 func (it *Iterator) Next() (*Batch, error) {
 	if it.closed {
 		if it.err == nil {
-			return nil, fmt.Errorf("loader: iterator of %q: %w", NameOf(it.l.src), ErrClosed)
+			return nil, fmt.Errorf("loader: iterator of %q: %w", it.l.src.Name(), ErrClosed)
 		}
 		return nil, it.err
 	}
@@ -113,7 +118,8 @@ func (it *Iterator) Next() (*Batch, error) {
 	lo, hi := it.bounds(it.next)
 	it.next++
 	n := hi - lo
-	it.batch = Batch{N: n, Indices: it.l.indices[lo:hi:hi], Images: s.images[:n*it.l.imageBytes], Labels: s.labels[:n]}
+	it.batch = Batch{N: n, Indices: it.l.indices[lo:hi:hi], Images: s.images[:n*it.l.imageBytes],
+		Targets: s.targets[:n*it.l.targetBytes], Kind: it.l.targetKind, Labels: s.labels[:n]}
 	if it.weights != nil {
 		it.batch.Weights = it.weights[lo:hi:hi]
 	}
@@ -147,12 +153,8 @@ func (it *Iterator) bounds(step int) (lo, hi int) {
 	return lo, hi
 }
 
-func (it *Iterator) work() {
+func (it *Iterator) work(scratch *Scratch) {
 	defer it.workers.Done()
-	var scratch []byte
-	if !it.l.o.Augment.none() {
-		scratch = make([]byte, it.l.imageBytes)
-	}
 	for {
 		select {
 		case <-it.ctx.Done():
@@ -166,7 +168,7 @@ func (it *Iterator) work() {
 }
 
 // fill reads the samples of one step into s.
-func (it *Iterator) fill(s *slot, step int, scratch []byte) error {
+func (it *Iterator) fill(s *slot, step int, scratch *Scratch) error {
 	l := it.l
 	lo, hi := it.bounds(step)
 	for j, i := range l.indices[lo:hi] {
@@ -174,19 +176,12 @@ func (it *Iterator) fill(s *slot, step int, scratch []byte) error {
 			return err
 		}
 		dst := s.images[j*l.imageBytes:][:l.imageBytes:l.imageBytes]
-		into := dst
-		if scratch != nil {
-			into = scratch
+		if err := l.src.Read(Draw{l.o.Seed, it.epoch, i}, scratch, dst); err != nil {
+			return err
 		}
-		label, err := l.src.Read(i, into)
-		if err != nil {
-			return readError(l.src, i, err)
-		}
-		s.labels[j] = label
-		if scratch != nil {
-			dy, dx, flip := l.o.Augment.draw(l.o.Seed, it.epoch, i)
-			apply(dst, scratch, l.c, l.h, l.w, dy, dx, flip)
-		}
+		target := l.src.records.Target(i)
+		target.Put(s.targets[j*l.targetBytes:][:l.targetBytes])
+		s.labels[j] = target.Class()
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ func TestLastBatchJoins(t *testing.T) {
 		{Options{BatchSize: 8, MinBatch: 2, DropLast: true}, 17, []int{8, 8}},
 	} {
 		c.o.Prefetch, c.o.Workers = 2, 2
-		l, err := New(ramp{n: 40}, c.o)
+		l, err := New(plain(t, ramp{n: 40}), c.o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,7 +42,7 @@ func TestLastBatchJoins(t *testing.T) {
 			readEpoch(t, l, number, indices[:min(1+number, c.n)], nil)
 		}
 	}
-	if _, err := New(ramp{n: 40}, Options{BatchSize: 4, MinBatch: 5}); !errors.Is(err, ErrOptions) {
+	if _, err := New(plain(t, ramp{n: 40}), Options{BatchSize: 4, MinBatch: 5}); !errors.Is(err, ErrOptions) {
 		t.Errorf("a smallest batch above the batch size: %v", err)
 	}
 }

@@ -25,13 +25,12 @@ const (
 // DefaultPrefetch.
 type Options struct {
 	BatchSize int // samples in a batch
-	Workers   int // goroutines that read and augment
+	Workers   int // goroutines that read and transform
 	Prefetch  int // batches read ahead of the one in use
 
 	Shuffle  bool // visit the plan in the order of Order(Seed, epoch, ...)
 	DropLast bool // leave out a last batch smaller than BatchSize
 	MinBatch int  // a last batch of fewer samples is joined to the one before it; 0 stands for 1
-	Augment  Augment
 	Seed     uint64
 }
 
@@ -70,9 +69,6 @@ func (o Options) Validate() error {
 	check("workers", o.Workers, MaxWorkers)
 	check("prefetch", o.Prefetch, MaxPrefetch)
 	check("smallest batch", o.MinBatch, o.BatchSize)
-	if err := o.Augment.validate(); err != nil {
-		errs = append(errs, fmt.Errorf("loader: %w %q: %w", ErrOptions, "augment", err))
-	}
 	return errors.Join(errs...)
 }
 
@@ -80,43 +76,44 @@ func (o Options) Validate() error {
 // buffers are made once and reused by every epoch: 8 bytes a sample for the
 // order, and Prefetch+1 batches.
 type Loader struct {
-	src        Source
-	o          Options
-	c, h, w    int
-	imageBytes int
+	src         *Source
+	o           Options
+	imageBytes  int
+	targetBytes int
+	targetKind  TargetKind
 
 	mu      sync.Mutex
 	open    bool // an Iterator holds the buffers
 	indices []uint32
 	weights []float32
 	slots   []slot
+	scratch []Scratch // of each worker
 }
 
 // New makes a loader. It starts no goroutine; Epoch does.
-func New(src Source, o Options) (*Loader, error) {
+func New(src *Source, o Options) (*Loader, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	o = o.withDefaults()
-	l := &Loader{src: src, o: o}
-	l.c, l.h, l.w = src.Shape()
-	l.imageBytes = l.c * l.h * l.w
+	c, h, w := src.Shape()
+	l := &Loader{src: src, o: o, imageBytes: c * h * w}
 	n := src.Len()
 	switch {
 	case n < 1:
-		return nil, fmt.Errorf("loader: source %q: %w: no samples", NameOf(src), ErrBadData)
+		return nil, fmt.Errorf("loader: source %q: %w: no samples", src.Name(), ErrBadData)
 	case int64(n) > math.MaxUint32:
-		return nil, fmt.Errorf("loader: source %q: %d samples: want at most %d", NameOf(src), n, int64(math.MaxUint32))
-	case l.c < 1 || l.h < 1 || l.w < 1:
-		return nil, fmt.Errorf("loader: source %q: %w: image shape %dx%dx%d", NameOf(src), ErrBadData, l.c, l.h, l.w)
+		return nil, fmt.Errorf("loader: source %q: %d samples: want at most %d", src.Name(), n, int64(math.MaxUint32))
 	}
+	first := src.records.Target(0)
+	l.targetBytes, l.targetKind = first.Size(), first.Kind()
 	if !o.DropLast { // with it, a source smaller than one batch has no step
 		l.o.BatchSize = min(o.BatchSize, n)
 		l.o.MinBatch = min(o.MinBatch, l.o.BatchSize)
 	}
 	if need := float64(l.o.Largest()) * float64(l.imageBytes) * float64(o.Prefetch+1); need > MaxBufferBytes {
 		return nil, fmt.Errorf("loader: source %q: %d batches of %d images of %d bytes need %.0f bytes: want at most %d; lower the batch size or the prefetch",
-			NameOf(src), o.Prefetch+1, l.o.BatchSize, l.imageBytes, need, int64(MaxBufferBytes))
+			src.Name(), o.Prefetch+1, l.o.BatchSize, l.imageBytes, need, int64(MaxBufferBytes))
 	}
 	return l, nil
 }
@@ -139,7 +136,7 @@ func (l *Loader) Epoch(ctx context.Context, epoch int, indices []uint32, weights
 		}
 		for _, i := range indices {
 			if int64(i) >= int64(n) {
-				return nil, fmt.Errorf("loader: plan of epoch %d: %w: %d of %q, which has %d samples", epoch, ErrIndex, i, NameOf(l.src), n)
+				return nil, fmt.Errorf("loader: plan of epoch %d: %w: %d of %q, which has %d samples", epoch, ErrIndex, i, l.src.Name(), n)
 			}
 		}
 	}
@@ -147,7 +144,7 @@ func (l *Loader) Epoch(ctx context.Context, epoch int, indices []uint32, weights
 	l.mu.Lock()
 	if l.open {
 		l.mu.Unlock()
-		return nil, fmt.Errorf("loader: epoch %d of %q: %w", epoch, NameOf(l.src), ErrBusy)
+		return nil, fmt.Errorf("loader: epoch %d of %q: %w", epoch, l.src.Name(), ErrBusy)
 	}
 	l.open = true
 	l.mu.Unlock()

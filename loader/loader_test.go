@@ -3,6 +3,7 @@ package loader
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +13,7 @@ import (
 	"testing/synctest"
 )
 
-// ramp is a source whose sample i is filled with byte(i) and labelled i % 10;
+// ramp is Records whose sample i is filled with byte(i) and labelled i % 10;
 // reading sample bad fails.
 type ramp struct {
 	n    int
@@ -20,20 +21,21 @@ type ramp struct {
 	hook func(i uint32)
 }
 
-func (r ramp) Len() int              { return r.n }
-func (r ramp) Shape() (c, h, w int)  { return 2, 3, 4 }
-func (r ramp) Name() string          { return "ramp" }
-func (r ramp) Label(i uint32) int64  { return int64(i % 10) }
-func (r ramp) pixel(i uint32) byte   { return byte(i*7 + 1) }
-func (r ramp) image(i uint32) []byte { return bytes.Repeat([]byte{r.pixel(i)}, 24) }
-func (r ramp) Read(i uint32, dst []byte) (int64, error) {
+func (r ramp) Len() int               { return r.n }
+func (r ramp) Shape() (c, h, w int)   { return 2, 3, 4 }
+func (r ramp) Name() string           { return "ramp" }
+func (r ramp) Target(i uint32) Target { return Class(int64(i % 10)) }
+func (r ramp) pixel(i uint32) byte    { return byte(i*7 + 1) }
+func (r ramp) image(i uint32) []byte  { return bytes.Repeat([]byte{r.pixel(i)}, 24) }
+func (r ramp) Read(i uint32, record *Record) error {
 	if r.hook != nil {
 		r.hook(i)
 	}
+	dst := record.Raw(2, 3, 4)
 	for k := range dst {
 		dst[k] = r.pixel(i)
 	}
-	return int64(i % 10), r.bad[i]
+	return r.bad[i]
 }
 
 // epoch is all that one epoch delivered.
@@ -60,11 +62,11 @@ func readEpoch(t *testing.T, l *Loader, number int, indices []uint32, weights []
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(b.Indices) != b.N || len(b.Labels) != b.N || len(b.Images) != b.N*24 || weights != nil && len(b.Weights) != b.N {
+		if len(b.Indices) != b.N || len(b.Labels) != b.N || len(b.Targets) != 8*b.N || b.Kind != ClassTarget || len(b.Images) != b.N*24 || weights != nil && len(b.Weights) != b.N {
 			t.Fatalf("batch of %d: %d indices, %d labels, %d bytes, %d weights", b.N, len(b.Indices), len(b.Labels), len(b.Images), len(b.Weights))
 		}
 		for k, i := range b.Indices {
-			if b.Labels[k] != int64(i%10) {
+			if b.Labels[k] != int64(i%10) || binary.LittleEndian.Uint64(b.Targets[8*k:]) != uint64(i%10) {
 				t.Fatalf("sample %d has label %d", i, b.Labels[k])
 			}
 		}
@@ -82,9 +84,31 @@ func readEpoch(t *testing.T, l *Loader, number int, indices []uint32, weights []
 	return e
 }
 
-func newLoader(t *testing.T, src Source, o Options) *Loader {
+// plain is records as they are.
+func plain(t testing.TB, r Records) *Source { return changed(t, r, Augment{}) }
+
+// changed is records of images of 2x3x4 or any one shape, augmented.
+func changed(t testing.TB, r Records, a Augment) *Source {
 	t.Helper()
-	l, err := New(src, o)
+	change, err := a.Transform(ShapeOf(r))
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := NewSource(r, change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return src
+}
+
+func newLoader(t *testing.T, r Records, o Options) *Loader {
+	t.Helper()
+	return augmented(t, r, Augment{}, o)
+}
+
+func augmented(t *testing.T, r Records, a Augment, o Options) *Loader {
+	t.Helper()
+	l, err := New(changed(t, r, a), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,8 +158,8 @@ func TestEpochIsTheShuffledPlan(t *testing.T) {
 func TestAnyNumberOfWorkers(t *testing.T) {
 	var first epoch
 	for i, o := range []Options{{Workers: 1, Prefetch: 1}, {Workers: 2, Prefetch: 1}, {Workers: 3, Prefetch: 7}, {Workers: 16, Prefetch: 40}} {
-		o.BatchSize, o.Shuffle, o.Seed, o.Augment = 7, true, 3, Augment{CropPad: 1, HFlip: true}
-		e := readEpoch(t, newLoader(t, ramp{n: 300}, o), 2, nil, nil)
+		o.BatchSize, o.Shuffle, o.Seed = 7, true, 3
+		e := readEpoch(t, augmented(t, ramp{n: 300}, Augment{CropPad: 1, HFlip: true}, o), 2, nil, nil)
 		if i == 0 {
 			first = e
 		} else if !slices.Equal(e.indices, first.indices) || !bytes.Equal(e.images, first.images) {
@@ -324,8 +348,10 @@ func TestPlansAreChecked(t *testing.T) {
 }
 
 func TestOptionsAreChecked(t *testing.T) {
-	_, err := New(ramp{n: 10}, Options{BatchSize: -1, Workers: MaxWorkers + 1, Prefetch: -2, Augment: Augment{CropPad: -1}})
-	for _, what := range []string{"batch size", "workers", "prefetch", "augment"} {
+	_, err := New(plain(t, ramp{n: 10}), Options{BatchSize: -1, Workers: MaxWorkers + 1, Prefetch: -2})
+	_, crop := Augment{CropPad: -1}.Transform(1, 2, 3)
+	err = errors.Join(err, crop)
+	for _, what := range []string{"batch size", "workers", "prefetch", "crop padding"} {
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", what)) {
 			t.Errorf("%v: does not name %q", err, what)
 		}
@@ -333,19 +359,21 @@ func TestOptionsAreChecked(t *testing.T) {
 	if !errors.Is(err, ErrOptions) {
 		t.Errorf("%v: does not wrap ErrOptions", err)
 	}
-	if _, err := New(ramp{}, Options{}); !errors.Is(err, ErrBadData) {
+	if _, err := New(plain(t, ramp{}), Options{}); !errors.Is(err, ErrBadData) {
 		t.Errorf("an empty source: %v", err)
 	}
-	if _, err := New(ramp{n: 1 << 31}, Options{BatchSize: MaxBatchSize, Prefetch: MaxPrefetch}); err == nil || !strings.Contains(err.Error(), "lower the batch size") {
+	if _, err := New(plain(t, ramp{n: 1 << 31}), Options{BatchSize: MaxBatchSize, Prefetch: MaxPrefetch}); err == nil || !strings.Contains(err.Error(), "lower the batch size") {
 		t.Errorf("buffers past the bound: %v", err)
 	}
 }
 
 func TestSteadyStateAllocatesNothing(t *testing.T) {
-	src := openTestIDX(t, 4096)
-	for _, o := range []Options{{}, {Augment: Augment{CropPad: 4, HFlip: true}}} {
-		o.BatchSize, o.Workers, o.Shuffle = 16, 2, true
-		l := newLoader(t, src, o)
+	src, err := NewMemory("m", 1, 28, 28, make([]byte, 4096*784), make([]int64, 4096), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []Augment{{}, {CropPad: 4, HFlip: true}} {
+		l := augmented(t, src, a, Options{BatchSize: 16, Workers: 2, Shuffle: true})
 		it, err := l.Epoch(t.Context(), 1, nil, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -359,7 +387,7 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 			}
 		})
 		if n > 0 {
-			t.Errorf("augment %+v: %v allocations a batch", o.Augment, n)
+			t.Errorf("augment %+v: %v allocations a batch", a, n)
 		}
 		it.Close()
 	}

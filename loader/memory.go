@@ -2,7 +2,7 @@ package loader
 
 import "fmt"
 
-// Memory is a Source held in memory.
+// Memory is Records held in memory.
 type Memory struct {
 	name    string
 	c, h, w int
@@ -12,13 +12,13 @@ type Memory struct {
 }
 
 var (
-	_ Source  = (*Memory)(nil)
-	_ Labeler = (*Memory)(nil)
+	_ Records = (*Memory)(nil)
+	_ Shaped  = (*Memory)(nil)
 	_ Classer = (*Memory)(nil)
 	_ Namer   = (*Memory)(nil)
 )
 
-// NewMemory makes a source of len(labels) images of shape [c, h, w], one after
+// NewMemory makes records of len(labels) images of shape [c, h, w], one after
 // the other in images. The slices are kept, not copied. With classes not nil,
 // labels must lie in 0..len(classes)-1.
 func NewMemory(name string, c, h, w int, images []byte, labels []int64, classes []string) (*Memory, error) {
@@ -47,15 +47,15 @@ func (m *Memory) Shape() (c, h, w int) { return m.c, m.h, m.w }
 // Classes are the class names, nil where unknown.
 func (m *Memory) Classes() []string { return m.classes }
 
-// Label returns the label of sample i.
-func (m *Memory) Label(i uint32) int64 { return m.labels[i] }
+// Target returns the label of sample i.
+func (m *Memory) Target(i uint32) Target { return Class(m.labels[i]) }
 
-// Read copies sample i to dst.
-func (m *Memory) Read(i uint32, dst []byte) (int64, error) {
+// Read copies sample i.
+func (m *Memory) Read(i uint32, r *Record) error {
 	if int64(i) >= int64(len(m.labels)) {
-		return 0, ErrIndex
+		return ErrIndex
 	}
-	n := m.c * m.h * m.w
-	copy(dst[:n], m.images[int(i)*n:])
-	return m.labels[i], nil
+	dst := r.Raw(m.c, m.h, m.w)
+	copy(dst, m.images[int(i)*len(dst):])
+	return nil
 }

@@ -12,11 +12,11 @@ func TestMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dst := make([]byte, 4)
-	if y, err := m.Read(1, dst); err != nil || y != 0 || !bytes.Equal(dst, images[4:]) {
-		t.Errorf("sample 1: %v %v %v", y, dst, err)
+	var r Record
+	if err := m.Read(1, &r); err != nil || m.Target(1).Class() != 0 || !bytes.Equal(r.Data, images[4:]) {
+		t.Errorf("sample 1: %v %v", r.Data, err)
 	}
-	if _, err := m.Read(2, dst); !errors.Is(err, ErrIndex) {
+	if err := m.Read(2, &r); !errors.Is(err, ErrIndex) {
 		t.Errorf("past the end: %v", err)
 	}
 	for _, labels := range [][]int64{{1}, {1, 2}, {-1, 0}} {
@@ -27,15 +27,29 @@ func TestMemory(t *testing.T) {
 }
 
 func TestOptionalInterfaces(t *testing.T) {
-	var bare struct{ Source }
-	bare.Source = ramp{n: 5}
-	if y, err := LabelOf(bare, 3); y != 3 || err != nil {
-		t.Errorf("LabelOf by reading: %d, %v", y, err)
-	}
+	var bare struct{ Records }
+	bare.Records = ramp{n: 5}
 	if NameOf(bare) == "" || ClassesOf(bare) != nil || TrueLabelOf(bare, 4) != 4 {
-		t.Error("a source without optional interfaces has no name, or classes, or no true label")
+		t.Error("records without optional interfaces have no name, or classes, or no true label")
 	}
-	if _, err := LabelOf(bare.Source, 5); !errors.Is(err, ErrIndex) {
-		t.Errorf("LabelOf past the end: %v", err)
+	if _, err := NewSource(bare, nil); !errors.Is(err, ErrOptions) {
+		t.Errorf("records of unknown shape without a transform: %v", err)
+	}
+	src := plain(t, ramp{n: 5})
+	if err := src.Read(Draw{Index: 5}, new(Scratch), make([]byte, 24)); !errors.Is(err, ErrIndex) {
+		t.Errorf("past the end: %v", err)
+	}
+}
+
+// wrongShape are records that are not of the shape that they name.
+type wrongShape struct{ ramp }
+
+func (wrongShape) Shape() (c, h, w int) { return 2, 4, 3 }
+
+func TestRecordsKeepTheirShape(t *testing.T) {
+	for _, a := range []Augment{{}, {HFlip: true}} {
+		if err := changed(t, wrongShape{ramp{n: 5}}, a).Read(Draw{}, new(Scratch), make([]byte, 24)); err == nil {
+			t.Errorf("%+v: accepted", a)
+		}
 	}
 }

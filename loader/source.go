@@ -1,92 +1,107 @@
 package loader
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
-// Source is a set of labelled images of one shape. Implementations are safe
-// for concurrent use.
-type Source interface {
-	// Len is the number of samples.
-	Len() int
-	// Shape is the shape of every image.
+// Draw names one view of a sample: what is random in it is a function of these.
+type Draw struct {
+	Seed  uint64
+	Epoch int
+	Index uint32
+}
+
+// Transform makes the image of a model from a record: a pure function of the
+// record and the draw. Implementations are safe for concurrent use.
+type Transform interface {
+	// Shape is that of every image made.
 	Shape() (c, h, w int)
-	// Read fills dst, c*h*w bytes long, with sample i as uint8 CHW and
-	// returns its label.
-	Read(i uint32, dst []byte) (label int64, err error)
+	// Apply fills dst, c*h*w bytes, with the image as uint8 CHW.
+	Apply(d Draw, s *Scratch, dst []byte) error
 }
 
-// Labeler is a Source that knows labels without reading images.
-type Labeler interface {
-	// Label returns the label that Read would return; 0 <= i < Len.
-	Label(i uint32) int64
+// Scratch is what one goroutine reads samples with; the zero value is ready.
+type Scratch struct {
+	Record Record
 }
 
-// TrueLabeler is a Source with artificial label noise that still knows the
-// labels from before it.
-type TrueLabeler interface {
-	TrueLabel(i uint32) int64
+// Source is what a Loader iterates: records through a transform.
+type Source struct {
+	records   Records
+	transform Transform // nil: raw images as they are
+	c, h, w   int
 }
 
-// Classer is a Source that knows its classes: label k is Classes()[k].
-type Classer interface {
-	Classes() []string
-}
-
-// Namer is a Source with a name to show in errors.
-type Namer interface {
-	Name() string
-}
-
-// NameOf returns the source's name, or its Go type where it has none.
-func NameOf(src Source) string {
-	if n, ok := src.(Namer); ok {
-		return n.Name()
-	}
-	return fmt.Sprintf("%T", src)
-}
-
-// ImageBytes is the size of one image of src in bytes.
-func ImageBytes(src Source) int {
-	c, h, w := src.Shape()
-	return c * h * w
-}
-
-// LabelOf returns the label of sample i, by reading the sample where src is
-// no Labeler.
-func LabelOf(src Source, i uint32) (int64, error) {
-	if l, ok := src.(Labeler); ok {
-		if int64(i) >= int64(src.Len()) {
-			return 0, readError(src, i, ErrIndex)
+// NewSource joins records and a transform. Without one (nil), the records must
+// be raw images of one shape.
+func NewSource(r Records, t Transform) (*Source, error) {
+	s := &Source{records: r, transform: t}
+	if t != nil {
+		s.c, s.h, s.w = t.Shape()
+	} else {
+		s.c, s.h, s.w = ShapeOf(r)
+		if s.c == 0 {
+			return nil, fmt.Errorf("loader: source %q: %w: images of several sizes need a transform", NameOf(r), ErrOptions)
 		}
-		return l.Label(i), nil
 	}
-	label, err := src.Read(i, make([]byte, ImageBytes(src)))
-	if err != nil {
-		return 0, readError(src, i, err)
+	if s.c < 1 || s.h < 1 || s.w < 1 {
+		return nil, fmt.Errorf("loader: source %q: %w: image shape %dx%dx%d", NameOf(r), ErrBadData, s.c, s.h, s.w)
 	}
-	return label, nil
+	return s, nil
 }
 
-func readError(src Source, i uint32, err error) error {
-	return fmt.Errorf("loader: sample %d of %q: %w", i, NameOf(src), err)
-}
+// Records are what the source reads.
+func (s *Source) Records() Records { return s.records }
 
-// TrueLabelOf returns the label of sample i before artificial noise, which is
-// its label where src has none; -1 where src cannot tell.
-func TrueLabelOf(src Source, i uint32) int64 {
-	if t, ok := src.(TrueLabeler); ok {
-		return t.TrueLabel(i)
-	}
-	label, err := LabelOf(src, i)
-	if err != nil {
-		return -1
-	}
-	return label
-}
+// Name is that of the records.
+func (s *Source) Name() string { return NameOf(s.records) }
 
-// ClassesOf returns the class names, nil where src does not know them.
-func ClassesOf(src Source) []string {
-	if c, ok := src.(Classer); ok {
-		return c.Classes()
+// Len is the number of samples.
+func (s *Source) Len() int { return s.records.Len() }
+
+// Shape is the shape of every image.
+func (s *Source) Shape() (c, h, w int) { return s.c, s.h, s.w }
+
+// Classes are the class names, nil where they are not known.
+func (s *Source) Classes() []string { return ClassesOf(s.records) }
+
+// Label is the class of sample i; 0 <= i < Len.
+func (s *Source) Label(i uint32) int64 { return s.records.Target(i).Class() }
+
+// Read fills dst, c*h*w bytes, with a view of a sample as uint8 CHW.
+func (s *Source) Read(d Draw, scratch *Scratch, dst []byte) error {
+	if err := s.read(d, scratch, dst); err != nil {
+		return fmt.Errorf("loader: sample %d of %q: %w", d.Index, s.Name(), err)
 	}
 	return nil
 }
+
+func (s *Source) read(d Draw, scratch *Scratch, dst []byte) error {
+	if int64(d.Index) >= int64(s.Len()) {
+		return ErrIndex
+	}
+	r := &scratch.Record
+	if s.transform != nil {
+		r.direct = nil
+		if err := s.records.Read(d.Index, r); err != nil {
+			return err
+		}
+		return s.transform.Apply(d, scratch, dst)
+	}
+	dst = dst[:s.c*s.h*s.w]
+	r.direct = dst
+	if err := s.records.Read(d.Index, r); err != nil {
+		return err
+	}
+	if r.C != s.c || r.H != s.h || r.W != s.w {
+		return errShape
+	}
+	if &r.Data[0] != &dst[0] {
+		copy(dst, r.Data)
+	}
+	return nil
+}
+
+// errShape is a fault of a format: its records are not of the shape it names.
+var errShape = errors.New("not of the shape that its format names")

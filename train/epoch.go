@@ -119,9 +119,7 @@ func (r *run) steady(ctx context.Context, e *Epoch, plan prune.Plan) (err error)
 		}
 		at := float64(e.Epoch-1) + float64(p.Step)/float64(p.Steps)
 		rate := r.o.Schedule.At(at, r.o.Epochs, r.o.LearningRate)
-		if err := r.prepare(b, rate); err != nil {
-			return err
-		}
+		r.prepare(b, rate)
 		t = time.Now()
 		err = r.trainer.Step(&r.in, &r.out)
 		now = time.Now()
@@ -157,15 +155,7 @@ func (r *run) steady(ctx context.Context, e *Epoch, plan prune.Plan) (err error)
 }
 
 // prepare fills the step's input from a batch.
-func (r *run) prepare(b *loader.Batch, rate float64) error {
-	if r.perStep {
-		for j, label := range b.Labels {
-			if label < 0 || label >= int64(r.classes) {
-				return dataError("label %d of train sample %d of %q is outside the %d classes of bundle %q",
-					label, b.Indices[j], r.o.Data, r.classes, r.o.BundleName)
-			}
-		}
-	}
+func (r *run) prepare(b *loader.Batch, rate float64) {
 	r.in.N, r.in.Labels = b.N, b.Labels
 	r.in.Images = r.pixels.convert(b.Images)
 	if r.oneHot != nil {
@@ -174,7 +164,6 @@ func (r *run) prepare(b *loader.Batch, rate float64) error {
 	}
 	r.random.step = uint64(r.step)
 	r.weigh(rate, b.Weights)
-	return nil
 }
 
 // observe hands the step's losses to the pruner.

@@ -14,37 +14,23 @@ import (
 	"winnow/onnx/bundle"
 )
 
-// odd is a source whose labels only Read tells.
-type odd struct {
-	m     *loader.Memory
-	label int64
-}
-
-func (o odd) Len() int             { return o.m.Len() }
-func (o odd) Shape() (c, h, w int) { return o.m.Shape() }
-func (o odd) Read(i uint32, dst []byte) (int64, error) {
-	_, err := o.m.Read(i, dst)
-	return o.label, err
-}
-
 func TestDataAgainstBundle(t *testing.T) {
 	d := device(t)
-	memory := func(c, h, w int, label int64, names []string) loader.Source {
+	memory := func(c, h, w int, label int64, names []string) *loader.Source {
 		m, err := loader.NewMemory("m", c, h, w, make([]byte, c*h*w*3), []int64{0, label, 0}, names)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return m
+		return plain(t, m)
 	}
 	for name, c := range map[string]struct {
-		src  loader.Source
+		src  *loader.Source
 		text string
 	}{
 		"shape":   {memory(3, 4, 4, 0, nil), "3x4x4"},
 		"label":   {memory(1, 4, 4, 3, nil), "label 3"},
 		"below":   {memory(1, 4, 4, -1, nil), "label -1"},
 		"classes": {memory(1, 4, 4, 3, []string{"a", "b", "c", "d"}), "4 classes"},
-		"late":    {odd{blobs(t, 10, 1), 5}, "label 5"},
 	} {
 		o := testOptions(t, d, allParts)
 		o.Train = c.src
@@ -70,8 +56,8 @@ func TestReferences(t *testing.T) {
 	}
 	for _, ref := range []string{"population", "holdout:0.1", "pseudo:0.1", file} {
 		o := testOptions(t, d, allParts)
-		src := &counting{blobs(t, 300, 1), make([]atomic.Int32, 300)}
-		o.Train, o.Method, o.Reference, o.Epochs, o.Prune.Window = src, "das-infobatch", ref, 6, 3
+		src := &counting{blobRecords(t, 300, 1), make([]atomic.Int32, 300)}
+		o.Train, o.Method, o.Reference, o.Epochs, o.Prune.Window = plain(t, src), "das-infobatch", ref, 6, 3
 		passes := map[int]bool{}
 		o.Reporter = &record{on: func(p Progress) {
 			if p.Phase == PhaseReference {

@@ -56,14 +56,16 @@ type Options struct {
 	BundleName  string // as recorded
 	Source      string // file or folder that the bundle came from, which Out must not replace; "" if there is none
 	Data        string // name of the data, as recorded
-	Train, Test loader.Source
+	Train, Test *loader.Source
+	// Unaugmented is Train as evaluation sees it, for an outside reference; nil takes Train.
+	Unaugmented *loader.Source
 
 	Epochs       int
 	BatchSize    int
 	LearningRate float64 // the largest of the schedule
 	Schedule     Schedule
-	Augment      loader.Augment
-	Seed         uint64 // of everything random
+	Augment      loader.Augment // what Train does to its images, as recorded
+	Seed         uint64         // of everything random
 
 	Method    string        // a name of prune.Methods, or auto
 	Prune     prune.Options // Samples, Epochs, Scorer, Policy, Seed and the reference are filled in

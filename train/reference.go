@@ -53,17 +53,13 @@ func parseReference(s string) (reference, error) {
 
 // apply fills the pruner's options for the reference and returns the samples,
 // ascending, whose mean loss must be measured after each epoch; nil where none is.
-func (r reference) apply(o *prune.Options, src loader.Source, seed uint64) ([]uint32, error) {
+func (r reference) apply(o *prune.Options, src *loader.Source, seed uint64) ([]uint32, error) {
 	n := src.Len()
 	switch r.kind {
 	case referencePseudo:
 		o.Reference, o.PseudoShare = prune.ReferencePseudo, r.share
 		o.Label = func(i uint32) int {
-			label, err := loader.LabelOf(src, i)
-			if err != nil {
-				return -1 // a class of its own; the loader reports the unreadable sample
-			}
-			return int(label)
+			return int(src.Label(i))
 		}
 		return nil, nil
 	case referenceHoldout:

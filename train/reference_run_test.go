@@ -51,8 +51,8 @@ func referenceRun(t *testing.T, o Options, path weightPath, p prune.Options) (lo
 			each32 := make([]float32, hi-lo)
 			sum := 0.0
 			for j := lo; j < hi; j++ {
-				label, err := o.Train.Read(indices[j], image)
-				if err != nil {
+				label := o.Train.Label(indices[j])
+				if err := o.Train.Read(loader.Draw{Index: indices[j]}, new(loader.Scratch), image); err != nil {
 					t.Fatal(err)
 				}
 				z := b

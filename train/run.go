@@ -36,14 +36,13 @@ type run struct {
 	rescale    string // how weights reach the step
 	weightPath weightPath
 
-	in      ortrun.StepInput
-	out     ortrun.StepOutput
-	pixels  pixels
-	random  inputs
-	mean    []float32 // batch weights, where the graph takes them per sample
-	oneHot  []float32
-	losses  []float32
-	perStep bool // labels must be checked batch by batch
+	in     ortrun.StepInput
+	out    ortrun.StepOutput
+	pixels pixels
+	random inputs
+	mean   []float32 // batch weights, where the graph takes them per sample
+	oneHot []float32
+	losses []float32
 
 	summary  Summary
 	used     int64
@@ -164,7 +163,7 @@ func (r *run) checkData() error {
 	}
 	for _, split := range []struct {
 		name string
-		src  loader.Source
+		src  *loader.Source
 	}{{"train", r.o.Train}, {"test", r.o.Test}} {
 		if split.src.Len() == 0 {
 			return dataError("%s split of %q holds no samples", split.name, r.o.Data)
@@ -178,16 +177,11 @@ func (r *run) checkData() error {
 			return dataError("%s images of %q are %dx%dx%d, bundle %q takes %dx%dx%d; %s, or choose other data",
 				split.name, r.o.Data, c, h, w, r.o.BundleName, m.ImageShape[0], m.ImageShape[1], m.ImageShape[2], way)
 		}
-		if names := loader.ClassesOf(split.src); int64(len(names)) > m.Classes {
+		if names := split.src.Classes(); int64(len(names)) > m.Classes {
 			return dataError("%q has %d classes, labels 0 to %d, bundle %q has %d", r.o.Data, len(names), len(names)-1, r.o.BundleName, m.Classes)
 		}
-		labels, ok := split.src.(loader.Labeler)
-		if !ok {
-			r.perStep = true
-			continue
-		}
 		for i := range split.src.Len() {
-			if label := labels.Label(uint32(i)); label < 0 || label >= m.Classes {
+			if label := split.src.Label(uint32(i)); label < 0 || label >= m.Classes {
 				return dataError("label %d of %s sample %d of %q is outside the %d classes of bundle %q",
 					label, split.name, i, r.o.Data, m.Classes, r.o.BundleName)
 			}
@@ -277,11 +271,15 @@ func (r *run) setup() error {
 		return fmt.Errorf("train: %w", err)
 	}
 	if r.refIndices != nil {
-		if r.reference, err = loader.New(o.Train, base); err != nil {
+		src := o.Unaugmented
+		if src == nil {
+			src = o.Train
+		}
+		if r.reference, err = loader.New(src, base); err != nil {
 			return fmt.Errorf("train: %w", err)
 		}
 	}
-	base.Shuffle, base.Augment, base.MinBatch = true, o.Augment, int(max(o.Bundle.Manifest.MinBatch, 1))
+	base.Shuffle, base.MinBatch = true, int(max(o.Bundle.Manifest.MinBatch, 1))
 	if r.train, err = loader.New(o.Train, base); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}

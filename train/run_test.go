@@ -160,6 +160,7 @@ func TestSameSeedSameMetrics(t *testing.T) {
 		o := testOptions(t, d, parts{weights: true, random: true, perSample: true})
 		o.Method, o.Workers = "infobatch", workers
 		o.Augment = loader.Augment{CropPad: 1, HFlip: true}
+		o.Train = augmented(t, o.Train, o.Augment)
 		if _, err := Run(context.Background(), o); err != nil {
 			t.Fatal(err)
 		}
@@ -186,17 +187,17 @@ type counting struct {
 	reads []atomic.Int32
 }
 
-func (c *counting) Read(i uint32, dst []byte) (int64, error) {
+func (c *counting) Read(i uint32, r *loader.Record) error {
 	c.reads[i].Add(1)
-	return c.Memory.Read(i, dst)
+	return c.Memory.Read(i, r)
 }
 
 func TestSamplesAreCounted(t *testing.T) {
 	d := device(t)
 	for _, method := range []string{"none", "random", "infobatch", "bls-seta", "das-infobatch"} {
 		o := testOptions(t, d, allParts)
-		src := &counting{blobs(t, 300, 1), make([]atomic.Int32, 300)}
-		o.Train, o.Method, o.Epochs = src, method, 6
+		src := &counting{blobRecords(t, 300, 1), make([]atomic.Int32, 300)}
+		o.Train, o.Method, o.Epochs = plain(t, src), method, 6
 		s, err := Run(context.Background(), o)
 		if err != nil {
 			t.Fatal(method, err)

@@ -203,7 +203,12 @@ func plainModel(b *bundle.Bundle, state map[string]*onnx.Tensor) ([]byte, error)
 
 // blobs makes n noisy images: each class lights its own rows, and some of them
 // are drawn with so much noise that a linear model errs on them.
-func blobs(t testing.TB, n int, seed uint64) *loader.Memory {
+func blobs(t testing.TB, n int, seed uint64) *loader.Source {
+	t.Helper()
+	return plain(t, blobRecords(t, n, seed))
+}
+
+func blobRecords(t testing.TB, n int, seed uint64) *loader.Memory {
 	t.Helper()
 	random := rand.New(rand.NewPCG(seed, 7))
 	images, labels := make([]byte, n*inputLen), make([]int64, n)
@@ -219,6 +224,29 @@ func blobs(t testing.TB, n int, seed uint64) *loader.Memory {
 		}
 	}
 	src, err := loader.NewMemory("blobs", 1, side, side, images, labels, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return src
+}
+
+// plain is records as they are.
+func plain(t testing.TB, r loader.Records) *loader.Source {
+	t.Helper()
+	src, err := loader.NewSource(r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return src
+}
+
+// augmented is a source with the change a.
+func augmented(t testing.TB, src *loader.Source, a loader.Augment) *loader.Source {
+	t.Helper()
+	change, err := a.Transform(src.Shape())
+	if err == nil {
+		src, err = loader.NewSource(src.Records(), change)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,11 @@
-package loader
+package datasets
 
 import (
 	"errors"
 	"slices"
 	"testing"
+
+	"winnow/loader"
 )
 
 // A file in several members, or filled up with zeros, is what gzip -d makes of it.
@@ -28,8 +30,8 @@ func TestGzipMembersAndZeros(t *testing.T) {
 			continue
 		}
 		for i := range uint32(6) {
-			if d.Label(i) != want.Label(i) {
-				t.Errorf("%s: label %d is %d, want %d", name, i, d.Label(i), want.Label(i))
+			if d.Target(i).Class() != want.Target(i).Class() {
+				t.Errorf("%s: label %d is %d, want %d", name, i, d.Target(i).Class(), want.Target(i).Class())
 			}
 		}
 		d.Close()
@@ -37,7 +39,7 @@ func TestGzipMembersAndZeros(t *testing.T) {
 	for name, file := range map[string][]byte{
 		"garbage": append(gz(labels), "garbage"...), "cut": halves[:len(halves)-3], "more": append(slices.Clone(halves), gz([]byte{1})...),
 	} {
-		if _, err := OpenIDX(images, write(t, name, file), IDXOptions{}); !errors.Is(err, ErrBadData) {
+		if _, err := OpenIDX(images, write(t, name, file), IDXOptions{}); !errors.Is(err, loader.ErrBadData) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -51,11 +53,11 @@ func TestFirstLabel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	if d.Label(0) != 0 || d.Label(1) != 25 || d.Label(2) != 1 {
-		t.Errorf("labels %d %d %d", d.Label(0), d.Label(1), d.Label(2))
+	if d.Target(0).Class() != 0 || d.Target(1).Class() != 25 || d.Target(2).Class() != 1 {
+		t.Errorf("labels %d %d %d", d.Target(0).Class(), d.Target(1).Class(), d.Target(2).Class())
 	}
 	for _, o := range []IDXOptions{{First: 2}, {First: 1, Classes: make([]string, 25)}} {
-		if _, err := OpenIDX(images, labels, o); !errors.Is(err, ErrBadData) {
+		if _, err := OpenIDX(images, labels, o); !errors.Is(err, loader.ErrBadData) {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}

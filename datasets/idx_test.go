@@ -1,9 +1,8 @@
-package loader
+package datasets
 
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,16 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-// idxBytes is an IDX file of unsigned bytes.
-func idxBytes(payload []byte, dims ...int) []byte {
-	b := []byte{0, 0, 8, byte(len(dims))}
-	for _, d := range dims {
-		b = binary.BigEndian.AppendUint32(b, uint32(d))
-	}
-	return append(b, payload...)
-}
+	"winnow/loader"
+)
 
 func gz(b []byte) []byte {
 	var out bytes.Buffer
@@ -86,23 +78,22 @@ func TestIDXReadsEveryForm(t *testing.T) {
 				if len(dims) == 4 {
 					want = [3]int{2, 3, 4}
 				}
-				if [3]int{c, h, w} != want || d.Len() != 6 || NameOf(d) != "six" || len(ClassesOf(d)) != 10 {
-					t.Errorf("%d samples of %dx%dx%d, name %q", d.Len(), c, h, w, NameOf(d))
+				if [3]int{c, h, w} != want || d.Len() != 6 || loader.NameOf(d) != "six" || len(loader.ClassesOf(d)) != 10 {
+					t.Errorf("%d samples of %dx%dx%d, name %q", d.Len(), c, h, w, loader.NameOf(d))
 				}
-				dst := make([]byte, 24)
+				var r loader.Record
 				for i := range uint32(6) {
-					label, err := d.Read(i, dst)
-					if err != nil || label != int64(i) || d.Label(i) != int64(i) || !bytes.Equal(dst, payload[i*24:][:24]) {
-						t.Errorf("sample %d: label %d, %v, %v", i, label, dst, err)
+					if err := d.Read(i, &r); err != nil || d.Target(i).Class() != int64(i) || !bytes.Equal(r.Data, payload[i*24:][:24]) {
+						t.Errorf("sample %d: label %d, %v, %v", i, d.Target(i).Class(), r.Data, err)
 					}
 				}
-				if _, err := d.Read(6, dst); !errors.Is(err, ErrIndex) {
+				if err := d.Read(6, &r); !errors.Is(err, loader.ErrIndex) {
 					t.Errorf("past the end: %v", err)
 				}
 				if err := d.Close(); err != nil {
 					t.Error(err)
 				}
-				if _, err := d.Read(0, dst); !errors.Is(err, ErrClosed) {
+				if err := d.Read(0, &r); !errors.Is(err, loader.ErrClosed) {
 					t.Errorf("after Close: %v", err)
 				}
 			})
@@ -121,7 +112,7 @@ func TestIDXReadsUnmappedFiles(t *testing.T) {
 	if err := b.readAt(dst, 24); err != nil || !bytes.Equal(dst, count(48)[24:]) {
 		t.Errorf("%v %v", dst, err)
 	}
-	if err := b.readAt(dst, 30); !errors.Is(err, ErrBadData) {
+	if err := b.readAt(dst, 30); !errors.Is(err, loader.ErrBadData) {
 		t.Errorf("past the end: %v", err)
 	}
 }
@@ -137,11 +128,11 @@ func TestIDXSurvivesAFileCutShort(t *testing.T) {
 	if err := os.Truncate(path, 4096); err != nil {
 		t.Fatal(err)
 	}
-	dst := make([]byte, 784)
-	if _, err := d.Read(0, dst); err != nil {
+	var r loader.Record
+	if err := d.Read(0, &r); err != nil {
 		t.Errorf("what is left: %v", err)
 	}
-	if _, err := d.Read(uint32(n-1), dst); !errors.Is(err, ErrBadData) || !strings.Contains(err.Error(), "changed while it was in use") {
+	if err := d.Read(uint32(n-1), &r); !errors.Is(err, loader.ErrBadData) || !strings.Contains(err.Error(), "changed while it was in use") {
 		t.Errorf("what is gone: %v", err)
 	}
 }
@@ -159,25 +150,25 @@ func badIDXs() []badIDX {
 	float := append([]byte{0, 0, 13, 3}, good[4:]...)
 	huge := idxBytes(nil, 1<<32-1, 28, 28)
 	return []badIDX{
-		{"labels as images", labels, labels, `loader: images %x: bad data: starts with 0x00000801: want 0x00000803 or 0x00000804 (IDX images of uint8)`},
-		{"images as labels", good, good, `loader: labels %y: bad data: starts with 0x00000803: want 0x00000801 (IDX labels of uint8)`},
-		{"floats", float, labels, `loader: images %x: bad data: starts with 0x00000d03: want 0x00000803 or 0x00000804 (IDX images of uint8)`},
-		{"text", []byte("hello, world"), labels, `loader: images %x: bad data: starts with 0x68656c6c: want 0x00000803 or 0x00000804 (IDX images of uint8)`},
-		{"empty", nil, labels, `loader: images %x: bad data: truncated: 0 bytes of a header of 4`},
-		{"half a header", good[:10], labels, `loader: images %x: bad data: truncated: 10 bytes of a header of 16`},
-		{"truncated", good[:60], labels, `loader: images %x: bad data: truncated: 60 bytes: want 64 for 2x4x6`},
-		{"too long", append(bytes.Clone(good), 0), labels, `loader: images %x: bad data: too long: 65 bytes: want 64 for 2x4x6`},
-		{"huge header", huge, labels, `loader: images %x: bad data: truncated: 16 bytes: want 3367254359296 for 4294967295x28x28`},
-		{"huge image", idxBytes(nil, 1, 1<<20, 1<<20), labels, `loader: images %x: bad data: dimension 2 is 1048576: want images of 1 to 268435456 bytes`},
-		{"no width", idxBytes(nil, 1, 4, 0), labels, `loader: images %x: bad data: dimension 2 is 0: want images of 1 to 268435456 bytes`},
-		{"no samples", idxBytes(nil, 0, 4, 6), labels, `loader: images %x: bad data: no samples`},
-		{"gzip, truncated inside", gz(good[:60]), labels, `loader: images %x: bad data: truncated: 60 bytes: want 64 for 2x4x6`},
-		{"gzip, too long", gz(append(bytes.Clone(good), 0)), labels, `loader: images %x: bad data: more than the 64 bytes of its header (2x4x6)`},
-		{"gzip, header too big for it", gz(huge), labels, `loader: images %x: bad data: the header asks for 3367254359296 bytes (4294967295x28x28), more than a gzip file of %d bytes can hold: truncated or mislabelled`},
-		{"gzip, cut", gz(good)[:12], labels, `loader: images %x: bad data: truncated`},
-		{"gzip, damaged checksum", flipLast(gz(good)), labels, `loader: images %x: bad data: gzip: invalid checksum`},
-		{"fewer labels", good, idxBytes([]byte{3}, 1), `loader: labels %y: bad data: 1 labels for the 2 images of %x`},
-		{"label out of range", good, idxBytes([]byte{3, 10}, 2), `loader: labels %y: bad data: label 10 of sample 1: want 0 to 9`},
+		{"labels as images", labels, labels, `datasets: images %x: bad data: starts with 0x00000801: want 0x00000803 or 0x00000804 (IDX images of uint8)`},
+		{"images as labels", good, good, `datasets: labels %y: bad data: starts with 0x00000803: want 0x00000801 (IDX labels of uint8)`},
+		{"floats", float, labels, `datasets: images %x: bad data: starts with 0x00000d03: want 0x00000803 or 0x00000804 (IDX images of uint8)`},
+		{"text", []byte("hello, world"), labels, `datasets: images %x: bad data: starts with 0x68656c6c: want 0x00000803 or 0x00000804 (IDX images of uint8)`},
+		{"empty", nil, labels, `datasets: images %x: bad data: truncated: 0 bytes of a header of 4`},
+		{"half a header", good[:10], labels, `datasets: images %x: bad data: truncated: 10 bytes of a header of 16`},
+		{"truncated", good[:60], labels, `datasets: images %x: bad data: truncated: 60 bytes: want 64 for 2x4x6`},
+		{"too long", append(bytes.Clone(good), 0), labels, `datasets: images %x: bad data: too long: 65 bytes: want 64 for 2x4x6`},
+		{"huge header", huge, labels, `datasets: images %x: bad data: truncated: 16 bytes: want 3367254359296 for 4294967295x28x28`},
+		{"huge image", idxBytes(nil, 1, 1<<20, 1<<20), labels, `datasets: images %x: bad data: dimension 2 is 1048576: want images of 1 to 268435456 bytes`},
+		{"no width", idxBytes(nil, 1, 4, 0), labels, `datasets: images %x: bad data: dimension 2 is 0: want images of 1 to 268435456 bytes`},
+		{"no samples", idxBytes(nil, 0, 4, 6), labels, `datasets: images %x: bad data: no samples`},
+		{"gzip, truncated inside", gz(good[:60]), labels, `datasets: images %x: bad data: truncated: 60 bytes: want 64 for 2x4x6`},
+		{"gzip, too long", gz(append(bytes.Clone(good), 0)), labels, `datasets: images %x: bad data: more than the 64 bytes of its header (2x4x6)`},
+		{"gzip, header too big for it", gz(huge), labels, `datasets: images %x: bad data: the header asks for 3367254359296 bytes (4294967295x28x28), more than a gzip file of %d bytes can hold: truncated or mislabelled`},
+		{"gzip, cut", gz(good)[:12], labels, `datasets: images %x: bad data: truncated`},
+		{"gzip, damaged checksum", flipLast(gz(good)), labels, `datasets: images %x: bad data: gzip: invalid checksum`},
+		{"fewer labels", good, idxBytes([]byte{3}, 1), `datasets: labels %y: bad data: 1 labels for the 2 images of %x`},
+		{"label out of range", good, idxBytes([]byte{3, 10}, 2), `datasets: labels %y: bad data: label 10 of sample 1: want 0 to 9`},
 	}
 }
 
@@ -191,7 +182,7 @@ func TestIDXRefusesBadFiles(t *testing.T) {
 				t.Fatal("accepted")
 			}
 			want := strings.NewReplacer("%x", fmt.Sprintf("%q", x), "%y", fmt.Sprintf("%q", y), "%d", fmt.Sprint(len(c.x))).Replace(c.want)
-			if !errors.Is(err, ErrBadData) || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			if !errors.Is(err, loader.ErrBadData) || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}
 		})
@@ -210,19 +201,19 @@ func TestIDXWithoutClassesTakesAnyByte(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	if d.Label(0) != 255 || d.Classes() != nil {
-		t.Errorf("label %d, classes %v", d.Label(0), d.Classes())
+	if d.Target(0).Class() != 255 || d.Classes() != nil {
+		t.Errorf("label %d, classes %v", d.Target(0).Class(), d.Classes())
 	}
 }
 
 func TestIDXNamesWhatIsNoFile(t *testing.T) {
 	y := write(t, "y", idxBytes([]byte{1}, 1))
 	_, err := OpenIDX(filepath.Join(t.TempDir(), "none"), y, IDXOptions{})
-	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), `loader: images "`) {
+	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), `datasets: images "`) {
 		t.Errorf("a missing file: %v", err)
 	}
 	_, err = OpenIDX(t.TempDir(), y, IDXOptions{})
-	if !errors.Is(err, ErrBadData) || !strings.HasSuffix(err.Error(), "not a regular file") {
+	if !errors.Is(err, loader.ErrBadData) || !strings.HasSuffix(err.Error(), "not a regular file") {
 		t.Errorf("a folder: %v", err)
 	}
 }
@@ -259,11 +250,15 @@ func BenchmarkIDX(b *testing.B) {
 	const n = 8192
 	for _, form := range []string{"plain", "crop and flip"} {
 		b.Run(form, func(b *testing.B) {
-			o := Options{Shuffle: true}
+			var change loader.Transform
 			if form != "plain" {
-				o.Augment = Augment{CropPad: 4, HFlip: true}
+				change, _ = loader.Augment{CropPad: 4, HFlip: true}.Transform(1, 28, 28)
 			}
-			l, err := New(openTestIDX(b, n), o)
+			src, err := loader.NewSource(openTestIDX(b, n), change)
+			if err != nil {
+				b.Fatal(err)
+			}
+			l, err := loader.New(src, loader.Options{Shuffle: true})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"winnow/internal/option"
 	"winnow/loader"
 )
 
@@ -45,7 +46,7 @@ var fashionMNIST = idxSet{
 	info: Info{
 		Name: "fashion-mnist", About: "Fashion-MNIST: photographs of clothing, grey",
 		Train: 60000, Test: 10000, Classes: 10, Shape: [3]int{1, 28, 28},
-		Fetchable: true, Settings: "PATH, noise=P, seed=N",
+		Fetchable: true,
 	},
 	classes:       []string{"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"},
 	debianPackage: "dataset-fashion-mnist",
@@ -66,12 +67,30 @@ var mnist = idxSet{
 	info: Info{
 		Name: "mnist", About: "MNIST: handwritten digits, grey, or images of your own in files of its four names",
 		Train: 60000, Test: 10000, Classes: 10, Shape: [3]int{1, 28, 28},
-		Settings: "PATH, classes=N (else those of the labels), label-offset=N (the label of the first class), noise=P, seed=N",
 	},
 }
 
-func idxEntry(set *idxSet) *entry {
-	return &entry{info: set.info, files: set, open: set.open}
+// idxOptions are the settings of the user's own files.
+type idxOptions struct{ classes, labelOffset int }
+
+var idxRows = []option.Row[idxOptions]{
+	{Name: "classes", Doc: "`N` classes, else those of the labels", Default: 0, Lo: 1, Hi: maxLabel + 1,
+		Field: func(o *idxOptions) any { return &o.classes }},
+	{Name: "label-offset", Doc: "label `N` of the first class", Default: 0, Hi: maxLabel,
+		Field: func(o *idxOptions) any { return &o.labelOffset }},
+}
+
+// idxFormat is the row of a set; one with classes of its own takes no settings.
+func idxFormat(set *idxSet) *format {
+	rows := idxRows
+	if set.classes != nil {
+		rows = nil
+	}
+	f := format{info: set.info, path: somePath, files: set}
+	if set == &mnist {
+		f.sniff = func(path string) bool { return len(set.absent(path)) == 0 }
+	}
+	return newFormat(f, rows, set.open)
 }
 
 // locate returns the folder under root, or root itself, that holds the files.
@@ -104,10 +123,12 @@ func (set *idxSet) absent(dir string) []string {
 	return names
 }
 
-func (set *idxSet) open(s *spec, o Options) (*Dataset, error) {
-	classes, first, err := set.labels(s)
-	if err != nil {
-		return nil, err
+func (set *idxSet) open(s *spec, v *idxOptions, o Options) (*Dataset, error) {
+	classes, first := set.classes, v.labelOffset
+	if v.classes > maxLabel+1-first {
+		return nil, s.errorf("classes=%d: want a whole number from 1 to %d", v.classes, maxLabel+1-first)
+	} else if v.classes > 0 {
+		classes = numbered(v.classes)
 	}
 	dir, err := set.folder(s, o)
 	if err != nil {
@@ -119,9 +140,9 @@ func (set *idxSet) open(s *spec, o Options) (*Dataset, error) {
 		}
 	}
 	d := &Dataset{ClassNames: classes}
-	split := func(name, images, labels string) (loader.Source, error) {
-		src, err := loader.OpenIDX(set.path(dir, images), set.path(dir, labels),
-			loader.IDXOptions{Name: set.info.Name + " " + name, Classes: classes, First: first})
+	split := func(name, images, labels string) (loader.Records, error) {
+		src, err := OpenIDX(set.path(dir, images), set.path(dir, labels),
+			IDXOptions{Name: set.info.Name + " " + name, Classes: classes, First: first})
 		if err != nil {
 			return nil, fmt.Errorf("datasets: open %q: %w", s.text, err)
 		}
@@ -143,30 +164,11 @@ func (set *idxSet) open(s *spec, o Options) (*Dataset, error) {
 // maxLabel is the largest that a file of bytes holds.
 const maxLabel = 255
 
-// labels are the classes that the set or the spec names, nil for those of the
-// files, and the label of the first.
-func (set *idxSet) labels(s *spec) (classes []string, first int, err error) {
-	if set.classes != nil {
-		return set.classes, 0, s.allow(true)
-	}
-	if err := s.allow(true, "classes", "label-offset"); err != nil {
-		return nil, 0, err
-	}
-	if first, err = s.int("label-offset", 0, 0, maxLabel); err != nil {
-		return nil, 0, err
-	}
-	n, err := s.int("classes", 0, 1, maxLabel+1-first)
-	if err != nil || n == 0 {
-		return nil, first, err
-	}
-	return numbered(n), first, nil
-}
-
 // classesIn are the classes up to the largest label of both splits.
 func (set *idxSet) classesIn(dir string, first int) ([]string, error) {
 	largest := first
 	for _, name := range []string{trainLabels, testLabels} {
-		label, err := loader.LargestLabel(set.path(dir, name))
+		label, err := LargestLabel(set.path(dir, name))
 		if err != nil {
 			return nil, err
 		}
@@ -213,8 +215,8 @@ func (set *idxSet) folder(s *spec, o Options) (string, error) {
 }
 
 func sameShape(s *spec, d *Dataset) error {
-	c, h, w := d.Train.Shape()
-	tc, th, tw := d.Test.Shape()
+	c, h, w := loader.ShapeOf(d.Train)
+	tc, th, tw := loader.ShapeOf(d.Test)
 	if c != tc || h != th || w != tw {
 		return fmt.Errorf("datasets: open %q: %w: training images of %dx%dx%d, test images of %dx%dx%d",
 			s.text, loader.ErrBadData, c, h, w, tc, th, tw)

@@ -1,4 +1,4 @@
-package loader
+package datasets
 
 import (
 	"encoding/binary"
@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"winnow/internal/files"
+	"winnow/loader"
 )
 
 // Bounds on what an IDX header may claim.
@@ -34,7 +35,7 @@ type IDXOptions struct {
 	First   int      // the file's label of class 0; a label below is refused
 }
 
-// IDX is a Source over a pair of IDX files, the format of MNIST: images of
+// IDX is Records of a pair of IDX files, the format of MNIST: images of
 // unsigned bytes [N, H, W] or [N, C, H, W] and labels [N]. Each file is plain
 // or gzip, told apart by content. A plain file of images is mapped into memory
 // where the system can, a gzip one is inflated into it.
@@ -49,10 +50,10 @@ type IDX struct {
 }
 
 var (
-	_ Source  = (*IDX)(nil)
-	_ Labeler = (*IDX)(nil)
-	_ Classer = (*IDX)(nil)
-	_ Namer   = (*IDX)(nil)
+	_ loader.Records = (*IDX)(nil)
+	_ loader.Shaped  = (*IDX)(nil)
+	_ loader.Classer = (*IDX)(nil)
+	_ loader.Namer   = (*IDX)(nil)
 )
 
 // OpenIDX opens and checks a pair of files. Close the result after its last
@@ -85,7 +86,7 @@ func LargestLabel(path string) (int, error) {
 	defer func() { _ = y.close() }() // only read
 	labels := make([]byte, y.dims[0])
 	if err := y.readAt(labels, 0); err != nil {
-		return 0, fmt.Errorf("loader: labels %q: %w", path, err)
+		return 0, fmt.Errorf("datasets: labels %q: %w", path, err)
 	}
 	return int(slices.Max(labels)), nil
 }
@@ -102,11 +103,11 @@ func pairIDX(x, y *idxFile, images, labels string, o IDXOptions) (*IDX, error) {
 		d.c = x.dims[1]
 	}
 	if y.dims[0] != d.n {
-		return nil, fmt.Errorf("loader: labels %q: %w: %d labels for the %d images of %q", labels, ErrBadData, y.dims[0], d.n, images)
+		return nil, fmt.Errorf("datasets: labels %q: %w: %d labels for the %d images of %q", labels, loader.ErrBadData, y.dims[0], d.n, images)
 	}
 	d.labels = make([]byte, d.n)
 	if err := y.readAt(d.labels, 0); err != nil {
-		return nil, fmt.Errorf("loader: labels %q: %w", labels, err)
+		return nil, fmt.Errorf("datasets: labels %q: %w", labels, err)
 	}
 	classes := maxClasses
 	if o.Classes != nil {
@@ -115,7 +116,7 @@ func pairIDX(x, y *idxFile, images, labels string, o IDXOptions) (*IDX, error) {
 	for i, v := range d.labels {
 		class := int(v) - o.First
 		if class < 0 || class >= classes {
-			return nil, fmt.Errorf("loader: labels %q: %w: label %d of sample %d: want %d to %d", labels, ErrBadData, v, i, o.First, min(o.First+classes, maxClasses)-1)
+			return nil, fmt.Errorf("datasets: labels %q: %w: label %d of sample %d: want %d to %d", labels, loader.ErrBadData, v, i, o.First, min(o.First+classes, maxClasses)-1)
 		}
 		d.labels[i] = byte(class)
 	}
@@ -134,19 +135,16 @@ func (d *IDX) Shape() (c, h, w int) { return d.c, d.h, d.w }
 // Classes are the names from IDXOptions.
 func (d *IDX) Classes() []string { return d.classes }
 
-// Label returns the label of sample i.
-func (d *IDX) Label(i uint32) int64 { return int64(d.labels[i]) }
+// Target returns the label of sample i.
+func (d *IDX) Target(i uint32) loader.Target { return loader.Class(int64(d.labels[i])) }
 
-// Read copies sample i to dst.
-func (d *IDX) Read(i uint32, dst []byte) (int64, error) {
+// Read copies sample i.
+func (d *IDX) Read(i uint32, r *loader.Record) error {
 	if int64(i) >= int64(d.n) {
-		return 0, ErrIndex
+		return loader.ErrIndex
 	}
-	size := d.c * d.h * d.w
-	if err := d.images.readAt(dst[:size], int64(i)*int64(size)); err != nil {
-		return 0, err
-	}
-	return int64(d.labels[i]), nil
+	dst := r.Raw(d.c, d.h, d.w)
+	return d.images.readAt(dst, int64(i)*int64(len(dst)))
 }
 
 // Close releases the mapping or the file. No Read may run or follow.
@@ -168,7 +166,7 @@ func (b *blob) readAt(dst []byte, off int64) (err error) {
 		defer func(old bool) {
 			debug.SetPanicOnFault(old)
 			if r := recover(); r != nil {
-				err = fmt.Errorf("%w: the file changed while it was in use (%v)", ErrBadData, r)
+				err = fmt.Errorf("%w: the file changed while it was in use (%v)", loader.ErrBadData, r)
 			}
 		}(debug.SetPanicOnFault(true))
 		copy(dst, b.data[off:])
@@ -177,12 +175,12 @@ func (b *blob) readAt(dst []byte, off int64) (err error) {
 	case b.file != nil:
 		if _, err := b.file.ReadAt(dst, b.offset+off); err != nil {
 			if errors.Is(err, io.EOF) {
-				err = fmt.Errorf("%w: the file changed while it was in use", ErrBadData)
+				err = fmt.Errorf("%w: the file changed while it was in use", loader.ErrBadData)
 			}
 			return err
 		}
 	default:
-		return ErrClosed
+		return loader.ErrClosed
 	}
 	return nil
 }
@@ -208,15 +206,15 @@ type idxFile struct {
 func openIDXFile(path, what string, lo, hi int) (*idxFile, error) {
 	f, size, err := files.Open(path)
 	if errors.Is(err, files.ErrNotRegular) {
-		return nil, fmt.Errorf("loader: %s %q: %w: %w", what, path, ErrBadData, err)
+		return nil, fmt.Errorf("datasets: %s %q: %w: %w", what, path, loader.ErrBadData, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("loader: %s %q: %w", what, path, errors.Unwrap(err))
+		return nil, fmt.Errorf("datasets: %s %q: %w", what, path, errors.Unwrap(err))
 	}
 	x, err := parseIDX(f, size, lo, hi)
 	if err != nil {
 		_ = f.Close() // the first error counts
-		return nil, fmt.Errorf("loader: %s %q: %w", what, path, err)
+		return nil, fmt.Errorf("datasets: %s %q: %w", what, path, err)
 	}
 	if x.data != nil { // inflated
 		return x, f.Close()
@@ -271,7 +269,7 @@ func parseGzip(r io.Reader, size int64, lo, hi int) (*idxFile, error) {
 	switch {
 	case n > size*deflateRatio:
 		return nil, fmt.Errorf("%w: the header asks for %d bytes (%s), more than a gzip file of %d bytes can hold: truncated or mislabelled",
-			ErrBadData, head+n, shapeText(dims), size)
+			loader.ErrBadData, head+n, shapeText(dims), size)
 	case n > MaxInflatedBytes:
 		return nil, fmt.Errorf("%d bytes inflated (%s): want at most %d; unpack it with gunzip", n, shapeText(dims), int64(MaxInflatedBytes))
 	}
@@ -286,7 +284,7 @@ func parseGzip(r io.Reader, size int64, lo, hi int) (*idxFile, error) {
 	var more [1]byte
 	switch got, err := io.ReadFull(z, more[:]); {
 	case got > 0:
-		return nil, fmt.Errorf("%w: more than the %d bytes of its header (%s)", ErrBadData, head+n, shapeText(dims))
+		return nil, fmt.Errorf("%w: more than the %d bytes of its header (%s)", loader.ErrBadData, head+n, shapeText(dims))
 	case err != io.EOF:
 		return nil, gzipError(err)
 	}
@@ -306,7 +304,7 @@ func parseHeader(r io.Reader, lo, hi int) (dims []int, head int64, err error) {
 		if hi != lo {
 			want += fmt.Sprintf(" or 0x%08x", ubyte<<8|hi)
 		}
-		return nil, 0, fmt.Errorf("%w: starts with 0x%08x: want %s (%s)", ErrBadData, binary.BigEndian.Uint32(b[:]), want, kindText(lo))
+		return nil, 0, fmt.Errorf("%w: starts with 0x%08x: want %s (%s)", loader.ErrBadData, binary.BigEndian.Uint32(b[:]), want, kindText(lo))
 	}
 	dims = make([]int, b[3])
 	image := int64(1)
@@ -317,14 +315,14 @@ func parseHeader(r io.Reader, lo, hi int) (dims []int, head int64, err error) {
 		d := int64(binary.BigEndian.Uint32(b[:]))
 		if i > 0 {
 			if d == 0 || d > MaxImageBytes || image*d > MaxImageBytes {
-				return nil, 0, fmt.Errorf("%w: dimension %d is %d: want images of 1 to %d bytes", ErrBadData, i, d, MaxImageBytes)
+				return nil, 0, fmt.Errorf("%w: dimension %d is %d: want images of 1 to %d bytes", loader.ErrBadData, i, d, MaxImageBytes)
 			}
 			image *= d
 		} else if d == 0 {
-			return nil, 0, fmt.Errorf("%w: no samples", ErrBadData)
+			return nil, 0, fmt.Errorf("%w: no samples", loader.ErrBadData)
 		}
 		if d > math.MaxInt {
-			return nil, 0, fmt.Errorf("%w: dimension %d is %d", ErrBadData, i, d)
+			return nil, 0, fmt.Errorf("%w: dimension %d is %d", loader.ErrBadData, i, d)
 		}
 		dims[i] = int(d)
 	}
@@ -351,12 +349,12 @@ func sizeError(got, want int64, dims []int) error {
 	if got > want {
 		what = "too long"
 	}
-	return fmt.Errorf("%w: %s: %d bytes: want %d for %s", ErrBadData, what, got, want, shapeText(dims))
+	return fmt.Errorf("%w: %s: %d bytes: want %d for %s", loader.ErrBadData, what, got, want, shapeText(dims))
 }
 
 func headError(err error, got, want int) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: truncated: %d bytes of a header of %d", ErrBadData, got, want)
+		return fmt.Errorf("%w: truncated: %d bytes of a header of %d", loader.ErrBadData, got, want)
 	}
 	return gzipError(err)
 }
@@ -369,7 +367,7 @@ func gzipError(err error) error {
 		return err
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: truncated gzip", ErrBadData)
+		return fmt.Errorf("%w: truncated gzip", loader.ErrBadData)
 	}
-	return fmt.Errorf("%w: %w", ErrBadData, err)
+	return fmt.Errorf("%w: %w", loader.ErrBadData, err)
 }

@@ -1,0 +1,85 @@
+package datasets
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"winnow/internal/random"
+	"winnow/loader"
+	"winnow/loader/loadertest"
+)
+
+// formatCase makes a small set of a format.
+type formatCase struct {
+	// write lays the files down and gives the spec behind the kind.
+	write func(t *testing.T, dir string) (spec string)
+	train loadertest.Want
+	// guessed is whether the path alone stands for the kind.
+	guessed bool
+}
+
+// formatCases has one for each kind of the table.
+var formatCases = map[string]formatCase{
+	"glyphs": {
+		write: func(*testing.T, string) string { return ":train=40,test=10,classes=36" },
+		train: loadertest.Want{Labels: glyphLabels()},
+	},
+	"fashion-mnist": {write: writeIDXCase, train: idxWant()},
+	"mnist":         {write: writeIDXCase, train: idxWant(), guessed: true},
+}
+
+// glyphLabels are rounds of all classes, each from a start that is drawn.
+func glyphLabels() []int64 {
+	g := &glyphs{classes: make([]string, 36), seed: random.Mix(0)}
+	labels := make([]int64, 40)
+	for i := range labels {
+		start := g.label(uint32(i / 36 * 36))
+		labels[i] = (start + int64(i%36)) % 36
+	}
+	return labels
+}
+
+func writeIDXCase(t *testing.T, dir string) string {
+	for name, data := range map[string][]byte{
+		trainImages: idxBytes(count(20*24), 20, 4, 6), trainLabels: idxBytes(labelBytes(20), 20),
+		testImages: idxBytes(count(5*24), 5, 4, 6), testLabels: idxBytes(labelBytes(5), 5),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return ":" + dir
+}
+
+func idxWant() (w loadertest.Want) {
+	pixels := count(20 * 24)
+	for i := range 20 {
+		w.Labels = append(w.Labels, int64(labelBytes(20)[i]))
+		w.Images = append(w.Images, pixels[i*24:][:24])
+	}
+	return w
+}
+
+func TestFormats(t *testing.T) {
+	for _, kind := range Kinds() {
+		t.Run(kind, func(t *testing.T) {
+			c, ok := formatCases[kind]
+			if !ok {
+				t.Fatal("a format without a case in the conformance suite")
+			}
+			rest := c.write(t, t.TempDir())
+			loadertest.Records(t, func(t *testing.T) loader.Records { return open(t, kind+rest).Train }, c.train)
+			if f, _ := find(kind); c.guessed != (f.sniff != nil) {
+				t.Fatalf("known by its path: %v, want %v", f.sniff != nil, c.guessed)
+			}
+			if !c.guessed {
+				return
+			}
+			if d := open(t, strings.TrimPrefix(rest, ":")); d.Guess != kind || d.Name != kind {
+				t.Errorf("the path alone is taken for %q", d.Guess)
+			}
+		})
+	}
+}

@@ -1,0 +1,105 @@
+package loader
+
+import "fmt"
+
+// Records are the samples of a set as their format stores them, read by index
+// in any order. Implementations are safe for concurrent use.
+type Records interface {
+	// Len is the number of samples.
+	Len() int
+	// Target is what sample i is to be mapped to, 0 <= i < Len, known without
+	// its image. All targets of a set are of one kind.
+	Target(i uint32) Target
+	// Read puts the image of sample i into r.
+	Read(i uint32, r *Record) error
+}
+
+// Record is the image of one sample and the memory that it lies in. Its user
+// keeps it from one sample to the next, so that reading makes no garbage.
+type Record struct {
+	// Data is raw pixels, uint8 CHW, of the shape C x H x W, or with C = 0 the
+	// bytes of an image file. It is valid until the next sample is read.
+	Data    []byte
+	C, H, W int
+
+	buffer []byte
+	direct []byte // where raw pixels of its length should rather go
+}
+
+// Raw sets the record to pixels of a shape and returns them, c*h*w bytes to fill.
+func (r *Record) Raw(c, h, w int) []byte {
+	r.C, r.H, r.W = c, h, w
+	n := c * h * w
+	if n == len(r.direct) {
+		r.Data = r.direct
+		return r.Data
+	}
+	return r.reserve(n)
+}
+
+// Encoded sets the record to an image file and returns its n bytes to fill.
+func (r *Record) Encoded(n int) []byte {
+	r.C, r.H, r.W = 0, 0, 0
+	return r.reserve(n)
+}
+
+func (r *Record) reserve(n int) []byte {
+	r.buffer = grow(r.buffer, n)
+	r.Data = r.buffer
+	return r.Data
+}
+
+// Shaped are Records of raw images of one shape; c = 0 says that they are not.
+type Shaped interface {
+	Shape() (c, h, w int)
+}
+
+// TrueLabeler are Records with artificial label noise that still know the
+// labels from before it.
+type TrueLabeler interface {
+	TrueLabel(i uint32) int64
+}
+
+// Classer are Records that know their classes: label k is Classes()[k].
+type Classer interface {
+	Classes() []string
+}
+
+// Namer are Records with a name to show in errors.
+type Namer interface {
+	Name() string
+}
+
+// NameOf returns the name of the records, or their Go type where they have none.
+func NameOf(r Records) string {
+	if n, ok := r.(Namer); ok {
+		return n.Name()
+	}
+	return fmt.Sprintf("%T", r)
+}
+
+// ShapeOf returns the one shape of raw images, zeros where they are encoded or
+// of several.
+func ShapeOf(r Records) (c, h, w int) {
+	if s, ok := r.(Shaped); ok {
+		return s.Shape()
+	}
+	return 0, 0, 0
+}
+
+// ClassesOf returns the class names, nil where they are not known.
+func ClassesOf(r Records) []string {
+	if c, ok := r.(Classer); ok {
+		return c.Classes()
+	}
+	return nil
+}
+
+// TrueLabelOf returns the label of sample i before artificial noise, which is
+// its label where there is none.
+func TrueLabelOf(r Records, i uint32) int64 {
+	if t, ok := r.(TrueLabeler); ok {
+		return t.TrueLabel(i)
+	}
+	return r.Target(i).Class()
+}
