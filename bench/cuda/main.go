@@ -27,7 +27,11 @@ import (
 
 	"winnow/bench/measure"
 	"winnow/models"
+	"winnow/onnx/autodiff"
+	"winnow/onnx/bundle"
 	ortrun "winnow/runtime"
+	"winnow/train"
+	"winnow/train/tune"
 )
 
 // tolerance is how far a loss may be from the CPU's, relative to it: float32
@@ -96,6 +100,7 @@ type speed struct {
 	Model     string  `json:"model"`
 	Batch     int     `json:"batch"`
 	TF32      bool    `json:"tf32"`
+	Tuned     bool    `json:"tuned"` // the forms of its gradients chosen on the device, as winnow tune does
 	CUDAGraph bool    `json:"cuda_graph"`
 	MedianMS  float64 `json:"median_ms"`
 	MinMS     float64 `json:"min_ms"`
@@ -155,7 +160,7 @@ func run(ctx context.Context, o options, progress io.Writer) (*report, error) {
 	doctor := ortrun.Doctor(ortrun.Options{Device: "cpu"})
 	r := &report{
 		Device: d.Name(), Provider: d.Provider(), GPUs: doctor.GPUs, DriverCUDA: doctor.CUDADriver, Driver: driver(),
-		System: doctor.System, CPU: measure.CPU(), Library: d.LibraryPath(), LibraryVersion: d.LibraryVersion(),
+		System: doctor.System, CPU: measure.CPU(), Library: filepath.Base(d.LibraryPath()), LibraryVersion: d.LibraryVersion(),
 		Failures: []string{},
 	}
 	if err := d.Close(); err != nil {
@@ -184,16 +189,16 @@ func run(ctx context.Context, o options, progress io.Writer) (*report, error) {
 				fail("%s: %v", name, err)
 			}
 		}
-		for _, graph := range []bool{false, true} {
+		for _, way := range []speed{{}, {CUDAGraph: true}, {Tuned: true}, {Tuned: true, CUDAGraph: true}} {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			if graph && r.Provider != ortrun.CUDAProvider {
+			if way.CUDAGraph && r.Provider != ortrun.CUDAProvider {
 				continue
 			}
-			s, err := o.speed(name, graph)
+			s, err := o.speed(ctx, name, way)
 			if err != nil {
-				fail("%s, CUDA graph %v: %v", name, graph, err)
+				fail("%s, %s: %v", name, way.text(), err)
 				continue
 			}
 			if peer.MedianMS > 0 {
@@ -201,7 +206,7 @@ func run(ctx context.Context, o options, progress io.Writer) (*report, error) {
 				s.Ratio = s.Images / s.PeerImage
 			}
 			r.Speed = append(r.Speed, *s)
-			fmt.Fprintf(progress, "%-9s batch %d, CUDA graph %v: %.0f images/s, peer %.0f\n", name, s.Batch, graph, s.Images, s.PeerImage)
+			fmt.Fprintf(progress, "%-9s batch %d, %s: %.0f images/s, peer %.0f\n", name, s.Batch, s.text(), s.Images, s.PeerImage)
 		}
 	}
 	return r, nil
@@ -292,8 +297,10 @@ func (o options) losses(device ortrun.Options, c *check, to *[]float32) (err err
 	return nil
 }
 
-// speed times a step as a user gets it.
-func (o options) speed(name string, graph bool) (_ *speed, err error) {
+func (s speed) text() string { return fmt.Sprintf("CUDA graph %v, tuned %v", s.CUDAGraph, s.Tuned) }
+
+// speed times a step as a user gets it, in one way.
+func (o options) speed(ctx context.Context, name string, way speed) (_ *speed, err error) {
 	m, err := models.Forward(name, models.Seed)
 	if err != nil {
 		return nil, err
@@ -302,7 +309,12 @@ func (o options) speed(name string, graph bool) (_ *speed, err error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := ortrun.Open(ortrun.Options{Device: o.Device, CUDAGraph: graph})
+	if way.Tuned {
+		if b, err = o.tuned(ctx, b, name); err != nil {
+			return nil, err
+		}
+	}
+	d, err := ortrun.Open(ortrun.Options{Device: o.Device, CUDAGraph: way.CUDAGraph})
 	if err != nil {
 		return nil, err
 	}
@@ -311,13 +323,27 @@ func (o options) speed(name string, graph bool) (_ *speed, err error) {
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, s.Close()) }()
 	times, err := s.Time(o.Seconds)
 	if err != nil {
 		return nil, err
 	}
-	r := &speed{Model: name, Batch: o.batch(name), TF32: d.Provider() == ortrun.CUDAProvider, CUDAGraph: graph, MedianMS: measure.Median(times), MinMS: times[0], Steps: len(times)}
-	r.Images = float64(r.Batch) / r.MedianMS * 1e3
-	return r, nil
+	way.Model, way.Batch, way.TF32 = name, o.batch(name), d.Provider() == ortrun.CUDAProvider
+	way.MedianMS, way.MinMS, way.Steps = measure.Median(times), times[0], len(times)
+	way.Images = float64(way.Batch) / way.MedianMS * 1e3
+	return &way, nil
+}
+
+// tuned is a bundle whose gradients take the forms that are fastest here.
+func (o options) tuned(ctx context.Context, b *bundle.Bundle, name string) (_ *bundle.Bundle, err error) {
+	d, err := ortrun.Open(ortrun.Options{Device: o.Device})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	return autodiff.Rebuild(b, autodiff.Lowering{}, func(cases []autodiff.Case) (*bundle.Tuned, error) {
+		return tune.Choose(ctx, cases, tune.Options{Device: d, BatchSize: o.batch(name), Layout: train.LayoutPortable})
+	}, func(string) {})
 }
 
 func (o options) peer(ctx context.Context, name string) (measure.Result, error) {

@@ -49,7 +49,7 @@ func TestReport(t *testing.T) {
 	if got.Provider != ortrun.CPUProvider || got.LibraryVersion == "" || got.CPU == "" || len(got.Failures) != 0 {
 		t.Errorf("the report is %s", text)
 	}
-	if len(got.Models) != 2 || len(got.Speed) != 1 {
+	if len(got.Models) != 2 || len(got.Speed) != 2 || got.Speed[0].Tuned || !got.Speed[1].Tuned {
 		t.Fatalf("the report is %s", text)
 	}
 	for _, c := range got.Models {
@@ -62,7 +62,7 @@ func TestReport(t *testing.T) {
 	}
 
 	o.Parity, o.Python = nil, peer(t, "echo no torch >&2; exit 3")
-	if r, err := run(context.Background(), o, io.Discard); err != nil || len(r.Failures) != 1 || len(r.Speed) != 1 || r.Speed[0].Ratio != 0 {
+	if r, err := run(context.Background(), o, io.Discard); err != nil || len(r.Failures) != 1 || len(r.Speed) != 2 || r.Speed[0].Ratio != 0 {
 		t.Errorf("a peer that fails: %+v, %v", r, err)
 	}
 }

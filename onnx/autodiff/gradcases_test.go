@@ -116,7 +116,7 @@ func gradCases() []gradCase {
 
 // convCases checks every form of every convolution gradient.
 func convCases(cases *[]gradCase) {
-	for _, l := range []Lowering{{Data: DataTranspose, Weight: WeightGemm}, {Data: DataFlip, Weight: WeightImages}, {}} {
+	for _, l := range []Lowering{{Data: DataTranspose, Weight: WeightGemm}, {Data: DataFlip, Weight: WeightImages}, {Weight: WeightTaps}, {}} {
 		add := func(name string, a attrs, args ...arg) {
 			*cases = append(*cases, gradCase{
 				op: "Conv", name: name + "-" + l.Data + l.Weight, attrs: a, args: args, dtype: onnx.Float32, lower: l,

@@ -57,7 +57,7 @@ func randomConv(r *rand.Rand) gradCase {
 	if r.IntN(2) == 0 {
 		args = append(args, tensor(group*out))
 	}
-	forms := []Lowering{{}, {Data: DataFlip, Weight: WeightImages}, {Data: DataTranspose, Weight: WeightGemm}}
+	forms := []Lowering{{}, {Data: DataFlip, Weight: WeightImages}, {Data: DataTranspose, Weight: WeightGemm}, {Weight: WeightTaps}}
 	return gradCase{op: "Conv", attrs: a, args: args, dtype: onnx.Float32, lower: forms[r.IntN(3)]}
 }
 

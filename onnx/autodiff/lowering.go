@@ -20,6 +20,7 @@ const (
 const (
 	WeightGemm   = "gemm"   // one product over the whole batch, patches channel first
 	WeightImages = "images" // one product an image, summed
+	WeightTaps   = "taps"   // one product over the whole batch for each tap of the filter, without patches
 	WeightBatch  = "batch"  // a convolution over images; blocked layout only
 	WeightEach   = "each"   // a convolution for each image, by channel; blocked layout only
 )
@@ -111,9 +112,9 @@ func (c conv) plainForms() []string {
 	case c.group > 1:
 		return []string{WeightImages}
 	case c.outC*columns > c.area()*(c.outC+columns):
-		return []string{WeightGemm, WeightImages}
+		return []string{WeightGemm, WeightImages, WeightTaps}
 	}
-	return []string{WeightImages, WeightGemm}
+	return []string{WeightImages, WeightGemm, WeightTaps}
 }
 
 func (l Lowering) pool(n *node, w window) string {

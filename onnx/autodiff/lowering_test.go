@@ -63,23 +63,23 @@ func TestCases(t *testing.T) {
 		0: {
 			"MaxPool: 32x14x14 -> 32x7x7, kernel 2x2, strides 2x2, pads 0,0,0,0: compare scatter",
 			"Conv data: 16x14x14 -> 32x14x14, kernel 3x3, strides 1x1, pads 1,1,1,1: flip transpose",
-			"Conv filter: 16x14x14 -> 32x14x14, kernel 3x3, strides 1x1, pads 1,1,1,1: images gemm",
+			"Conv filter: 16x14x14 -> 32x14x14, kernel 3x3, strides 1x1, pads 1,1,1,1: images gemm taps",
 			"MaxPool: 16x28x28 -> 16x14x14, kernel 2x2, strides 2x2, pads 0,0,0,0: compare scatter",
-			"Conv filter: 1x28x28 -> 16x28x28, kernel 3x3, strides 1x1, pads 1,1,1,1: images gemm",
+			"Conv filter: 1x28x28 -> 16x28x28, kernel 3x3, strides 1x1, pads 1,1,1,1: images gemm taps",
 		},
 		16: {
 			"nchwc16 MaxPool: blocked 32x14x14 -> blocked 32x7x7, kernel 2x2, strides 2x2, pads 0,0,0,0: blocked compare scatter",
 			"nchwc16 Conv data: blocked 16x14x14 -> blocked 32x14x14, kernel 3x3, strides 1x1, pads 1,1,1,1: blocked flip transpose",
-			"nchwc16 Conv filter: blocked 16x14x14 -> blocked 32x14x14, kernel 3x3, strides 1x1, pads 1,1,1,1: batch images gemm",
+			"nchwc16 Conv filter: blocked 16x14x14 -> blocked 32x14x14, kernel 3x3, strides 1x1, pads 1,1,1,1: batch images gemm taps",
 			"nchwc16 MaxPool: blocked 16x28x28 -> blocked 16x14x14, kernel 2x2, strides 2x2, pads 0,0,0,0: blocked compare scatter",
-			"nchwc16 Conv filter: 1x28x28 -> blocked 16x28x28, kernel 3x3, strides 1x1, pads 1,1,1,1: batch images gemm",
+			"nchwc16 Conv filter: 1x28x28 -> blocked 16x28x28, kernel 3x3, strides 1x1, pads 1,1,1,1: batch images gemm taps",
 		},
 	} {
 		if got := list(casesOf(t, "lenet.t113.onnx.gz", block)); !slices.Equal(got, want) {
 			t.Errorf("block %d:\n%s\nwant\n%s", block, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	}
-	if c := casesOf(t, "lenet.t113.onnx.gz", 16)[2]; !slices.Equal(c.FormsFor(24), []string{WeightImages, WeightGemm}) {
+	if c := casesOf(t, "lenet.t113.onnx.gz", 16)[2]; !slices.Equal(c.FormsFor(24), []string{WeightImages, WeightGemm, WeightTaps}) {
 		t.Errorf("batches of 24 have forms %v", c.FormsFor(24))
 	}
 }

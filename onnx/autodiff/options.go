@@ -96,7 +96,7 @@ func (o *Options) Validate() error {
 		return badOption("pooling lowering %q", o.Lowering.Pool)
 	}
 	switch o.Lowering.Weight {
-	case "", WeightGemm, WeightImages, WeightBatch, WeightEach:
+	case "", WeightGemm, WeightImages, WeightTaps, WeightBatch, WeightEach:
 	default:
 		return badOption("convolution weight lowering %q", o.Lowering.Weight)
 	}

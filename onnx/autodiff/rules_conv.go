@@ -171,7 +171,7 @@ func (c conv) weightIn(form string) string {
 	switch form {
 	case WeightEach:
 		return c.weightEach()
-	case WeightGemm, WeightImages:
+	case WeightGemm, WeightImages, WeightTaps:
 		return c.weightPlain(form)
 	}
 	form = c.plainForms()[0]
@@ -186,6 +186,9 @@ func (c conv) weightIn(form string) string {
 
 // weightPlain is made of standard operators, for any number of images.
 func (c conv) weightPlain(form string) string {
+	if form == WeightTaps {
+		return c.weightTaps()
+	}
 	patches := c.patches(c.Inputs[0], c.window)
 	switch {
 	case c.group > 1 && c.groupC == 1 && c.outC == c.group:
@@ -210,6 +213,26 @@ func (c conv) weightGemm(patches string) string {
 	patches = c.transpose(c.flat(patches, 0, c.groupC*c.tapCount(), c.area()), 1, 0, 2)
 	g := c.transpose(c.flat(c.dy[0], 0, c.outC, c.area()), 1, 0, 2)
 	return c.gemm(c.flat(g, c.outC, -1), c.flat(patches, c.groupC*c.tapCount(), -1), false, true, 1)
+}
+
+// weightTaps is one product over the whole batch for each tap: nothing the
+// size of all patches is written.
+func (c conv) weightTaps() string {
+	perm := []int64{1, 0}
+	for i := range c.rank() {
+		perm = append(perm, int64(2+i))
+	}
+	x := c.transpose(c.pad(c.Inputs[0], c.begin, c.reached()), perm...)
+	g := c.flat(c.transpose(c.flat(c.dy[0], 0, c.outC, c.area()), 1, 0, 2), c.outC, -1)
+	var parts []string
+	c.taps(func(tap []int64) {
+		part := c.gemm(g, c.flat(c.met(x, c.window, tap), c.groupC, -1), false, true, 1)
+		parts = append(parts, c.flat(part, c.outC, c.groupC, 1))
+	})
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	return c.op("Concat", attrs{"axis": onnx.IntAttr(2)}, parts...)
 }
 
 // weightGrouped is one product an image and group, summed.

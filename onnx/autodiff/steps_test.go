@@ -57,7 +57,7 @@ func TestTenStepsAgreeWithPyTorch(t *testing.T) {
 			}
 		}
 		for _, l := range []autodiff.Lowering{
-			{Data: autodiff.DataTranspose, Weight: autodiff.WeightImages}, {Data: autodiff.DataFlip, Weight: autodiff.WeightGemm}, {Block: int64(d.ConvBlock())},
+			{Data: autodiff.DataTranspose, Weight: autodiff.WeightImages}, {Data: autodiff.DataFlip, Weight: autodiff.WeightGemm}, {Block: int64(d.ConvBlock())}, {Block: int64(d.ConvBlock()), Weight: autodiff.WeightTaps},
 		} {
 			t.Run(fmt.Sprintf("%s/%s-%s-%d", model, l.Data, l.Weight, l.Block), func(t *testing.T) {
 				runSteps(t, d, model+".t113.onnx.gz", "a", recipes["a"], want, batches, autodiff.Options{Lowering: l})

@@ -182,10 +182,7 @@ const maxPickTaps = 49
 func (e *emitter) patches(x string, w window) string {
 	shape := e.shape(x)
 	channels, taps, area := shape[1].N, w.tapCount(), w.area()
-	end := make([]int64, w.rank())
-	for i := range end { // a window may overhang the padding (ceil_mode)
-		end[i] = max(w.end[i], (w.out[i]-1)*w.stride[i]+w.extent(i)-w.in[i]-w.begin[i])
-	}
+	end := w.reached()
 	if taps == 1 && w.unitStride() && area == product(w.in) {
 		return e.flat(x, 0, channels, 1, area)
 	}
@@ -194,17 +191,30 @@ func (e *emitter) patches(x string, w window) string {
 	}
 	x = e.pad(x, w.begin, end)
 	var parts []string
-	w.taps(func(tap []int64) {
-		r := w.rank()
-		starts, ends, axes := make([]int64, r), make([]int64, r), make([]int64, r)
-		for i := range r {
-			starts[i] = tap[i] * w.dilation[i]
-			ends[i] = starts[i] + (w.out[i]-1)*w.stride[i] + 1
-			axes[i] = int64(2 + i)
-		}
-		parts = append(parts, e.flat(e.slice(x, starts, ends, axes, w.stride), 0, channels, 1, area))
-	})
+	w.taps(func(tap []int64) { parts = append(parts, e.flat(e.met(x, w, tap), 0, channels, 1, area)) })
 	return e.op("Concat", attrs{"axis": onnx.IntAttr(2)}, parts...)
+}
+
+// reached is the padding at the end that windows need: one may overhang what
+// the operator pads (ceil_mode).
+func (w window) reached() []int64 {
+	end := make([]int64, w.rank())
+	for i := range end {
+		end[i] = max(w.end[i], (w.out[i]-1)*w.stride[i]+w.extent(i)-w.in[i]-w.begin[i])
+	}
+	return end
+}
+
+// met is what a tap meets in the padded image x: of the size of the output.
+func (e *emitter) met(x string, w window, tap []int64) string {
+	r := w.rank()
+	starts, ends, axes := make([]int64, r), make([]int64, r), make([]int64, r)
+	for i := range r {
+		starts[i] = tap[i] * w.dilation[i]
+		ends[i] = starts[i] + (w.out[i]-1)*w.stride[i] + 1
+		axes[i] = int64(2 + i)
+	}
+	return e.slice(x, starts, ends, axes, w.stride)
 }
 
 // pick is a convolution whose filters hold a single 1 each: channel c*taps + t
