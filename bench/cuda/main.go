@@ -30,7 +30,6 @@ import (
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
 	ortrun "winnow/runtime"
-	"winnow/train"
 	"winnow/train/tune"
 )
 
@@ -342,7 +341,7 @@ func (o options) tuned(ctx context.Context, b *bundle.Bundle, name string) (_ *b
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	return autodiff.Rebuild(b, autodiff.Lowering{}, func(cases []autodiff.Case) (*bundle.Tuned, error) {
-		return tune.Choose(ctx, cases, tune.Options{Device: d, BatchSize: o.batch(name), Layout: train.LayoutPortable})
+		return tune.Choose(ctx, cases, tune.Options{Device: d, BatchSize: o.batch(name), Layout: bundle.LayoutPortable})
 	}, func(string) {})
 }
 

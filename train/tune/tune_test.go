@@ -118,7 +118,7 @@ func TestCacheIsTaken(t *testing.T) {
 	c := openCache(path, func(s string) { t.Error(s) })
 	at := c.at(first)
 	for key, entry := range at { // times that no run would give
-		for i, form := range []string{"scatter", "compare", "transpose", "flip", "gemm", "images", "batch", "blocked"} {
+		for i, form := range []string{"scatter", "compare", "transpose", "flip", "gemm", "images", "batch", "blocked", "taps"} {
 			if _, ok := entry.Milliseconds[form]; ok {
 				entry.Milliseconds[form] = float64(1000 * (i + 1))
 			}
