@@ -45,7 +45,26 @@ func Names() []string {
 	return names
 }
 
-// Builtin opens the training bundle of a named model: the shipped one, or one built now.
+// Draw opens the training bundle of a named model with weights drawn from seed.
+func Draw(name string, seed uint64) (*bundle.Bundle, error) {
+	b, err := Builtin(name)
+	if err != nil || seed == Seed {
+		return b, err
+	}
+	m, err := Forward(name, seed)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range b.Manifest.State {
+		if t, ok := m.Graph.Initializers[s.Name]; ok {
+			b.Init[s.Name] = t
+		}
+	}
+	return b, nil
+}
+
+// Builtin opens the training bundle of a named model, its weights drawn from
+// Seed: the shipped one, or one built now.
 func Builtin(name string) (*bundle.Bundle, error) {
 	if !slices.Contains(Names(), name) {
 		return nil, fmt.Errorf("models: %w %q; there are %s", ErrUnknown, name, strings.Join(Names(), ", "))
@@ -73,8 +92,10 @@ const Block = 16
 
 // Build makes the bundle of a named model as it ships: cross-entropy, SGD with
 // momentum 0.9 and weight decay 5e-4, pixels scaled to [0, 1].
-func Build(name string) (*bundle.Bundle, error) {
-	m, err := Forward(name, Seed)
+func Build(name string) (*bundle.Bundle, error) { return build(name, Seed) }
+
+func build(name string, seed uint64) (*bundle.Bundle, error) {
+	m, err := Forward(name, seed)
 	if err != nil {
 		return nil, err
 	}
