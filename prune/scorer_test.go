@@ -274,8 +274,8 @@ func TestOptionsRefused(t *testing.T) {
 		"prune-alpha":        func(o *Options) { o.Alpha = 1 },
 		"prune-start":        func(o *Options) { o.Start = "x" },
 		"prune-window":       func(o *Options) { o.Window = 2 },
-		"reference":          func(o *Options) { o.Reference = "x" },
-		"pseudo-share":       func(o *Options) { o.Reference, o.Label, o.PseudoShare = ReferencePseudo, label, -1 },
+		"prune-reference":    func(o *Options) { o.Reference = "x" },
+		"prune-pseudo-share": func(o *Options) { o.Reference, o.Label, o.PseudoShare = ReferencePseudo, label, -1 },
 		"label":              func(o *Options) { o.Reference = ReferencePseudo },
 		"prune-groups":       func(o *Options) { o.Groups = -1 },
 		"prune-scale":        func(o *Options) { o.Scale = 2 },
@@ -283,7 +283,7 @@ func TestOptionsRefused(t *testing.T) {
 		"prune-confidence":   func(o *Options) { o.Confidence = math.Inf(1) },
 		"prune-batch-window": func(o *Options) { o.BatchWindow = -1 },
 		"threads":            func(o *Options) { o.Threads = -1 },
-		"rescale":            func(o *Options) { o.Rescale = "x" },
+		"prune-rescale":      func(o *Options) { o.Rescale = "x" },
 		"holdout":            func(o *Options) { o.Holdout = []uint32{10} },
 	} {
 		o := good

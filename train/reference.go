@@ -42,11 +42,11 @@ func parseReference(s string) (reference, error) {
 	case found && (name == referenceHoldout || name == referencePseudo):
 		f, err := strconv.ParseFloat(share, 64)
 		if err != nil || !(f > 0 && f < 1) {
-			return reference{}, optionError("reference", "%q: want a share between 0 and 1", s)
+			return reference{}, optionError("prune-reference", "%q: want a share between 0 and 1", s)
 		}
 		return reference{kind: name, share: f}, nil
 	case s == referenceHoldout || s == referencePseudo:
-		return reference{}, optionError("reference", "%q lacks its share: %s:0.01", s, s)
+		return reference{}, optionError("prune-reference", "%q lacks its share: %s:0.01", s, s)
 	}
 	return reference{kind: referenceFile, path: s}, nil
 }

@@ -32,7 +32,7 @@ func (r *run) resolveWeights(p prune.Options) error {
 			return nil
 		}
 		if p.Rescale == prune.RescaleSample {
-			return optionError("rescale", "sample: bundle %q takes no sample_weights; take batch", r.o.BundleName)
+			return optionError("prune-rescale", "sample: bundle %q takes no sample_weights; take batch", r.o.BundleName)
 		}
 		r.rescale = prune.RescaleBatch
 	}
