@@ -108,7 +108,7 @@ func evalLoss(t *testing.T, args ...string) float64 {
 // trainOne takes one step of plain SGD on all images and returns the loss before it.
 func trainOne(t *testing.T, model, data, out string, more ...string) (loss float64, said string) {
 	t.Helper()
-	o := winnow(t, append([]string{"train", "-b", model, "-d", data, "--epochs", "1", "--batch-size", "16", "--lr", "0.1", "--sched", "constant",
+	o := winnow(t, append([]string{"train", "--bundle", model, "-d", data, "--epochs", "1", "--batch-size", "16", "--lr", "0.1", "--sched", "constant",
 		"--momentum", "0", "--weight-decay", "0", "--prune", "none", "--device", "cpu", "--threads", "1", "-o", out}, more...)...).succeeds(t)
 	line := regexp.MustCompile(`1/1 +([0-9.]+)`).FindStringSubmatch(o.stdout + o.stderr)
 	if line == nil {
@@ -192,7 +192,7 @@ func TestEvalTakesWhatTrainTakes(t *testing.T) {
 			t.Errorf("%s: eval measures %v, want %v", name, loss, want)
 		}
 		if slices.Contains(c.flags, "--dynamic-batch") {
-			winnow(t, "train", "-b", model, "-d", data, "-o", filepath.Join(dir, "none")).fails(t, exitInput, model, "--dynamic-batch", c.says)
+			winnow(t, "train", "--bundle", model, "-d", data, "-o", filepath.Join(dir, "none")).fails(t, exitInput, model, "--dynamic-batch", c.says)
 			winnow(t, "inspect", model).fails(t, exitInput)
 			winnow(t, append([]string{"inspect", model}, c.flags...)...).succeeds(t)
 		}
@@ -209,8 +209,8 @@ func TestEvalTakesWhatTrainTakes(t *testing.T) {
 		t.Errorf("inspect of flat vectors:\n%s", said)
 	}
 	winnow(t, "export", filepath.Join(dir, "flat.onnx"), "-o", filepath.Join(dir, "bundle")).succeeds(t)
-	winnow(t, "train", "-b", filepath.Join(dir, "bundle"), "-d", data).fails(t, exitInput, "--input-size 1x8x2")
-	winnow(t, "train", "-b", "mlp", "-d", data, "--output", "y").fails(t, exitUsage, "--output")
+	winnow(t, "train", "--bundle", filepath.Join(dir, "bundle"), "-d", data).fails(t, exitInput, "--input-size 1x8x2")
+	winnow(t, "train", "--bundle", "mlp", "-d", data, "--output", "y").fails(t, exitUsage, "--output")
 }
 
 // Labels that begin at 1 are classes from 0.
@@ -241,7 +241,7 @@ func TestTrainingGoesOn(t *testing.T) {
 		bundle := filepath.Join(dir, name)
 		winnow(t, append([]string{"export", source, "-o", bundle, "--mean", "0.3", "--std", "0.7", "--momentum", "0", "--weight-decay", "0"}, kind...)...).succeeds(t)
 		args := func(b string, epochs int, out string) []string {
-			return []string{"train", "-b", b, "-d", data, "--epochs", fmt.Sprint(epochs), "--batch-size", "16", "--lr", "0.1", "--sched", "constant",
+			return []string{"train", "--bundle", b, "-d", data, "--epochs", fmt.Sprint(epochs), "--batch-size", "16", "--lr", "0.1", "--sched", "constant",
 				"--prune", "none", "--device", "cpu", "--threads", "1", "-o", out}
 		}
 		two, one := bundle+"-two", bundle+"-one"
@@ -278,7 +278,7 @@ func TestNotFinite(t *testing.T) {
 			g.Initializers["w"] = onnx.FromFloat32(w, 16, 3)
 		})
 		out := filepath.Join(dir, "out")
-		for _, args := range [][]string{{"export", model, "-o", out}, {"train", "-b", model, "-d", data, "-o", out}, {"eval", model, "-d", data}, {"eval", model, "-d", data, "--json"}} {
+		for _, args := range [][]string{{"export", model, "-o", out}, {"train", "--bundle", model, "-d", data, "-o", out}, {"eval", model, "-d", data}, {"eval", model, "-d", data, "--json"}} {
 			winnow(t, args...).fails(t, exitInput, model, `"w"`, "not finite", "element 7")
 		}
 		absent(t, out)
@@ -297,8 +297,8 @@ func TestNotFinite(t *testing.T) {
 		t.Errorf("eval --json of an infinite loss:\n%s", o.stdout)
 	}
 	train := []string{"train", "-d", data, "--epochs", "3", "--batch-size", "16", "--sched", "constant", "--momentum", "0", "--prune", "none", "--device", "cpu", "-o", filepath.Join(dir, "run")}
-	winnow(t, append(train, "-b", large)...).fails(t, exitFailed, `value "e"`)
-	winnow(t, append(train, "-b", linear(t, filepath.Join(dir, "m.onnx"), images(1, 8, 2), nil), "--epochs", "9", "--batch-size", "4", "--lr", "1e6", "--weight-decay", "0.9", "--overwrite")...).fails(t, exitFailed, `parameter "w"`, "infinite")
+	winnow(t, append(train, "--bundle", large)...).fails(t, exitFailed, `value "e"`)
+	winnow(t, append(train, "--bundle", linear(t, filepath.Join(dir, "m.onnx"), images(1, 8, 2), nil), "--epochs", "9", "--batch-size", "4", "--lr", "1e6", "--weight-decay", "0.9", "--overwrite")...).fails(t, exitFailed, `parameter "w"`, "infinite")
 }
 
 // A bundle's state that is not finite is refused before it is trained or evaluated.
@@ -320,6 +320,6 @@ func TestBundleNotFinite(t *testing.T) {
 		t.Fatal(err)
 	}
 	folder, _, _ := ownImages(t, filepath.Join(dir, "data"), 0)
-	winnow(t, "train", "-b", path, "-d", "mnist:"+folder).fails(t, exitInput, path, `"w"`, "element 3")
+	winnow(t, "train", "--bundle", path, "-d", "mnist:"+folder).fails(t, exitInput, path, `"w"`, "element 3")
 	winnow(t, "eval", path, "-d", "mnist:"+folder).fails(t, exitInput, path, `"w"`, "element 3")
 }

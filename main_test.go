@@ -147,9 +147,17 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"doctor", "--device", "cpu", "--cuda-graph"}, []string{"CUDA graph", `"cpu"`}},
 		{[]string{"doctor", "--device", "cpu", "--tf32=false"}, []string{"CUDA options", `"cpu"`}},
 		{[]string{"train", "--bundle", "lenet", "--momentum", "1.5"}, []string{"momentum", "1.5"}},
-		{[]string{"train", "--bundle", "lenet", "--amp", "half"}, []string{"--amp", `"half"`, "float16, bfloat16"}},
-		{[]string{"train", "--bundle", "lenet", "--amp"}, []string{"needs an argument", "--amp"}},
-		{[]string{"export", "a.onnx", "--amp", "float32"}, []string{"--amp", `"float32"`, "float16, bfloat16"}},
+		{[]string{"train", "--bundle", "lenet", "--amp", "--amp-dtype", "half"}, []string{"--amp-dtype", `"half"`, "float16, bfloat16"}},
+		{[]string{"train", "--bundle", "lenet", "--amp", "--amp-dtype"}, []string{"needs an argument", "--amp-dtype"}},
+		{[]string{"train", "--bundle", "lenet", "--amp-dtype", "float16"}, []string{"--amp-dtype", "only with --amp"}},
+		{[]string{"export", "a.onnx", "--model-ema-decay", "0.9"}, []string{"--model-ema-decay", "only with --model-ema"}},
+		{[]string{"export", "a.onnx", "--model-ema", "--model-ema-decay", "1"}, []string{"--model-ema-decay 1", "between 0 and 1"}},
+		{[]string{"export", "a.onnx", "--amp", "--amp-dtype=float32"}, []string{"--amp-dtype", `"float32"`, "float16, bfloat16"}},
+		{[]string{"train", "--bundle", "a.onnx"}, []string{"--data", `"a.onnx"`, "glyphs"}},
+		{[]string{"train", "--bundle", "a.onnx", "-d", "glyphs", "--init-seed", "1"}, []string{"--init-seed", "--reinit"}},
+		{[]string{"eval", "lenet", "--split", "val"}, []string{"--split", `"val"`, "train, test"}},
+		{[]string{"data", "show", "--split", "val"}, []string{"--split", `"val"`}},
+		{[]string{"export", "a.onnx", "--init-seed", "1"}, []string{"--init-seed", "only with --reinit"}},
 		{[]string{"train", "--bundle", "lenet", "--limit-train", "-1"}, []string{"--limit-train"}},
 		{[]string{"train", "--bundle", "lenet", "--prune-alpha", "0"}, []string{"--prune-alpha"}},
 		{[]string{"train", "--bundle", "lenet", "--prune-window", "0"}, []string{"--prune-window"}},
@@ -164,8 +172,8 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"inspect", "lenet", "--steps", "3"}, []string{"--steps", "only with --costs"}},
 		{[]string{"inspect", "lenet", "--profile-out", "x.json"}, []string{"--profile-out", "only with --costs"}},
 		{[]string{"inspect", "--costs"}, []string{"a model or a bundle"}},
-		{[]string{"export", "a.onnx", "--reinit", "-5"}, []string{"--reinit"}},
-		{[]string{"export", "a.onnx", "--scale", "0"}, []string{"--scale"}},
+		{[]string{"export", "a.onnx", "--reinit", "--init-seed", "-5"}, []string{"--init-seed"}},
+		{[]string{"export", "a.onnx", "--pixel-scale", "0"}, []string{"--pixel-scale"}},
 		{[]string{"export"}, []string{"export", "--help"}},
 		{[]string{"export", "a.onnx", "b.onnx"}, []string{`"b.onnx"`}},
 		{[]string{"export", "a.onnx", "-o"}, []string{"needs an argument", "-o"}},
@@ -185,7 +193,7 @@ func TestHelpAndCompletion(t *testing.T) {
 			t.Errorf("--help does not list %s", name)
 		}
 		help := winnow(t, name, "--help").succeeds(t).stdout
-		if !strings.Contains(help, "USAGE") {
+		if !strings.Contains(help, "Usage: winnow ") || !strings.Contains(help, "Exit codes: 0 done, ") {
 			t.Errorf("%s --help:\n%s", name, help)
 		}
 	}
@@ -237,7 +245,7 @@ func TestBadModels(t *testing.T) {
 			path := write(t, filepath.Join(dir, c.name), c.data)
 			winnow(t, "export", path, "-o", out).fails(t, exitInput, c.want...)
 			absent(t, out)
-			winnow(t, "train", "--bundle", path, "--out", out).fails(t, exitInput, c.want...)
+			winnow(t, "train", "--bundle", path, "--data", "glyphs", "--out", out).fails(t, exitInput, c.want...)
 			absent(t, out)
 			o := winnow(t, "inspect", path)
 			if o.code != exitInput || strings.Contains(o.stdout, "It can be trained") {
@@ -246,8 +254,8 @@ func TestBadModels(t *testing.T) {
 		})
 	}
 	winnow(t, "export", filepath.Join(dir, "none.onnx"), "-o", out).fails(t, exitInput, "none.onnx")
-	winnow(t, "train", "--bundle", "lennet").fails(t, exitInput, "lennet", "lenet", "resnet8")
-	winnow(t, "train", "--bundle", dir).fails(t, exitInput, dir, "bundle.json")
+	winnow(t, "train", "--bundle", "lennet", "--data", "glyphs").fails(t, exitInput, "lennet", "lenet", "resnet8")
+	winnow(t, "train", "--bundle", dir, "--data", "glyphs").fails(t, exitInput, dir, "bundle.json")
 }
 
 func TestBadData(t *testing.T) {

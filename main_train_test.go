@@ -34,9 +34,9 @@ func TestRunFolders(t *testing.T) {
 	bad := filepath.Join(dir, "bad")
 	winnow(t, tinyTrain(bad, "--workers", "-1")...).fails(t, exitUsage, "workers")
 	winnow(t, tinyTrain(bad, "--crop-pad", "-1")...).fails(t, exitUsage, "crop")
-	winnow(t, tinyTrain(bad, "--rescale", "some")...).fails(t, exitUsage, "auto", "batch")
+	winnow(t, tinyTrain(bad, "--prune-rescale", "some")...).fails(t, exitUsage, "auto", "batch")
 	winnow(t, tinyTrain(bad, "--prune-ratio", "2")...).fails(t, exitUsage, "prune-ratio", "want 0 to 1")
-	winnow(t, tinyTrain(bad, "--reference", "populaton")...).fails(t, exitInput, "populaton", "holdout:F")
+	winnow(t, tinyTrain(bad, "--prune-reference", "populaton")...).fails(t, exitInput, "populaton", "holdout:F")
 	if o := winnow(t, tinyTrain(bad, "--epochs", "0")...); strings.Contains(o.stderr, "recipe") {
 		t.Errorf("a run that cannot begin was announced:\n%s", o.stderr)
 	}
@@ -88,7 +88,7 @@ func TestTargetsTrainAsClasses(t *testing.T) {
 		}
 	}
 	for method, more := range map[string][]string{
-		"none": nil, "infobatch": nil, "das-infobatch": {"--reference", "holdout:0.1"}, "das-seta": nil, "bls-infobatch": nil,
+		"none": nil, "infobatch": nil, "das-infobatch": {"--prune-reference", "holdout:0.1"}, "das-seta": nil, "bls-infobatch": nil,
 	} {
 		var results []map[string]any
 		for _, soft := range []bool{false, true} {
@@ -158,7 +158,7 @@ func TestExportTrainEvalCompare(t *testing.T) {
 	if log := train("--bundle", in("black"), "--prune", "auto", "--out", in("bls")); !strings.Contains(log.stderr, "BLS") {
 		t.Errorf("auto does not say that BLS was taken:\n%s", log.stderr)
 	}
-	winnow(t, "train", "--bundle", in("bundle"), "--momentum", "0.8", "--out", in("no")).fails(t, exitUsage, "--momentum", "export it again")
+	winnow(t, "train", "--bundle", in("bundle"), "--data", "glyphs", "--momentum", "0.8", "--out", in("no")).fails(t, exitUsage, "--momentum", "export it again")
 
 	var summary struct {
 		TestAccuracy float64 `json:"test_accuracy"`
@@ -226,15 +226,15 @@ func TestMixedPrecision(t *testing.T) {
 		return string(data)
 	}
 	model := write(t, in("lenet.onnx"), lenet(t))
-	winnow(t, "export", model, "-o", in("half"), "--amp", "float16").succeeds(t)
+	winnow(t, "export", model, "-o", in("half"), "--amp").succeeds(t)
 	shown := winnow(t, "inspect", in("half")).succeeds(t).stdout
 	for _, want := range []string{"float16 with float32 weights", "amp.scale"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("inspect lacks %s:\n%s", want, shown)
 		}
 	}
-	winnow(t, "train", "--bundle", in("half"), "--amp", "float16").fails(t, exitUsage, "--amp", "float16 with float32 weights")
-	winnow(t, tinyTrain(in("brain"), "--amp", "bfloat16")...).fails(t, exitRuntime, "bfloat16", "CUDA")
+	winnow(t, "train", "--bundle", in("half"), "--data", "glyphs", "--amp").fails(t, exitUsage, "--amp", "float16 with float32 weights")
+	winnow(t, tinyTrain(in("brain"), "--amp", "--amp-dtype", "bfloat16")...).fails(t, exitRuntime, "bfloat16", "CUDA")
 
 	losses := func(run string, more ...string) (list []float64) {
 		winnow(t, append([]string{"train", "--bundle", "mlp", "--data", "glyphs:train=320,test=32", "--epochs", "3", "--batch-size", "16", "--lr", "0.1",
@@ -250,7 +250,7 @@ func TestMixedPrecision(t *testing.T) {
 		}
 		return list
 	}
-	single, half := losses("single"), losses("mixed", "--amp", "float16")
+	single, half := losses("single"), losses("mixed", "--amp")
 	for i := range single {
 		if !(math.Abs(half[i]-single[i]) < 0.01*single[i]) || i > 0 && !(half[i] < half[i-1]) {
 			t.Errorf("losses %v, with float32 %v", half, single)

@@ -3,28 +3,34 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 )
 
-const about = `Winnow trains image classifiers exported to ONNX, on stock ONNX Runtime, and
+const summary = `Winnow trains image classifiers exported to ONNX, on stock ONNX Runtime, and
 skips the samples that no longer teach the model.
 
-   winnow train --bundle lenet --data glyphs --prune auto
-   winnow export model.onnx -o bundle
-   winnow compare runs/full runs/pruned`
+  winnow train --bundle lenet --data glyphs --prune auto
+  winnow export model.onnx -o bundle
+  winnow compare runs/full runs/pruned
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 bad input data or model, 4 no
+usable ONNX Runtime or device, 130 interrupted.`
 
 // Run parses args, the whole command line with the program's name first, and
 // runs the command in it. Cancelling ctx ends long commands cleanly, with what
 // was done so far written. The error, if any, is what main.go reports.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	app := newApp(newOutput(stdout, stderr))
+	out := newOutput(stdout, stderr)
+	app := newApp(out)
 	if n := len(args); n == 0 || args[n-1] != "--generate-bash-completion" {
 		var err error
-		if args, err = interleave(app, args); err != nil {
+		note := func(old, now string) {
+			out.notef("note: %s is now %s; the old name works until the next release", old, now)
+		}
+		if args, err = interleave(app, args, note); err != nil {
 			return err
 		}
 	}
@@ -39,9 +45,9 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 func newApp(out *output) *cli.App {
 	app := &cli.App{
 		Name:                 "winnow",
-		Usage:                "train exported ONNX models on fewer samples",
-		UsageText:            "winnow command [flags] [arguments]",
-		Description:          about,
+		Usage:                "train image classifiers exported to ONNX, on fewer samples",
+		UsageText:            "winnow COMMAND [FLAGS] [ARGUMENTS]",
+		Description:          summary,
 		HideVersion:          true,
 		EnableBashCompletion: true,
 		Suggest:              true,
@@ -117,14 +123,4 @@ func positional(c *cli.Context, least, most int, what string) ([]string, error) 
 		return nil, usagef("%s: unexpected argument %q (see %s --help)", c.Command.Name, args[most], c.Command.HelpName)
 	}
 	return args, nil
-}
-
-// examples formats the part of a command's help that shows it at work.
-func examples(text string, lines ...string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\nExamples:\n", strings.TrimSpace(text))
-	for _, l := range lines {
-		fmt.Fprintf(&b, "   %s\n", l)
-	}
-	return strings.TrimRight(b.String(), "\n")
 }

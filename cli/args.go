@@ -8,12 +8,14 @@ import (
 
 // interleave moves a command's flags in front of its other arguments, so that
 // `export model.onnx -o dir` works: the flag parser stops at the first argument
-// that is not a flag. Everything after "--" stays where it is.
-func interleave(app *cli.App, args []string) ([]string, error) {
+// that is not a flag. Everything after "--" stays where it is. Old names of
+// flags become the new ones; note is told of each.
+func interleave(app *cli.App, args []string, note func(old, now string)) ([]string, error) {
 	if len(args) == 0 {
 		return args, nil
 	}
 	out := []string{args[0]}
+	var path []string // the commands so far
 	commands, defined := app.Commands, app.Flags
 	var flags, rest []string
 	rest = make([]string, 0, len(args))
@@ -24,6 +26,12 @@ func interleave(app *cli.App, args []string) ([]string, error) {
 			rest = append(rest, args[i:]...)
 			i = len(args)
 		case len(arg) > 1 && arg[0] == '-':
+			if now, n := modern(strings.Join(path, " "), args, i); n > 0 {
+				note(strings.Join(args[i:i+n], " "), strings.Join(now, " "))
+				flags = append(flags, now...)
+				i += n - 1
+				continue
+			}
 			flags = append(flags, arg)
 			if !wantsValue(defined, arg) {
 				continue
@@ -34,7 +42,7 @@ func interleave(app *cli.App, args []string) ([]string, error) {
 			flags = append(flags, args[i])
 		default:
 			if sub := find(commands, arg); sub != nil && len(rest) == 0 {
-				out = append(append(out, flags...), arg)
+				out, path = append(append(out, flags...), arg), append(path, arg)
 				flags, commands, defined = nil, sub.Subcommands, sub.Flags
 				continue
 			}

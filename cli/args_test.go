@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"github.com/urfave/cli/v2"
 
 	"winnow/datasets"
 	"winnow/loader"
@@ -16,6 +19,7 @@ import (
 
 func TestInterleave(t *testing.T) {
 	app := newApp(newOutput(io.Discard, io.Discard))
+	silent := func(old, now string) { t.Errorf("%s is taken for an old name of %s", old, now) }
 	for _, c := range []struct{ in, want string }{
 		{"winnow", "winnow"},
 		{"winnow export m.onnx -o b", "winnow export -o b m.onnx"},
@@ -31,12 +35,12 @@ func TestInterleave(t *testing.T) {
 		{"winnow trian export -o b", "winnow -o trian export b"},
 		{"winnow inspect -", "winnow inspect -"},
 	} {
-		got, err := interleave(app, strings.Fields(c.in))
+		got, err := interleave(app, strings.Fields(c.in), silent)
 		if err != nil || !slices.Equal(got, strings.Fields(c.want)) {
 			t.Errorf("%s: %q, %v, want %q", c.in, strings.Join(got, " "), err, c.want)
 		}
 	}
-	if _, err := interleave(app, []string{"winnow", "export", "m.onnx", "-o"}); !errors.Is(err, ErrUsage) {
+	if _, err := interleave(app, []string{"winnow", "export", "m.onnx", "-o"}, silent); !errors.Is(err, ErrUsage) {
 		t.Errorf("a flag without its value: %v", err)
 	}
 }
@@ -84,5 +88,34 @@ func TestExamplesFit(t *testing.T) {
 		if got := [3]int64{int64(c), int64(h), int64(w)}; got != b.Manifest.ImageShape {
 			t.Errorf("%s: images of %v for a bundle of %v", m[0], got, b.Manifest.ImageShape)
 		}
+	}
+}
+
+// Help fits a terminal of 80 columns, but for the examples, and every group
+// that a flag is in is one that is shown.
+func TestHelpFits(t *testing.T) {
+	app := newApp(newOutput(io.Discard, io.Discard))
+	var check func(c *cli.Command)
+	check = func(c *cli.Command) {
+		help := commandHelp(c)
+		for line := range strings.Lines(help) {
+			if utf8.RuneCountInString(line) > helpWidth+1 && !strings.HasPrefix(line, "  winnow ") {
+				t.Errorf("%s: a line of %d characters: %s", c.Name, utf8.RuneCountInString(line)-1, line)
+			}
+		}
+		if !strings.Contains(strings.ReplaceAll(help, "\n", " "), "Exit codes: 0 done, ") {
+			t.Errorf("%s names no exit codes", c.Name)
+		}
+		for _, f := range c.Flags {
+			if !strings.Contains(help, dashes(f.Names()[0])) {
+				t.Errorf("%s: help lacks --%s", c.Name, f.Names()[0])
+			}
+		}
+		for _, sub := range c.Subcommands {
+			check(sub)
+		}
+	}
+	for _, c := range app.Commands {
+		check(c)
 	}
 }

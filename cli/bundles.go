@@ -19,7 +19,7 @@ import (
 
 func seedFlag(dst *uint64) cli.Flag {
 	return &cli.Uint64Flag{Name: "seed", Destination: dst, Category: flagsRecipe, DefaultText: "0",
-		Usage: "seed `N` of order, augmentation, dropout and pruning; the first weights are the bundle's"}
+		Usage: "random seed `N` of the run: order, augmentation, dropout, pruning, and a shipped model's first weights"}
 }
 
 func shippedText() string { return strings.Join(models.Names(), ", ") }
@@ -49,69 +49,122 @@ func runModel(dir string) (file, name string) {
 	return file, name
 }
 
-// trainingBundle is openBundle for a run: an .onnx file is exported in memory,
-// and so is the model of a run folder, a shipped model is rebuilt where a flag changes its recipe, and a finished
-// bundle refuses such flags. changed names the recipe's flags that were given;
-// block is asked for the block of a graph that is made here.
-func trainingBundle(ctx context.Context, spec string, f forwardOptions, g graphOptions, changed []string, block func() (int64, error), warn func(string)) (*bundle.Bundle, error) {
-	if err := g.validate(); err != nil {
-		return nil, err
+// bundleSource says what --bundle names, and how a bundle is made of it where
+// it is none yet.
+type bundleSource struct {
+	Spec     string
+	InitSeed uint64 // of a shipped model's first weights
+	Forward  forwardOptions
+	Graph    graphOptions
+	Images   imageOptions
+	Changed  []string              // the flags of Graph and Images that were given
+	Block    func() (int64, error) // the block of a graph that is made here
+	Warn     func(string)
+}
+
+func (s *bundleSource) shipped() bool { return slices.Contains(models.Names(), s.Spec) }
+
+// open opens the bundle to train. An .onnx file is exported in memory, and so
+// is the model of a run folder; a shipped model is built anew where a flag
+// changes its recipe; a finished bundle refuses such flags. The second result
+// says where the normalisation of images comes from.
+func (s *bundleSource) open(ctx context.Context) (*bundle.Bundle, string, error) {
+	if err := s.Graph.validate(); err != nil {
+		return nil, "", err
 	}
-	shipped := slices.Contains(models.Names(), spec)
-	model, name := spec, ""
-	if !shipped {
-		if file, of := runModel(spec); file != "" {
-			model, name = file, of
-			warn(fmt.Sprintf("goes on from %s: its weights and its normalisation; the optimizer and the schedule start anew", file))
+	if err := s.Images.validate(); err != nil {
+		return nil, "", err
+	}
+	model, name, from := s.Spec, "", "the default; --mean, --std and --pixel-scale change it"
+	if slices.ContainsFunc(s.Changed, func(flag string) bool { return slices.Contains(normalizeFlagNames(), flag) }) {
+		from = "as given"
+	}
+	if !s.shipped() {
+		if file, of := runModel(s.Spec); file != "" {
+			model, name, from = file, of, "the run's own"
+			s.Warn(fmt.Sprintf("goes on from %s: its weights and its normalisation; the optimizer and the schedule start anew", file))
 		}
 	}
-	isModel := !shipped && strings.HasSuffix(strings.ToLower(model), ".onnx") && isModelFile(model)
-	if len(f.given) > 0 && !isModel {
-		return nil, usagef("--%s: bundle %q is made already; the flag goes with an .onnx file", f.given[0], spec)
+	isModel := !s.shipped() && strings.HasSuffix(strings.ToLower(model), ".onnx") && isModelFile(model)
+	if len(s.Forward.given) > 0 && !isModel {
+		return nil, "", usagef("--%s: bundle %q is made already; the flag goes with an .onnx file", s.Forward.given[0], s.Spec)
 	}
-	switch {
-	case shipped && len(changed) > 0:
+	if isModel || s.shipped() && len(s.Changed) > 0 {
 		var err error
-		if g.Block, err = block(); err != nil {
-			return nil, err
+		if s.Graph.Block, err = s.Block(); err != nil {
+			return nil, "", err
 		}
-		return rebuild(spec, g)
-	case isModel:
-		var err error
-		if g.Block, err = block(); err != nil {
-			return nil, err
-		}
-		return exportBundle(ctx, exportOptions{Model: model, Name: name, Forward: f, Graph: g, Reinit: keepWeights,
-			Images: imageOptions{Scale: autodiff.DefaultScale}}, warn)
+		b, err := s.make(ctx, model, name)
+		return b, from, err
 	}
-	b, err := openBundle(ctx, spec)
+	if s.shipped() {
+		b, err := models.Draw(s.Spec, s.InitSeed)
+		return b, from, err
+	}
+	b, err := s.finished(ctx)
+	return b, "the bundle's own; winnow export sets it", err
+}
+
+// make exports a model in memory, an .onnx file or a shipped one.
+func (s *bundleSource) make(ctx context.Context, model, name string) (*bundle.Bundle, error) {
+	if !s.shipped() {
+		return exportBundle(ctx, exportOptions{Model: model, Name: name, Forward: s.Forward, Graph: s.Graph, Images: s.Images}, s.Warn)
+	}
+	m, err := models.Forward(s.Spec, s.InitSeed)
 	if err != nil {
 		return nil, err
 	}
-	if len(changed) > 0 {
-		return nil, usagef("--%s: bundle %q was exported with %s, %s and %s; export it again to change that",
-			changed[0], spec, optimizerText(b.Manifest.Optimizer), lossText(b.Manifest.Loss), precisionText(b.Manifest.Precision))
+	o := autodiff.Options{Name: s.Spec, SourceFile: "winnow/models", Normalize: s.Images.normalize()}
+	s.Graph.apply(&o)
+	return autodiff.Build(m, o)
+}
+
+// finished opens an exported bundle, which must be whole and have the recipe
+// that is asked for.
+func (s *bundleSource) finished(ctx context.Context) (*bundle.Bundle, error) {
+	b, err := openBundle(ctx, s.Spec)
+	if err != nil {
+		return nil, err
+	}
+	if len(s.Changed) > 0 {
+		return nil, usagef("--%s: bundle %q was exported with %s, %s, %s and pixels %s; export it again to change that",
+			s.Changed[0], s.Spec, optimizerText(b.Manifest.Optimizer), lossText(b.Manifest.Loss), precisionText(b.Manifest.Precision),
+			normalizeText(b.Manifest.Normalize))
 	}
 	if err := b.Validate(); err != nil {
-		return nil, fmt.Errorf("bundle %q (winnow inspect lists its problems): %w", spec, err)
+		return nil, fmt.Errorf("bundle %q (winnow inspect lists its problems): %w", s.Spec, err)
 	}
-	for _, s := range b.Manifest.State {
-		if i, _ := b.Init[s.Name].NotFinite(); i >= 0 {
-			return nil, inputf("bundle %q: state %q %w at element %d", spec, s.Name, onnx.ErrNotFinite, i)
+	for _, t := range b.Manifest.State {
+		if i, _ := b.Init[t.Name].NotFinite(); i >= 0 {
+			return nil, inputf("bundle %q: state %q %w at element %d", s.Spec, t.Name, onnx.ErrNotFinite, i)
 		}
 	}
 	return b, nil
 }
 
-// rebuild makes a shipped model's bundle anew: its first weights, another recipe.
-func rebuild(name string, g graphOptions) (*bundle.Bundle, error) {
-	m, err := models.Forward(name, models.Seed)
-	if err != nil {
-		return nil, err
+// normalizeFlagNames are the flags of normalisation.
+func normalizeFlagNames() []string { return names(new(imageOptions).normalizeFlags("")) }
+
+// normalizeText writes the arithmetic on pixels for people.
+func normalizeText(n bundle.Normalize) string {
+	text := fmt.Sprintf("scaled by %g", n.Scale)
+	if n.Scale == autodiff.DefaultScale {
+		text = "scaled by 1/255"
 	}
-	o := autodiff.Options{Name: name, SourceFile: "winnow/models"}
-	g.apply(&o)
-	return autodiff.Build(m, o)
+	if len(n.Mean) == 0 && len(n.Std) == 0 {
+		return text + ", mean 0, std 1"
+	}
+	list := func(v []float64, none string) string {
+		if len(v) == 0 {
+			return none
+		}
+		parts := make([]string, len(v))
+		for i, x := range v {
+			parts[i] = fmt.Sprintf("%.4g", x)
+		}
+		return strings.Join(parts, ",")
+	}
+	return fmt.Sprintf("%s, mean %s, std %s", text, list(n.Mean, "0"), list(n.Std, "1"))
 }
 
 // exists reports whether a path names something.

@@ -22,18 +22,19 @@ func newCompareCommand(out *output) *cli.Command {
 	var o compareOptions
 	return &cli.Command{
 		Name:      "compare",
-		Usage:     "set runs side by side: accuracy, samples and time saved",
+		Usage:     "compare runs: accuracy, samples and time saved",
 		ArgsUsage: "RUN RUN...",
-		Description: examples(`Compares finished runs with the first one, in a table, as JSON or as a chart of
-accuracy against the samples or the seconds used.`,
+		Description: about(`Compares finished runs with the first of them: as a table, as JSON or as a chart
+of test accuracy over the samples or the seconds used.`,
+			[]int{0, 1, 2, 3},
 			"winnow compare runs/full runs/pruned",
 			"winnow compare runs/full runs/pruned --plot compare.svg --axis seconds"),
 		Flags: []cli.Flag{
 			jsonFlag(&o.JSON),
 			&cli.StringFlag{Name: "plot", Destination: &o.Plot, Category: flagsOutput, TakesFile: true,
-				Usage: "also draw a chart into `FILE`, .svg or .png; a chart that is there is replaced, another file never"},
+				Usage: "also draw a chart to `FILE`, .svg or .png; replaces an older chart, never another file"},
 			&cli.StringFlag{Name: "axis", Value: string(eval.AxisSamples), Destination: &o.Axis, Category: flagsOutput,
-				Usage: "what the chart's accuracy is drawn against: `samples|seconds`"},
+				Usage: "`samples|seconds`: x axis of the chart"},
 		},
 		Action: func(c *cli.Context) error {
 			args, err := positional(c, 1, -1, "the folders of the runs")

@@ -41,7 +41,7 @@ func newCompletionCommand(out *output) *cli.Command {
 		Name:      "completion",
 		Usage:     "print a completion script for bash, zsh or fish, or the man page",
 		ArgsUsage: "bash|zsh|fish|man",
-		Description: examples("Prints to standard output; the shell, or man, reads it from there.",
+		Description: about("Prints to standard output; the shell, or man, reads it from there.", []int{0, 2},
 			`source <(winnow completion bash)`,
 			`winnow completion zsh >"${fpath[1]}/_winnow"`,
 			`winnow completion fish >~/.config/fish/completions/winnow.fish`,

@@ -5,26 +5,62 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"winnow/datasets"
 	"winnow/loader"
+	"winnow/models"
 )
 
-// DefaultData is the data set that needs no files.
-const DefaultData = "glyphs"
+// defaultData is the generated data set, which needs no files.
+const defaultData = "glyphs"
 
 func dataFlag(dst *string) cli.Flag {
-	return &cli.StringFlag{Name: "data", Aliases: []string{"d"}, Value: DefaultData, Destination: dst, Category: flagsData,
-		Usage: "data `KIND[:PATH][,KEY=VALUE...]`, or a path alone, whose kind is then said; kinds are " + strings.Join(datasets.Kinds(), ", ") + " (see winnow data list)"}
+	return &cli.StringFlag{Name: "data", Aliases: []string{"d"}, Destination: dst, Category: flagsData,
+		DefaultText: defaultData + " for a shipped bundle", Usage: "data `SPEC`, KIND[:PATH][,KEY=VALUE...], or only a path, whose kind is found and said; kinds are " + strings.Join(datasets.Kinds(), ", ") + " (see winnow data list)"}
+}
+
+// dataFor is the data to take where none was named: the generated images for a
+// shipped bundle. Which images a user's own model is for is not guessed.
+func dataFor(model, spec string) (string, error) {
+	switch {
+	case spec != "":
+		return spec, nil
+	case slices.Contains(models.Names(), model):
+		return defaultData, nil
+	}
+	return "", usagef("give --data: which images %q is for cannot be told from the model (winnow data list; --data %s takes generated ones)", model, defaultData)
+}
+
+// Names of the splits.
+const (
+	splitTrain = "train"
+	splitTest  = "test"
+)
+
+func splitFlag(dst *string, def string) cli.Flag {
+	return &cli.StringFlag{Name: "split", Value: def, Destination: dst, Category: flagsData, Usage: "`train|test`: which samples"}
+}
+
+// split is the samples of a name that splitFlag takes.
+func split(d *datasets.Dataset, name string) (loader.Records, error) {
+	if err := oneOf("--split", name, splitTrain, splitTest); err != nil {
+		return nil, err
+	}
+	if name == splitTrain {
+		return d.Train, nil
+	}
+	return d.Test, nil
 }
 
 func newDataCommand(out *output) *cli.Command {
 	return &cli.Command{
-		Name:  "data",
-		Usage: "list, fetch and show data sets",
+		Name:        "data",
+		Usage:       "list, fetch and show data sets",
+		Description: about("", []int{0, 1, 2, 3, 130}),
 		Subcommands: []*cli.Command{
 			newDataListCommand(out),
 			newDataFetchCommand(out),
@@ -38,9 +74,10 @@ type dataListOptions struct{ JSON bool }
 func newDataListCommand(out *output) *cli.Command {
 	var o dataListOptions
 	return &cli.Command{
-		Name:  "list",
-		Usage: "list the data sets that --data knows",
-		Flags: []cli.Flag{jsonFlag(&o.JSON)},
+		Name:        "list",
+		Usage:       "list the data sets that --data takes",
+		Description: about("", []int{0, 2}),
+		Flags:       []cli.Flag{jsonFlag(&o.JSON)},
 		Action: func(c *cli.Context) error {
 			if _, err := positional(c, 0, 0, ""); err != nil {
 				return err
@@ -88,8 +125,10 @@ func newDataFetchCommand(out *output) *cli.Command {
 	var o dataFetchOptions
 	return &cli.Command{
 		Name:      "fetch",
-		Usage:     "install data sets, checked by SHA-256; what is there is left alone",
+		Usage:     "download data sets into the data folder",
 		ArgsUsage: "NAME...",
+		Description: about("Files are checked by SHA-256; what is already there is left alone.",
+			[]int{0, 1, 2, 3, 130}, "winnow data fetch fashion-mnist"),
 		Flags: []cli.Flag{&cli.StringFlag{Name: "dir", Destination: &o.Dir, Category: flagsData,
 			DefaultText: "WINNOW_DATA, else the user's cache", Usage: "data folder `DIR`"}},
 		Action: func(c *cli.Context) error {
@@ -117,7 +156,7 @@ type dataShowOptions struct {
 	Spec  string
 	Index int
 	Count int
-	Test  bool
+	Split string
 }
 
 func newDataShowCommand(out *output) *cli.Command {
@@ -125,18 +164,20 @@ func newDataShowCommand(out *output) *cli.Command {
 	return &cli.Command{
 		Name:      "show",
 		Usage:     "draw samples of a data set in the terminal",
-		ArgsUsage: "SPEC",
+		ArgsUsage: "[SPEC]",
+		Description: about("", []int{0, 2, 3},
+			"winnow data show fashion-mnist --split test --count 8"),
 		Flags: []cli.Flag{
-			&cli.IntFlag{Name: "index", Aliases: []string{"i"}, Destination: &o.Index, Category: flagsData, Usage: "first sample `N`"},
-			&cli.IntFlag{Name: "count", Aliases: []string{"n"}, Value: 4, Destination: &o.Count, Category: flagsData, Usage: "number `N` of samples"},
-			&cli.BoolFlag{Name: "test", Destination: &o.Test, Category: flagsData, Usage: "show the test split"},
+			&cli.IntFlag{Name: "index", Aliases: []string{"i"}, Destination: &o.Index, Category: flagsData, Usage: "number `N` of the first sample"},
+			&cli.IntFlag{Name: "count", Aliases: []string{"n"}, Value: 4, Destination: &o.Count, Category: flagsData, Usage: "show `N` samples"},
+			splitFlag(&o.Split, splitTrain),
 		},
 		Action: func(c *cli.Context) error {
 			args, err := positional(c, 0, 1, "")
 			if err != nil {
 				return err
 			}
-			o.Spec = DefaultData
+			o.Spec = defaultData
 			if len(args) > 0 {
 				o.Spec = args[0]
 			}
@@ -146,14 +187,14 @@ func newDataShowCommand(out *output) *cli.Command {
 }
 
 func runDataShow(o dataShowOptions, out *output) error {
-	d, err := openData(o.Spec, func(text string) { out.notef("%s", text) })
+	d, err := openData(o.Spec, func(text string) { out.notef("note: %s", text) })
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	src := d.Train
-	if o.Test {
-		src = d.Test
+	src, err := split(d, o.Split)
+	if err != nil {
+		return err
 	}
 	if o.Index < 0 || o.Count < 1 || o.Index >= src.Len() || o.Count > src.Len()-o.Index {
 		return usagef("data show: samples %d to %d are not all among the %s of %q",

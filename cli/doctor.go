@@ -17,10 +17,11 @@ func newDoctorCommand(out *output) *cli.Command {
 	var o doctorOptions
 	return &cli.Command{
 		Name:  "doctor",
-		Usage: "say whether ONNX Runtime and CUDA can be used, and if not why",
-		Description: examples(`Looks at everything that training needs: the runtime library, its version and
-providers, CUDA, the graphics processors, the processor. The exit code is 4 if
-the library, or the device asked for, cannot be used.`,
+		Usage: "check whether ONNX Runtime and CUDA can be used, and if not, why",
+		Description: about(`Checks what training needs: the ONNX Runtime library with its version and
+providers, CUDA, the GPUs and the CPU. The exit code is 4 if the library, or the
+device asked for, cannot be used.`,
+			[]int{0, 2, 4},
 			"winnow doctor",
 			"winnow doctor --device cuda:0 --json"),
 		Flags: append(o.Device.flags(), jsonFlag(&o.JSON)),

@@ -19,48 +19,48 @@ import (
 )
 
 type evalOptions struct {
-	Path     string
-	Output   string
-	Data     string
-	DataSet  bool // --data was given
-	Train    bool
-	TestSize int
-	Batch    int
-	Images   imageOptions
-	Device   deviceOptions
-	JSON     bool
+	Path   string
+	Output string
+	Data   string
+	Split  string
+	Limit  int
+	Batch  int
+	Images imageOptions
+	Device deviceOptions
+	JSON   bool
 }
 
 func newEvalCommand(out *output) *cli.Command {
 	var o evalOptions
 	flags := []cli.Flag{
 		dataFlag(&o.Data),
-		&cli.BoolFlag{Name: "train", Destination: &o.Train, Category: flagsData, Usage: "evaluate on the training split"},
-		&cli.IntFlag{Name: "limit-test", Destination: &o.TestSize, Category: flagsData, DefaultText: "all",
-			Usage: "use the first `N` samples"},
-		&cli.IntFlag{Name: "batch-size", Value: loader.DefaultBatchSize, Destination: &o.Batch, Category: flagsMachine,
-			Usage: "samples `N` at a time"},
+		splitFlag(&o.Split, splitTest),
+		&cli.IntFlag{Name: "limit", Destination: &o.Limit, Category: flagsData, DefaultText: "all",
+			Usage: "use only the first `N` samples"},
+		&cli.IntFlag{Name: "batch-size", Aliases: []string{"b"}, Value: loader.DefaultBatchSize, Destination: &o.Batch, Category: flagsMachine,
+			Usage: "batch size `N`"},
 		scoresFlag(&o.Output),
 		jsonFlag(&o.JSON),
 	}
 	return &cli.Command{
 		Name:      "eval",
-		Usage:     "measure a trained model: top-1, top-5, loss, accuracy by class",
+		Usage:     "evaluate a model: top-1, top-5, loss, accuracy by class",
 		ArgsUsage: "RUN|MODEL.onnx|BUNDLE",
-		Description: examples(`Runs a run folder's model, any ONNX classifier or a bundle with its initial
-weights over a data set. A run is measured on the data it was trained with,
-unless --data says otherwise. Images may be [N, C, H, W], [N, H, W, C] or flat
-[N, F], of any number or a fixed one. The loss is the mean cross-entropy; of a
-model that ends in Softmax that is -log of the label's probability.`,
+		Description: about(`Evaluates the model of a run folder, any ONNX classifier, or a bundle with its
+first weights. The data of a run is the data it was trained on, unless --data says
+otherwise. A model may take images as [N, C, H, W], [N, H, W, C] or flat [N, F],
+with a dynamic or a fixed batch size. The loss is the mean cross-entropy; for a
+model that ends in Softmax, that is -log of the label's probability.`,
+			[]int{0, 1, 2, 3, 4, 130},
 			"winnow eval runs/lenet-glyphs-auto-s0",
 			"winnow eval model.onnx --data fashion-mnist --mean 0.286 --std 0.353 --json"),
-		Flags: append(append(flags, o.Images.normalizeFlags()...), o.Device.flags()...),
+		Flags: append(append(flags, o.Images.normalizeFlags(flagsData)...), o.Device.flags()...),
 		Action: func(c *cli.Context) error {
 			args, err := positional(c, 1, 1, "a run, a model or a bundle")
 			if err != nil {
 				return err
 			}
-			o.Path, o.DataSet = args[0], c.IsSet("data")
+			o.Path = args[0]
 			return runEval(c.Context, o, out)
 		},
 	}
@@ -85,19 +85,22 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if err != nil {
 		return err
 	}
-	if !o.DataSet && m.data != "" {
+	if o.Data == "" {
 		o.Data = m.data
 	}
-	data, err := openData(o.Data, func(text string) { out.notef("%s", text) })
+	if o.Data, err = dataFor(o.Path, o.Data); err != nil {
+		return err
+	}
+	data, err := openData(o.Data, func(text string) { out.notef("note: %s", text) })
 	if err != nil {
 		return err
 	}
 	defer data.Close()
-	records := data.Test
-	if o.Train {
-		records = data.Train
+	records, err := split(data, o.Split)
+	if err != nil {
+		return err
 	}
-	if records, err = limited(records, o.TestSize, "--limit-test"); err != nil {
+	if records, err = limited(records, o.Limit, "--limit"); err != nil {
 		return err
 	}
 	src, err := loader.NewSource(records, nil)
@@ -107,7 +110,7 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if err := m.spec.CheckData(src); err != nil {
 		return err
 	}
-	device, err := openDevice(ctx, o.Device, func(text string) { out.notef("%s", text) })
+	device, err := openDevice(ctx, o.Device, func(text string) { out.notef("note: %s", text) })
 	if err != nil {
 		return err
 	}
@@ -273,12 +276,8 @@ type classScore struct {
 }
 
 func printResult(o evalOptions, names []string, r *eval.Result, out *output) error {
-	split := "test"
-	if o.Train {
-		split = "train"
-	}
 	if o.JSON {
-		report := evalReport{Model: o.Path, Data: o.Data, Split: split, Samples: r.Samples,
+		report := evalReport{Model: o.Path, Data: o.Data, Split: o.Split, Samples: r.Samples,
 			Top1: r.Top1, Top5: r.Top5, PerClass: map[string]classScore{}}
 		if r.NotFinite == 0 {
 			report.Loss = &r.Loss
@@ -288,16 +287,16 @@ func printResult(o evalOptions, names []string, r *eval.Result, out *output) err
 		}
 		return out.printJSON(report)
 	}
-	out.printf("%s on %s of %s, %s samples\n\n", out.style(styleBold, o.Path), split, o.Data, countText(int64(r.Samples)))
+	out.printf("%s on %s of %s, %s samples\n\n", out.style(styleBold, o.Path), o.Split, o.Data, countText(int64(r.Samples)))
 	out.table([][]string{
-		{"top-1", fmt.Sprintf("%.4f", r.Top1)},
-		{"top-5", fmt.Sprintf("%.4f", r.Top5)},
+		{"top-1", percent(r.Top1)},
+		{"top-5", percent(r.Top5)},
 		{"loss", fmt.Sprintf("%.4f", r.Loss)},
 	})
 	out.printf("\nBy class\n")
 	rows := [][]string{}
 	for k, c := range r.PerClass {
-		rows = append(rows, []string{classLabel(names, k), fmt.Sprintf("%.4f", c.Accuracy()), fmt.Sprintf("%d of %d", c.Correct, c.Samples)})
+		rows = append(rows, []string{classLabel(names, k), percent(c.Accuracy()), fmt.Sprintf("%d of %d", c.Correct, c.Samples)})
 	}
 	out.table(rows)
 	return nil

@@ -31,16 +31,14 @@ type exportOptions struct {
 	Tune      bool
 	Tuning    tuneOptions
 	Classes   int64
-	Reinit    int64
+	Reinit    bool
+	InitSeed  uint64 // of new weights
 	Forward   forwardOptions
 	Graph     graphOptions
 	Images    imageOptions
 
 	tuner func([]autodiff.Case) (*bundle.Tuned, error) // nil leaves forms to their shapes
 }
-
-// keepWeights is the seed that stands for no new weights.
-const keepWeights = -1
 
 // imageOptions are the arithmetic on images that is written into the graphs.
 type imageOptions struct {
@@ -50,28 +48,33 @@ type imageOptions struct {
 }
 
 func (o *imageOptions) flags() []cli.Flag {
-	return append(o.normalizeFlags(),
+	return append(o.normalizeFlags(flagsData),
 		&cli.BoolFlag{Name: "float-input", Destination: &o.FloatInput, Category: flagsData,
-			Usage: "take float32 images, 0 to 255, instead of bytes"})
+			Usage: "make a training graph that takes images as float32, 0 to 255, instead of bytes"})
 }
 
-func (o *imageOptions) normalizeFlags() []cli.Flag {
+// normalizeFlags lists the flags of normalisation, all of one group.
+func (o *imageOptions) normalizeFlags(group string) []cli.Flag {
 	return []cli.Flag{
-		&cli.Float64SliceFlag{Name: "mean", Destination: &o.Mean, Category: flagsData,
-			Usage: "mean `M,M,M` by channel, taken off after scaling"},
-		&cli.Float64SliceFlag{Name: "std", Destination: &o.Std, Category: flagsData,
-			Usage: "standard deviation `S,S,S` by channel, divided by after the mean"},
-		&cli.Float64Flag{Name: "scale", Value: autodiff.DefaultScale, Destination: &o.Scale, Category: flagsData, DefaultText: "1/255",
-			Usage: "factor `F` on the bytes of an image"},
+		&cli.Float64SliceFlag{Name: "mean", Destination: &o.Mean, Category: group, DefaultText: "0",
+			Usage: "mean `M,M,M` of each channel, of pixels already scaled"},
+		&cli.Float64SliceFlag{Name: "std", Destination: &o.Std, Category: group, DefaultText: "1",
+			Usage: "standard deviation `S,S,S` of each channel, of pixels already scaled"},
+		&cli.Float64Flag{Name: "pixel-scale", Value: autodiff.DefaultScale, Destination: &o.Scale, Category: group, DefaultText: "1/255",
+			Usage: "multiply pixels, 0 to 255, by `F`; mean and std come after"},
 	}
 }
 
 // validate refuses what would make every image the same.
 func (o *imageOptions) validate() error {
 	if o.Scale == 0 {
-		return usagef("--scale 0: give another factor")
+		return usagef("--pixel-scale 0: give another factor")
 	}
 	return nil
+}
+
+func (o *imageOptions) normalize() bundle.Normalize {
+	return bundle.Normalize{Scale: o.Scale, Mean: o.Mean.Value(), Std: o.Std.Value()}
 }
 
 func newExportCommand(out *output) *cli.Command {
@@ -81,41 +84,50 @@ func newExportCommand(out *output) *cli.Command {
 			DefaultText: "the model's name", Usage: "folder `DIR` to write the bundle to"},
 		&cli.StringFlag{Name: "name", Destination: &o.Name, Category: flagsOutput, DefaultText: "the file's name",
 			Usage: "the bundle's `NAME`"},
-		overwriteFlag(&o.Overwrite, "a bundle that is there; other files beside it stay"),
-		&cli.StringFlag{Name: "input-size", Destination: &o.InputSize, Category: flagsData, DefaultText: "the model's own",
+		overwriteFlag(&o.Overwrite, "the bundle at --out; other files there are kept"),
+		&cli.StringFlag{Name: "input-size", Destination: &o.InputSize, Category: flagsModel, DefaultText: "the model's own",
 			Usage: "image size `CxHxW` for a model that takes flat vectors"},
-		&cli.Int64Flag{Name: "classes", Destination: &o.Classes, Category: flagsRecipe, DefaultText: "the model's own",
-			Usage: "put a new last layer of `N` classes in place, to fine-tune"},
-		&cli.Int64Flag{Name: "reinit", Value: keepWeights, Destination: &o.Reinit, Category: flagsRecipe, DefaultText: "off",
-			Usage: "draw all weights anew from `SEED`, to train from scratch"},
-		layoutFlag(&o.Layout, "auto adds a graph in the block layout of this machine's CPU, where ONNX Runtime is here and the model has one; nchwc insists on it"),
+		&cli.Int64Flag{Name: "num-classes", Destination: &o.Classes, Category: flagsModel, DefaultText: "the model's own",
+			Usage: "replace the last layer by a new one of `N` classes, to fine-tune"},
+		&cli.BoolFlag{Name: "reinit", Destination: &o.Reinit, Category: flagsModel,
+			Usage: "draw all weights at random, to train from scratch"},
+		&cli.Uint64Flag{Name: "init-seed", Destination: &o.InitSeed, Category: flagsModel, DefaultText: "0",
+			Usage: "random seed `N` of --reinit"},
+		layoutFlag(&o.Layout, "auto adds a second training graph in the block layout of this CPU where it can; nchwc fails where it cannot; portable leaves it out"),
 		&cli.BoolFlag{Name: "tune", Destination: &o.Tune, Category: flagsMachine,
-			Usage: "time the forms of the model's gradients on the device and keep the fastest"},
+			Usage: "time the ways to compute each gradient on the device, and keep the fastest"},
 	}
 	return &cli.Command{
 		Name:      "export",
 		Usage:     "make a training bundle from a forward ONNX model",
 		ArgsUsage: "MODEL.onnx",
-		Description: examples(`Adds the loss, the backward pass and the optimizer to MODEL.onnx as standard
-operators, and writes the training bundle that winnow train takes. Export the
-model in training mode, with its batch normalisation left in and the number of
-images left open (or give --dynamic-batch). A last Softmax, LogSoftmax or Sigmoid
-may stay: the loss is that of the model as it is written.
+		Description: about(`Adds the loss, the backward pass and the optimizer to MODEL.onnx as standard ONNX
+operators, and writes a training bundle, which winnow train takes. Export the
+model from your framework in training mode, so that batch normalisation stays in,
+and with a dynamic batch size (or give --dynamic-batch). A last Softmax,
+LogSoftmax or Sigmoid may stay; the loss accounts for it.
 
-With --tune: times the ways to compute each gradient on the device, and keeps the
-fastest. winnow tune does it for a bundle that is already made.`,
+With --tune, the ways to compute each gradient are timed on the device and the
+fastest is kept. winnow tune does the same for a finished bundle.`,
+			[]int{0, 1, 2, 3, 4, 130},
 			"winnow export lenet.onnx -o lenet-bundle",
 			"winnow export resnet18.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --smoothing 0.1",
-			"winnow export resnet18.onnx --amp float16 -o resnet18-half",
+			"winnow export resnet18.onnx --amp -o resnet18-half",
 			"winnow export resnet18.onnx --tune --batch-size 64 --device cpu --threads 2",
 			"winnow export vit.onnx --freeze '^patch_embed' --name vit-head"),
-		Flags: slices.Concat(flags, o.Forward.flags(), o.Tuning.flags(), o.Graph.flags(), o.Images.flags()),
+		Flags: slices.Concat(flags, o.Forward.flags(), o.Tuning.flags(), o.Graph.flags(flagsRecipe), o.Images.flags()),
 		Action: func(c *cli.Context) error {
 			args, err := positional(c, 1, 1, "the model to export")
 			if err != nil {
 				return err
 			}
 			o.Model = args[0]
+			if err := checkDependents(c); err != nil {
+				return err
+			}
+			if c.IsSet("init-seed") && !o.Reinit {
+				return usagef("--init-seed: only with --reinit")
+			}
 			for _, name := range tuneFlagNames() {
 				if c.IsSet(name) && !o.Tune {
 					return usagef("--%s: only with --tune", name)
@@ -142,20 +154,17 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 	if err := checkLayout(o.Layout); err != nil {
 		return err
 	}
-	if o.Layout == bundle.LayoutNCHWC && o.Graph.Precision != "" {
+	if o.Layout == bundle.LayoutNCHWC && o.Graph.Mixed {
 		return usagef("--layout %s: the CPU's layout has no half precision; leave out --amp", o.Layout)
 	}
 	if err := o.Tuning.validate(); err != nil {
 		return err
 	}
-	if o.Reinit < keepWeights {
-		return usagef("--reinit %d: give a seed from 0 up", o.Reinit)
-	}
 	if err := freeBundle(o.Out, o.Model, o.Overwrite); err != nil {
 		return err
 	}
 	layout := o.Layout
-	if o.Graph.Precision != "" {
+	if o.Graph.Mixed {
 		layout = bundle.LayoutPortable
 	}
 	var err error
@@ -216,11 +225,9 @@ func exportBundle(ctx context.Context, o exportOptions, warn func(string)) (*bun
 	o.Graph.apply(&build)
 	o.Forward.apply(&build)
 	build.Classes, build.Tune = o.Classes, o.tuner
-	if o.Reinit != keepWeights {
-		build.Reinit, build.Seed = true, uint64(o.Reinit)
-	}
+	build.Reinit, build.Seed = o.Reinit, o.InitSeed
 	build.FloatImages, build.Warn = o.Images.FloatInput, warn
-	build.Normalize = bundle.Normalize{Scale: o.Images.Scale, Mean: o.Images.Mean.Value(), Std: o.Images.Std.Value()}
+	build.Normalize = o.Images.normalize()
 	if build.Name == "" {
 		build.Name = strings.TrimSuffix(build.SourceFile, filepath.Ext(build.SourceFile))
 	}

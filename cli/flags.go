@@ -14,15 +14,6 @@ import (
 	ortrun "winnow/runtime"
 )
 
-// Categories of flags in --help, in the order of their first letters.
-const (
-	flagsData    = "Data and model"
-	flagsMachine = "Machine"
-	flagsOutput  = "Output"
-	flagsPrune   = "Pruning"
-	flagsRecipe  = "Recipe"
-)
-
 // deviceOptions say where the graphs run.
 type deviceOptions struct {
 	Library string
@@ -37,18 +28,18 @@ type deviceOptions struct {
 func (o *deviceOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "device", Value: "auto", Destination: &o.Device, Category: flagsMachine,
-			Usage: "`auto|cpu|cuda[:N]`; auto takes CUDA where it starts, else the CPU, and says which"},
+			Usage: "`auto|cpu|cuda[:N]`: where to run; auto takes CUDA where it works, else the CPU, and says why"},
 		&cli.IntFlag{Name: "threads", Destination: &o.Threads, Category: flagsMachine, DefaultText: "physical cores",
-			Usage: "threads `N` of a training step"},
+			Usage: "CPU threads `N` of a training step"},
 		&cli.BoolFlag{Name: "strict-device", Destination: &o.Strict, Category: flagsMachine,
-			Usage: "fail where a node would fall back from CUDA to the CPU"},
+			Usage: "fail if any node of the graph would run on the CPU instead of CUDA"},
 		&cli.StringSliceFlag{Name: "cuda-option", Destination: &o.CUDA, Category: flagsMachine,
-			Usage: "option `KEY=VALUE` of the CUDA provider, by its own name (gpu_mem_limit=8589934592)"},
+			Usage: "set an option `KEY=VALUE` of ONNX Runtime's CUDA provider, such as gpu_mem_limit=8589934592; may be repeated"},
 		&cli.BoolFlag{Name: "tf32", Value: true, Category: flagsMachine,
 			Action: func(_ *cli.Context, on bool) error { o.TF32 = &on; return nil },
-			Usage:  "let CUDA round factors to TF32, the provider's use_tf32; --tf32=false to compare with the CPU"},
+			Usage:  "allow TF32 matrix products on CUDA; --tf32=false for full float32"},
 		&cli.BoolFlag{Name: "cuda-graph", Destination: &o.Graph, Category: flagsMachine,
-			Usage: "record the work of a full batch's step once and replay it on CUDA"},
+			Usage: "record the training step as a CUDA graph and replay it"},
 		libraryFlag(&o.Library),
 	}
 }
@@ -92,11 +83,11 @@ var devicePattern = regexp.MustCompile(`^(auto|cpu|cuda(:[0-9]{1,3})?)$`)
 
 func libraryFlag(dst *string) cli.Flag {
 	return &cli.StringFlag{Name: "runtime-library", Destination: dst, Category: flagsMachine, TakesFile: true,
-		Usage: "ONNX Runtime's shared library `FILE`, instead of the one that winnow setup installed"}
+		Usage: "load ONNX Runtime from `FILE` instead of the library that winnow setup installed"}
 }
 
 func jsonFlag(dst *bool) cli.Flag {
-	return &cli.BoolFlag{Name: "json", Destination: dst, Category: flagsOutput, Usage: "print JSON"}
+	return &cli.BoolFlag{Name: "json", Destination: dst, Category: flagsOutput, Usage: "print the result as JSON"}
 }
 
 func overwriteFlag(dst *bool, what string) cli.Flag {
@@ -110,7 +101,10 @@ type graphOptions struct {
 	Loss          bundle.Loss
 	Optimizer     bundle.Optimizer
 	Betas         cli.Float64Slice
-	Precision     string
+	Average       bool    // train with a moving average of the weights
+	Decay         float64 // of the average
+	Mixed         bool    // mixed precision
+	Half          string  // its data type
 	BatchLossOnly bool
 	Freeze, Train string // patterns of names
 	FreezeNorms   bool
@@ -133,57 +127,86 @@ const unset = -1
 
 var optimizers = []string{bundle.SGD, bundle.Adam, bundle.AdamW, bundle.RMSprop, bundle.LARS, bundle.LAMB}
 
-func (o *graphOptions) flags() []cli.Flag {
+// flags lists the flags, all of one group.
+func (o *graphOptions) flags(group string) []cli.Flag {
 	l, u := &o.Loss, &o.Optimizer
 	return []cli.Flag{
-		&cli.StringFlag{Name: "loss", Value: bundle.CrossEntropy, Destination: &l.Name, Category: flagsRecipe,
+		&cli.StringFlag{Name: "loss", Value: bundle.CrossEntropy, Destination: &l.Name, Category: group,
 			Usage: "loss `NAME`: " + strings.Join(autodiff.Losses(), ", ")},
-		&cli.Float64Flag{Name: "smoothing", Destination: &l.Smoothing, Category: flagsRecipe, DefaultText: "0",
-			Usage: "label smoothing `S` in [0, 1)"},
-		&cli.Float64Flag{Name: "huber-delta", Destination: &l.Delta, Category: flagsRecipe, DefaultText: "1",
-			Usage: "where huber's square ends, `D`"},
-		&cli.StringFlag{Name: "opt", Value: bundle.SGD, Destination: &u.Name, Category: flagsRecipe,
+		&cli.Float64Flag{Name: "smoothing", Destination: &l.Smoothing, Category: group, DefaultText: "0",
+			Usage: "label smoothing `S`"},
+		&cli.Float64Flag{Name: "huber-delta", Destination: &l.Delta, Category: group, DefaultText: "1",
+			Usage: "huber: quadratic for errors below `D`, linear above"},
+		&cli.StringFlag{Name: "opt", Value: bundle.SGD, Destination: &u.Name, Category: group,
 			Usage: "optimizer `NAME`: " + strings.Join(optimizers, ", ")},
-		&cli.Float64Flag{Name: "momentum", Value: unset, Destination: &u.Momentum, Category: flagsRecipe,
-			DefaultText: "0.9 for sgd and lars, else 0", Usage: "momentum `M` in [0, 1)"},
-		&cli.BoolFlag{Name: "nesterov", Destination: &u.Nesterov, Category: flagsRecipe,
-			Usage: "take Nesterov's form of momentum"},
-		&cli.Float64SliceFlag{Name: "opt-betas", Destination: &o.Betas, Category: flagsRecipe, DefaultText: "0.9,0.999",
-			Usage: "betas `B,B` of adam, adamw and lamb"},
-		&cli.Float64Flag{Name: "opt-eps", Destination: &u.Eps, Category: flagsRecipe, DefaultText: "the optimizer's",
-			Usage: "epsilon `E` of adam, adamw, rmsprop and lamb"},
-		&cli.Float64Flag{Name: "rmsprop-alpha", Destination: &u.Alpha, Category: flagsRecipe, DefaultText: "0.99",
-			Usage: "share `A` of the mean square that stays"},
-		&cli.BoolFlag{Name: "rmsprop-centered", Destination: &u.Centered, Category: flagsRecipe,
-			Usage: "take the mean gradient off rmsprop's mean square"},
-		&cli.Float64Flag{Name: "lars-trust", Destination: &u.Trust, Category: flagsRecipe, DefaultText: "0.001",
-			Usage: "trust coefficient `T` of lars"},
-		&cli.Float64Flag{Name: "weight-decay", Value: autodiff.DefaultWeightDecay, Destination: &u.WeightDecay, Category: flagsRecipe,
+		&cli.Float64Flag{Name: "momentum", Value: unset, Destination: &u.Momentum, Category: group,
+			DefaultText: "0.9 for sgd and lars, else 0", Usage: "momentum `M`"},
+		&cli.BoolFlag{Name: "nesterov", Destination: &u.Nesterov, Category: group,
+			Usage: "use Nesterov momentum"},
+		&cli.Float64SliceFlag{Name: "opt-betas", Destination: &o.Betas, Category: group, DefaultText: "0.9,0.999",
+			Usage: "adam, adamw, lamb: decay rates `B1,B2` of the two moments"},
+		&cli.Float64Flag{Name: "opt-eps", Destination: &u.Eps, Category: group, DefaultText: "the optimizer's",
+			Usage: "adam, adamw, rmsprop, lamb: epsilon `E`"},
+		&cli.Float64Flag{Name: "rmsprop-alpha", Destination: &u.Alpha, Category: group, DefaultText: "0.99",
+			Usage: "rmsprop: smoothing constant `A`, PyTorch's alpha"},
+		&cli.BoolFlag{Name: "rmsprop-centered", Destination: &u.Centered, Category: group,
+			Usage: "rmsprop: use the centred form"},
+		&cli.Float64Flag{Name: "lars-trust", Destination: &u.Trust, Category: group, DefaultText: "0.001",
+			Usage: "lars: trust coefficient `T`"},
+		&cli.Float64Flag{Name: "weight-decay", Value: autodiff.DefaultWeightDecay, Destination: &u.WeightDecay, Category: group,
 			Usage: "weight decay `D`"},
-		&cli.BoolFlag{Name: "no-decay-norm-bias", Destination: &u.NoDecayNormBias, Category: flagsRecipe,
-			Usage: "no decay on biases and norms"},
-		&cli.Float64Flag{Name: "clip-grad", Destination: &u.Clip, Category: flagsRecipe, DefaultText: "off",
-			Usage: "largest norm `C` of all gradients together"},
-		&cli.Float64Flag{Name: "model-ema", Destination: &u.EMA, Category: flagsRecipe, DefaultText: "off",
-			Usage: "evaluate and export a running average of the weights, of decay `D`"},
-		&cli.StringFlag{Name: "amp", Destination: &o.Precision, Category: flagsRecipe, DefaultText: "off",
-			Usage: "mixed precision `float16|bfloat16`: products in it, weights in float32; made for GPUs, and bfloat16 (products of matrices only) runs on CUDA alone"},
-		&cli.BoolFlag{Name: "batch-loss-only", Destination: &o.BatchLossOnly, Category: flagsRecipe,
+		&cli.BoolFlag{Name: "no-decay-norm-bias", Destination: &u.NoDecayNormBias, Category: group,
+			Usage: "no weight decay on biases and normalisation layers"},
+		&cli.Float64Flag{Name: "clip-grad", Destination: &u.Clip, Category: group, DefaultText: "off",
+			Usage: "clip the global gradient norm to `C`"},
+		&cli.BoolFlag{Name: "model-ema", Destination: &o.Average, Category: group,
+			Usage: "keep a moving average of the weights, and evaluate and export that"},
+		&cli.Float64Flag{Name: flagDecay, Value: defaultDecay, Destination: &o.Decay, Category: group,
+			Usage: "decay `D` of --model-ema at each step"},
+		&cli.BoolFlag{Name: "amp", Destination: &o.Mixed, Category: group,
+			Usage: "mixed precision: compute matrix products and convolutions in half precision, keep float32 weights; made for GPUs"},
+		&cli.StringFlag{Name: flagPrecision, Value: autodiff.Float16, Destination: &o.Half, Category: group,
+			Usage: "`float16|bfloat16`: half precision of --amp; bfloat16 needs CUDA and covers matrix products only"},
+		&cli.BoolFlag{Name: "batch-loss-only", Destination: &o.BatchLossOnly, Category: group,
 			Usage: "leave per-sample losses, logits and sample weights out of the graph"},
-		&cli.StringFlag{Name: "freeze", Destination: &o.Freeze, Category: flagsRecipe,
-			Usage: "keep parameters whose name matches `REGEX` as they are, and statistics of batch normalisations that match or whose scale and shift do"},
-		&cli.StringFlag{Name: "train", Destination: &o.Train, Category: flagsRecipe,
-			Usage: "train tensors whose name matches `REGEX`, whatever their role; winnow inspect lists them. --freeze goes first"},
-		&cli.BoolFlag{Name: "freeze-norm-stats", Destination: &o.FreezeNorms, Category: flagsRecipe,
-			Usage: "keep statistics, scales and shifts of batch normalisations over images as they are (timm's freeze_batch_norm_2d)"},
+		&cli.StringFlag{Name: "freeze", Destination: &o.Freeze, Category: group,
+			Usage: "do not train parameters whose name matches `REGEX`; a batch normalisation that matches, or whose scale and shift do, keeps its statistics"},
+		&cli.StringFlag{Name: "train", Destination: &o.Train, Category: group,
+			Usage: "train every tensor whose name matches `REGEX`, constants too; winnow inspect lists them; --freeze goes first"},
+		&cli.BoolFlag{Name: "freeze-norm-stats", Destination: &o.FreezeNorms, Category: group,
+			Usage: "freeze batch normalisations over images: statistics, scales and shifts (timm's freeze_batch_norm_2d)"},
 	}
+}
+
+// Names of the flags that mean nothing without another.
+const (
+	flagDecay     = "model-ema-decay"
+	flagPrecision = "amp-dtype"
+)
+
+const defaultDecay = 0.9998 // timm, --model-ema-decay
+
+// dependents are flags that mean nothing without another one.
+var dependents = [][2]string{{flagDecay, "model-ema"}, {flagPrecision, "amp"}}
+
+// checkDependents refuses a flag that is given without the one it belongs to.
+func checkDependents(c *cli.Context) error {
+	for _, d := range dependents {
+		if c.IsSet(d[0]) && !c.Bool(d[1]) {
+			return usagef("--%s: only with --%s", d[0], d[1])
+		}
+	}
+	return nil
 }
 
 // apply writes the options into those of a build; validate has looked at the patterns.
 func (o *graphOptions) apply(b *autodiff.Options) {
 	b.FreezeNorms = o.FreezeNorms
 	b.Freeze, b.Train = pattern(o.Freeze), pattern(o.Train)
-	b.Loss, b.Optimizer, b.Precision, b.BatchLossOnly = o.Loss, o.Optimizer, o.Precision, o.BatchLossOnly
+	b.Loss, b.Optimizer, b.Precision, b.BatchLossOnly = o.Loss, o.Optimizer, o.precision(), o.BatchLossOnly
+	if o.Average {
+		b.Optimizer.EMA = o.Decay
+	}
 	b.Lowering.Block, b.Lowering.Insist = o.Block, o.InsistOnBlock
 	if betas := o.Betas.Value(); len(betas) > 0 {
 		b.Optimizer.Betas = betas
@@ -194,6 +217,14 @@ func (o *graphOptions) apply(b *autodiff.Options) {
 			b.Optimizer.Momentum = autodiff.DefaultMomentum
 		}
 	}
+}
+
+// precision is the data type of mixed precision, "" for float32 alone.
+func (o *graphOptions) precision() string {
+	if !o.Mixed {
+		return ""
+	}
+	return o.Half
 }
 
 // pattern is nil for one that is empty or none.
@@ -210,10 +241,13 @@ func pattern(text string) *regexp.Regexp {
 
 // validate refuses contradictions before anything is read.
 func (o *graphOptions) validate() error {
-	if o.Precision != "" {
-		if err := oneOf("--amp", o.Precision, autodiff.Float16, autodiff.BFloat16); err != nil {
+	if o.Mixed {
+		if err := oneOf("--"+flagPrecision, o.Half, autodiff.Float16, autodiff.BFloat16); err != nil {
 			return err
 		}
+	}
+	if o.Average && !(o.Decay > 0 && o.Decay < 1) {
+		return usagef("--%s %v: give a number between 0 and 1", flagDecay, o.Decay)
 	}
 	for _, f := range [][2]string{{"--freeze", o.Freeze}, {"--train", o.Train}} {
 		if _, err := regexp.Compile(f[1]); err != nil {
@@ -225,13 +259,18 @@ func (o *graphOptions) validate() error {
 	return b.Validate()
 }
 
-// graphFlagNames are the flags that cannot change a bundle that is already made.
-func graphFlagNames() []string {
-	var names []string
-	for _, f := range new(graphOptions).flags() {
-		names = append(names, f.Names()[0])
+// names lists the long names of flags.
+func names(flags []cli.Flag) []string {
+	list := make([]string, len(flags))
+	for i, f := range flags {
+		list[i] = f.Names()[0]
 	}
-	return names
+	return list
+}
+
+// given lists those of the flags that are on the command line.
+func given(c *cli.Context, flags []cli.Flag) []string {
+	return slices.DeleteFunc(names(flags), func(name string) bool { return !c.IsSet(name) })
 }
 
 // oneOf refuses a value that is not among the known ones.

@@ -19,14 +19,14 @@ type forwardOptions struct {
 func (o *forwardOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		scoresFlag(&o.Output),
-		&cli.BoolFlag{Name: "dynamic-batch", Destination: &o.DynamicBatch, Category: flagsData,
-			Usage: "let a model exported for a fixed batch take any, where it is sure what fixes it"},
+		&cli.BoolFlag{Name: "dynamic-batch", Destination: &o.DynamicBatch, Category: flagsModel,
+			Usage: "of an .onnx file: open a batch size that was fixed at export, where all that fixes it is known"},
 	}
 }
 
 func scoresFlag(dst *string) cli.Flag {
-	return &cli.StringFlag{Name: "output", Destination: dst, Category: flagsData, DefaultText: "the one that holds every parameter",
-		Usage: "the output `NAME` of class scores, of a model that has several"}
+	return &cli.StringFlag{Name: "output", Destination: dst, Category: flagsModel, DefaultText: "the one that all parameters lead to",
+		Usage: "of an .onnx file with several outputs: `NAME` of the one with the class scores"}
 }
 
 func (o *forwardOptions) apply(b *autodiff.Options) {
@@ -36,10 +36,5 @@ func (o *forwardOptions) apply(b *autodiff.Options) {
 // set notes which of the flags were given: those that cannot change a bundle
 // that is already made.
 func (o *forwardOptions) set(c *cli.Context) {
-	o.given = nil
-	for _, f := range new(forwardOptions).flags() {
-		if name := f.Names()[0]; c.IsSet(name) {
-			o.given = append(o.given, name)
-		}
-	}
+	o.given = given(c, new(forwardOptions).flags())
 }

@@ -35,26 +35,27 @@ func newInspectCommand(out *output) *cli.Command {
 	var o inspectOptions
 	return &cli.Command{
 		Name:      "inspect",
-		Usage:     "show what a model or a bundle holds, everything wrong with it, and what a step costs",
+		Usage:     "show what a model or a bundle contains, its problems, and what a step costs",
 		ArgsUsage: "MODEL.onnx|BUNDLE",
-		Description: examples(`For a forward model: inputs, outputs, parameters, operators and whether each has
-a gradient, and whether it can be exported for training. For a bundle, a folder
-or a zip file: roles, state, optimizer and loss. All faults are listed at once;
-with any, the exit code is 3.
+		Description: about(`Of an .onnx model, shows inputs, outputs, parameters, operators, what would be
+trained and why, and whether it can be exported for training. Of a bundle (a
+folder or a zip file), shows inputs, outputs, state, optimizer and loss. Every
+problem is listed at once; if there are any, the exit code is 3.
 
-With --costs: runs training steps on random images under ONNX Runtime's profiler
-and says where their time goes, by operator and by layer of the model, forward,
-backward and update apart. A MODEL.onnx gets the recipe that export gives it; the
-name of a shipped bundle will do too.`,
+With --costs, runs training steps on random images under ONNX Runtime's profiler
+and shows where the time goes: by operator and by layer, with forward, backward
+and update apart. A MODEL.onnx gets the default recipe of winnow export; the name
+of a shipped bundle works too.`,
+			[]int{0, 1, 2, 3, 4, 130},
 			"winnow inspect model.onnx",
 			"winnow inspect lenet-bundle --json",
 			"winnow inspect resnet8 --costs --batch-size 128 --threads 2 --device cpu",
 			"winnow inspect model.onnx --costs --top 20 --profile-out trace.json"),
 		Flags: append([]cli.Flag{
-			&cli.IntFlag{Name: "batch-size", Value: train.DefaultBatchSize, Destination: &o.BatchSize, Category: flagsData,
-				Usage: "samples `N` of a step, for --costs and for the memory of activations"},
+			&cli.IntFlag{Name: "batch-size", Aliases: []string{"b"}, Value: train.DefaultBatchSize, Destination: &o.BatchSize, Category: flagsMachine,
+				Usage: "batch size `N`, for the memory of activations and for --costs"},
 			&cli.BoolFlag{Name: "costs", Destination: &o.WithCosts, Category: flagsOutput,
-				Usage: "say where the time of a training step goes"},
+				Usage: "show where the time of a training step goes"},
 			jsonFlag(&o.JSON),
 		}, slices.Concat(o.Forward.flags(), o.Costs.flags())...),
 		Action: func(c *cli.Context) error {

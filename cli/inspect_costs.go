@@ -13,6 +13,7 @@ import (
 
 	"winnow/internal/printable"
 	"winnow/loader"
+	"winnow/models"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
 	ortrun "winnow/runtime"
@@ -38,22 +39,18 @@ const (
 func (o *costOptions) flags() []cli.Flag {
 	return append([]cli.Flag{
 		&cli.IntFlag{Name: "steps", Value: train.DefaultCostSteps, Destination: &o.Steps, Category: flagsMachine,
-			Usage: "steps `N` that --costs measures"},
+			Usage: "training steps `N` that --costs measures"},
 		&cli.IntFlag{Name: "top", Value: defaultTop, Destination: &o.Top, Category: flagsOutput,
-			Usage: "list the dearest `N` of --costs"},
+			Usage: "show the `N` most expensive operators and layers of --costs"},
 		&cli.StringFlag{Name: "profile-out", Destination: &o.Trace, Category: flagsOutput, TakesFile: true,
-			Usage: "keep ONNX Runtime's profile of --costs in `FILE`, for Perfetto or chrome://tracing; a profile that is there is replaced, another file never"},
-		layoutFlag(&o.Layout, "the graph that --costs runs; auto takes blocks of channels where there are such for this CPU"),
+			Usage: "write ONNX Runtime's profile of --costs to `FILE`, for Perfetto or chrome://tracing; replaces an older profile, never another file"},
+		layoutFlag(&o.Layout, "training graph that --costs runs; auto takes nchwc where there is one for this CPU"),
 	}, o.Device.flags()...)
 }
 
 // costFlagNames are the flags that mean nothing without --costs.
 func costFlagNames() []string {
-	var names []string
-	for _, f := range new(costOptions).flags() {
-		names = append(names, f.Names()[0])
-	}
-	return names
+	return names(new(costOptions).flags())
 }
 
 func inspectCosts(ctx context.Context, o inspectOptions, out *output) error {
@@ -75,8 +72,11 @@ func inspectCosts(ctx context.Context, o inspectOptions, out *output) error {
 		Optimizer:     bundle.Optimizer{Name: bundle.SGD, Momentum: unset, WeightDecay: autodiff.DefaultWeightDecay},
 		InsistOnBlock: o.Costs.Layout == bundle.LayoutNCHWC,
 	}
-	b, err := trainingBundle(ctx, o.Path, o.Forward, recipe, nil,
-		func() (int64, error) { return blockHere(o.Costs.Layout, o.Costs.Device.Library) }, note)
+	source := bundleSource{
+		Spec: o.Path, InitSeed: models.Seed, Forward: o.Forward, Graph: recipe, Images: imageOptions{Scale: autodiff.DefaultScale},
+		Block: func() (int64, error) { return blockHere(o.Costs.Layout, o.Costs.Device.Library) }, Warn: note,
+	}
+	b, _, err := source.open(ctx)
 	if err != nil {
 		return err
 	}

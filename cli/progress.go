@@ -30,6 +30,8 @@ type progress struct {
 	drawn         bool // two bars stand on the terminal
 	last          time.Time
 	phaseStart    time.Time
+	start         time.Time // of the first step seen
+	startAt       float64   // the epochs done by then
 	now           func() time.Time
 }
 
@@ -52,7 +54,7 @@ func (p *progress) Notice(text string) {
 		return
 	}
 	p.clear()
-	p.out.notef("%s", text)
+	p.out.notef("note: %s", text)
 }
 
 // begin prints what the run is, before anything else.
@@ -82,8 +84,25 @@ func (p *progress) Progress(s train.Progress) {
 	if s.Phase == train.PhaseTrain {
 		done--
 	}
-	p.draw(bar(p.epochs, s.Epochs, done)+"  saved "+percent(s.Saved()),
+	p.draw(bar(p.epochs, s.Epochs, done)+p.timeLeft(s, done, now)+"  saved "+percent(s.Saved()),
 		bar(p.steps, s.Steps, s.Step)+"  "+phaseText(s, now.Sub(p.phaseStart)))
+}
+
+// timeLeft is how long the rest takes if it goes on as so far, "" where that
+// cannot be told yet. An evaluation counts as part of the epoch before it.
+func (p *progress) timeLeft(s train.Progress, done int, now time.Time) string {
+	at := float64(done)
+	if s.Phase == train.PhaseTrain && s.Steps > 0 {
+		at += float64(s.Step) / float64(s.Steps)
+	}
+	if p.start.IsZero() {
+		p.start, p.startAt = now, at
+	}
+	if at <= p.startAt {
+		return ""
+	}
+	left := now.Sub(p.start).Seconds() / (at - p.startAt) * (float64(s.Epochs) - at)
+	return "  " + seconds(left) + " left"
 }
 
 // phaseText says what the step bar's phase is at.
@@ -145,26 +164,30 @@ func (p *progress) Epoch(e train.Epoch) {
 		p.headed = true
 	}
 	p.out.printf(epochLine+"\n", fmt.Sprintf("%d/%d", e.Epoch, p.total), e.TrainLoss, e.TestLoss,
-		p.out.style(styleBold, fmt.Sprintf("%9.4f", e.TestAccuracy)), fmt.Sprintf("%.3g", e.LearningRate),
+		p.out.style(styleBold, fmt.Sprintf("%9s", percent(e.TestAccuracy))), fmt.Sprintf("%.3g", e.LearningRate),
 		countText(int64(e.SamplesUsed)), percent(e.SavedRatio), countText(int64(speed)), seconds(e.WallSeconds))
 }
 
 // The table of epochs: its head and its lines.
 const (
-	epochHead = "%8s  %8s  %9s  %9s  %8s  %10s  %6s  %9s  %7s"
-	epochLine = "%8s  %8.4f  %9.4f  %s  %8s  %10s  %6s  %9s  %7s"
+	epochHead = "%8s  %8s  %9s  %9s  %8s  %10s  %7s  %9s  %7s"
+	epochLine = "%8s  %8.4f  %9.4f  %s  %8s  %10s  %7s  %9s  %7s"
 )
 
-// seconds writes a duration for people: 4.2s, 12m03s.
+// seconds writes a duration for people: 4.2s, 12m03s, 3h05m.
 func seconds(s float64) string {
 	if s < 100 {
 		return fmt.Sprintf("%.1fs", s)
 	}
 	m := int(s) / 60
+	if m >= 100 {
+		return fmt.Sprintf("%dh%02dm", m/60, m%60)
+	}
 	return fmt.Sprintf("%dm%02ds", m, int(s)-60*m)
 }
 
-func percent(share float64) string { return fmt.Sprintf("%.1f%%", 100*share) }
+// percent writes a share of 1 for people.
+func percent(share float64) string { return fmt.Sprintf("%.2f%%", 100*share) }
 
 // cut shortens plain text to a number of columns.
 func cut(s string, width int) string {

@@ -36,14 +36,14 @@ func course(p *progress) {
 func TestPlainProgress(t *testing.T) {
 	p, stdout, stderr := fixedProgress(t.Context(), false)
 	course(p)
-	if got := stderr.String(); got != "a decision\n" {
+	if got := stderr.String(); got != "note: a decision\n" {
 		t.Errorf("stderr %q", got)
 	}
 	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
 	if len(lines) != 2 || strings.Contains(stdout.String(), "\x1b") {
 		t.Fatalf("want a head and one plain line, got\n%s", stdout)
 	}
-	for _, want := range []string{"1/2", "1.5000", "1.2500", "0.8125", "0.05", "12,300", "25.0%", "6,150", "3.0s"} {
+	for _, want := range []string{"1/2", "1.5000", "1.2500", "81.25%", "0.05", "12,300", "25.00%", "6,150", "3.0s"} {
 		if !strings.Contains(lines[1], want) {
 			t.Errorf("the epoch's line lacks %s: %s", want, lines[1])
 		}
@@ -53,7 +53,7 @@ func TestPlainProgress(t *testing.T) {
 func TestBars(t *testing.T) {
 	p, stdout, stderr := fixedProgress(t.Context(), true)
 	course(p)
-	for _, want := range []string{"epochs", "(0/2)", "(1/2)", "saved 25.0%", "(2/4)", "loss 1.5000", "lr 0.05", "100 images/s", "eval"} {
+	for _, want := range []string{"epochs", "(0/2)", "(1/2)", "saved 25.00%", "(2/4)", "(0/2)  6.0s left", "(1/2)  5.0s left", "loss 1.5000", "lr 0.05", "100 images/s", "eval"} {
 		if !strings.Contains(stderr.String(), want) {
 			t.Errorf("the bars never show %q:\n%q", want, stderr)
 		}
@@ -115,7 +115,7 @@ func TestTexts(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{countText(0), "0"}, {countText(999), "999"}, {countText(1281167), "1,281,167"}, {countText(-1234), "-1,234"},
 		{bytesText(999), "999 B"}, {bytesText(312_400), "312 KB"}, {bytesText(4_100_000), "4.1 MB"},
-		{seconds(4.21), "4.2s"}, {seconds(723), "12m03s"},
+		{seconds(4.21), "4.2s"}, {seconds(723), "12m03s"}, {seconds(11100), "3h05m"},
 		{cut("abcdef", 3), "abc"}, {cut("abc", 10), "abc"},
 		{dashes("o"), "-o"}, {dashes("out"), "--out"},
 		{retype(`invalid value "x" for flag -lr: parse error`), `invalid value "x" for flag --lr: parse error`},

@@ -13,14 +13,15 @@ func newSetupCommand(out *output) *cli.Command {
 	var cuda bool
 	return &cli.Command{
 		Name:  "setup",
-		Usage: "install the ONNX Runtime library, pinned and checked",
-		Description: examples(`Downloads ONNX Runtime `+install.Version+` into the cache, by npm where it is
-installed, else from the project's releases, and checks it by SHA-256. What is in
-place already is left as it is.`,
+		Usage: "install the ONNX Runtime library",
+		Description: about(`Downloads ONNX Runtime `+install.Version+` into your cache folder and checks it by
+SHA-256: through npm where that is installed, else from ONNX Runtime's releases.
+What is already there is left alone.`,
+			[]int{0, 1, 2, 4, 130},
 			"winnow setup",
 			"winnow setup --cuda"),
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "cuda", Destination: &cuda, Category: flagsMachine,
-			Usage: "install the CUDA provider too (Linux x64; CUDA 13 and cuDNN 9 must be there)"}},
+			Usage: "install the CUDA provider too; Linux x64 only, needs CUDA 13 and cuDNN 9"}},
 		Action: func(c *cli.Context) error {
 			if _, err := positional(c, 0, 0, ""); err != nil {
 				return err

@@ -34,7 +34,9 @@ type trainOptions struct {
 
 	Forward  forwardOptions
 	Graph    graphOptions
-	Changed  []string // flags of Graph that were given
+	Images   imageOptions
+	Changed  []string // flags of Graph and Images that were given
+	InitSeed *uint64  // nil takes Seed
 	Epochs   int
 	Batch    int
 	LR       float64
@@ -57,25 +59,28 @@ type trainOptions struct {
 func newTrainCommand(out *output) *cli.Command {
 	o := trainOptions{}
 	return &cli.Command{
-		Name:  "train",
-		Usage: "train a bundle on images, pruning samples as it goes",
-		Description: examples(`Trains the model of --bundle on --data and writes a run folder: metrics.jsonl
-(a line for each epoch), model.onnx (the trained model, for inference anywhere),
-a checkpoint and summary.json. --bundle takes the name of a shipped bundle
-(`+shippedText()+`), the folder or zip file of an exported one, or an .onnx
-file, which is exported on the way. A run folder, or its model.onnx, is trained
-on from its weights, with its normalisation; the optimizer starts anew.
+		Name:      "train",
+		Usage:     "train a model on images, skipping samples that teach it little",
+		UsageText: "winnow train --bundle BUNDLE [--data SPEC] [FLAGS]",
+		Description: about(`Trains the model of --bundle on --data and writes a run folder: metrics.jsonl (one
+line per epoch), model.onnx (the trained model, for inference anywhere), a
+checkpoint and summary.json. --bundle takes the name of a shipped bundle
+(`+shippedText()+`), an exported bundle (a folder or a zip file),
+or an .onnx file, which is exported in memory. Given an earlier run, or its
+model.onnx, training starts from its weights, with its normalisation and a new
+optimizer.
 
 Pruning methods:
 `+methodsText()+`
-The first Ctrl-C ends the run cleanly, with what was done so far written; so do
-SIGTERM and the end of the terminal (nohup keeps a run going). One process at a
-time writes a run folder. --overwrite replaces a run, finished or not, once the
-new one has its first epoch; what is no run, and the model of --bundle, never.`,
+Ctrl-C ends the run cleanly and keeps what was done; so do SIGTERM and closing the
+terminal (nohup keeps a run going). Only one process at a time can write to a run
+folder. --overwrite replaces an earlier run as soon as the new one has finished an
+epoch; it never touches a folder that is not a run, nor the model of --bundle.`,
+			[]int{0, 1, 2, 3, 4, 130},
 			"winnow train --bundle lenet",
-			"winnow train --bundle lenet --data fashion-mnist --epochs 10 --prune bls-infobatch --prune-ratio 0.5 --seed 1",
-			"winnow train --bundle resnet20 --data glyphs:color=rgb --crop-pad 2 --sched onecycle --lr 0.1 -o runs/glyphs",
-			"winnow train --bundle model.onnx --data fashion-mnist:DIR --device cuda"),
+			"winnow train --bundle lenet --data fashion-mnist --prune bls-infobatch --seed 1",
+			"winnow train --bundle resnet20 --data glyphs:color=rgb --crop-pad 2 --lr 0.1",
+			"winnow train --bundle model.onnx --data mnist:DIR --device cuda"),
 		Flags: trainFlags(&o),
 		Action: func(c *cli.Context) error {
 			if _, err := positional(c, 0, 0, ""); err != nil {
@@ -87,12 +92,14 @@ new one has its first epoch; what is no run, and the model of --bundle, never.`,
 			if err := setOptions(c, train.ScheduleOptions(), &o.Schedule); err != nil {
 				return err
 			}
+			if err := checkDependents(c); err != nil {
+				return err
+			}
 			o.Forward.set(c)
-			o.Changed = nil
-			for _, name := range graphFlagNames() {
-				if c.IsSet(name) {
-					o.Changed = append(o.Changed, name)
-				}
+			o.Changed = given(c, slices.Concat(new(graphOptions).flags(""), new(imageOptions).normalizeFlags("")))
+			if c.IsSet("init-seed") {
+				seed := c.Uint64("init-seed")
+				o.InitSeed = &seed
 			}
 			return runTrain(c.Context, o, out)
 		},
@@ -103,57 +110,73 @@ func trainFlags(o *trainOptions) []cli.Flag {
 	d := train.Defaults()
 	o.Schedule, o.Prune = d.Schedule, d.Prune
 	flags := []cli.Flag{
-		&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Destination: &o.Bundle, Category: flagsData,
-			Usage: "`NAME` of a shipped bundle, a bundle's folder or zip file, an .onnx file, or a run to go on from"},
 		dataFlag(&o.Data),
 		&cli.IntFlag{Name: "limit-train", Destination: &o.TrainSize, Category: flagsData, DefaultText: "all",
-			Usage: "use the first `N` training samples"},
+			Usage: "use only the first `N` training samples"},
 		&cli.IntFlag{Name: "limit-test", Destination: &o.TestSize, Category: flagsData, DefaultText: "all",
-			Usage: "use the first `N` test samples"},
+			Usage: "use only the first `N` test samples"},
 		&cli.IntFlag{Name: "crop-pad", Destination: &o.Augment.CropPad, Category: flagsData, DefaultText: "0",
-			Usage: "random crops after padding by `P` pixels"},
+			Usage: "random crop after padding by `P` pixels"},
 		&cli.BoolFlag{Name: "hflip", Destination: &o.Augment.HFlip, Category: flagsData,
-			Usage: "flip half of the images left to right"},
+			Usage: "random horizontal flip"},
 
-		&cli.IntFlag{Name: "epochs", Value: d.Epochs, Destination: &o.Epochs, Category: flagsRecipe, Usage: "epochs `E` to train"},
-		&cli.IntFlag{Name: "batch-size", Value: d.BatchSize, Destination: &o.Batch, Category: flagsRecipe, Usage: "samples `N` of a step"},
-		&cli.Float64Flag{Name: "lr", Value: d.LearningRate, Destination: &o.LR, Category: flagsRecipe, Usage: "largest learning rate `LR`"},
+		&cli.StringFlag{Name: "bundle", Destination: &o.Bundle, Category: flagsModel, TakesFile: true,
+			Usage: "`NAME` of a shipped bundle, an exported bundle, an .onnx file, or an earlier run"},
+
+		&cli.IntFlag{Name: "epochs", Value: d.Epochs, Destination: &o.Epochs, Category: flagsRecipe, Usage: "number `E` of epochs"},
+		&cli.IntFlag{Name: "batch-size", Aliases: []string{"b"}, Value: d.BatchSize, Destination: &o.Batch, Category: flagsRecipe, Usage: "batch size `N`"},
+		&cli.Float64Flag{Name: "lr", Value: d.LearningRate, Destination: &o.LR, Category: flagsRecipe, Usage: "learning rate `LR`, the highest of the schedule"},
 		&cli.StringFlag{Name: "sched", Value: d.Schedule.Name, Destination: &o.Schedule.Name, Category: flagsRecipe,
 			Usage: "learning-rate schedule `NAME`: " + strings.Join(train.Schedules(), ", ")},
+	}
+	seeds := []cli.Flag{
 		seedFlag(&o.Seed),
-
+		&cli.Uint64Flag{Name: "init-seed", Category: flagsRecipe, DefaultText: "the value of --seed",
+			Usage: "another seed `N` for a shipped model's first weights"},
+	}
+	rest := []cli.Flag{
 		&cli.StringFlag{Name: "prune", Value: d.Method, Destination: &o.Method, Category: flagsPrune,
-			Usage: "pruning `METHOD`, see above"},
-		&cli.StringFlag{Name: "reference", Value: d.Reference, Destination: &o.Reference, Category: flagsPrune,
-			Usage: "DAS's reference `SET`: population, holdout:F, pseudo:F, or a file of clean indices"},
+			Usage: "pruning `METHOD`, one of the list above; none trains in full"},
+		&cli.StringFlag{Name: "prune-reference", Value: d.Reference, Destination: &o.Reference, Category: flagsPrune,
+			Usage: "DAS: reference `SET` of trusted samples: population, holdout:F, pseudo:F, or a file of their indices"},
 
-		layoutFlag(&o.Layout, "how a step stores images; auto takes blocks of channels where the bundle has a graph for this CPU"),
-		&cli.IntFlag{Name: "workers", Destination: &o.Workers, Category: flagsMachine, DefaultText: "chosen by the loader",
-			Usage: "goroutines `N` that read images"},
+		layoutFlag(&o.Layout, "training graph to run; auto takes nchwc where the bundle has one for this CPU"),
+		&cli.IntFlag{Name: "workers", Destination: &o.Workers, Category: flagsMachine, DefaultText: "half the processors",
+			Usage: "loader workers `N`"},
 
 		&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Destination: &o.Out, Category: flagsOutput, TakesFile: true,
-			DefaultText: "runs/BUNDLE-DATA-METHOD-SEED", Usage: "run folder `DIR`"},
-		overwriteFlag(&o.Overwrite, "the run that --out holds"),
+			DefaultText: "runs/BUNDLE-DATA-METHOD-SEED", Usage: "run folder `DIR` to write"},
+		overwriteFlag(&o.Overwrite, "the run at --out"),
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &o.Quiet, Category: flagsOutput,
-			Usage: "print errors only"},
+			Usage: "print nothing but errors"},
 	}
-	return slices.Concat(flags, optionFlags(train.ScheduleOptions(), flagsRecipe), optionFlags(prune.UserOptions(), flagsPrune),
-		o.Forward.flags(), o.Graph.flags(), o.Device.flags())
+	return slices.Concat(flags, optionFlags(train.ScheduleOptions(), flagsRecipe), seeds, o.Forward.flags(),
+		o.Graph.flags(flagsNew), o.Images.normalizeFlags(flagsNew), rest, optionFlags(prune.UserOptions(), flagsPrune), o.Device.flags())
 }
+
+const methodColumn = 18
 
 // methodsText lists the pruning methods for --help.
 func methodsText() string {
 	var b strings.Builder
 	for _, m := range prune.Methods() {
-		fmt.Fprintf(&b, "   %-15s %s\n", m.Name, m.Doc)
+		entry(&b, m.Name, m.Doc, methodColumn)
 	}
-	fmt.Fprintf(&b, "   %-15s any pair of %s and %s\n", "SCORER-POLICY", kindNames(prune.Scorers()), kindNames(prune.Policies()))
+	entry(&b, "SCORER-POLICY", "any scorer with any policy", methodColumn)
+	fmt.Fprintf(&b, "Scorers: %s. Policies: %s.\n", kindNames(prune.Scorers()), kindNames(prune.Policies()))
 	return b.String()
 }
 
 func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	if o.Bundle == "" {
 		return usagef("train: give --bundle: a shipped one (%s), a bundle's folder, or an .onnx file", shippedText())
+	}
+	var err error
+	if o.Data, err = dataFor(o.Bundle, o.Data); err != nil {
+		return err
+	}
+	if o.InitSeed != nil && !slices.Contains(models.Names(), o.Bundle) {
+		return usagef("--init-seed: only with a shipped bundle; winnow export --reinit draws new weights for an .onnx file")
 	}
 	if _, _, _, err := prune.Resolve(o.Method, true); err != nil {
 		return usagef("%w", err)
@@ -179,7 +202,7 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	defer data.Close()
 	channels, h, w := loader.ShapeOf(data.Train)
 	o.Forward.data = [3]int64{int64(channels), int64(h), int64(w)}
-	run, err := o.resolve(ctx, p.Notice)
+	run, pixels, err := o.resolve(ctx, p.Notice)
 	if err != nil {
 		return err
 	}
@@ -193,7 +216,7 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	defer device.Close()
 	if half := run.Bundle.Manifest.Precision; half != "" && device.Provider() == ortrun.CPUProvider {
 		if half == autodiff.BFloat16 {
-			return fmt.Errorf("bundle %q computes in %s: %w: the CPU has no kernels for it; run on CUDA, or export with --amp %s",
+			return fmt.Errorf("bundle %q computes in %s: %w: the CPU has no kernels for it; run on CUDA, or export with --amp-dtype %s",
 				run.BundleName, half, ortrun.ErrNoDevice, autodiff.Float16)
 		}
 		p.Notice(half + " is slower than float32 on the CPU, which computes most of it in software; it is made for GPUs")
@@ -209,7 +232,7 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	if err := run.Validate(); err != nil {
 		return err
 	}
-	p.begin(runText(&run, device, out))
+	p.begin(runText(&run, pixels, device, out))
 
 	summary, err := train.Run(ctx, run)
 	p.clear()
@@ -259,27 +282,35 @@ func (o *trainOptions) recipe() train.Options {
 	return run
 }
 
-// resolve makes the trainer's options, but for the data and the device.
-func (o *trainOptions) resolve(ctx context.Context, notice func(string)) (train.Options, error) {
+// resolve makes the trainer's options, but for the data and the device. The
+// second result says where the normalisation of images comes from.
+func (o *trainOptions) resolve(ctx context.Context, notice func(string)) (train.Options, string, error) {
 	run := o.recipe()
 	o.Graph.InsistOnBlock = o.Layout == bundle.LayoutNCHWC
-	b, err := trainingBundle(ctx, o.Bundle, o.Forward, o.Graph, o.Changed, o.block, notice)
+	source := bundleSource{Spec: o.Bundle, InitSeed: o.Seed, Forward: o.Forward, Graph: o.Graph, Images: o.Images,
+		Changed: o.Changed, Block: o.block, Warn: notice}
+	if o.InitSeed != nil {
+		source.InitSeed = *o.InitSeed
+	}
+	b, from, err := source.open(ctx)
 	if err != nil {
-		return run, err
+		return run, "", err
 	}
 	run.Bundle, run.BundleName, run.Data = b, b.Manifest.Name, o.Data
 	run.Workers, run.Layout = o.Workers, o.Layout
 	run.Out, run.Overwrite = o.Out, o.Overwrite
-	if !slices.Contains(models.Names(), o.Bundle) {
-		run.Source = o.Bundle
-	}
 	run.Evaluator = evaluator{}
 	run.Export = func(state map[string]*onnx.Tensor) ([]byte, error) { return inferenceModel(b, state) }
 	run.Extra = map[string]any{
 		"bundle": o.Bundle, "limit_train": o.TrainSize, "limit_test": o.TestSize,
 		"device": o.Device.Device, "layout": o.Layout,
 	}
-	return run, nil
+	if source.shipped() {
+		run.Extra["init_seed"] = source.InitSeed
+	} else {
+		run.Source = o.Bundle
+	}
+	return run, from, nil
 }
 
 func inferenceModel(b *bundle.Bundle, state map[string]*onnx.Tensor) ([]byte, error) {
@@ -294,9 +325,7 @@ func inferenceModel(b *bundle.Bundle, state map[string]*onnx.Tensor) ([]byte, er
 // openDevice opens the device; log hears of auto settling for the CPU, and of
 // graphs that take long to prepare, which the end of ctx ends.
 func openDevice(ctx context.Context, o deviceOptions, log func(string)) (*ortrun.Device, error) {
-	r, err := o.resolve(func(string, ...any) {
-		log("running on the CPU: no CUDA device can be used (winnow doctor says why)")
-	})
+	r, err := o.resolve(func(format string, args ...any) { log(fmt.Sprintf(format, args...)) })
 	if err != nil {
 		return nil, err
 	}
@@ -338,21 +367,23 @@ func claimRun(name string) (string, error) {
 }
 
 // runText says what is about to happen, a line each for what, on what, how and where.
-func runText(r *train.Options, d *ortrun.Device, out *output) styled {
+func runText(r *train.Options, pixels string, d *ortrun.Device, out *output) styled {
 	m := &r.Bundle.Manifest
 	return out.sprintf(`model   %s, %s, %s, %s, %s
 data    %s, %s train and %s test images
+pixels  %s (%s)
 recipe  %d epochs, batch %d, lr %g %s, seed %d
 device  %s, %d threads, ONNX Runtime %s`,
 		r.BundleName, trainedText(m), optimizerText(m.Optimizer), lossText(m.Loss), precisionText(m.Precision),
 		r.Data, countText(int64(r.Train.Len())), countText(int64(r.Test.Len())),
+		normalizeText(m.Normalize), pixels,
 		r.Epochs, r.BatchSize, r.LearningRate, r.Schedule.Name, r.Seed,
 		d.Name(), d.Threads(), d.LibraryVersion())
 }
 
 func printSummary(s *train.Summary, dir string, out *output) {
-	verdict := out.sprintf("accuracy %s (best %.4f) after %d epochs",
-		out.style(styleBold, fmt.Sprintf("%.4f", s.TestAccuracy)), s.BestTestAccuracy, s.Epochs)
+	verdict := out.sprintf("accuracy %s (best %s) after %d epochs",
+		out.style(styleBold, percent(s.TestAccuracy)), percent(s.BestTestAccuracy), s.Epochs)
 	if s.Epochs == 0 {
 		verdict = "no epoch finished"
 	}

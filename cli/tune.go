@@ -30,24 +30,18 @@ type tuneOptions struct {
 
 func (o *tuneOptions) flags() []cli.Flag {
 	return append([]cli.Flag{
-		&cli.IntFlag{Name: "batch-size", Value: train.DefaultBatchSize, Destination: &o.BatchSize, Category: flagsMachine,
-			Usage: "samples `N` of the batches that are timed"},
+		&cli.IntFlag{Name: "batch-size", Aliases: []string{"b"}, Value: train.DefaultBatchSize, Destination: &o.BatchSize, Category: flagsMachine,
+			Usage: "batch size `N` that is timed"},
 		&cli.StringFlag{Name: "tune-cache", Destination: &o.Cache, Category: flagsMachine, TakesFile: true,
-			DefaultText: "tune.json in your cache folder", Usage: "keep times in `FILE`, and take them from it"},
+			DefaultText: "tune.json in your cache folder", Usage: "cache measured times in `FILE`"},
 		&cli.BoolFlag{Name: "retune", Destination: &o.Again, Category: flagsMachine,
-			Usage: "time anew what the cache holds"},
+			Usage: "ignore the cache and measure again"},
 	}, o.Device.flags()...)
 }
 
 // tuneFlagNames are the flags of export that mean nothing without --tune.
 func tuneFlagNames() []string {
-	var names []string
-	for _, f := range new(tuneOptions).flags() {
-		if name := f.Names()[0]; name != "runtime-library" {
-			names = append(names, name)
-		}
-	}
-	return names
+	return slices.DeleteFunc(names(new(tuneOptions).flags()), func(name string) bool { return name == "runtime-library" })
 }
 
 func (o *tuneOptions) validate() error {
@@ -108,20 +102,21 @@ func newTuneCommand(out *output) *cli.Command {
 	var o tuneCommand
 	return &cli.Command{
 		Name:      "tune",
-		Usage:     "time the forms of a bundle's gradients on this machine and keep the fastest",
+		Usage:     "time the ways to compute a bundle's gradients here, and keep the fastest",
 		ArgsUsage: "BUNDLE",
-		Description: examples(`A gradient of a convolution or a maximum pooling can be computed in several ways.
-For every distinct shape in the model, tune times each way by itself on the device,
-and writes the bundle anew with the fastest, in place. bundle.json records the
-times and where they were taken. It also adds the graph in the block layout of
-this machine's CPU. Weights and recipe stay as they are.`,
+		Description: about(`The gradient of a convolution or a max pooling can be computed in several ways.
+For every distinct shape in the model, tune times each way on the device, and
+rewrites the bundle with the fastest. bundle.json records the times and the
+machine. A training graph in the block layout of this CPU is added as well.
+Weights and recipe stay as they are.`,
+			[]int{0, 1, 2, 3, 4, 130},
 			"winnow tune my-bundle --batch-size 128",
 			"winnow tune resnet8 -o resnet8-tuned --device cpu --threads 2"),
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Destination: &o.Out, Category: flagsOutput, TakesFile: true,
 				DefaultText: "the bundle's own", Usage: "folder `DIR` to write the tuned bundle to"},
-			overwriteFlag(&o.Overwrite, "a bundle that is there; other files beside it stay"),
-			layoutFlag(&o.Layout, "the graph that is tuned; auto takes blocks of channels where the device has them"),
+			overwriteFlag(&o.Overwrite, "the bundle at --out"),
+			layoutFlag(&o.Layout, "training graph to tune; auto takes nchwc where the device has such a layout"),
 		}, o.Tuning.flags()...),
 		Action: func(c *cli.Context) error {
 			args, err := positional(c, 1, 1, "a bundle")

@@ -29,9 +29,10 @@ type versionInfo struct {
 func newVersionCommand(out *output) *cli.Command {
 	var o versionOptions
 	return &cli.Command{
-		Name:  "version",
-		Usage: "print the versions of winnow, Go and ONNX Runtime",
-		Flags: []cli.Flag{libraryFlag(&o.Library), jsonFlag(&o.JSON)},
+		Name:        "version",
+		Usage:       "print the versions of winnow, Go and ONNX Runtime",
+		Description: about("", []int{0, 2}),
+		Flags:       []cli.Flag{libraryFlag(&o.Library), jsonFlag(&o.JSON)},
 		Action: func(c *cli.Context) error {
 			if _, err := positional(c, 0, 0, ""); err != nil {
 				return err

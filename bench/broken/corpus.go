@@ -62,7 +62,7 @@ func commands(of subject, path, out string, g *good) [][]string {
 	case aRun:
 		return [][]string{eval(path, data), {"compare", g.run, path}}
 	}
-	return [][]string{train(g.bundle, data, "--prune", "das-infobatch", "--reference", path)}
+	return [][]string{train(g.bundle, data, "--prune", "das-infobatch", "--prune-reference", path)}
 }
 
 // newGood makes the good inputs, the bundle and the run with the program itself.

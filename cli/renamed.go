@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"winnow/onnx/autodiff"
+)
+
+// renamed is a flag's old name, which works until the next release.
+type renamed struct {
+	command string // as it is typed, "data show"
+	old     string // without dashes
+	takes   bool   // it has a value
+	// now is what is to be written instead of the old name and its value; nil
+	// where the value is none of the old meaning.
+	now func(value string) []string
+}
+
+// oldNames is the table of old names.
+var oldNames = []renamed{
+	{"train", "b", true, func(v string) []string {
+		if _, err := strconv.Atoi(v); err == nil {
+			return nil // -b is the batch size
+		}
+		return []string{"--bundle", v}
+	}},
+	{"train", "reference", true, to("--prune-reference")},
+	{"train", "rescale", true, to("--prune-rescale")},
+	{"train", "amp", true, toPrecision},
+	{"export", "amp", true, toPrecision},
+	{"train", "model-ema", true, toAverage},
+	{"export", "model-ema", true, toAverage},
+	{"export", "scale", true, to("--pixel-scale")},
+	{"eval", "scale", true, to("--pixel-scale")},
+	{"export", "classes", true, to("--num-classes")},
+	{"export", "reinit", true, func(v string) []string {
+		if _, err := strconv.ParseInt(v, 10, 64); err != nil {
+			return nil
+		}
+		return []string{"--reinit", "--init-seed", v}
+	}},
+	{"eval", "train", false, func(string) []string { return []string{"--split", "train"} }},
+	{"eval", "limit-test", true, to("--limit")},
+	{"data show", "test", false, func(string) []string { return []string{"--split", "test"} }},
+}
+
+// to keeps the value under another name.
+func to(flag string) func(string) []string {
+	return func(value string) []string { return []string{flag, value} }
+}
+
+func toPrecision(v string) []string {
+	if v != autodiff.Float16 && v != autodiff.BFloat16 {
+		return nil
+	}
+	return []string{"--amp", "--amp-dtype", v}
+}
+
+func toAverage(v string) []string {
+	decay, err := strconv.ParseFloat(v, 64)
+	switch {
+	case err != nil:
+		return nil
+	case decay == 0:
+		return []string{"--model-ema=false"}
+	}
+	return []string{"--model-ema", "--model-ema-decay", v}
+}
+
+// modern writes an old flag of a command as it is written now. It looks at args
+// from i on and returns how many of them that was, 0 where there is nothing old.
+func modern(command string, args []string, i int) (now []string, n int) {
+	name, value, joined := strings.Cut(args[i], "=")
+	at := slices.IndexFunc(oldNames, func(r renamed) bool {
+		return r.command == command && (name == "--"+r.old || name == "-"+r.old)
+	})
+	if at < 0 {
+		return nil, 0
+	}
+	row := &oldNames[at]
+	n = 1
+	switch {
+	case row.takes && joined:
+	case row.takes && i+1 < len(args):
+		value, n = args[i+1], 2
+	case row.takes || joined:
+		return nil, 0
+	}
+	if now = row.now(value); now == nil {
+		return nil, 0
+	}
+	return now, n
+}
