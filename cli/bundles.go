@@ -3,12 +3,9 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/urfave/cli/v2"
 
 	"winnow/eval"
 	"winnow/models"
@@ -17,16 +14,11 @@ import (
 	"winnow/onnx/bundle"
 )
 
-func seedFlag(dst *uint64) cli.Flag {
-	return &cli.Uint64Flag{Name: "seed", Destination: dst, Category: flagsRecipe, DefaultText: "0",
-		Usage: "random seed `N` of the run: order, augmentation, dropout, pruning, and a shipped model's first weights"}
-}
-
 func shippedText() string { return strings.Join(models.Names(), ", ") }
 
 // openBundle opens what --bundle names: a shipped bundle, a folder or a zip
 // file. A name that is also a path means the shipped bundle; ./NAME the path.
-func openBundle(_ context.Context, spec string) (*bundle.Bundle, error) {
+func openBundle(spec string) (*bundle.Bundle, error) {
 	if slices.Contains(models.Names(), spec) {
 		return models.Builtin(spec)
 	}
@@ -122,7 +114,7 @@ func (s *bundleSource) make(ctx context.Context, model, name string) (*bundle.Bu
 // finished opens an exported bundle, which must be whole and have the recipe
 // that is asked for.
 func (s *bundleSource) finished(ctx context.Context) (*bundle.Bundle, error) {
-	b, err := openBundle(ctx, s.Spec)
+	b, err := openBundle(s.Spec)
 	if err != nil {
 		return nil, err
 	}
@@ -140,35 +132,4 @@ func (s *bundleSource) finished(ctx context.Context) (*bundle.Bundle, error) {
 		}
 	}
 	return b, nil
-}
-
-// normalizeFlagNames are the flags of normalisation.
-func normalizeFlagNames() []string { return names(new(imageOptions).normalizeFlags("")) }
-
-// normalizeText writes the arithmetic on pixels for people.
-func normalizeText(n bundle.Normalize) string {
-	text := fmt.Sprintf("scaled by %g", n.Scale)
-	if n.Scale == autodiff.DefaultScale {
-		text = "scaled by 1/255"
-	}
-	if len(n.Mean) == 0 && len(n.Std) == 0 {
-		return text + ", mean 0, std 1"
-	}
-	list := func(v []float64, none string) string {
-		if len(v) == 0 {
-			return none
-		}
-		parts := make([]string, len(v))
-		for i, x := range v {
-			parts[i] = fmt.Sprintf("%.4g", x)
-		}
-		return strings.Join(parts, ",")
-	}
-	return fmt.Sprintf("%s, mean %s, std %s", text, list(n.Mean, "0"), list(n.Std, "1"))
-}
-
-// exists reports whether a path names something.
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
 }

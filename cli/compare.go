@@ -50,7 +50,7 @@ of test accuracy over the samples or the seconds used.`,
 // charts are the kinds of files that a chart can be.
 var charts = map[string]kind{eval.FormatSVG: svgFile, eval.FormatPNG: pngFile}
 
-func runCompare(_ context.Context, o compareOptions, out *output) error {
+func runCompare(ctx context.Context, o compareOptions, out *output) error {
 	format := strings.TrimPrefix(strings.ToLower(filepath.Ext(o.Plot)), ".")
 	if o.Plot != "" {
 		if err := oneOf("--plot: file ending", format, eval.FormatSVG, eval.FormatPNG); err != nil {
@@ -65,6 +65,9 @@ func runCompare(_ context.Context, o compareOptions, out *output) error {
 	}
 	var runs []eval.Run
 	for _, dir := range o.Runs {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		r, err := eval.ReadRun(dir)
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"io"
 	"strings"
 
@@ -35,6 +36,11 @@ compdef _winnow winnow
 	"man":  func(app *cli.App) (string, error) { return app.ToManWithSection(1) },
 }
 
+type completionOptions struct {
+	Shell string
+	app   *cli.App
+}
+
 func newCompletionCommand(out *output) *cli.Command {
 	const shells = "bash, zsh, fish, man"
 	return &cli.Command{
@@ -52,16 +58,20 @@ func newCompletionCommand(out *output) *cli.Command {
 			if err != nil {
 				return err
 			}
-			write, ok := completions[args[0]]
-			if !ok {
-				return usagef("completion %q: give one of %s", args[0], shells)
-			}
-			text, err := write(c.App)
-			if err != nil {
-				return err
-			}
-			_, err = io.WriteString(out.stdout, text)
-			return err
+			return runCompletion(c.Context, completionOptions{args[0], c.App}, out)
 		},
 	}
+}
+
+func runCompletion(_ context.Context, o completionOptions, out *output) error {
+	write, ok := completions[o.Shell]
+	if !ok {
+		return usagef("completion %q: give one of bash, zsh, fish, man", o.Shell)
+	}
+	text, err := write(o.app)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(out.stdout, text)
+	return err
 }

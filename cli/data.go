@@ -82,12 +82,12 @@ func newDataListCommand(out *output) *cli.Command {
 			if _, err := positional(c, 0, 0, ""); err != nil {
 				return err
 			}
-			return runDataList(o, out)
+			return runDataList(c.Context, o, out)
 		},
 	}
 }
 
-func runDataList(o dataListOptions, out *output) error {
+func runDataList(_ context.Context, o dataListOptions, out *output) error {
 	infos := datasets.List()
 	if o.JSON {
 		return out.printJSON(infos)
@@ -181,12 +181,12 @@ func newDataShowCommand(out *output) *cli.Command {
 			if len(args) > 0 {
 				o.Spec = args[0]
 			}
-			return runDataShow(o, out)
+			return runDataShow(c.Context, o, out)
 		},
 	}
 }
 
-func runDataShow(o dataShowOptions, out *output) error {
+func runDataShow(ctx context.Context, o dataShowOptions, out *output) error {
 	d, err := openData(o.Spec, func(text string) { out.notef("note: %s", text) })
 	if err != nil {
 		return err
@@ -202,6 +202,9 @@ func runDataShow(o dataShowOptions, out *output) error {
 	}
 	var r loader.Record
 	for i := o.Index; i < o.Index+o.Count; i++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if err := src.Read(uint32(i), &r); err != nil {
 			return fmt.Errorf("data show: sample %d of %q: %w", i, o.Spec, err)
 		}

@@ -1,6 +1,8 @@
 // Package cli is the command line of Winnow: one file per command, each with
 // its flags (newXCommand), its options (xOptions) and the work itself
-// (runX(ctx, options, output)), which tests call without a process.
+// (runX(ctx, options, output)), which tests call without a process. What
+// several commands need stands in files of its own: text.go, files.go,
+// devices.go, images.go, recipe.go, bundles.go, output.go.
 //
 // It owns flags, help, terminal output and the wiring of the other packages.
 // It refuses unknown flags and arguments with ErrUsage and a suggestion, and

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -29,16 +30,17 @@ device asked for, cannot be used.`,
 			if _, err := positional(c, 0, 0, ""); err != nil {
 				return err
 			}
-			return runDoctor(o, out)
+			return runDoctor(c.Context, o, out)
 		},
 	}
 }
 
-func runDoctor(o doctorOptions, out *output) error {
+func runDoctor(ctx context.Context, o doctorOptions, out *output) error {
 	opts, err := o.Device.resolve(func(string, ...any) {})
 	if err != nil {
 		return err
 	}
+	opts.Context = ctx
 	r := ortrun.Doctor(opts)
 	if o.JSON {
 		if err := out.printJSON(r); err != nil {

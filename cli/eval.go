@@ -173,7 +173,7 @@ func openClassifier(ctx context.Context, path, output string, notice func(string
 	if notThere(path) && !slices.Contains(models.Names(), path) {
 		return nil, inputf("eval: no %q: give a run's folder, an .onnx file, or a bundle (shipped are %s)", path, shippedText())
 	}
-	b, err := openBundle(ctx, path)
+	b, err := openBundle(path)
 	if err != nil {
 		return nil, err
 	}
@@ -231,23 +231,6 @@ func newClassifier(path string, m *onnx.Model, output string, notice func(string
 		Images: c.Images.Name, Logits: c.Logits, Float: c.Images.DType == onnx.Float32, ImageShape: c.Shape,
 		NHWC: c.NHWC, Flat: len(c.Images.Shape) == 2, Batch: int(c.Batch), Classes: int(c.Classes),
 	}}, nil
-}
-
-// affine is the arithmetic of the options on a value of each channel: x*factor + offset.
-func (o *imageOptions) affine(channels int) (factor, offset []float32) {
-	mean, std := o.Mean.Value(), o.Std.Value()
-	for c := range channels {
-		m, s := 0.0, 1.0
-		if len(mean) > 0 {
-			m = mean[min(c, len(mean)-1)]
-		}
-		if len(std) > 0 {
-			s = std[min(c, len(std)-1)]
-		}
-		factor = append(factor, float32(o.Scale/s))
-		offset = append(offset, float32(-m/s))
-	}
-	return factor, offset
 }
 
 func classLabel(names []string, k int) string {

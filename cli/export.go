@@ -2,23 +2,17 @@ package cli
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"winnow/internal/files"
-	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
 	"winnow/onnx/wire"
-	ortrun "winnow/runtime"
 )
 
 type exportOptions struct {
@@ -29,7 +23,7 @@ type exportOptions struct {
 	InputSize string
 	Layout    string
 	Tune      bool
-	Tuning    tuneOptions
+	Tuning    timingOptions
 	Classes   int64
 	Reinit    bool
 	InitSeed  uint64 // of new weights
@@ -38,43 +32,6 @@ type exportOptions struct {
 	Images    imageOptions
 
 	tuner func([]autodiff.Case) (*bundle.Tuned, error) // nil leaves forms to their shapes
-}
-
-// imageOptions are the arithmetic on images that is written into the graphs.
-type imageOptions struct {
-	Mean, Std  cli.Float64Slice
-	Scale      float64
-	FloatInput bool
-}
-
-func (o *imageOptions) flags() []cli.Flag {
-	return append(o.normalizeFlags(flagsData),
-		&cli.BoolFlag{Name: "float-input", Destination: &o.FloatInput, Category: flagsData,
-			Usage: "make a training graph that takes images as float32, 0 to 255, instead of bytes"})
-}
-
-// normalizeFlags lists the flags of normalisation, all of one group.
-func (o *imageOptions) normalizeFlags(group string) []cli.Flag {
-	return []cli.Flag{
-		&cli.Float64SliceFlag{Name: "mean", Destination: &o.Mean, Category: group, DefaultText: "0",
-			Usage: "mean `M,M,M` of each channel, of pixels already scaled"},
-		&cli.Float64SliceFlag{Name: "std", Destination: &o.Std, Category: group, DefaultText: "1",
-			Usage: "standard deviation `S,S,S` of each channel, of pixels already scaled"},
-		&cli.Float64Flag{Name: "pixel-scale", Value: autodiff.DefaultScale, Destination: &o.Scale, Category: group, DefaultText: "1/255",
-			Usage: "multiply pixels, 0 to 255, by `F`; mean and std come after"},
-	}
-}
-
-// validate refuses what would make every image the same.
-func (o *imageOptions) validate() error {
-	if o.Scale == 0 {
-		return usagef("--pixel-scale 0: give another factor")
-	}
-	return nil
-}
-
-func (o *imageOptions) normalize() bundle.Normalize {
-	return bundle.Normalize{Scale: o.Scale, Mean: o.Mean.Value(), Std: o.Std.Value()}
 }
 
 func newExportCommand(out *output) *cli.Command {
@@ -128,7 +85,7 @@ fastest is kept. winnow tune does the same for a finished bundle.`,
 			if c.IsSet("init-seed") && !o.Reinit {
 				return usagef("--init-seed: only with --reinit")
 			}
-			for _, name := range tuneFlagNames() {
+			for _, name := range timingFlagNames() {
 				if c.IsSet(name) && !o.Tune {
 					return usagef("--%s: only with --tune", name)
 				}
@@ -196,29 +153,6 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 	return nil
 }
 
-// blockHere is how many channels the CPU provider of this machine puts into a
-// block, 0 where the layout asked for is the portable one.
-func blockHere(layout, library string) (int64, error) {
-	if layout == bundle.LayoutPortable {
-		return 0, nil
-	}
-	device, err := ortrun.Open(ortrun.Options{Device: "cpu", Library: library})
-	switch {
-	case err != nil && layout == bundle.LayoutAuto:
-		return 0, nil
-	case err != nil:
-		return 0, err
-	}
-	block := device.ConvBlock()
-	if err := device.Close(); err != nil {
-		return 0, err
-	}
-	if block == 0 && layout == bundle.LayoutNCHWC {
-		return 0, fmt.Errorf("--layout %s: %w: the CPU provider of this machine has no such layout", layout, ortrun.ErrNoDevice)
-	}
-	return int64(block), nil
-}
-
 // exportBundle makes the bundle in memory; train uses it too, for an .onnx file.
 func exportBundle(ctx context.Context, o exportOptions, warn func(string)) (*bundle.Bundle, error) {
 	build := autodiff.Options{Name: o.Name, SourceFile: filepath.Base(o.Model)}
@@ -252,105 +186,4 @@ func exportBundle(ctx context.Context, o exportOptions, warn func(string)) (*bun
 		return nil, fmt.Errorf("%q: %w", o.Model, err)
 	}
 	return b, err
-}
-
-func fileSHA256(path string) (string, error) {
-	f, _, err := files.Open(path)
-	if err != nil {
-		return "", inputf("model %q: %w", path, err)
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", inputf("read %q: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-func elements(shape []int64) int64 {
-	n := int64(1)
-	for _, d := range shape {
-		n *= d
-	}
-	return n
-}
-
-// parameters counts the trained numbers of a bundle.
-func parameters(m *bundle.Manifest) (n int64) {
-	for _, s := range m.State {
-		if s.Kind == bundle.KindParameter {
-			n += elements(s.Shape)
-		}
-	}
-	return n
-}
-
-// trainedText counts what is trained and what is not.
-func trainedText(m *bundle.Manifest) string {
-	tensors, values := 0, int64(0)
-	for _, s := range m.State {
-		if s.Kind == bundle.KindParameter {
-			tensors++
-		}
-	}
-	text := fmt.Sprintf("%s parameters in %s", countText(parameters(m)), tensorsText(tensors))
-	if len(m.Fixed) == 0 {
-		return text
-	}
-	for _, f := range m.Fixed {
-		values += elements(f.Shape)
-	}
-	return fmt.Sprintf("%s (%s of %s values stay as they are)", text, tensorsText(len(m.Fixed)), countText(values))
-}
-
-func tensorsText(n int) string {
-	if n == 1 {
-		return "1 tensor"
-	}
-	return countText(int64(n)) + " tensors"
-}
-
-func shapeText(shape []int64) string {
-	parts := make([]string, len(shape))
-	for i, d := range shape {
-		parts[i] = fmt.Sprint(d)
-	}
-	return strings.Join(parts, "x")
-}
-
-func lossText(l bundle.Loss) string {
-	if l.Smoothing > 0 {
-		return fmt.Sprintf("%s (smoothing %g)", l.Name, l.Smoothing)
-	}
-	return l.Name
-}
-
-func precisionText(precision string) string {
-	if precision == "" {
-		return onnx.Float32.String()
-	}
-	return precision + " with float32 weights"
-}
-
-func optimizerText(o bundle.Optimizer) string {
-	var extra []string
-	add := func(name string, v float64) {
-		if v > 0 {
-			extra = append(extra, fmt.Sprintf("%s %g", name, v))
-		}
-	}
-	add("momentum", o.Momentum)
-	if o.Nesterov {
-		extra = append(extra, "nesterov")
-	}
-	if len(o.Betas) == 2 {
-		extra = append(extra, fmt.Sprintf("betas %g and %g", o.Betas[0], o.Betas[1]))
-	}
-	add("weight decay", o.WeightDecay)
-	add("gradients clipped at", o.Clip)
-	add("averaged with decay", o.EMA)
-	if len(extra) == 0 {
-		return o.Name
-	}
-	return fmt.Sprintf("%s (%s)", o.Name, strings.Join(extra, ", "))
 }

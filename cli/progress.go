@@ -174,30 +174,6 @@ const (
 	epochLine = "%8s  %8.4f  %9.4f  %s  %8s  %10s  %7s  %9s  %7s"
 )
 
-// seconds writes a duration for people: 4.2s, 12m03s, 3h05m.
-func seconds(s float64) string {
-	if s < 100 {
-		return fmt.Sprintf("%.1fs", s)
-	}
-	m := int(s) / 60
-	if m >= 100 {
-		return fmt.Sprintf("%dh%02dm", m/60, m%60)
-	}
-	return fmt.Sprintf("%dm%02ds", m, int(s)-60*m)
-}
-
-// percent writes a share of 1 for people.
-func percent(share float64) string { return fmt.Sprintf("%.2f%%", 100*share) }
-
-// cut shortens plain text to a number of columns.
-func cut(s string, width int) string {
-	r := []rune(s)
-	if width > 0 && len(r) > width {
-		return string(r[:width])
-	}
-	return s
-}
-
 // countProgress shows how many steps of something are done; nil where nothing
 // is to be shown.
 func countProgress(out *output, what string) func(done, steps int) {

@@ -9,8 +9,10 @@ import (
 	"winnow/runtime/install"
 )
 
+type setupOptions struct{ CUDA bool }
+
 func newSetupCommand(out *output) *cli.Command {
-	var cuda bool
+	var o setupOptions
 	return &cli.Command{
 		Name:  "setup",
 		Usage: "install the ONNX Runtime library",
@@ -20,19 +22,19 @@ What is already there is left alone.`,
 			[]int{0, 1, 2, 4, 130},
 			"winnow setup",
 			"winnow setup --cuda"),
-		Flags: []cli.Flag{&cli.BoolFlag{Name: "cuda", Destination: &cuda, Category: flagsMachine,
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "cuda", Destination: &o.CUDA, Category: flagsMachine,
 			Usage: "install the CUDA provider too; Linux x64 only, needs CUDA 13 and cuDNN 9"}},
 		Action: func(c *cli.Context) error {
 			if _, err := positional(c, 0, 0, ""); err != nil {
 				return err
 			}
-			return runSetup(c.Context, cuda, out)
+			return runSetup(c.Context, o, out)
 		},
 	}
 }
 
-func runSetup(ctx context.Context, cuda bool, out *output) error {
-	_, err := install.Run(ctx, install.Options{CUDA: cuda, Say: out.notef})
+func runSetup(ctx context.Context, o setupOptions, out *output) error {
+	_, err := install.Run(ctx, install.Options{CUDA: o.CUDA, Say: out.notef})
 	if errors.Is(err, install.ErrPlatform) {
 		return &marked{text: err.Error(), kind: ErrRuntime, err: err}
 	}

@@ -322,22 +322,6 @@ func inferenceModel(b *bundle.Bundle, state map[string]*onnx.Tensor) ([]byte, er
 	return wire.Encode(m)
 }
 
-// openDevice opens the device; log hears of auto settling for the CPU, and of
-// graphs that take long to prepare, which the end of ctx ends.
-func openDevice(ctx context.Context, o deviceOptions, log func(string)) (*ortrun.Device, error) {
-	r, err := o.resolve(func(format string, args ...any) { log(fmt.Sprintf(format, args...)) })
-	if err != nil {
-		return nil, err
-	}
-	r.Context = ctx
-	r.Preparing = func(nodes int) { log(preparingText(nodes)) }
-	return ortrun.Open(r)
-}
-
-func preparingText(nodes int) string {
-	return fmt.Sprintf("ONNX Runtime is preparing a graph of %s nodes; that takes long for deep graphs, and Ctrl-C ends it", countText(int64(nodes)))
-}
-
 // runName is the default folder of a run.
 func runName(bundleName, data, method string, seed uint64) string {
 	parts := []string{bundleName, data, method, "s" + strconv.FormatUint(seed, 10)}

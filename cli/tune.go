@@ -20,15 +20,15 @@ import (
 	"winnow/train/tune"
 )
 
-// tuneOptions say where and how the forms of gradients are timed.
-type tuneOptions struct {
+// timingOptions say where and how the forms of gradients are timed.
+type timingOptions struct {
 	BatchSize int
 	Cache     string
 	Again     bool
 	Device    deviceOptions
 }
 
-func (o *tuneOptions) flags() []cli.Flag {
+func (o *timingOptions) flags() []cli.Flag {
 	return append([]cli.Flag{
 		&cli.IntFlag{Name: "batch-size", Aliases: []string{"b"}, Value: train.DefaultBatchSize, Destination: &o.BatchSize, Category: flagsMachine,
 			Usage: "batch size `N` that is timed"},
@@ -39,12 +39,12 @@ func (o *tuneOptions) flags() []cli.Flag {
 	}, o.Device.flags()...)
 }
 
-// tuneFlagNames are the flags of export that mean nothing without --tune.
-func tuneFlagNames() []string {
-	return slices.DeleteFunc(names(new(tuneOptions).flags()), func(name string) bool { return name == "runtime-library" })
+// timingFlagNames are the flags of export that mean nothing without --tune.
+func timingFlagNames() []string {
+	return slices.DeleteFunc(names(new(timingOptions).flags()), func(name string) bool { return name == "runtime-library" })
 }
 
-func (o *tuneOptions) validate() error {
+func (o *timingOptions) validate() error {
 	if o.BatchSize < 1 || o.BatchSize > loader.MaxBatchSize {
 		return usagef("--batch-size %d: give 1 to %d", o.BatchSize, loader.MaxBatchSize)
 	}
@@ -54,7 +54,7 @@ func (o *tuneOptions) validate() error {
 
 // tuner is the function that a build asks for the forms of its gradients. It
 // times those of the graph that the device trains with under the layout.
-func (o *tuneOptions) tuner(ctx context.Context, layout string, out *output) func([]autodiff.Case) (*bundle.Tuned, error) {
+func (o *timingOptions) tuner(ctx context.Context, layout string, out *output) func([]autodiff.Case) (*bundle.Tuned, error) {
 	return func(cases []autodiff.Case) (_ *bundle.Tuned, err error) {
 		note := func(format string, args ...any) { out.notef("note: "+format, args...) }
 		options, err := o.Device.resolve(note)
@@ -90,16 +90,16 @@ func (o *tuneOptions) tuner(ctx context.Context, layout string, out *output) fun
 	}
 }
 
-type tuneCommand struct {
+type tuneOptions struct {
 	Bundle    string
 	Out       string
 	Overwrite bool
 	Layout    string
-	Tuning    tuneOptions
+	Tuning    timingOptions
 }
 
 func newTuneCommand(out *output) *cli.Command {
-	var o tuneCommand
+	var o tuneOptions
 	return &cli.Command{
 		Name:      "tune",
 		Usage:     "time the ways to compute a bundle's gradients here, and keep the fastest",
@@ -129,7 +129,7 @@ Weights and recipe stay as they are.`,
 	}
 }
 
-func runTune(ctx context.Context, o tuneCommand, out *output) error {
+func runTune(ctx context.Context, o tuneOptions, out *output) error {
 	if err := checkLayout(o.Layout); err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func runTune(ctx context.Context, o tuneCommand, out *output) error {
 	if err := o.place(); err != nil {
 		return err
 	}
-	b, err := openBundle(ctx, o.Bundle)
+	b, err := openBundle(o.Bundle)
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func runTune(ctx context.Context, o tuneCommand, out *output) error {
 
 // place settles on the folder that is written: the bundle's own, which only a
 // folder can be, or --out.
-func (o *tuneCommand) place() error {
+func (o *tuneOptions) place() error {
 	if o.Out != "" {
 		return freeBundle(o.Out, "", o.Overwrite)
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"runtime"
 	"runtime/debug"
 
@@ -37,12 +38,12 @@ func newVersionCommand(out *output) *cli.Command {
 			if _, err := positional(c, 0, 0, ""); err != nil {
 				return err
 			}
-			return runVersion(o, out)
+			return runVersion(c.Context, o, out)
 		},
 	}
 }
 
-func runVersion(o versionOptions, out *output) error {
+func runVersion(ctx context.Context, o versionOptions, out *output) error {
 	v := versionInfo{Winnow: Version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
@@ -51,7 +52,7 @@ func runVersion(o versionOptions, out *output) error {
 			}
 		}
 	}
-	if r := ortrun.Doctor(ortrun.Options{Library: o.Library, Device: "cpu"}); r.Version != "" {
+	if r := ortrun.Doctor(ortrun.Options{Library: o.Library, Device: "cpu", Context: ctx}); r.Version != "" {
 		v.ONNXRuntime, v.ONNXRuntimeLibrary = r.Version, r.Library
 	}
 	if o.JSON {

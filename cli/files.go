@@ -2,11 +2,15 @@ package cli
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"winnow/internal/atomicfile"
 	"winnow/internal/files"
@@ -79,4 +83,34 @@ func (k kind) write(path string, content func(io.Writer) error) error {
 		return fmt.Errorf("write %q: %w", path, err)
 	}
 	return nil
+}
+
+// exists reports whether a path names something.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// notThere reports whether a path names nothing at all.
+func notThere(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+func isModelFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && !strings.EqualFold(filepath.Ext(path), ".zip")
+}
+
+func fileSHA256(path string) (string, error) {
+	f, _, err := files.Open(path)
+	if err != nil {
+		return "", inputf("model %q: %w", path, err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", inputf("read %q: %w", path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
