@@ -23,6 +23,7 @@ import (
 	"winnow/onnx/bundle"
 	"winnow/onnx/infer"
 	"winnow/prune"
+	runs "winnow/run"
 	ortrun "winnow/runtime"
 	"winnow/train"
 )
@@ -46,7 +47,7 @@ var codes = []struct {
 	{exitInterrupted, []error{context.Canceled}},
 	{exitRuntime, []error{cli.ErrRuntime, ortrun.ErrNoLibrary, ortrun.ErrDamaged, ortrun.ErrOldLibrary, ortrun.ErrNoDevice}},
 	{exitUsage, []error{
-		cli.ErrUsage, datasets.ErrSpec, train.ErrOptions, train.ErrRunExists, train.ErrForeign, atomicfile.ErrInUse, loader.ErrOptions, prune.ErrOptions, prune.ErrMethod,
+		cli.ErrUsage, datasets.ErrSpec, train.ErrOptions, runs.ErrExists, runs.ErrForeign, atomicfile.ErrInUse, loader.ErrOptions, prune.ErrOptions, prune.ErrMethod,
 		prune.ErrNeedsLoss, autodiff.ErrOptions, bundle.ErrExists, eval.ErrFormat, ortrun.ErrOptions,
 	}},
 	{exitInput, []error{
@@ -55,7 +56,7 @@ var codes = []struct {
 		autodiff.ErrNoRule, autodiff.ErrModel,
 		bundle.ErrNotBundle, bundle.ErrUnknownFormat, bundle.ErrInvalid, bundle.ErrSafetensors, bundle.ErrTooLarge,
 		loader.ErrBadData, datasets.ErrMissing, datasets.ErrChecksum, train.ErrBadData, train.ErrReference,
-		eval.ErrLabel, eval.ErrLogits, eval.ErrShape, eval.ErrNoRun, eval.ErrBadRun,
+		eval.ErrLabel, eval.ErrLogits, eval.ErrShape, eval.ErrNoModel, runs.ErrNoRun, runs.ErrBadRun,
 		ortrun.ErrGraph,
 	}},
 }

@@ -7,11 +7,11 @@ import (
 	"slices"
 	"strings"
 
-	"winnow/eval"
 	"winnow/models"
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/run"
 )
 
 func shippedText() string { return strings.Join(models.Names(), ", ") }
@@ -31,12 +31,12 @@ func openBundle(spec string) (*bundle.Bundle, error) {
 // runModel is the trained model in a run folder, and the name of the bundle
 // that was trained where the run says it; "" for what is no run folder.
 func runModel(dir string) (file, name string) {
-	file = filepath.Join(dir, eval.ModelFile)
+	file = filepath.Join(dir, run.ModelFile)
 	if exists(filepath.Join(dir, bundle.ManifestFile)) || !isModelFile(file) {
 		return "", ""
 	}
-	if run, err := eval.ReadRun(dir); err == nil {
-		name = run.Summary.Bundle
+	if r, err := run.Read(dir); err == nil {
+		name = r.Summary.Bundle
 	}
 	return file, name
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"winnow/eval"
+	"winnow/run"
 )
 
 type compareOptions struct {
@@ -63,12 +64,12 @@ func runCompare(ctx context.Context, o compareOptions, out *output) error {
 	if err := oneOf("--axis", o.Axis, string(eval.AxisSamples), string(eval.AxisSeconds)); err != nil {
 		return err
 	}
-	var runs []eval.Run
+	var runs []run.Run
 	for _, dir := range o.Runs {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		r, err := eval.ReadRun(dir)
+		r, err := run.Read(dir)
 		if err != nil {
 			return err
 		}

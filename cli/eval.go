@@ -11,11 +11,8 @@ import (
 	"winnow/eval"
 	"winnow/loader"
 	"winnow/models"
-	"winnow/onnx"
-	"winnow/onnx/autodiff"
-	"winnow/onnx/wire"
+	"winnow/run"
 	ortrun "winnow/runtime"
-	"winnow/train"
 )
 
 type evalOptions struct {
@@ -66,14 +63,6 @@ model that ends in Softmax, that is -log of the label's probability.`,
 	}
 }
 
-// classifier is an ONNX model that gives class scores for images.
-type classifier struct {
-	model  []byte
-	spec   eval.Spec
-	data   string // the data it was trained with, "" if that is not known
-	inside bool   // what normalises is in the model
-}
-
 func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if o.Batch < 1 || o.Batch > loader.MaxBatchSize {
 		return usagef("--batch-size %d: give 1 to %d", o.Batch, loader.MaxBatchSize)
@@ -86,7 +75,7 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 		return err
 	}
 	if o.Data == "" {
-		o.Data = m.data
+		o.Data = m.Data
 	}
 	if o.Data, err = dataFor(o.Path, o.Data); err != nil {
 		return err
@@ -107,7 +96,7 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if err != nil {
 		return err
 	}
-	if err := m.spec.CheckData(src); err != nil {
+	if err := m.Spec.CheckData(src); err != nil {
 		return err
 	}
 	device, err := openDevice(ctx, o.Device, func(text string) { out.notef("note: %s", text) })
@@ -115,7 +104,7 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 		return err
 	}
 	defer device.Close()
-	result, err := m.evaluate(ctx, device, src, o)
+	result, err := evaluate(ctx, m, device, src, o)
 	if err != nil {
 		return fmt.Errorf("eval: %q: %w", o.Path, err)
 	}
@@ -129,15 +118,15 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	return nil
 }
 
-func (m *classifier) evaluate(ctx context.Context, device *ortrun.Device, src *loader.Source, o evalOptions) (*eval.Result, error) {
+func evaluate(ctx context.Context, c *eval.Classifier, device *ortrun.Device, src *loader.Source, o evalOptions) (*eval.Result, error) {
 	batch := o.Batch
-	if m.spec.Batch > 0 {
-		batch = m.spec.Batch
+	if c.Spec.Batch > 0 {
+		batch = c.Spec.Batch
 	}
-	if m.spec.Float && !m.inside {
-		m.spec.Factor, m.spec.Offset = o.Images.affine(int(m.spec.ImageShape[0]))
+	if c.Spec.Float && !c.Inside {
+		c.Spec.Factor, c.Spec.Offset = o.Images.affine(int(c.Spec.ImageShape[0]))
 	}
-	model, err := eval.OpenModel(device, m.model, m.spec, batch)
+	model, err := eval.OpenModel(device, c.Model, c.Spec, batch)
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", o.Path, err)
 	}
@@ -151,26 +140,20 @@ func (m *classifier) evaluate(ctx context.Context, device *ortrun.Device, src *l
 		return nil, err
 	}
 	defer it.Close()
-	return eval.Evaluate(ctx, model, it, m.spec.Classes)
+	return eval.Evaluate(ctx, model, it, c.Spec.Classes)
 }
 
 // openClassifier reads what is to be evaluated: a run folder, an .onnx file, or
 // a bundle, whose initial weights are put in.
-func openClassifier(ctx context.Context, path, output string, notice func(string)) (*classifier, error) {
-	if isModelFile(path) {
-		m, err := wire.Read(path)
-		if err != nil {
-			return nil, err
-		}
-		return newClassifier(path, m, output, notice)
-	}
-	if exists(filepath.Join(path, eval.SummaryFile)) {
-		return openRun(path, output, notice)
-	}
-	if exists(filepath.Join(path, eval.MetricsFile)) {
-		return nil, inputf("eval: run %q is not finished: it has no %s", path, eval.SummaryFile)
-	}
-	if notThere(path) && !slices.Contains(models.Names(), path) {
+func openClassifier(ctx context.Context, path, output string, notice func(string)) (*eval.Classifier, error) {
+	switch {
+	case isModelFile(path):
+		return eval.OpenFile(path, output, notice)
+	case exists(filepath.Join(path, run.SummaryFile)):
+		return eval.OpenRun(path, output, notice)
+	case exists(filepath.Join(path, run.MetricsFile)):
+		return nil, inputf("eval: run %q is not finished: it has no %s", path, run.SummaryFile)
+	case notThere(path) && !slices.Contains(models.Names(), path):
 		return nil, inputf("eval: no %q: give a run's folder, an .onnx file, or a bundle (shipped are %s)", path, shippedText())
 	}
 	b, err := openBundle(path)
@@ -180,57 +163,7 @@ func openClassifier(ctx context.Context, path, output string, notice func(string
 	if err := b.Validate(); err != nil {
 		return nil, fmt.Errorf("bundle %q (winnow inspect lists its problems): %w", path, err)
 	}
-	m, err := autodiff.Inference(b, b.Init)
-	if err != nil {
-		return nil, fmt.Errorf("bundle %q: %w", path, err)
-	}
-	c, err := newClassifier(path, m, output, notice)
-	if err != nil {
-		return nil, err
-	}
-	c.inside = true
-	return c, nil
-}
-
-// openRun reads the model of a finished run.
-func openRun(path, output string, notice func(string)) (*classifier, error) {
-	run, err := eval.ReadRun(path)
-	if err != nil {
-		return nil, err
-	}
-	if run.Summary.Epochs == 0 {
-		return nil, inputf("eval: run %q has no model: no epoch was finished", path)
-	}
-	file := filepath.Join(path, eval.ModelFile)
-	m, err := wire.Read(file)
-	if err != nil {
-		return nil, inputf("eval: run %q: %w", path, err)
-	}
-	c, err := newClassifier(file, m, output, notice)
-	if err != nil {
-		return nil, err
-	}
-	c.inside, c.data = true, run.Summary.Data
-	return c, nil
-}
-
-// newClassifier finds the images and the scores of a model as training does.
-func newClassifier(path string, m *onnx.Model, output string, notice func(string)) (*classifier, error) {
-	c, err := autodiff.NewClassifier(m, output, notice)
-	if err != nil {
-		return nil, fmt.Errorf("%q: %w", path, err)
-	}
-	model, err := wire.Encode(c.Model)
-	if err != nil {
-		return nil, fmt.Errorf("%q: %w", path, err)
-	}
-	if c.Batch > 0 {
-		notice(fmt.Sprintf("the model takes a fixed batch of %d; it is run so many images at a time, a last batch filled up and the rest dropped", c.Batch))
-	}
-	return &classifier{model: model, inside: c.Inside, spec: eval.Spec{
-		Images: c.Images.Name, Logits: c.Logits, Float: c.Images.DType == onnx.Float32, ImageShape: c.Shape,
-		NHWC: c.NHWC, Flat: len(c.Images.Shape) == 2, Batch: int(c.Batch), Classes: int(c.Classes),
-	}}, nil
+	return eval.OfBundle(b, output, notice)
 }
 
 func classLabel(names []string, k int) string {
@@ -283,23 +216,4 @@ func printResult(o evalOptions, names []string, r *eval.Result, out *output) err
 	}
 	out.table(rows)
 	return nil
-}
-
-// evaluator gives train the metrics of eval.
-type evaluator struct{}
-
-var _ train.Evaluator = evaluator{}
-
-// Evaluate measures a model's logits over every batch.
-func (evaluator) Evaluate(ctx context.Context, r train.Runner, b train.Batches, classes int) (train.Metrics, error) {
-	res, err := eval.Evaluate(ctx, r, b, classes)
-	if err != nil {
-		return train.Metrics{}, err
-	}
-	return train.Metrics{Loss: res.Loss, Accuracy: res.Top1, Top5: res.Top5}, nil
-}
-
-// CrossEntropy fills dst with each sample's loss.
-func (evaluator) CrossEntropy(dst, logits []float32, labels []int64, classes int) error {
-	return eval.CrossEntropy(dst, logits, labels, classes)
 }

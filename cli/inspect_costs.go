@@ -17,7 +17,7 @@ import (
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
 	ortrun "winnow/runtime"
-	"winnow/train"
+	"winnow/train/costs"
 )
 
 // costOptions are those of inspect --costs.
@@ -38,7 +38,7 @@ const (
 
 func (o *costOptions) flags() []cli.Flag {
 	return append([]cli.Flag{
-		&cli.IntFlag{Name: "steps", Value: train.DefaultCostSteps, Destination: &o.Steps, Category: flagsMachine,
+		&cli.IntFlag{Name: "steps", Value: costs.DefaultSteps, Destination: &o.Steps, Category: flagsMachine,
 			Usage: "training steps `N` that --costs measures"},
 		&cli.IntFlag{Name: "top", Value: defaultTop, Destination: &o.Top, Category: flagsOutput,
 			Usage: "show the `N` most expensive operators and layers of --costs"},
@@ -57,8 +57,8 @@ func inspectCosts(ctx context.Context, o inspectOptions, out *output) error {
 	if o.BatchSize > loader.MaxBatchSize {
 		return usagef("--batch-size %d: give 1 to %d", o.BatchSize, loader.MaxBatchSize)
 	}
-	if o.Costs.Steps < 1 || o.Costs.Steps > train.MaxCostSteps {
-		return usagef("--steps %d: give 1 to %d", o.Costs.Steps, train.MaxCostSteps)
+	if o.Costs.Steps < 1 || o.Costs.Steps > costs.MaxSteps {
+		return usagef("--steps %d: give 1 to %d", o.Costs.Steps, costs.MaxSteps)
 	}
 	if o.Costs.Top < 1 {
 		return usagef("--top %d: give 1 or more", o.Costs.Top)
@@ -85,14 +85,14 @@ func inspectCosts(ctx context.Context, o inspectOptions, out *output) error {
 		return err
 	}
 	defer device.Close()
-	measure := train.CostOptions{Layout: o.Costs.Layout, BatchSize: o.BatchSize, Steps: o.Costs.Steps, Device: device, Progress: countProgress(out, "step")}
-	var c *train.Costs
+	measure := costs.Options{Layout: o.Costs.Layout, BatchSize: o.BatchSize, Steps: o.Costs.Steps, Device: device, Progress: countProgress(out, "step")}
+	var c *costs.Costs
 	if o.Costs.Trace == "" {
-		c, err = train.MeasureCosts(ctx, b, measure)
+		c, err = costs.Measure(ctx, b, measure)
 	} else {
 		err = traceFile.write(o.Costs.Trace, func(w io.Writer) (err error) {
 			measure.Trace = w
-			c, err = train.MeasureCosts(ctx, b, measure)
+			c, err = costs.Measure(ctx, b, measure)
 			return err
 		})
 	}
@@ -106,7 +106,7 @@ func inspectCosts(ctx context.Context, o inspectOptions, out *output) error {
 	return nil
 }
 
-func printCosts(c *train.Costs, o inspectOptions, out *output) {
+func printCosts(c *costs.Costs, o inspectOptions, out *output) {
 	out.printf("%s: a training step of %d on %s, %d threads, layout %s, ONNX Runtime %s\n\n",
 		out.style(styleBold, o.Path), c.BatchSize, c.Device, c.Threads, c.Layout, c.RuntimeVersion)
 	digits := 2
@@ -119,10 +119,10 @@ func printCosts(c *train.Costs, o inspectOptions, out *output) {
 		{"profiled", ms(c.Profiled) + " ms", "with ONNX Runtime's profiler on"},
 		{"in nodes", ms(c.InNodes) + " ms", fmt.Sprintf("%s nodes, each the median of its times", countText(int64(len(c.Nodes))))},
 	})
-	var shown []train.Part
+	var shown []costs.Part
 	head := []string{"", "all", "share", "nodes"}
 	for _, p := range c.Parts {
-		shown = append(shown, train.Part(p.Name))
+		shown = append(shown, costs.Part(p.Name))
 		head = append(head, p.Name)
 	}
 	share := func(t float64) string {
@@ -131,7 +131,7 @@ func printCosts(c *train.Costs, o inspectOptions, out *output) {
 		}
 		return percent(t / c.InNodes)
 	}
-	row := func(c train.Cost) []string {
+	row := func(c costs.Cost) []string {
 		cells := []string{c.Name, ms(c.Time), share(c.Time), countText(int64(c.Count))}
 		for _, p := range shown {
 			cell := ""
@@ -142,9 +142,9 @@ func printCosts(c *train.Costs, o inspectOptions, out *output) {
 		}
 		return cells
 	}
-	total := train.Cost{Name: "all", Count: len(c.Nodes), Time: c.InNodes, Parts: map[train.Part]float64{}}
+	total := costs.Cost{Name: "all", Count: len(c.Nodes), Time: c.InNodes, Parts: map[costs.Part]float64{}}
 	for _, p := range c.Parts {
-		total.Parts[train.Part(p.Name)] = p.Time
+		total.Parts[costs.Part(p.Name)] = p.Time
 	}
 	shares := []string{"share", "", "", ""}
 	for _, p := range c.Parts {
@@ -172,11 +172,11 @@ func printCosts(c *train.Costs, o inspectOptions, out *output) {
 }
 
 // dearest is the first n of a list, and one more for the sum of the rest.
-func dearest(list []train.Cost, n int, what string) []train.Cost {
+func dearest(list []costs.Cost, n int, what string) []costs.Cost {
 	if len(list) <= n+1 {
 		return list
 	}
-	rest := train.Cost{Name: fmt.Sprintf("%d more %s", len(list)-n, what), Parts: map[train.Part]float64{}}
+	rest := costs.Cost{Name: fmt.Sprintf("%d more %s", len(list)-n, what), Parts: map[costs.Part]float64{}}
 	for _, c := range list[n:] {
 		rest.Count += c.Count
 		rest.Time += c.Time

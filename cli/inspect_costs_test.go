@@ -4,19 +4,19 @@ import (
 	"reflect"
 	"testing"
 
-	"winnow/train"
+	"winnow/train/costs"
 )
 
 // The dearest are shown, the rest in one line that adds up; a rest of one is shown itself.
 func TestDearest(t *testing.T) {
-	cost := func(name string, n int, time float64) train.Cost {
-		return train.Cost{Name: name, Count: n, Time: time, Parts: map[train.Part]float64{train.PartForward: time / 4, train.PartBackward: time * 3 / 4}}
+	cost := func(name string, n int, time float64) costs.Cost {
+		return costs.Cost{Name: name, Count: n, Time: time, Parts: map[costs.Part]float64{costs.PartForward: time / 4, costs.PartBackward: time * 3 / 4}}
 	}
-	list := []train.Cost{cost("a", 1, 16), cost("b", 2, 8), cost("c", 3, 4)}
+	list := []costs.Cost{cost("a", 1, 16), cost("b", 2, 8), cost("c", 3, 4)}
 	if got := dearest(list, 2, "things"); !reflect.DeepEqual(got, list) {
 		t.Errorf("two of three: %+v", got)
 	}
-	want := []train.Cost{list[0], cost("2 more things", 5, 12)}
+	want := []costs.Cost{list[0], cost("2 more things", 5, 12)}
 	if got := dearest(list, 1, "things"); !reflect.DeepEqual(got, want) {
 		t.Errorf("one of three: %+v, want %+v", got, want)
 	}

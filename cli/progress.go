@@ -9,6 +9,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
+	"winnow/run"
 	"winnow/train"
 )
 
@@ -149,7 +150,7 @@ func (p *progress) clear() {
 }
 
 // Epoch prints the lasting line of an epoch.
-func (p *progress) Epoch(e train.Epoch) {
+func (p *progress) Epoch(e run.Epoch) {
 	if p.quiet {
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"winnow/run"
 	"winnow/train"
 )
 
@@ -28,8 +29,8 @@ func course(p *progress) {
 			Samples: 100 * step, Loss: 1.5, LearningRate: 0.05, Used: 300, Full: 400})
 	}
 	p.Progress(train.Progress{Phase: train.PhaseEval, Epoch: 1, Epochs: 2, Step: 1, Steps: 1, Samples: 50})
-	p.Epoch(train.Epoch{Epoch: 1, TrainLoss: 1.5, TestLoss: 1.25, TestAccuracy: 0.8125, LearningRate: 0.05,
-		SamplesUsed: 12300, SamplesTotal: 16400, SavedRatio: 0.25, StepSeconds: 2, WallSeconds: 3})
+	p.Epoch(run.Epoch{Epoch: 1, TrainLoss: 1.5, TestLoss: 1.25, TestAccuracy: 0.8125, LearningRate: 0.05,
+		SamplesUsed: 12300, SamplesTotal: 16400, SavedRatio: 0.25, Seconds: run.Seconds{StepSeconds: 2, WallSeconds: 3}})
 	p.clear()
 }
 

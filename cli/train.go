@@ -16,13 +16,13 @@ import (
 	"winnow/datasets"
 	"winnow/loader"
 	"winnow/models"
-	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
-	"winnow/onnx/wire"
 	"winnow/prune"
+	runs "winnow/run"
 	ortrun "winnow/runtime"
 	"winnow/train"
+	"winnow/train/schedule"
 )
 
 type trainOptions struct {
@@ -40,7 +40,7 @@ type trainOptions struct {
 	Epochs   int
 	Batch    int
 	LR       float64
-	Schedule train.Schedule
+	Schedule schedule.Schedule
 	Seed     uint64
 
 	Method    string
@@ -89,7 +89,7 @@ epoch; it never touches a folder that is not a run, nor the model of --bundle.`,
 			if err := setOptions(c, prune.UserOptions(), &o.Prune); err != nil {
 				return err
 			}
-			if err := setOptions(c, train.ScheduleOptions(), &o.Schedule); err != nil {
+			if err := setOptions(c, schedule.Options(), &o.Schedule); err != nil {
 				return err
 			}
 			if err := checkDependents(c); err != nil {
@@ -127,7 +127,7 @@ func trainFlags(o *trainOptions) []cli.Flag {
 		&cli.IntFlag{Name: "batch-size", Aliases: []string{"b"}, Value: d.BatchSize, Destination: &o.Batch, Category: flagsRecipe, Usage: "batch size `N`"},
 		&cli.Float64Flag{Name: "lr", Value: d.LearningRate, Destination: &o.LR, Category: flagsRecipe, Usage: "learning rate `LR`, the highest of the schedule"},
 		&cli.StringFlag{Name: "sched", Value: d.Schedule.Name, Destination: &o.Schedule.Name, Category: flagsRecipe,
-			Usage: "learning-rate schedule `NAME`: " + strings.Join(train.Schedules(), ", ")},
+			Usage: "learning-rate schedule `NAME`: " + strings.Join(schedule.Names(), ", ")},
 	}
 	seeds := []cli.Flag{
 		seedFlag(&o.Seed),
@@ -150,7 +150,7 @@ func trainFlags(o *trainOptions) []cli.Flag {
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &o.Quiet, Category: flagsOutput,
 			Usage: "print nothing but errors"},
 	}
-	return slices.Concat(flags, optionFlags(train.ScheduleOptions(), flagsRecipe), seeds, o.Forward.flags(),
+	return slices.Concat(flags, optionFlags(schedule.Options(), flagsRecipe), seeds, o.Forward.flags(),
 		o.Graph.flags(flagsNew), o.Images.normalizeFlags(flagsNew), rest, optionFlags(prune.UserOptions(), flagsPrune), o.Device.flags())
 }
 
@@ -185,7 +185,7 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 		return err
 	}
 	recipe := o.recipe()
-	if err := recipe.ValidateRecipe(); err != nil {
+	if err := recipe.Validate(); err != nil {
 		return err
 	}
 	if err := o.Augment.Validate(); err != nil {
@@ -222,7 +222,7 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 		p.Notice(half + " is slower than float32 on the CPU, which computes most of it in software; it is made for GPUs")
 	}
 	run.Device, run.Reporter = device, p
-	run.Extra["threads"] = device.Threads()
+	run.Command.Threads = device.Threads()
 	if run.Out == "" {
 		if run.Out, err = claimRun(runName(run.BundleName, data.Name, o.Method, o.Seed)); err != nil {
 			return err
@@ -274,8 +274,8 @@ func (o *trainOptions) block() (int64, error) {
 }
 
 // recipe is the part of the trainer's options that needs nothing opened.
-func (o *trainOptions) recipe() train.Options {
-	run := train.Defaults()
+func (o *trainOptions) recipe() train.Recipe {
+	run := train.Defaults().Recipe
 	run.Epochs, run.BatchSize, run.LearningRate, run.Schedule = o.Epochs, o.Batch, o.LR, o.Schedule
 	run.Augment, run.Seed = o.Augment, o.Seed
 	run.Method, run.Prune, run.Reference = o.Method, o.Prune, o.Reference
@@ -285,7 +285,7 @@ func (o *trainOptions) recipe() train.Options {
 // resolve makes the trainer's options, but for the data and the device. The
 // second result says where the normalisation of images comes from.
 func (o *trainOptions) resolve(ctx context.Context, notice func(string)) (train.Options, string, error) {
-	run := o.recipe()
+	run := train.Options{Recipe: o.recipe()}
 	o.Graph.InsistOnBlock = o.Layout == bundle.LayoutNCHWC
 	source := bundleSource{Spec: o.Bundle, InitSeed: o.Seed, Forward: o.Forward, Graph: o.Graph, Images: o.Images,
 		Changed: o.Changed, Block: o.block, Warn: notice}
@@ -299,27 +299,13 @@ func (o *trainOptions) resolve(ctx context.Context, notice func(string)) (train.
 	run.Bundle, run.BundleName, run.Data = b, b.Manifest.Name, o.Data
 	run.Workers, run.Layout = o.Workers, o.Layout
 	run.Out, run.Overwrite = o.Out, o.Overwrite
-	run.Evaluator = evaluator{}
-	run.Export = func(state map[string]*onnx.Tensor) ([]byte, error) { return inferenceModel(b, state) }
-	run.Extra = map[string]any{
-		"bundle": o.Bundle, "limit_train": o.TrainSize, "limit_test": o.TestSize,
-		"device": o.Device.Device, "layout": o.Layout,
-	}
+	run.Command = &runs.Command{Bundle: o.Bundle, LimitTrain: o.TrainSize, LimitTest: o.TestSize, Device: o.Device.Device, Layout: o.Layout}
 	if source.shipped() {
-		run.Extra["init_seed"] = source.InitSeed
+		run.Command.InitSeed = &source.InitSeed
 	} else {
 		run.Source = o.Bundle
 	}
 	return run, from, nil
-}
-
-func inferenceModel(b *bundle.Bundle, state map[string]*onnx.Tensor) ([]byte, error) {
-	m, err := autodiff.Inference(b, state)
-	if err != nil {
-		return nil, err
-	}
-	m.Producer = onnx.Producer
-	return wire.Encode(m)
 }
 
 // runName is the default folder of a run.
@@ -365,7 +351,7 @@ device  %s, %d threads, ONNX Runtime %s`,
 		d.Name(), d.Threads(), d.LibraryVersion())
 }
 
-func printSummary(s *train.Summary, dir string, out *output) {
+func printSummary(s *runs.Summary, dir string, out *output) {
 	verdict := out.sprintf("accuracy %s (best %s) after %d epochs",
 		out.style(styleBold, percent(s.TestAccuracy)), percent(s.BestTestAccuracy), s.Epochs)
 	if s.Epochs == 0 {

@@ -17,6 +17,7 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 
 	"winnow/internal/printable"
+	"winnow/run"
 )
 
 // Axis is what a chart's accuracy is drawn against.
@@ -201,11 +202,11 @@ func (roundTicks) Ticks(low, high float64) []plot.Tick {
 }
 
 // points are a run's accuracies in percent against what it had used.
-func points(r *Run, axis Axis) plotter.XYs {
+func points(r *run.Run, axis Axis) plotter.XYs {
 	var pts plotter.XYs
 	used, seconds := int64(0), 0.0
 	for _, e := range r.Epochs {
-		used += e.SamplesUsed
+		used += int64(e.SamplesUsed)
 		seconds += e.WallSeconds
 		x := float64(used)
 		if axis == AxisSeconds {

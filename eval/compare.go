@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 
 	"winnow/internal/printable"
+	"winnow/run"
 )
 
 // Row is one run of a comparison. Ratios and differences are against the
@@ -32,11 +33,11 @@ type Row struct {
 type Comparison struct {
 	Rows  []Row    `json:"runs"`
 	Notes []string `json:"notes,omitempty"` // what makes the runs hard to compare
-	runs  []Run
+	runs  []run.Run
 }
 
 // Compare compares runs with the first of them.
-func Compare(runs []Run) (*Comparison, error) {
+func Compare(runs []run.Run) (*Comparison, error) {
 	if len(runs) == 0 {
 		return nil, errors.New("eval: compare: no runs")
 	}
@@ -65,7 +66,7 @@ func less(a, base float64) float64 {
 }
 
 // method is the pruning in a word: what was asked for, and what auto took.
-func method(s *Record) string {
+func method(s *run.Summary) string {
 	m := s.Config.Prune.Method
 	if m == "" || m == "auto" {
 		if s.Scorer == "none" || s.Scorer == "" {
@@ -76,7 +77,7 @@ func method(s *Record) string {
 	return m
 }
 
-func (c *Comparison) note(r *Run, base *Record, first bool) {
+func (c *Comparison) note(r *run.Run, base *run.Summary, first bool) {
 	s := &r.Summary
 	add := func(format string, args ...any) {
 		c.Notes = append(c.Notes, r.Name+": "+fmt.Sprintf(format, args...))

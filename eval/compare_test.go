@@ -6,20 +6,21 @@ import (
 	"encoding/xml"
 	"errors"
 	"flag"
-	"fmt"
 	"image/png"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"winnow/run"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
 
 // made returns a run whose accuracy approaches top while each epoch uses a share of 60,000 samples.
-func made(name, method string, top, share float64) Run {
-	r := Run{Name: name}
+func made(name, method string, top, share float64) run.Run {
+	r := run.Run{Name: name}
 	s := &r.Summary
 	s.Bundle, s.Data, s.Device, s.Config.Epochs = "lenet", "glyphs", "cpu", 10
 	s.Config.Prune.Method = method
@@ -28,7 +29,7 @@ func made(name, method string, top, share float64) Run {
 		if e == 1 || e > 8 {
 			used = 60000
 		}
-		x := Epoch{Epoch: e, TestAccuracy: top - 0.3/float64(e*e), SamplesUsed: used, SamplesTotal: 60000, WallSeconds: float64(used)/12000 + 0.6}
+		x := run.Epoch{Epoch: e, TestAccuracy: top - 0.3/float64(e*e), SamplesUsed: int(used), SamplesTotal: 60000, Seconds: run.Seconds{WallSeconds: float64(used)/12000 + 0.6}}
 		r.Epochs = append(r.Epochs, x)
 		s.TrainSamplesUsed += used
 		s.TrainSamplesFull += 60000
@@ -40,12 +41,12 @@ func made(name, method string, top, share float64) Run {
 	return r
 }
 
-func three() []Run {
+func three() []run.Run {
 	auto := made("pruned", "auto", 0.911, 0.7)
 	auto.Summary.Scorer, auto.Summary.Policy = "das", "infobatch"
 	bls := made("bls", "bls-infobatch", 0.905, 0.75)
 	bls.Summary.Data, bls.Summary.Interrupted, bls.Summary.Epochs = "fashion-mnist", true, 7
-	return []Run{made("full", "none", 0.9123, 1), auto, bls}
+	return []run.Run{made("full", "none", 0.9123, 1), auto, bls}
 }
 
 func golden(t *testing.T, name string, got []byte) {
@@ -162,71 +163,10 @@ func TestChart(t *testing.T) {
 	if err := c.WriteChart(io.Discard, FormatSVG, "epochs"); !errors.Is(err, ErrFormat) {
 		t.Error(err)
 	}
-	if c, err = Compare([]Run{{Name: "nothing"}}); err != nil {
+	if c, err = Compare([]run.Run{{Name: "nothing"}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.WriteChart(io.Discard, FormatSVG, AxisSamples); err == nil {
 		t.Error("a chart of no epochs")
-	}
-}
-
-func TestReadRun(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "mine")
-	write := func(name, text string) {
-		t.Helper()
-		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := ReadRun(dir); !errors.Is(err, ErrNoRun) {
-		t.Errorf("no folder: %v", err)
-	}
-	want := made("mine", "none", 0.9, 1)
-	summary, err := json.Marshal(want.Summary)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := ""
-	for _, e := range want.Epochs {
-		line, err := json.Marshal(e)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines += string(line) + "\n"
-	}
-	write(MetricsFile, lines)
-	if _, err := ReadRun(dir); !errors.Is(err, ErrNoRun) || !strings.Contains(err.Error(), SummaryFile) {
-		t.Errorf("no summary: %v", err)
-	}
-	write(SummaryFile, string(summary))
-	got, err := ReadRun(dir + "/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want.Dir = dir + "/"
-	if fmt.Sprint(*got) != fmt.Sprint(want) {
-		t.Errorf("read %+v, want %+v", *got, want)
-	}
-	for name, text := range map[string]string{
-		"not JSON": "{", "wrong type": `{"epoch":"one"}`, "long line": strings.Repeat(" ", maxLine+1) + "{}",
-	} {
-		write(MetricsFile, lines+text)
-		if _, err := ReadRun(dir); !errors.Is(err, ErrBadRun) {
-			t.Errorf("metrics, %s: %v", name, err)
-		}
-	}
-	if err := os.Remove(filepath.Join(dir, MetricsFile)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ReadRun(dir); !errors.Is(err, ErrBadRun) {
-		t.Errorf("no metrics of finished epochs: %v", err)
-	}
-	write(SummaryFile, "{}")
-	if _, err := ReadRun(dir); !errors.Is(err, ErrBadRun) {
-		t.Errorf("summary of nothing: %v", err)
-	}
-	write(SummaryFile, "[]")
-	if _, err := ReadRun(dir); !errors.Is(err, ErrBadRun) {
-		t.Errorf("summary that is a list: %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"winnow/loader"
 	ortrun "winnow/runtime"
+	"winnow/train/step"
 )
 
 // Names of the input and output of a model.onnx.
@@ -31,7 +32,7 @@ type Spec struct {
 type Model struct {
 	ev     *ortrun.Evaluator
 	spec   Spec
-	pixels pixels
+	pixels step.Pixels
 }
 
 var (
@@ -71,7 +72,9 @@ func OpenModel(d *ortrun.Device, model []byte, s Spec, maxBatch int) (*Model, er
 	if err != nil {
 		return nil, fmt.Errorf("eval: model: %w", err)
 	}
-	return &Model{ev: ev, spec: s, pixels: pixels{spec: s}}, nil
+	return &Model{ev: ev, spec: s, pixels: step.Pixels{
+		Float: s.Float, Factor: s.Factor, Offset: s.Offset, Shape: s.ImageShape, NHWC: s.NHWC, Batch: s.Batch,
+	}}, nil
 }
 
 // Run computes the logits of n uint8 images [C, H, W]; valid until the next Run.
@@ -83,7 +86,7 @@ func (m *Model) Run(n int, images []byte) ([]float32, error) {
 	if n > batch {
 		return nil, fmt.Errorf("eval: model: %w: %d images for a batch of %d", ErrShape, n, batch)
 	}
-	logits, err := m.ev.Run(batch, m.pixels.convert(n, batch, images))
+	logits, err := m.ev.Run(batch, m.pixels.Convert(n, images))
 	if err != nil {
 		return nil, err
 	}

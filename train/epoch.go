@@ -5,233 +5,181 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"time"
 
+	"winnow/eval"
 	"winnow/loader"
 	"winnow/onnx"
 	"winnow/prune"
+	"winnow/run"
+	"winnow/train/step"
 )
 
-// shownIndices bounds how many sample indices an error spells out.
-const shownIndices = 16
-
-// full is how many samples full training would have used when as large a share
-// of the epoch was done.
-func (r *run) full() int64 {
-	if r.epochUsed == 0 {
-		return r.fullDone
-	}
-	return r.fullDone + int64(r.total)*int64(r.epochUsed)/int64(r.epochPlan)
-}
-
 // epoch trains on one plan, evaluates, and writes the epoch's line and files.
-func (r *run) epoch(ctx context.Context, epoch int) error {
-	start := time.Now()
-	before := r.times()
-	plan, err := r.pruner.Plan(epoch)
-	r.pruning += time.Since(start)
+func (l *loop) epoch(ctx context.Context, epoch int) error {
+	start, before := time.Now(), l.clock
+	plan, err := l.plan(epoch)
 	if err != nil {
-		return fmt.Errorf("train: %w", err)
+		return err
 	}
-	r.total, r.epochPlan = r.pruner.Stats().Samples, len(plan.Indices)
-	if least := int(r.o.Bundle.Manifest.MinBatch); len(plan.Indices) < least {
-		return optionError("prune-ratio", "leaves %d samples in epoch %d, and bundle %q needs %d in a step: it normalises [N, C] by the batch; give a lower --prune-ratio",
-			len(plan.Indices), epoch, r.o.BundleName, least)
+	l.clock.pruning += time.Since(start)
+	e := run.Epoch{Epoch: epoch, SamplesTotal: l.counts.total}
+	if err := l.steady(ctx, &e, plan); err != nil {
+		return err
 	}
-	r.epochStep, r.epochUsed = 0, 0
-	e := Epoch{Epoch: epoch, SamplesTotal: r.total}
-	if err := r.steady(ctx, &e, plan); err != nil {
+	if err := l.endPruning(ctx, epoch); err != nil {
 		return err
 	}
 	t := time.Now()
-	if r.reference != nil {
-		m, err := r.evaluate(ctx, PhaseReference, epoch, r.reference, r.refIndices)
-		if err != nil {
-			return err
-		}
-		if err := r.pruner.ObserveReference(epoch, m.Loss); err != nil {
-			return fmt.Errorf("train: epoch %d: %w", epoch, err)
-		}
-	}
-	err = r.pruner.EndEpoch(epoch)
-	r.pruning += time.Since(t)
-	if err != nil {
-		return fmt.Errorf("train: epoch %d: %w", epoch, err)
-	}
-	t = time.Now()
-	m, err := r.evaluate(ctx, PhaseEval, epoch, r.test, nil)
-	r.evals += time.Since(t)
+	m, err := l.evaluate(ctx, PhaseEval, epoch, l.data.test, nil)
+	l.clock.evals += time.Since(t)
 	if err != nil {
 		return err
 	}
 	if !finite(m.Loss) {
-		return fmt.Errorf("train: test loss after epoch %d: %w%s", epoch, ErrNotFinite, r.stateNotFinite())
+		return fmt.Errorf("train: test loss after epoch %d: %w%s", epoch, ErrNotFinite, l.stateNotFinite())
 	}
-	r.fullDone += int64(r.total)
-	r.epochStep, r.epochUsed = 0, 0
-	s := &r.summary
-	s.Epochs, s.TestAccuracy, s.TestLoss = epoch, m.Accuracy, m.Loss
-	s.BestTestAccuracy = max(s.BestTestAccuracy, m.Accuracy)
-	if err := r.save(epoch); err != nil {
+	l.counts.end()
+	s := &l.summary
+	s.Epochs, s.TestAccuracy, s.TestLoss = epoch, m.Top1, m.Loss
+	s.BestTestAccuracy = max(s.BestTestAccuracy, m.Top1)
+	if err := l.save(epoch); err != nil {
 		return err
 	}
-	e.TestLoss, e.TestAccuracy, e.TestTop5 = m.Loss, m.Accuracy, m.Top5
-	e.SavedRatio = savedRatio(r.used, r.fullDone)
-	after := r.times()
-	e.StepSeconds, e.WaitSeconds = (after.steps - before.steps).Seconds(), (after.wait - before.wait).Seconds()
-	e.PruneSeconds, e.EvalSeconds = (after.pruning - before.pruning).Seconds(), (after.evals - before.evals).Seconds()
-	e.WallSeconds = time.Since(start).Seconds()
-	if err := r.folder.appendEpoch(e); err != nil {
+	e.TestLoss, e.TestAccuracy, e.TestTop5 = m.Loss, m.Top1, m.Top5
+	e.SavedRatio = savedRatio(l.counts.used, l.counts.fullDone)
+	e.Seconds = l.clock.minus(before).seconds(time.Since(start))
+	if err := l.folder.AppendEpoch(e); err != nil {
 		return err
 	}
-	if err := r.folder.commit(); err != nil {
+	if err := l.folder.Commit(); err != nil {
 		return err
 	}
-	r.o.Reporter.Epoch(e)
+	l.o.Reporter.Epoch(e)
 	return nil
 }
 
-type times struct{ wait, steps, pruning, evals time.Duration }
+// plan opens an epoch.
+func (l *loop) plan(epoch int) (prune.Plan, error) {
+	plan, err := l.pruning.Plan(epoch)
+	if err != nil {
+		return plan, fmt.Errorf("train: %w", err)
+	}
+	l.counts.begin(l.pruning.Stats().Samples, len(plan.Indices))
+	if least := int(l.o.Bundle.Manifest.MinBatch); len(plan.Indices) < least {
+		return plan, optionError("prune-ratio", "leaves %d samples in epoch %d, and bundle %q needs %d in a step: it normalises [N, C] by the batch; give a lower --prune-ratio",
+			len(plan.Indices), epoch, l.o.BundleName, least)
+	}
+	return plan, nil
+}
 
-func (r *run) times() times { return times{r.wait, r.steps, r.pruning, r.evals} }
+// endPruning closes the pruner's epoch, with the reference's loss where it wants one.
+func (l *loop) endPruning(ctx context.Context, epoch int) error {
+	t := time.Now()
+	defer func() { l.clock.pruning += time.Since(t) }()
+	if l.data.reference != nil {
+		m, err := l.evaluate(ctx, PhaseReference, epoch, l.data.reference, l.pruning.reference)
+		if err != nil {
+			return err
+		}
+		if err := l.pruning.ObserveReference(epoch, m.Loss); err != nil {
+			return fmt.Errorf("train: epoch %d: %w", epoch, err)
+		}
+	}
+	if err := l.pruning.EndEpoch(epoch); err != nil {
+		return fmt.Errorf("train: epoch %d: %w", epoch, err)
+	}
+	return nil
+}
 
 // steady runs the steps of a plan. Nothing in its loop allocates.
-func (r *run) steady(ctx context.Context, e *Epoch, plan prune.Plan) (err error) {
-	it, err := r.train.Epoch(ctx, e.Epoch, plan.Indices, plan.Weights)
+func (l *loop) steady(ctx context.Context, e *run.Epoch, plan prune.Plan) (err error) {
+	it, err := l.data.train.Epoch(ctx, e.Epoch, plan.Indices, plan.Weights)
 	if err != nil {
 		return fmt.Errorf("train: epoch %d: %w", e.Epoch, err)
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
-	p := Progress{Phase: PhaseTrain, Epoch: e.Epoch, Epochs: r.o.Epochs, Steps: it.Steps(), Used: r.used, Full: r.fullDone}
-	r.o.Reporter.Progress(p)
+	p := Progress{Phase: PhaseTrain, Epoch: e.Epoch, Epochs: l.o.Epochs, Steps: it.Steps(), Used: l.counts.used, Full: l.counts.fullDone}
+	l.o.Reporter.Progress(p)
 	e.Steps = it.Steps()
 	sum := 0.0
 	for {
 		t := time.Now()
 		b, err := it.Next()
-		now := time.Now()
-		r.wait += now.Sub(t)
+		l.clock.wait += time.Since(t)
 		if errors.Is(err, io.EOF) {
-			break
+			return nil
 		} else if err != nil {
 			return fmt.Errorf("train: epoch %d: %w", e.Epoch, err)
 		}
 		at := float64(e.Epoch-1) + float64(p.Step)/float64(p.Steps)
-		rate := r.o.Schedule.At(at, r.o.Epochs, r.o.LearningRate)
-		r.prepare(b, rate)
-		t = time.Now()
-		err = r.trainer.Step(&r.in, &r.out)
-		now = time.Now()
-		r.steps += now.Sub(t)
+		rate := l.o.Schedule.At(at, l.o.Epochs, l.o.LearningRate)
+		loss, err := l.step(b, e.Epoch, p.Step+1, rate)
 		if err != nil {
-			return fmt.Errorf("train: epoch %d, step %d: %w", e.Epoch, p.Step+1, err)
+			return err
 		}
-		if !finite(float64(r.out.Loss)) {
-			return r.notFinite(e.Epoch, p.Step+1, b)
-		}
-		if err := r.observe(b); err != nil {
-			return fmt.Errorf("train: epoch %d, step %d: %w", e.Epoch, p.Step+1, err)
-		}
-		r.pruning += time.Since(now)
-		r.step++
-		r.epochStep++
-		r.epochUsed += b.N
-		r.used += int64(b.N)
+		l.counts.stepped(b.N)
 		e.SamplesUsed += b.N
 		e.LearningRate = rate
-		sum += float64(r.out.Loss) * float64(b.N)
+		sum += float64(loss) * float64(b.N)
 		e.TrainLoss = sum / float64(e.SamplesUsed)
 		p.Step++
 		p.Samples += b.N
-		p.Loss, p.LearningRate = float64(r.out.Loss), rate
-		p.Used, p.Full = r.used, r.full()
-		r.o.Reporter.Progress(p)
+		p.Loss, p.LearningRate = float64(loss), rate
+		p.Used, p.Full = l.counts.used, l.counts.full()
+		l.o.Reporter.Progress(p)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
-	return nil
 }
 
-// prepare fills the step's input from a batch.
-func (r *run) prepare(b *loader.Batch, rate float64) {
-	r.in.N, r.in.Labels = b.N, b.Labels
-	r.in.Images = r.pixels.convert(b.Images)
-	if r.oneHot != nil {
-		r.in.LabelsFloat = r.oneHot[:b.N*r.classes]
-		oneHot(r.in.LabelsFloat, b.Labels, r.classes)
+// step trains on a batch, tells the pruner, and gives the loss.
+func (l *loop) step(b *loader.Batch, epoch, step int, rate float64) (float32, error) {
+	l.input.fill(b, l.counts.step, rate)
+	out := &l.output
+	t := time.Now()
+	err := l.graphs.trainer.Step(&l.input.step, out)
+	now := time.Now()
+	l.clock.steps += now.Sub(t)
+	if err != nil {
+		return 0, fmt.Errorf("train: epoch %d, step %d: %w", epoch, step, err)
 	}
-	r.random.step = uint64(r.step)
-	r.weigh(rate, b.Weights)
+	if !finite(float64(out.Loss)) {
+		return 0, l.notFinite(out, epoch, step, b)
+	}
+	if err := l.pruning.observe(b, out, l.classes); err != nil {
+		return 0, fmt.Errorf("train: epoch %d, step %d: %w", epoch, step, err)
+	}
+	l.clock.pruning += time.Since(now)
+	return out.Loss, nil
 }
-
-// observe hands the step's losses to the pruner.
-func (r *run) observe(b *loader.Batch) error {
-	if r.wantsBatch {
-		return r.pruner.ObserveBatch(b.Indices, r.out.Loss)
-	}
-	if !r.wantsEach {
-		return nil
-	}
-	losses := r.out.PerSample
-	if losses == nil {
-		losses = r.losses[:b.N]
-		if err := r.o.Evaluator.CrossEntropy(losses, r.out.Logits, b.Labels, r.classes); err != nil {
-			return err
-		}
-	}
-	return r.pruner.ObserveSamples(b.Indices, losses)
-}
-
-// notFinite names the samples whose loss is not finite, all of the batch where
-// only the batch's loss is known.
-func (r *run) notFinite(epoch, step int, b *loader.Batch) error {
-	var bad []uint32
-	for j, l := range r.out.PerSample {
-		if !finite(float64(l)) {
-			bad = append(bad, b.Indices[j])
-		}
-	}
-	if bad == nil {
-		bad = b.Indices
-	}
-	more := ""
-	if len(bad) > shownIndices {
-		more = fmt.Sprintf(" and %d more", len(bad)-shownIndices)
-		bad = bad[:shownIndices]
-	}
-	return fmt.Errorf("train: epoch %d, step %d: %w (%v): samples %v%s; first is %s; a lower --lr may help",
-		epoch, step, ErrNotFinite, r.out.Loss, bad, more, r.firstNotFinite(b))
-}
-
-func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // evaluate measures the current state on samples of a loader; nil indices are all.
-func (r *run) evaluate(ctx context.Context, phase string, epoch int, l *loader.Loader, indices []uint32) (_ Metrics, err error) {
-	it, err := l.Epoch(ctx, epoch, indices, nil)
+func (l *loop) evaluate(ctx context.Context, phase string, epoch int, from *loader.Loader, indices []uint32) (_ *eval.Result, err error) {
+	it, err := from.Epoch(ctx, epoch, indices, nil)
 	if err != nil {
-		return Metrics{}, fmt.Errorf("train: %s, epoch %d: %w", phase, epoch, err)
+		return nil, fmt.Errorf("train: %s, epoch %d: %w", phase, epoch, err)
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
-	p := Progress{Phase: phase, Epoch: epoch, Epochs: r.o.Epochs, Steps: it.Steps(), Used: r.used, Full: r.full()}
-	r.o.Reporter.Progress(p)
-	run := &pixelRunner{Runner: r.evaluator, pixels: pixels{float: r.o.Bundle.Manifest.Eval.Images.DType == "float32"}}
-	m, err := r.o.Evaluator.Evaluate(ctx, run, &reported{it, r.o.Reporter, p}, r.classes)
+	p := Progress{Phase: phase, Epoch: epoch, Epochs: l.o.Epochs, Steps: it.Steps(), Used: l.counts.used, Full: l.counts.full()}
+	l.o.Reporter.Progress(p)
+	r := &runner{l.graphs.evaluator, step.PixelsFor(l.o.Bundle.Manifest.Eval.Images)}
+	m, err := eval.Evaluate(ctx, r, &reported{it, l.o.Reporter, p}, l.classes)
 	if err != nil {
-		return Metrics{}, fmt.Errorf("train: %s, epoch %d: %w", phase, epoch, err)
+		return nil, fmt.Errorf("train: %s, epoch %d: %w", phase, epoch, err)
 	}
 	return m, nil
 }
 
 // reported tells a reporter of the batches that were taken.
 type reported struct {
-	Batches
+	eval.Batches
 	reporter Reporter
 	p        Progress
 }
 
-var _ Batches = (*reported)(nil)
+var _ eval.Batches = (*reported)(nil)
 
 func (b *reported) Next() (*loader.Batch, error) {
 	batch, err := b.Batches.Next()
@@ -245,29 +193,27 @@ func (b *reported) Next() (*loader.Batch, error) {
 
 // save writes a finished epoch's checkpoint and model, which alone would not
 // show that it is of a run.
-func (r *run) save(epoch int) error {
-	state, err := readState(r.o.Bundle, r.state)
+func (l *loop) save(epoch int) error {
+	state, err := l.graphs.read()
 	if err != nil {
 		return err
 	}
-	if bad := notFiniteIn(r.o.Bundle, state); bad != "" {
+	if bad := notFiniteIn(l.o.Bundle, state); bad != "" {
 		return fmt.Errorf("train: after epoch %d: %w: %s; a lower --lr may help", epoch, ErrNotFiniteState, bad)
 	}
-	if err := r.checkpoint(state, epoch); err != nil {
+	if err := l.checkpoint(state, epoch); err != nil {
 		return err
 	}
-	if r.o.Export == nil {
-		return nil
-	}
-	model, err := r.o.Export(state)
+	model, err := l.graphs.model(state)
 	if err != nil {
 		return fmt.Errorf("train: exporting the model after epoch %d: %w", epoch, err)
 	}
-	return r.folder.writeBytes(ModelFile, model)
+	return l.folder.WriteBytes(run.ModelFile, model)
 }
 
 // checkpoint writes a state, after so many finished epochs.
-func (r *run) checkpoint(state map[string]*onnx.Tensor, epochs int) error {
-	at := position{epochs: epochs, epochStep: r.epochStep, globalStep: r.step, seed: r.o.Seed, samplesUsed: r.used}
-	return r.folder.writeCheckpoint(state, at, r.pruner.Save)
+func (l *loop) checkpoint(state map[string]*onnx.Tensor, epochs int) error {
+	c := &l.counts
+	at := run.Position{Epochs: epochs, EpochStep: c.epochStep, GlobalStep: c.step, Seed: l.o.Seed, SamplesUsed: c.used}
+	return l.folder.WriteCheckpoint(state, at, l.pruning.Save)
 }

@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"winnow/loader"
@@ -10,7 +11,34 @@ import (
 	"winnow/onnx/infer"
 	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
+	"winnow/train/step"
 )
+
+// shownIndices bounds how many sample indices an error spells out.
+const shownIndices = 16
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// notFinite names the samples whose loss is not finite, all of the batch where
+// only the batch's loss is known.
+func (l *loop) notFinite(out *ortrun.StepOutput, epoch, step int, b *loader.Batch) error {
+	var bad []uint32
+	for j, loss := range out.PerSample {
+		if !finite(float64(loss)) {
+			bad = append(bad, b.Indices[j])
+		}
+	}
+	if bad == nil {
+		bad = b.Indices
+	}
+	more := ""
+	if len(bad) > shownIndices {
+		more = fmt.Sprintf(" and %d more", len(bad)-shownIndices)
+		bad = bad[:shownIndices]
+	}
+	return fmt.Errorf("train: epoch %d, step %d: %w (%v): samples %v%s; first is %s; a lower --lr may help",
+		epoch, step, ErrNotFinite, out.Loss, bad, more, l.firstNotFinite(b))
+}
 
 // notFiniteIn names the first tensor of a state that holds NaN or an infinity,
 // "" where none does.
@@ -31,12 +59,12 @@ func oddity(nan bool) string {
 }
 
 // stateNotFinite is notFiniteIn of the current state, as the end of a sentence.
-func (r *run) stateNotFinite() string {
-	state, err := readState(r.o.Bundle, r.state)
+func (l *loop) stateNotFinite() string {
+	state, err := l.graphs.read()
 	if err != nil {
 		return ""
 	}
-	if bad := notFiniteIn(r.o.Bundle, state); bad != "" {
+	if bad := notFiniteIn(l.o.Bundle, state); bad != "" {
 		return ": " + bad
 	}
 	return ""
@@ -45,17 +73,17 @@ func (r *run) stateNotFinite() string {
 // firstNotFinite names the tensor in which the last step's loss stopped being
 // finite: one of the state that it began with, else the first that the model
 // computes from that on the batch, else the loss.
-func (r *run) firstNotFinite(b *loader.Batch) string {
-	r.state.Undo()
-	defer r.state.Undo()
-	state, err := readState(r.o.Bundle, r.state)
+func (l *loop) firstNotFinite(b *loader.Batch) string {
+	l.graphs.state.Undo()
+	defer l.graphs.state.Undo()
+	state, err := l.graphs.read()
 	if err != nil {
 		return "unknown: " + err.Error()
 	}
-	if bad := notFiniteIn(r.o.Bundle, state); bad != "" {
+	if bad := notFiniteIn(l.o.Bundle, state); bad != "" {
 		return bad + ", of the step before"
 	}
-	name, err := r.firstValue(b)
+	name, err := l.firstValue(b)
 	switch {
 	case err != nil:
 		return "unknown: " + err.Error()
@@ -67,11 +95,8 @@ func (r *run) firstNotFinite(b *loader.Batch) string {
 
 // firstValue is the first value of the inference graph, in its order, that is
 // not finite on a batch.
-func (r *run) firstValue(b *loader.Batch) (string, error) {
-	spec, err := evalSpec(r.o.Bundle)
-	if err != nil {
-		return "", err
-	}
+func (l *loop) firstValue(b *loader.Batch) (string, error) {
+	spec := l.graphs.evalSpec
 	m, err := wire.Decode(spec.Model, "")
 	if err != nil {
 		return "", err
@@ -84,13 +109,13 @@ func (r *run) firstValue(b *loader.Batch) (string, error) {
 		return "", err
 	}
 	spec.Logits = ortrun.Slot{Name: probed, DType: ortrun.Float32, Shape: []int64{-1, int64(len(names))}}
-	ev, err := r.o.Device.NewEvaluator(spec, r.state, b.N)
+	ev, err := l.o.Device.NewEvaluator(spec, l.graphs.state, b.N)
 	if err != nil {
 		return "", err
 	}
 	defer ev.Close()
-	run := pixelRunner{Runner: ev, pixels: pixels{float: r.o.Bundle.Manifest.Eval.Images.DType == "float32"}}
-	flags, err := run.Run(b.N, b.Images)
+	r := runner{ev, step.PixelsFor(l.o.Bundle.Manifest.Eval.Images)}
+	flags, err := r.Run(b.N, b.Images)
 	if err != nil {
 		return "", err
 	}

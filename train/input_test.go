@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"winnow/loader"
-	"winnow/onnx/bundle"
+	"winnow/train/traintest"
 )
 
 func TestDataAgainstBundle(t *testing.T) {
@@ -21,7 +21,7 @@ func TestDataAgainstBundle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return plain(t, m)
+		return traintest.Plain(t, m)
 	}
 	for name, c := range map[string]struct {
 		src  *loader.Source
@@ -32,7 +32,7 @@ func TestDataAgainstBundle(t *testing.T) {
 		"below":   {memory(1, 4, 4, -1, nil), "label -1"},
 		"classes": {memory(1, 4, 4, 3, []string{"a", "b", "c", "d"}), "4 classes"},
 	} {
-		o := testOptions(t, d, allParts)
+		o := testOptions(t, d, traintest.AllParts)
 		o.Train = c.src
 		if _, err := Run(context.Background(), o); !errors.Is(err, ErrBadData) || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: %v", name, err)
@@ -40,11 +40,6 @@ func TestDataAgainstBundle(t *testing.T) {
 		if _, err := os.Stat(o.Out); err == nil {
 			t.Errorf("%s: a run folder was left behind", name)
 		}
-	}
-	o := testOptions(t, d, allParts)
-	o.Bundle.Manifest.State[0].Output = "nowhere"
-	if _, err := Run(context.Background(), o); !errors.Is(err, bundle.ErrInvalid) {
-		t.Errorf("invalid bundle: %v", err)
 	}
 }
 
@@ -55,9 +50,9 @@ func TestReferences(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, ref := range []string{"population", "holdout:0.1", "pseudo:0.1", file} {
-		o := testOptions(t, d, allParts)
-		src := &counting{blobRecords(t, 300, 1), make([]atomic.Int32, 300)}
-		o.Train, o.Method, o.Reference, o.Epochs, o.Prune.Window = plain(t, src), "das-infobatch", ref, 6, 3
+		o := testOptions(t, d, traintest.AllParts)
+		src := &counting{traintest.BlobRecords(t, 300, 1), make([]atomic.Int32, 300)}
+		o.Train, o.Method, o.Reference, o.Epochs, o.Prune.Window = traintest.Plain(t, src), "das-infobatch", ref, 6, 3
 		passes := map[int]bool{}
 		o.Reporter = &record{on: func(p Progress) {
 			if p.Phase == PhaseReference {
@@ -89,8 +84,8 @@ func TestReferences(t *testing.T) {
 }
 
 func TestStepsAllocateNothing(t *testing.T) {
-	o := testOptions(t, device(t), allParts)
-	o.Train = blobs(t, 32*400, 1)
+	o := testOptions(t, device(t), traintest.AllParts)
+	o.Train = traintest.Blobs(t, 32*400, 1)
 	o.Method, o.Epochs = "infobatch", 1
 	allocs := map[int]uint64{}
 	o.Reporter = &record{on: func(p Progress) {

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"winnow/prune"
+	"winnow/run"
+	"winnow/train/traintest"
 )
 
 // A bundle that normalises by the batch alone gets no batch of one sample:
@@ -14,10 +16,10 @@ import (
 // leaves one sample is refused.
 func TestLeastBatch(t *testing.T) {
 	d := device(t)
-	run := func(n, batch int, change func(*Options)) ([]Epoch, error) {
-		o := testOptions(t, d, allParts)
+	trained := func(n, batch int, change func(*Options)) ([]run.Epoch, error) {
+		o := testOptions(t, d, traintest.AllParts)
 		o.Bundle.Manifest.MinBatch = 2
-		o.Train, o.Epochs, o.BatchSize = blobs(t, n, 1), 3, batch
+		o.Train, o.Epochs, o.BatchSize = traintest.Blobs(t, n, 1), 3, batch
 		if change != nil {
 			change(&o)
 		}
@@ -26,11 +28,11 @@ func TestLeastBatch(t *testing.T) {
 		}
 		return timeless(readEpochs(t, o.Out)), nil
 	}
-	joined, err := run(33, 32, nil)
+	joined, err := trained(33, 32, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole, err := run(33, 33, nil)
+	whole, err := trained(33, 33, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +43,7 @@ func TestLeastBatch(t *testing.T) {
 	}
 	joins := 0
 	for n := 60; n < 72; n++ {
-		epochs, err := run(n, 8, func(o *Options) {
+		epochs, err := trained(n, 8, func(o *Options) {
 			o.Method = "infobatch"
 			o.Prune = prune.Options{Scorer: prune.ScorerLoss, Policy: prune.PolicyInfoBatch, Ratio: 0.5, Delta: 1}
 		})
@@ -62,10 +64,10 @@ func TestLeastBatch(t *testing.T) {
 	if joins == 0 {
 		t.Error("no epoch left one sample over")
 	}
-	if _, err := run(33, 1, nil); !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), "batch-size") {
+	if _, err := trained(33, 1, nil); !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), "batch-size") {
 		t.Errorf("batches of one: %v", err)
 	}
-	if _, err := run(1, 8, nil); !errors.Is(err, ErrBadData) {
+	if _, err := trained(1, 8, nil); !errors.Is(err, ErrBadData) {
 		t.Errorf("one sample: %v", err)
 	}
 }

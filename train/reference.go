@@ -14,6 +14,7 @@ import (
 	"winnow/internal/files"
 	"winnow/loader"
 	"winnow/prune"
+	"winnow/train/step"
 )
 
 // Kinds of reference set.
@@ -23,6 +24,9 @@ const (
 	referencePseudo     = "pseudo"
 	referenceFile       = "file"
 )
+
+// purposeHoldout keeps the stream of a holdout apart from the others of a seed.
+const purposeHoldout = 0x686f6c64 // "hold"
 
 // maxReferenceLine bounds a line of a reference file.
 const maxReferenceLine = 64
@@ -68,7 +72,7 @@ func (r reference) apply(o *prune.Options, src *loader.Source, seed uint64) ([]u
 			return nil, dataError("reference holdout:%v takes all %d samples", r.share, n)
 		}
 		o.Reference = prune.ReferenceOutside
-		o.Holdout = sampleIndices(n, count, stream(seed, purposeHoldout, 0, 0))
+		o.Holdout = sampleIndices(n, count, step.Stream(seed, purposeHoldout, 0, 0))
 		return o.Holdout, nil
 	case referenceFile:
 		o.Reference = prune.ReferenceOutside

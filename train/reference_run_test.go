@@ -6,6 +6,7 @@ import (
 
 	"winnow/loader"
 	"winnow/prune"
+	"winnow/train/traintest"
 )
 
 // referenceRun trains the hand-written model in plain float64 loops, to hold
@@ -19,9 +20,9 @@ func referenceRun(t *testing.T, o Options, path weightPath, p prune.Options) (lo
 		t.Fatal(err)
 	}
 	batch, each, _ := pruner.Wants()
-	var w, vw [inputLen][classes]float64
-	var b, vb [classes]float64
-	image := make([]byte, inputLen)
+	var w, vw [traintest.Pixels][traintest.Classes]float64
+	var b, vb [traintest.Classes]float64
+	image := make([]byte, traintest.Pixels)
 	for epoch := 1; epoch <= o.Epochs; epoch++ {
 		plan, err := pruner.Plan(epoch)
 		if err != nil {
@@ -46,8 +47,8 @@ func referenceRun(t *testing.T, o Options, path weightPath, p prune.Options) (lo
 					mean += float64(x) / n
 				}
 			}
-			var gw [inputLen][classes]float64
-			var gb [classes]float64
+			var gw [traintest.Pixels][traintest.Classes]float64
+			var gb [traintest.Classes]float64
 			each32 := make([]float32, hi-lo)
 			sum := 0.0
 			for j := lo; j < hi; j++ {
@@ -92,10 +93,10 @@ func referenceRun(t *testing.T, o Options, path weightPath, p prune.Options) (lo
 				rate *= mean
 			}
 			for k := range b {
-				vb[k] = momentum*vb[k] + gb[k]
+				vb[k] = traintest.Momentum*vb[k] + gb[k]
 				b[k] -= rate * vb[k]
 				for i := range w {
-					vw[i][k] = momentum*vw[i][k] + gw[i][k]
+					vw[i][k] = traintest.Momentum*vw[i][k] + gw[i][k]
 					w[i][k] -= rate * vw[i][k]
 				}
 			}

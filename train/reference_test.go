@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"winnow/train/step"
 )
 
 func TestParseReference(t *testing.T) {
@@ -46,7 +48,7 @@ func TestParseIndices(t *testing.T) {
 func TestSampleIndices(t *testing.T) {
 	hits := make([]int, 50)
 	for seed := range uint64(2000) {
-		s := sampleIndices(50, 10, stream(seed, purposeHoldout, 0, 0))
+		s := sampleIndices(50, 10, step.Stream(seed, purposeHoldout, 0, 0))
 		if len(s) != 10 || !slices.IsSorted(s) || len(slices.Compact(slices.Clone(s))) != 10 {
 			t.Fatalf("seed %d: %v", seed, s)
 		}
@@ -58,44 +60,5 @@ func TestSampleIndices(t *testing.T) {
 		if math.Abs(float64(h)-400) > 5*18 {
 			t.Errorf("index %d was drawn %d times in 2000, want about 400", i, h)
 		}
-	}
-}
-
-func TestRandomInputs(t *testing.T) {
-	draw := func(seed, step uint64, slot, n int) []float32 {
-		in := &inputs{seed: seed, step: step}
-		in.fill(7, make([]float32, 3)) // an earlier draw changes nothing
-		out := make([]float32, n)
-		in.fill(slot, out)
-		return out
-	}
-	a := draw(1, 2, 0, 10001)
-	if !reflect.DeepEqual(a, draw(1, 2, 0, 10001)) || !reflect.DeepEqual(a[:100], draw(1, 2, 0, 100)) {
-		t.Error("the numbers are no function of seed, step and slot")
-	}
-	for _, b := range [][]float32{draw(2, 2, 0, 10001), draw(1, 3, 0, 10001), draw(1, 2, 1, 10001)} {
-		if reflect.DeepEqual(a, b) {
-			t.Error("another seed, step or slot gives the same numbers")
-		}
-	}
-	sum, squares := 0.0, 0.0
-	for _, x := range a {
-		if x < 0 || x >= 1 {
-			t.Fatalf("%v is outside [0, 1)", x)
-		}
-		sum += float64(x)
-		squares += float64(x) * float64(x)
-	}
-	n := float64(len(a))
-	if mean := sum / n; math.Abs(mean-0.5) > 0.015 { // five deviations
-		t.Errorf("mean %v", mean)
-	}
-	if second := squares / n; math.Abs(second-1.0/3) > 0.015 {
-		t.Errorf("second moment %v, want 1/3", second)
-	}
-	in := &inputs{seed: 1}
-	buf := make([]float32, 100)
-	if n := testing.AllocsPerRun(10, func() { in.fill(0, buf) }); n > 0 {
-		t.Errorf("%v allocations", n)
 	}
 }

@@ -1,6 +1,10 @@
 package train
 
-import "fmt"
+import (
+	"fmt"
+
+	"winnow/run"
+)
 
 // Phases of a run.
 const (
@@ -14,7 +18,7 @@ const (
 type Reporter interface {
 	Notice(text string)  // a decision worth a line: which scorer was taken and why
 	Progress(p Progress) // before a phase's first step (Step 0) and after each step
-	Epoch(e Epoch)       // after an epoch and its evaluation
+	Epoch(e run.Epoch)   // after an epoch and its evaluation
 }
 
 // Progress is where a run stands.
@@ -32,21 +36,14 @@ type Progress struct {
 // Saved is the share of samples that full training would have seen and this run did not.
 func (p Progress) Saved() float64 { return savedRatio(p.Used, p.Full) }
 
-func savedRatio(used, full int64) float64 {
-	if full == 0 {
-		return 0
-	}
-	return 1 - float64(used)/float64(full)
-}
-
 type silent struct{}
 
 func (silent) Notice(string)     {}
 func (silent) Progress(Progress) {}
-func (silent) Epoch(Epoch)       {}
+func (silent) Epoch(run.Epoch)   {}
 
 var _ Reporter = silent{}
 
-func (r *run) noticef(format string, args ...any) {
-	r.o.Reporter.Notice(fmt.Sprintf(format, args...))
+func (l *loop) noticef(format string, args ...any) {
+	l.o.Reporter.Notice(fmt.Sprintf(format, args...))
 }

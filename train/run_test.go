@@ -18,58 +18,41 @@ import (
 
 	"winnow/eval"
 	"winnow/loader"
-	"winnow/onnx"
 	"winnow/onnx/bundle"
 	"winnow/prune"
+	"winnow/run"
 	ortrun "winnow/runtime"
 	"winnow/runtime/ortest"
+	"winnow/train/schedule"
+	"winnow/train/traintest"
 )
-
-// metrics wires eval as the command does.
-type metrics struct{}
-
-var _ Evaluator = metrics{}
-
-func (metrics) Evaluate(ctx context.Context, r Runner, b Batches, classes int) (Metrics, error) {
-	res, err := eval.Evaluate(ctx, r, b, classes)
-	if err != nil {
-		return Metrics{}, err
-	}
-	return Metrics{Loss: res.Loss, Accuracy: res.Top1, Top5: res.Top5}, nil
-}
-
-func (metrics) CrossEntropy(dst, logits []float32, labels []int64, classes int) error {
-	return eval.CrossEntropy(dst, logits, labels, classes)
-}
 
 func device(t testing.TB) *ortrun.Device {
 	t.Helper()
 	return ortest.CPU(t, 1)
 }
 
-func testOptions(t testing.TB, d *ortrun.Device, p parts) Options {
+func testOptions(t testing.TB, d *ortrun.Device, p traintest.Parts) Options {
 	t.Helper()
 	o := Defaults()
-	o.Bundle, o.BundleName, o.Data = softmaxBundle(t, p), "softmax", "blobs"
-	o.Train, o.Test = blobs(t, 300, 1), blobs(t, 120, 2)
+	o.Bundle, o.BundleName, o.Data = traintest.Bundle(t, p), "softmax", "blobs"
+	o.Train, o.Test = traintest.Blobs(t, 300, 1), traintest.Blobs(t, 120, 2)
 	o.Epochs, o.BatchSize, o.LearningRate, o.Seed = 4, 32, 0.1, 11
 	o.Method = "none"
-	o.Device, o.Evaluator = d, metrics{}
+	o.Device = d
 	o.Out = filepath.Join(t.TempDir(), "run")
-	b := o.Bundle
-	o.Export = func(state map[string]*onnx.Tensor) ([]byte, error) { return plainModel(b, state) }
 	return o
 }
 
-func readEpochs(t *testing.T, dir string) []Epoch {
+func readEpochs(t *testing.T, dir string) []run.Epoch {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(dir, MetricsFile))
+	text, err := os.ReadFile(filepath.Join(dir, run.MetricsFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out []Epoch
+	var out []run.Epoch
 	for line := range bytes.Lines(text) {
-		var e Epoch
+		var e run.Epoch
 		if err := json.Unmarshal(line, &e); err != nil {
 			t.Fatal(err)
 		}
@@ -79,8 +62,8 @@ func readEpochs(t *testing.T, dir string) []Epoch {
 }
 
 // timeless clears the fields that no seed repeats.
-func timeless(epochs []Epoch) []Epoch {
-	out := append([]Epoch{}, epochs...)
+func timeless(epochs []run.Epoch) []run.Epoch {
+	out := append([]run.Epoch{}, epochs...)
 	for i := range out {
 		e := &out[i]
 		e.WallSeconds, e.StepSeconds, e.WaitSeconds, e.PruneSeconds, e.EvalSeconds = 0, 0, 0, 0, 0
@@ -100,18 +83,18 @@ func TestRunAgainstPlainLoops(t *testing.T) {
 	bls.Scorer = prune.ScorerBLS
 	for _, c := range []struct {
 		name, method string
-		parts        parts
+		parts        traintest.Parts
 		prune        prune.Options
 		path         weightPath
 	}{
-		{"full", "none", parts{}, prune.Options{}, weightsOff},
-		{"float images, soft labels", "none", parts{floatImages: true, softLabels: true}, prune.Options{}, weightsOff},
-		{"sample weights", "infobatch", allParts, infobatch, weightsSample},
-		{"losses from logits", "infobatch", parts{weights: true, logits: true}, infobatch, weightsSample},
-		{"batch weights by sample weights", "infobatch", allParts, with(infobatch, prune.RescaleBatch), weightsMean},
-		{"loss scale", "bls-infobatch", parts{lossScale: true}, bls, weightsScale},
-		{"learning rate", "bls-infobatch", parts{}, bls, weightsRate},
-		{"weights ignored", "infobatch", allParts, with(infobatch, prune.RescaleNone), weightsOff},
+		{"full", "none", traintest.Parts{}, prune.Options{}, weightsOff},
+		{"float images, soft labels", "none", traintest.Parts{FloatImages: true, SoftLabels: true}, prune.Options{}, weightsOff},
+		{"sample weights", "infobatch", traintest.AllParts, infobatch, weightsSample},
+		{"losses from logits", "infobatch", traintest.Parts{Weights: true, Logits: true}, infobatch, weightsSample},
+		{"batch weights by sample weights", "infobatch", traintest.AllParts, with(infobatch, prune.RescaleBatch), weightsMean},
+		{"loss scale", "bls-infobatch", traintest.Parts{LossScale: true}, bls, weightsScale},
+		{"learning rate", "bls-infobatch", traintest.Parts{}, bls, weightsRate},
+		{"weights ignored", "infobatch", traintest.AllParts, with(infobatch, prune.RescaleNone), weightsOff},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := testOptions(t, d, c.parts)
@@ -155,12 +138,12 @@ func with(p prune.Options, rescale string) prune.Options {
 
 func TestSameSeedSameMetrics(t *testing.T) {
 	d := device(t)
-	var first []Epoch
+	var first []run.Epoch
 	for i, workers := range []int{1, 3} {
-		o := testOptions(t, d, parts{weights: true, random: true, perSample: true})
+		o := testOptions(t, d, traintest.Parts{Weights: true, Random: true, PerSample: true})
 		o.Method, o.Workers = "infobatch", workers
 		o.Augment = loader.Augment{CropPad: 1, HFlip: true}
-		o.Train = augmented(t, o.Train, o.Augment)
+		o.Train = traintest.Augmented(t, o.Train, o.Augment)
 		if _, err := Run(context.Background(), o); err != nil {
 			t.Fatal(err)
 		}
@@ -195,9 +178,9 @@ func (c *counting) Read(i uint32, r *loader.Record) error {
 func TestSamplesAreCounted(t *testing.T) {
 	d := device(t)
 	for _, method := range []string{"none", "random", "infobatch", "bls-seta", "das-infobatch"} {
-		o := testOptions(t, d, allParts)
-		src := &counting{blobRecords(t, 300, 1), make([]atomic.Int32, 300)}
-		o.Train, o.Method, o.Epochs = plain(t, src), method, 6
+		o := testOptions(t, d, traintest.AllParts)
+		src := &counting{traintest.BlobRecords(t, 300, 1), make([]atomic.Int32, 300)}
+		o.Train, o.Method, o.Epochs = traintest.Plain(t, src), method, 6
 		s, err := Run(context.Background(), o)
 		if err != nil {
 			t.Fatal(method, err)
@@ -215,14 +198,14 @@ func TestSamplesAreCounted(t *testing.T) {
 // record keeps what a run reported, and may act on it.
 type record struct {
 	notices []string
-	epochs  []Epoch
+	epochs  []run.Epoch
 	on      func(Progress)
 }
 
 var _ Reporter = (*record)(nil)
 
 func (r *record) Notice(text string) { r.notices = append(r.notices, text) }
-func (r *record) Epoch(e Epoch)      { r.epochs = append(r.epochs, e) }
+func (r *record) Epoch(e run.Epoch)  { r.epochs = append(r.epochs, e) }
 func (r *record) Progress(p Progress) {
 	if r.on != nil {
 		r.on(p)
@@ -232,13 +215,13 @@ func (r *record) Progress(p Progress) {
 func TestAutoSaysWhatItTook(t *testing.T) {
 	d := device(t)
 	for _, c := range []struct {
-		parts  parts
+		parts  traintest.Parts
 		scorer string
 		says   string
 	}{
-		{parts{logits: true}, prune.ScorerDAS, "DAS"},
-		{parts{perSample: true}, prune.ScorerDAS, "DAS"},
-		{parts{}, prune.ScorerBLS, "BLS"},
+		{traintest.Parts{Logits: true}, prune.ScorerDAS, "DAS"},
+		{traintest.Parts{PerSample: true}, prune.ScorerDAS, "DAS"},
+		{traintest.Parts{}, prune.ScorerBLS, "BLS"},
 	} {
 		o := testOptions(t, d, c.parts)
 		rec := &record{}
@@ -255,7 +238,7 @@ func TestAutoSaysWhatItTook(t *testing.T) {
 		window int
 		says   string
 	}{{6, "until DAS begins, after epoch 6"}, {7, "DAS does not begin"}} { // the last pruned epoch is 7
-		o := testOptions(t, d, parts{logits: true})
+		o := testOptions(t, d, traintest.Parts{Logits: true})
 		rec := &record{}
 		o.Method, o.Reporter, o.Epochs, o.Prune.Window = "das-infobatch", rec, 8, c.window
 		if _, err := Run(context.Background(), o); err != nil {
@@ -265,7 +248,7 @@ func TestAutoSaysWhatItTook(t *testing.T) {
 			t.Errorf("window %d: notices %q lack %q", c.window, rec.notices, c.says)
 		}
 	}
-	o := testOptions(t, d, parts{})
+	o := testOptions(t, d, traintest.Parts{})
 	o.Method = "infobatch"
 	if _, err := Run(context.Background(), o); !errors.Is(err, prune.ErrNeedsLoss) {
 		t.Errorf("per-sample method without per-sample losses: %v", err)
@@ -287,7 +270,7 @@ func TestInterrupted(t *testing.T) {
 		{"none", PhaseTrain, 1, 9, 0, "9"},
 	} {
 		ctx, cancel := context.WithCancel(context.Background())
-		o := testOptions(t, d, allParts)
+		o := testOptions(t, d, traintest.AllParts)
 		o.Method = c.method
 		o.Reporter = &record{on: func(p Progress) {
 			if p.Phase == c.phase && p.Epoch == c.epoch && p.Step == c.step {
@@ -299,7 +282,7 @@ func TestInterrupted(t *testing.T) {
 		if !errors.Is(err, context.Canceled) || s == nil || !s.Interrupted || s.Epochs != c.wantEpochs {
 			t.Fatalf("%+v: %+v, %v", c, s, err)
 		}
-		f, err := os.Open(filepath.Join(o.Out, CheckpointFile))
+		f, err := os.Open(filepath.Join(o.Out, run.CheckpointFile))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -312,10 +295,10 @@ func TestInterrupted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(state) != 4 || meta["epoch_step"] != c.wantStep || meta["format"] != CheckpointFormat || !exists(o.Out, CheckpointPruneFile) {
+		if len(state) != 4 || meta["epoch_step"] != c.wantStep || meta["format"] != run.CheckpointFormat || !exists(o.Out, run.CheckpointPruneFile) {
 			t.Errorf("%+v: checkpoint of %d tensors, %v", c, len(state), meta)
 		}
-		scores, err := os.ReadFile(filepath.Join(o.Out, CheckpointPruneFile))
+		scores, err := os.ReadFile(filepath.Join(o.Out, run.CheckpointPruneFile))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -331,32 +314,32 @@ func TestInterrupted(t *testing.T) {
 		if err := pruner.Load(bytes.NewReader(scores)); err != nil || pruner.Stats().Epoch != c.epoch {
 			t.Errorf("%+v: the saved pruner is at epoch %d, %v", c, pruner.Stats().Epoch, err)
 		}
-		run, err := eval.ReadRun(o.Out)
+		r, err := run.Read(o.Out)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !run.Summary.Interrupted || len(run.Epochs) != c.wantEpochs || exists(o.Out, ModelFile) != (c.wantEpochs > 0) {
-			t.Errorf("%+v: run folder %+v", c, run)
+		if !r.Summary.Interrupted || len(r.Epochs) != c.wantEpochs || exists(o.Out, run.ModelFile) != (c.wantEpochs > 0) {
+			t.Errorf("%+v: run folder %+v", c, r)
 		}
-		if sum := run.Summary; sum.SavedRatio < 0 || c.method == "none" && sum.TrainSamplesUsed != sum.TrainSamplesFull {
+		if sum := r.Summary; sum.SavedRatio < 0 || c.method == "none" && sum.TrainSamplesUsed != sum.TrainSamplesFull {
 			t.Errorf("%+v: used %d of %d, saved %v", c, sum.TrainSamplesUsed, sum.TrainSamplesFull, sum.SavedRatio)
 		}
-		if c.wantEpochs > 0 && run.Summary.TestAccuracy != run.Epochs[c.wantEpochs-1].TestAccuracy {
+		if c.wantEpochs > 0 && r.Summary.TestAccuracy != r.Epochs[c.wantEpochs-1].TestAccuracy {
 			t.Errorf("%+v: the summary's accuracy is not the last epoch's", c)
 		}
 	}
 }
 
 func TestLossNotFinite(t *testing.T) {
-	p := allParts
-	p.nanBelow = 0.05
+	p := traintest.AllParts
+	p.NaNBelow = 0.05
 	o := testOptions(t, device(t), p)
-	o.Schedule.Name, o.Schedule.DecayEpochs = Step, 1
+	o.Schedule.Name, o.Schedule.DecayEpochs = schedule.Step, 1
 	_, err := Run(context.Background(), o)
 	if !errors.Is(err, ErrNotFinite) || !strings.Contains(err.Error(), "epoch 2, step 1") || !strings.Contains(err.Error(), "samples [") {
 		t.Errorf("error %v", err)
 	}
-	if exists(o.Out, SummaryFile) || !exists(o.Out, CheckpointFile) || !exists(o.Out, ModelFile) || len(readEpochs(t, o.Out)) != 1 {
+	if exists(o.Out, run.SummaryFile) || !exists(o.Out, run.CheckpointFile) || !exists(o.Out, run.ModelFile) || len(readEpochs(t, o.Out)) != 1 {
 		t.Error("the run folder is not that of one finished epoch")
 	}
 	o.Out += "-first"
@@ -371,12 +354,12 @@ func TestLossNotFinite(t *testing.T) {
 
 func TestRunFolder(t *testing.T) {
 	d := device(t)
-	o := testOptions(t, d, allParts)
+	o := testOptions(t, d, traintest.AllParts)
 	o.Epochs = 1
 	if _, err := Run(context.Background(), o); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Run(context.Background(), o); !errors.Is(err, ErrRunExists) {
+	if _, err := Run(context.Background(), o); !errors.Is(err, run.ErrExists) {
 		t.Errorf("second run: %v", err)
 	}
 	o.Overwrite, o.Epochs = true, 2
@@ -390,7 +373,7 @@ func TestRunFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) != len(runFiles) {
+	if len(entries) != 5 {
 		t.Errorf("run folder holds %v", entries)
 	}
 	file := filepath.Join(t.TempDir(), "file")
@@ -408,22 +391,22 @@ func TestRunFolder(t *testing.T) {
 func TestModelGivesTheSummarysAccuracy(t *testing.T) {
 	d := device(t)
 	for _, float := range []bool{false, true} {
-		p := allParts
-		p.floatImages = float
+		p := traintest.AllParts
+		p.FloatImages = float
 		o := testOptions(t, d, p)
 		s, err := Run(context.Background(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		run, err := eval.ReadRun(o.Out)
+		r, err := run.Read(o.Out)
 		if err != nil {
 			t.Fatal(err)
 		}
-		model, err := os.ReadFile(filepath.Join(o.Out, ModelFile))
+		model, err := os.ReadFile(filepath.Join(o.Out, run.ModelFile))
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := &run.Summary.Config
+		c := &r.Summary.Config
 		spec := eval.Spec{Images: s.Config.Model.Images, Logits: s.Config.Model.Logits, Float: float, ImageShape: c.ImageShape, Classes: int(c.Classes)}
 		m, err := eval.OpenModel(d, model, spec, 50)
 		if err != nil {
@@ -437,7 +420,7 @@ func TestModelGivesTheSummarysAccuracy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		res, err := eval.Evaluate(context.Background(), m, it, classes)
+		res, err := eval.Evaluate(context.Background(), m, it, traintest.Classes)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -451,12 +434,12 @@ func TestModelGivesTheSummarysAccuracy(t *testing.T) {
 }
 
 func TestSummaryKeys(t *testing.T) {
-	o := testOptions(t, device(t), allParts)
+	o := testOptions(t, device(t), traintest.AllParts)
 	s, err := Run(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(o.Out, SummaryFile))
+	text, err := os.ReadFile(filepath.Join(o.Out, run.SummaryFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -475,14 +458,14 @@ func TestSummaryKeys(t *testing.T) {
 	if len(tree) != len(want) {
 		t.Errorf("summary.json has %d keys, want %d: %s", len(tree), len(want), text)
 	}
-	run, err := eval.ReadRun(o.Out)
+	r, err := run.Read(o.Out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := run.Summary
-	if r.TestAccuracy != s.TestAccuracy || r.TrainSamplesUsed != s.TrainSamplesUsed || r.WallSeconds != s.WallSeconds ||
-		r.Config.Prune.Method != "none" || r.Config.ImageShape != [3]int64{1, side, side} {
-		t.Errorf("eval reads %+v of %s", r, text)
+	got := r.Summary
+	if got.TestAccuracy != s.TestAccuracy || got.TrainSamplesUsed != s.TrainSamplesUsed || got.WallSeconds != s.WallSeconds ||
+		got.Config.Prune.Method != "none" || got.Config.ImageShape != [3]int64{1, traintest.Side, traintest.Side} {
+		t.Errorf("eval reads %+v of %s", got, text)
 	}
 	if s.WallSeconds < s.StepSeconds+s.WaitSeconds+s.PruneSeconds+s.EvalSeconds {
 		t.Errorf("the parts are longer than the whole: %+v", s)

@@ -1,6 +1,8 @@
 package train
 
 import (
+	"fmt"
+
 	"winnow/onnx/bundle"
 	"winnow/prune"
 )
@@ -16,61 +18,25 @@ const (
 	weightsRate              // the batch's mean, through the learning rate
 )
 
-// resolveWeights chooses the path and says so where it is not the exact one.
-func (r *run) resolveWeights(p prune.Options) error {
-	roles := &r.o.Bundle.Manifest.Train
-	r.rescale = r.pruner.Rescale()
-	if !prune.Weighs(p.Policy) {
-		r.rescale = prune.RescaleNone
-	}
-	switch r.rescale {
-	case prune.RescaleNone:
-		return nil
-	case prune.RescaleSample:
-		if roles.SampleWeights != nil {
-			r.weightPath = weightsSample
-			return nil
-		}
-		if p.Rescale == prune.RescaleSample {
-			return optionError("prune-rescale", "sample: bundle %q takes no sample_weights; take batch", r.o.BundleName)
-		}
-		r.rescale = prune.RescaleBatch
-	}
+// resolveWeights chooses the path of weights that are meant for rescale, as far
+// as the policy of p gives any. It says so in note where it is not the exact one.
+func resolveWeights(b *bundle.Bundle, name string, p prune.Options, rescale string) (_ weightPath, _ string, note string, err error) {
+	roles := &b.Manifest.Train
 	switch {
+	case rescale == prune.RescaleNone || !prune.Weighs(p.Policy):
+		return weightsOff, prune.RescaleNone, "", nil
+	case rescale == prune.RescaleSample && roles.SampleWeights != nil:
+		return weightsSample, rescale, "", nil
+	case rescale == prune.RescaleSample && p.Rescale == prune.RescaleSample:
+		return 0, "", "", optionError("prune-rescale", "sample: bundle %q takes no sample_weights; take batch", name)
 	case roles.SampleWeights != nil:
-		r.weightPath = weightsMean
+		return weightsMean, prune.RescaleBatch, "", nil
 	case roles.LossScale != nil:
-		r.weightPath = weightsScale
-		r.noticef("prune: the bundle takes no sample weights; each batch's mean weight scales its loss")
-	default:
-		r.weightPath = weightsRate
-		exact := "exact for plain SGD only"
-		if o := r.o.Bundle.Manifest.Optimizer; o.Name == bundle.SGD && o.Momentum == 0 && o.WeightDecay == 0 {
-			exact = "exact for this bundle's plain SGD"
-		}
-		r.noticef("prune: the bundle takes neither sample weights nor a loss scale; each batch's mean weight scales the learning rate, %s", exact)
+		return weightsScale, prune.RescaleBatch, "prune: the bundle takes no sample weights; each batch's mean weight scales its loss", nil
 	}
-	return nil
-}
-
-// weigh sets the step's weights, loss scale and learning rate.
-func (r *run) weigh(rate float64, weights []float32) {
-	r.in.Weights, r.in.LossScale = nil, 1
-	if weights != nil {
-		switch r.weightPath {
-		case weightsSample:
-			r.in.Weights = weights
-		case weightsMean:
-			r.in.Weights = r.mean[:len(weights)]
-			mean := prune.BatchWeight(weights)
-			for i := range r.in.Weights {
-				r.in.Weights[i] = mean
-			}
-		case weightsScale:
-			r.in.LossScale = prune.BatchWeight(weights)
-		case weightsRate:
-			rate *= float64(prune.BatchWeight(weights))
-		}
+	exact := "exact for plain SGD only"
+	if o := b.Manifest.Optimizer; o.Name == bundle.SGD && o.Momentum == 0 && o.WeightDecay == 0 {
+		exact = "exact for this bundle's plain SGD"
 	}
-	r.in.LearningRate = float32(rate)
+	return weightsRate, prune.RescaleBatch, fmt.Sprintf("prune: the bundle takes neither sample weights nor a loss scale; each batch's mean weight scales the learning rate, %s", exact), nil
 }

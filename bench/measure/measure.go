@@ -17,7 +17,7 @@ import (
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
 	ortrun "winnow/runtime"
-	"winnow/train"
+	"winnow/train/step"
 )
 
 // Result is what one side of a measurement prints, ours or a peer.
@@ -51,11 +51,11 @@ type Stepper struct {
 
 // NewStepper takes a bundle to a device, with a batch drawn from a fixed seed.
 func NewStepper(d *ortrun.Device, b *bundle.Bundle, batch int) (*Stepper, error) {
-	slots, err := train.StateSlots(b)
+	slots, err := step.StateSlots(b)
 	if err != nil {
 		return nil, err
 	}
-	spec, _, err := train.TrainSpec(b, d, bundle.LayoutAuto)
+	spec, _, err := step.TrainSpec(b, d, bundle.LayoutAuto)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func NewStepper(d *ortrun.Device, b *bundle.Bundle, batch int) (*Stepper, error)
 	if s.Trainer, err = d.NewTrainer(spec, s.State, batch); err != nil {
 		return nil, errors.Join(err, s.State.Close())
 	}
-	if s.In, err = train.RandomInput(b, batch, 1); err != nil {
+	if s.In, err = step.RandomInput(b, batch, 1); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.In.LearningRate = 0.01

@@ -91,7 +91,7 @@ func TestBatchSizeIsNotComputed(t *testing.T) {
 			t.Errorf("%q is not trained", name)
 		}
 	}
-	after, err := autodiff.Inference(b, state)
+	after, err := inference(b, state)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -460,39 +460,3 @@ func sweep(g *onnx.Graph) {
 		}
 	}
 }
-
-// Inference makes a plain model of a bundle's inference graph: images in, as
-// the bundle takes them, class scores out, or what the model makes of them, with
-// the state given, by name, as initializers; averaged weights where there are any.
-func Inference(b *bundle.Bundle, state map[string]*onnx.Tensor) (*onnx.Model, error) {
-	m, err := wire.Decode(b.Eval, "")
-	if err != nil {
-		return nil, err
-	}
-	evaluated := b.Manifest.Evaluated()
-	inputs := m.Graph.Inputs[:0]
-	for _, in := range m.Graph.Inputs {
-		if in.Name == b.Manifest.Eval.Images.Name {
-			inputs = append(inputs, in)
-			continue
-		}
-		i := slices.IndexFunc(b.Manifest.State, func(s bundle.State) bool { return s.Input == in.Name })
-		if i < 0 {
-			return nil, fmt.Errorf("autodiff: input %q of the inference graph is no state", in.Name)
-		}
-		name := b.Manifest.State[evaluated[i]].Name
-		t := state[name]
-		if t == nil {
-			return nil, fmt.Errorf("autodiff: state %q is missing", name)
-		}
-		m.Graph.Initializers[in.Name] = t
-	}
-	m.Graph.Inputs = inputs
-	if out := b.Manifest.Eval.Output; out != nil {
-		m.Graph.Outputs = slices.DeleteFunc(m.Graph.Outputs, func(v onnx.Value) bool { return v.Name != out.Name })
-	}
-	if b.Manifest.Eval.Images.DType == onnx.Float32.String() {
-		m.Metadata = map[string]string{ownNormalisation: "1"}
-	}
-	return m, nil
-}

@@ -24,6 +24,15 @@ func forward(t *testing.T, name string) *onnx.Model {
 	return m
 }
 
+// inference is the plain model of a bundle's inference graph with a state inside.
+func inference(b *bundle.Bundle, state map[string]*onnx.Tensor) (*onnx.Model, error) {
+	f, err := b.Inference()
+	if err != nil {
+		return nil, err
+	}
+	return f.Model(state)
+}
+
 func build(t *testing.T, m *onnx.Model, o autodiff.Options) *bundle.Bundle {
 	t.Helper()
 	b, err := autodiff.Build(m, o)
@@ -418,7 +427,7 @@ func TestRandomNodesBecomeInputs(t *testing.T) {
 		t.Error("with everything kept the weights behind did not move")
 	}
 	scores := func(b *bundle.Bundle) []float32 {
-		plain, err := autodiff.Inference(b, b.Init)
+		plain, err := inference(b, b.Init)
 		if err != nil {
 			t.Fatal(err)
 		}

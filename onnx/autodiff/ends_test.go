@@ -185,7 +185,7 @@ func TestEnds(t *testing.T) {
 						t.Errorf("gradient %d is %v, want %v", i, got, want)
 					}
 				}
-				trained, err := autodiff.Inference(b, b.Init)
+				trained, err := inference(b, b.Init)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -9,14 +9,10 @@ import (
 	"winnow/onnx/bundle"
 )
 
-// ownNormalisation marks, in the metadata of a trained model that takes
-// float32 images, that these are 0 to 255 and what normalises them is inside.
-const ownNormalisation = "winnow.normalisation-inside"
-
 // NormalisesItself is whether a model takes images of 0 to 255 as they are:
 // bytes, or float32 where this program wrote it.
 func NormalisesItself(m *onnx.Model, images onnx.Value) bool {
-	return images.DType == onnx.Uint8 || m.Metadata[ownNormalisation] != ""
+	return images.DType == onnx.Uint8 || m.Metadata[bundle.OwnNormalisation] != ""
 }
 
 // takeBytes makes a model that takes bytes and casts them one that takes their
@@ -28,7 +24,7 @@ func takeBytes(m *onnx.Model, o *Options) error {
 	g := m.Graph
 	var in *onnx.Value
 	for i := range g.Inputs {
-		if v := g.Inputs[i]; v.DType == onnx.Uint8 && len(v.Shape) > 1 || v.DType == onnx.Float32 && m.Metadata[ownNormalisation] != "" {
+		if v := g.Inputs[i]; v.DType == onnx.Uint8 && len(v.Shape) > 1 || v.DType == onnx.Float32 && m.Metadata[bundle.OwnNormalisation] != "" {
 			in = &g.Inputs[i]
 		}
 	}

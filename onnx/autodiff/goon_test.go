@@ -32,7 +32,7 @@ func TestTrainedModelTrainsOn(t *testing.T) {
 	} {
 		for _, float := range []bool{false, true} {
 			b := build(t, model(), autodiff.Options{Normalize: n, FloatImages: float})
-			m, err := autodiff.Inference(b, b.Init)
+			m, err := inference(b, b.Init)
 			if err != nil {
 				t.Fatal(err)
 			}

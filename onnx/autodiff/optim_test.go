@@ -93,7 +93,7 @@ func TestOptimizersAgreeWithPyTorch(t *testing.T) {
 					for _, s := range b.Manifest.State {
 						final[s.Name] = onnx.FromFloat32(readState(t, state, index[s.Name], b.Init[s.Name]), s.Shape...)
 					}
-					plain, err := autodiff.Inference(b, final)
+					plain, err := inference(b, final)
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -179,7 +179,7 @@ func runSteps(t *testing.T, d *ortrun.Device, file, name string, r recipe, want,
 	for _, s := range b.Manifest.State {
 		final[s.Name] = onnx.FromFloat32(readState(t, state, index[s.Name], b.Init[s.Name]), s.Shape...)
 	}
-	plain, err := autodiff.Inference(b, final)
+	plain, err := inference(b, final)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,7 @@
-package train
+package schedule
 
 import (
 	"encoding/json"
-	"errors"
 	"math"
 	"os"
 	"testing"
@@ -41,7 +40,7 @@ func TestScheduleAgainstPyTorch(t *testing.T) {
 }
 
 func TestScheduleEnds(t *testing.T) {
-	s := defaultSchedule()
+	s := Default()
 	s.MinLR, s.WarmupEpochs = 0.001, 1
 	for name, want := range map[string][3]float64{ // before, at the end of warm-up, at the end
 		Constant: {DefaultWarmupLR, 0.1, 0.1},
@@ -59,24 +58,5 @@ func TestScheduleEnds(t *testing.T) {
 	s.Name, s.WarmupEpochs = Cosine, 5 // nothing follows warm-up
 	if got := s.At(5, 5, 0.1); got != 0.1 {
 		t.Errorf("cosine after a warm-up of all epochs: %v", got)
-	}
-}
-
-func TestOptionsNameEveryProblem(t *testing.T) {
-	o := Defaults()
-	o.Epochs, o.BatchSize, o.LearningRate = 0, -1, math.NaN()
-	o.Schedule.Name, o.Schedule.WarmupEpochs = "cosin", -1
-	o.Reference = "holdout:2"
-	err := o.Validate()
-	if !errors.Is(err, ErrOptions) {
-		t.Fatal(err)
-	}
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		t.Fatalf("%T", err)
-	}
-	// bundle, train, test, device, evaluator, out, epochs, batch-size, lr, two of the schedule, reference
-	if n := len(joined.Unwrap()); n != 11 {
-		t.Errorf("%d problems, want 11 (the schedule's two are one):\n%v", n, err)
 	}
 }

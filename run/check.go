@@ -1,4 +1,4 @@
-package eval
+package run
 
 import (
 	"errors"
@@ -72,7 +72,7 @@ func (r *Run) agree() error {
 	}
 	used, best := int64(0), 0.0
 	for _, e := range r.Epochs {
-		used += e.SamplesUsed
+		used += int64(e.SamplesUsed)
 		best = max(best, e.TestAccuracy)
 	}
 	switch last := r.Epochs[n-1].TestAccuracy; {

@@ -1,4 +1,4 @@
-package train
+package costs
 
 import (
 	"regexp"

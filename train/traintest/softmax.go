@@ -1,4 +1,6 @@
-package train
+// Package traintest has what the tests of training share: a bundle written by
+// hand, as another tool might write one, and images to train it on.
+package traintest
 
 import (
 	"math/rand/v2"
@@ -10,21 +12,22 @@ import (
 	"winnow/onnx/wire"
 )
 
-// Size of the hand-written model: softmax regression on 1x4x4 images, 3 classes.
+// Sizes of the hand-written model: softmax regression on 1x4x4 images, 3 Classes.
 const (
-	side     = 4
-	inputLen = side * side
-	classes  = 3
-	momentum = 0.9
+	Side     = 4
+	Pixels   = Side * Side
+	Classes  = 3
+	Momentum = 0.9
 )
 
-// parts says which optional roles the hand-written bundle has.
-type parts struct {
-	weights, lossScale, random, perSample, logits, floatImages, softLabels bool
-	nanBelow                                                               float32 // the loss is NaN for learning rates below
+// Parts says which optional roles the bundle has.
+type Parts struct {
+	Weights, LossScale, Random, PerSample, Logits, FloatImages, SoftLabels bool
+	NaNBelow                                                               float32 // the loss is NaN for learning rates below
 }
 
-var allParts = parts{weights: true, lossScale: true, perSample: true, logits: true}
+// AllParts are the roles of what onnx/autodiff makes for a CPU.
+var AllParts = Parts{Weights: true, LossScale: true, PerSample: true, Logits: true}
 
 // graphBuilder collects nodes; each has one output.
 type graphBuilder struct{ g *onnx.Graph }
@@ -67,40 +70,40 @@ func (b graphBuilder) forward() {
 	b.node("Flatten", "x", []string{"unit"}, map[string]onnx.Attr{"axis": onnx.IntAttr(1)})
 }
 
-// softmaxBundle writes the graphs as a tool other than onnx/autodiff might:
+// Bundle writes the graphs as a tool other than onnx/autodiff might:
 // cross-entropy, its gradient and SGD with momentum, with explicit nodes.
-func softmaxBundle(t testing.TB, p parts) *bundle.Bundle {
+func Bundle(t testing.TB, p Parts) *bundle.Bundle {
 	t.Helper()
 	n := onnx.Symbol("N")
 	scalar := onnx.Shape{}
 	imageType := onnx.Uint8
-	if p.floatImages {
+	if p.FloatImages {
 		imageType = onnx.Float32
 	}
-	imageShape := onnx.Shape{n, onnx.Const(1), onnx.Const(side), onnx.Const(side)}
-	wShape, bShape := onnx.ShapeOf(inputLen, classes), onnx.ShapeOf(classes)
+	imageShape := onnx.Shape{n, onnx.Const(1), onnx.Const(Side), onnx.Const(Side)}
+	wShape, bShape := onnx.ShapeOf(Pixels, Classes), onnx.ShapeOf(Classes)
 
 	b := newGraph("train")
 	roles := bundle.TrainRoles{Images: b.input("images", imageType, imageShape)}
 	labels := b.input("labels", onnx.Int64, onnx.Shape{n})
-	if p.softLabels {
+	if p.SoftLabels {
 		b.g.Inputs = b.g.Inputs[:1]
-		labels = b.input("labels", onnx.Float32, onnx.Shape{n, onnx.Const(classes)})
+		labels = b.input("labels", onnx.Float32, onnx.Shape{n, onnx.Const(Classes)})
 	}
 	roles.Labels = &labels
 	roles.LearningRate = b.input("lr", onnx.Float32, scalar)
 	b.forward()
 	x := "x"
-	if p.random {
-		roles.Random = []bundle.Value{b.input("noise", onnx.Float32, onnx.Shape{n, onnx.Const(inputLen)})}
+	if p.Random {
+		roles.Random = []bundle.Value{b.input("noise", onnx.Float32, onnx.Shape{n, onnx.Const(Pixels)})}
 		x = b.node("Mul", "masked", []string{"x", "noise"}, nil)
 	}
 	b.node("MatMul", "xw", []string{x, "w"}, nil)
 	b.node("Add", "logits", []string{"xw", "b"}, nil)
 	b.node("LogSoftmax", "logp", []string{"logits"}, map[string]onnx.Attr{"axis": onnx.IntAttr(1)})
 	hot := "labels"
-	if !p.softLabels {
-		b.constant("depth", onnx.FromInt64([]int64{classes}, 1))
+	if !p.SoftLabels {
+		b.constant("depth", onnx.FromInt64([]int64{Classes}, 1))
 		b.constant("offon", onnx.FromFloat32([]float32{0, 1}, 2))
 		hot = b.node("OneHot", "hot", []string{"labels", "depth", "offon"}, map[string]onnx.Attr{"axis": onnx.IntAttr(1)})
 	}
@@ -111,8 +114,8 @@ func softmaxBundle(t testing.TB, p parts) *bundle.Bundle {
 	b.node("ReduceSum", "logp_label", []string{"picked", "axis1"}, drop)
 	b.node("Neg", "losses", []string{"logp_label"}, nil)
 	b.node("ReduceMean", "mean_loss", []string{"losses", "axis0"}, drop)
-	if p.nanBelow > 0 {
-		b.constant("limit", onnx.FromFloat32([]float32{p.nanBelow}))
+	if p.NaNBelow > 0 {
+		b.constant("limit", onnx.FromFloat32([]float32{p.NaNBelow}))
 		b.node("Sub", "above", []string{"lr", "limit"}, nil)
 		b.node("Sqrt", "root", []string{"above"}, nil)
 		b.node("Sub", "zero", []string{"root", "root"}, nil)
@@ -123,13 +126,13 @@ func softmaxBundle(t testing.TB, p parts) *bundle.Bundle {
 
 	b.node("Exp", "softmax", []string{"logp"}, nil)
 	d := b.node("Sub", "d", []string{"softmax", hot}, nil)
-	if p.weights {
+	if p.Weights {
 		v := b.input("weights", onnx.Float32, onnx.Shape{n})
 		roles.SampleWeights = &v
 		b.node("Unsqueeze", "weight_column", []string{"weights", "axis1"}, nil)
 		d = b.node("Mul", "weighted", []string{d, "weight_column"}, nil)
 	}
-	if p.lossScale {
+	if p.LossScale {
 		v := b.input("loss_scale", onnx.Float32, scalar)
 		roles.LossScale = &v
 		d = b.node("Mul", "scaled", []string{d, "loss_scale"}, nil)
@@ -140,10 +143,10 @@ func softmaxBundle(t testing.TB, p parts) *bundle.Bundle {
 	b.node("Transpose", "xt", []string{x}, map[string]onnx.Attr{"perm": onnx.IntsAttr(1, 0)})
 	b.node("MatMul", "w_grad", []string{"xt", "dlogits"}, nil)
 	b.node("ReduceSum", "b_grad", []string{"dlogits", "axis0"}, drop)
-	b.constant("momentum", onnx.FromFloat32([]float32{momentum}))
+	b.constant("momentum", onnx.FromFloat32([]float32{Momentum}))
 
-	m := bundle.Manifest{Format: bundle.Format, Name: "softmax", ImageShape: [3]int64{1, side, side}, Classes: classes,
-		Loss: bundle.Loss{Name: "cross-entropy"}, Optimizer: bundle.Optimizer{Name: "sgd", Momentum: momentum},
+	m := bundle.Manifest{Format: bundle.Format, Name: "softmax", ImageShape: [3]int64{1, Side, Side}, Classes: Classes,
+		Loss: bundle.Loss{Name: "cross-entropy"}, Optimizer: bundle.Optimizer{Name: "sgd", Momentum: Momentum},
 		Normalize: bundle.Normalize{Scale: 1.0 / 255}, Weights: bundle.WeightsFile}
 	init := map[string]*onnx.Tensor{}
 	state := func(name, kind string, shape onnx.Shape) {
@@ -165,12 +168,12 @@ func softmaxBundle(t testing.TB, p parts) *bundle.Bundle {
 		b.node("Sub", s.name+"_next", []string{s.name, s.name + "_step"}, nil)
 	}
 	roles.Loss = b.output("loss", scalar)
-	if p.perSample {
+	if p.PerSample {
 		v := b.output("losses", onnx.Shape{n})
 		roles.PerSampleLoss = &v
 	}
-	if p.logits {
-		v := b.output("logits", onnx.Shape{n, onnx.Const(classes)})
+	if p.Logits {
+		v := b.output("logits", onnx.Shape{n, onnx.Const(Classes)})
 		roles.Logits = &v
 	}
 	m.Train = roles
@@ -182,56 +185,42 @@ func softmaxBundle(t testing.TB, p parts) *bundle.Bundle {
 	e.forward()
 	e.node("MatMul", "xw", []string{"x", "w"}, nil)
 	e.node("Add", "logits", []string{"xw", "b"}, nil)
-	m.Eval.Logits = e.output("logits", onnx.Shape{n, onnx.Const(classes)})
+	m.Eval.Logits = e.output("logits", onnx.Shape{n, onnx.Const(Classes)})
 	return &bundle.Bundle{Manifest: m, Train: b.encode(t), Eval: e.encode(t), Init: init}
 }
 
-// plainModel is the inference model with the state's values inside.
-func plainModel(b *bundle.Bundle, state map[string]*onnx.Tensor) ([]byte, error) {
-	m, err := wire.Decode(b.Eval, "")
-	if err != nil {
-		return nil, err
-	}
-	m.Graph.Inputs = m.Graph.Inputs[:1]
-	if m.Graph.Initializers == nil {
-		m.Graph.Initializers = map[string]*onnx.Tensor{}
-	}
-	m.Graph.Initializers["w"], m.Graph.Initializers["b"] = state["w"], state["b"]
-	m.Producer = onnx.Producer
-	return wire.Encode(m)
-}
-
-// blobs makes n noisy images: each class lights its own rows, and some of them
+// Blobs makes n noisy images: each class lights its own rows, and some of them
 // are drawn with so much noise that a linear model errs on them.
-func blobs(t testing.TB, n int, seed uint64) *loader.Source {
+func Blobs(t testing.TB, n int, seed uint64) *loader.Source {
 	t.Helper()
-	return plain(t, blobRecords(t, n, seed))
+	return Plain(t, BlobRecords(t, n, seed))
 }
 
-func blobRecords(t testing.TB, n int, seed uint64) *loader.Memory {
+// BlobRecords are the images of Blobs.
+func BlobRecords(t testing.TB, n int, seed uint64) *loader.Memory {
 	t.Helper()
 	random := rand.New(rand.NewPCG(seed, 7))
-	images, labels := make([]byte, n*inputLen), make([]int64, n)
+	images, labels := make([]byte, n*Pixels), make([]int64, n)
 	for i := range labels {
-		k := random.IntN(classes)
+		k := random.IntN(Classes)
 		labels[i] = int64(k)
-		for j := range inputLen {
+		for j := range Pixels {
 			v := 90 + 50*random.NormFloat64()
-			if j/side == k || j/side == k+1 {
+			if j/Side == k || j/Side == k+1 {
 				v += 45
 			}
-			images[i*inputLen+j] = byte(min(max(v, 0), 255))
+			images[i*Pixels+j] = byte(min(max(v, 0), 255))
 		}
 	}
-	src, err := loader.NewMemory("blobs", 1, side, side, images, labels, nil)
+	src, err := loader.NewMemory("blobs", 1, Side, Side, images, labels, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return src
 }
 
-// plain is records as they are.
-func plain(t testing.TB, r loader.Records) *loader.Source {
+// Plain is records as they are.
+func Plain(t testing.TB, r loader.Records) *loader.Source {
 	t.Helper()
 	src, err := loader.NewSource(r, nil)
 	if err != nil {
@@ -240,8 +229,8 @@ func plain(t testing.TB, r loader.Records) *loader.Source {
 	return src
 }
 
-// augmented is a source with the change a.
-func augmented(t testing.TB, src *loader.Source, a loader.Augment) *loader.Source {
+// Augmented is a source with the change a.
+func Augmented(t testing.TB, src *loader.Source, a loader.Augment) *loader.Source {
 	t.Helper()
 	change, err := a.Transform(src.Shape())
 	if err == nil {

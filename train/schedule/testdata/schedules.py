@@ -1,6 +1,6 @@
 """Writes schedules.json: learning rates of PyTorch's schedulers, to check schedule.go.
 
-    python3 train/testdata/schedules.py > train/testdata/schedules.json
+    python3 train/schedule/testdata/schedules.py > train/schedule/testdata/schedules.json
 
 The schedulers count steps and Winnow's schedules read progress in epochs, so a
 run of 10 epochs is sampled in many small steps: OneCycleLR's phases end one

@@ -1,4 +1,9 @@
-package train
+// Package schedule has the learning-rate schedules: the rate as a function of
+// progress, in epochs.
+//
+// It owns the table of schedules and that of their options, with the sources of
+// their defaults, and refuses options out of range.
+package schedule
 
 import (
 	"errors"
@@ -19,13 +24,19 @@ const (
 
 // Defaults of Schedule.
 const (
-	DefaultSchedule    = Cosine
+	DefaultName        = Cosine
 	DefaultDecayEpochs = 90.0 // timm, --decay-epochs
 	DefaultDecayRate   = 0.1  // timm, --decay-rate
 	DefaultWarmupLR    = 1e-5 // timm, --warmup-lr
 	DefaultPctStart    = 0.3  // torch.optim.lr_scheduler.OneCycleLR, pct_start
 	DefaultDivFactor   = 25.0 // the same, div_factor
 	DefaultFinalDiv    = 1e4  // the same, final_div_factor
+)
+
+// Bounds of a run's epochs and of a learning rate.
+const (
+	MaxEpochs = 1<<16 - 1 // as prune has it
+	MaxRate   = 1e6
 )
 
 // Schedule says how the learning rate follows progress, in epochs.
@@ -41,31 +52,31 @@ type Schedule struct {
 	FinalDiv     float64 `json:"final_div"`    // onecycle: the initial rate over the last one
 }
 
-// scheduleKind is a row of the table of schedules.
-type scheduleKind struct {
+// kind is a row of the table of schedules.
+type kind struct {
 	name   string
 	uses   []string // names of the options that only some schedules read
 	rises  bool     // has a warm-up of its own
 	rateAt func(s Schedule, t, end, lr float64) float64
 }
 
-var schedules = []scheduleKind{
+var schedules = []kind{
 	{name: Constant, rateAt: func(_ Schedule, _, _, lr float64) float64 { return lr }},
 	{name: Step, uses: []string{"decay-epochs", "decay-rate"}, rateAt: Schedule.step},
 	{name: Cosine, uses: []string{"min-lr"}, rateAt: Schedule.cosine},
 	{name: OneCycle, uses: []string{"pct-start", "div-factor", "final-div"}, rises: true, rateAt: Schedule.oneCycle},
 }
 
-// ScheduleOption is one thing that a user may set of a schedule.
-type ScheduleOption = option.Row[Schedule]
+// Option is one thing that a user may set of a schedule.
+type Option = option.Row[Schedule]
 
-var scheduleOptions = []ScheduleOption{
+var options = []Option{
 	{Name: "warmup-epochs", Doc: "rise linearly over the first `E` epochs", Default: 0.0,
-		Field: func(s *Schedule) any { return &s.WarmupEpochs }, Hi: maxEpochs, ZeroIsZero: true},
+		Field: func(s *Schedule) any { return &s.WarmupEpochs }, Hi: MaxEpochs, ZeroIsZero: true},
 	{Name: "warmup-lr", Doc: "learning rate `LR` that warm-up starts from", Default: DefaultWarmupLR,
-		Field: func(s *Schedule) any { return &s.WarmupLR }, Hi: maxLearningRate, ZeroIsZero: true},
+		Field: func(s *Schedule) any { return &s.WarmupLR }, Hi: MaxRate, ZeroIsZero: true},
 	{Name: "min-lr", Doc: "cosine: learning rate `LR` at the end", Default: 0.0,
-		Field: func(s *Schedule) any { return &s.MinLR }, Hi: maxLearningRate, ZeroIsZero: true},
+		Field: func(s *Schedule) any { return &s.MinLR }, Hi: MaxRate, ZeroIsZero: true},
 	{Name: "decay-epochs", Doc: "step: epochs `E` between two decays", Default: DefaultDecayEpochs,
 		Field: func(s *Schedule) any { return &s.DecayEpochs }, Lo: 1e-3, Hi: math.MaxInt32, ZeroIsZero: true},
 	{Name: "decay-rate", Doc: "step: factor `F` of each decay", Default: DefaultDecayRate,
@@ -78,11 +89,11 @@ var scheduleOptions = []ScheduleOption{
 		Field: func(s *Schedule) any { return &s.FinalDiv }, Lo: 1, Hi: 1e12, ZeroIsZero: true},
 }
 
-// ScheduleOptions lists the options of schedules.
-func ScheduleOptions() []ScheduleOption { return scheduleOptions }
+// Options lists the options of schedules.
+func Options() []Option { return options }
 
-// Schedules lists the names that Schedule.Name accepts.
-func Schedules() []string {
+// Names lists the names that Schedule.Name accepts.
+func Names() []string {
 	names := make([]string, len(schedules))
 	for i, k := range schedules {
 		names[i] = k.name
@@ -90,19 +101,19 @@ func Schedules() []string {
 	return names
 }
 
-func scheduleOf(name string) *scheduleKind {
-	i := slices.IndexFunc(schedules, func(k scheduleKind) bool { return k.name == name })
+func kindOf(name string) *kind {
+	i := slices.IndexFunc(schedules, func(k kind) bool { return k.name == name })
 	if i < 0 {
 		return nil
 	}
 	return &schedules[i]
 }
 
-// defaultSchedule has every option at its default.
-func defaultSchedule() Schedule {
-	s := Schedule{Name: DefaultSchedule}
-	for i := range scheduleOptions {
-		scheduleOptions[i].Set(&s, scheduleOptions[i].Default)
+// Default has every option at its default.
+func Default() Schedule {
+	s := Schedule{Name: DefaultName}
+	for i := range options {
+		options[i].Set(&s, options[i].Default)
 	}
 	return s
 }
@@ -110,24 +121,24 @@ func defaultSchedule() Schedule {
 // Validate reports everything that is out of range in a run of so many epochs;
 // options that the schedule does not read are not looked at.
 func (s Schedule) Validate(epochs int) error {
-	kind := scheduleOf(s.Name)
+	k := kindOf(s.Name)
 	var errs []error
-	if kind == nil {
-		errs = append(errs, optionError("sched", "%q, want one of %s", s.Name, strings.Join(Schedules(), ", ")))
-		kind = &scheduleKind{}
+	if k == nil {
+		errs = append(errs, option.Errorf("train", "sched", "%q, want one of %s", s.Name, strings.Join(Names(), ", ")))
+		k = &kind{}
 	}
-	for i := range scheduleOptions {
-		row := &scheduleOptions[i]
-		others := slices.ContainsFunc(schedules, func(k scheduleKind) bool { return slices.Contains(k.uses, row.Name) })
-		if others && !slices.Contains(kind.uses, row.Name) {
+	for i := range options {
+		row := &options[i]
+		others := slices.ContainsFunc(schedules, func(k kind) bool { return slices.Contains(k.uses, row.Name) })
+		if others && !slices.Contains(k.uses, row.Name) {
 			continue
 		}
 		if want := row.Wants(row.Get(&s)); want != "" {
-			errs = append(errs, optionError(row.Name, "%v, want %s", row.Get(&s), want))
+			errs = append(errs, option.Errorf("train", row.Name, "%v, want %s", row.Get(&s), want))
 		}
 	}
 	if s.WarmupEpochs > float64(epochs) {
-		errs = append(errs, optionError("warmup-epochs", "%v, and the run has %d epochs", s.WarmupEpochs, epochs))
+		errs = append(errs, option.Errorf("train", "warmup-epochs", "%v, and the run has %d epochs", s.WarmupEpochs, epochs))
 	}
 	return errors.Join(errs...)
 }
@@ -136,11 +147,11 @@ func (s Schedule) Validate(epochs int) error {
 // a run whose largest rate is lr. Warm-up, where the schedule has none of its
 // own, is linear: WarmupLR + (lr - WarmupLR) * t / WarmupEpochs.
 func (s Schedule) At(t float64, epochs int, lr float64) float64 {
-	kind := scheduleOf(s.Name)
-	if !kind.rises && t < s.WarmupEpochs {
+	k := kindOf(s.Name)
+	if !k.rises && t < s.WarmupEpochs {
 		return s.WarmupLR + (lr-s.WarmupLR)*t/s.WarmupEpochs
 	}
-	return kind.rateAt(s, t, float64(epochs), lr)
+	return k.rateAt(s, t, float64(epochs), lr)
 }
 
 // step is lr * DecayRate^floor(t / DecayEpochs), torch.optim.lr_scheduler.StepLR.

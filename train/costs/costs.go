@@ -1,4 +1,11 @@
-package train
+// Package costs says where the time of a bundle's training step goes: by part,
+// operator, layer and node.
+//
+// It owns the measurement, under ONNX Runtime's profiler, and the reading of a
+// node's purpose from its name. A part is the forward pass, the loss, the
+// backward pass or the update; a layer is a node of the model with all that
+// computes it and its gradient.
+package costs
 
 import (
 	"cmp"
@@ -9,24 +16,26 @@ import (
 	"slices"
 	"time"
 
+	"winnow/internal/option"
 	"winnow/loader"
 	"winnow/onnx/bundle"
 	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
+	"winnow/train/step"
 )
 
 // Steps of a measurement of costs.
 const (
-	DefaultCostSteps = 10
-	MaxCostSteps     = 1000
-	costWarmup       = 3 // steps before those that count
+	DefaultSteps = 10
+	MaxSteps     = 1000
+	warmup       = 3 // steps before those that count
 )
 
-// CostOptions say how to measure the costs of a step.
-type CostOptions struct {
+// Options say how to measure.
+type Options struct {
 	BatchSize, Steps int
 	Device           *ortrun.Device // the caller's to close
-	Layout           string         // as of Options
+	Layout           string         // of bundle.Layout names; "" is auto
 	Trace            io.Writer      // gets ONNX Runtime's profile, a JSON array of trace events; nil drops it
 	Progress         func(done, steps int)
 }
@@ -73,45 +82,45 @@ type NodeCost struct {
 	Time     float64 `json:"ms"`
 }
 
-// MeasureCosts runs a bundle's training step on random images, first by itself
+// Measure runs a bundle's training step on random images, first by itself
 // for the time of a step, then under ONNX Runtime's profiler for those of its
 // nodes. On a device that computes beside the CPU, the time of a node may be
 // that of handing its work over.
-func MeasureCosts(ctx context.Context, b *bundle.Bundle, o CostOptions) (*Costs, error) {
+func Measure(ctx context.Context, b *bundle.Bundle, o Options) (*Costs, error) {
 	if o.BatchSize < 1 || o.BatchSize > loader.MaxBatchSize {
-		return nil, optionError("batch-size", "%d, want 1 to %d", o.BatchSize, loader.MaxBatchSize)
+		return nil, option.Errorf("costs", "batch-size", "%d, want 1 to %d", o.BatchSize, loader.MaxBatchSize)
 	}
-	if o.Steps < 1 || o.Steps > MaxCostSteps {
-		return nil, optionError("steps", "%d, want 1 to %d", o.Steps, MaxCostSteps)
+	if o.Steps < 1 || o.Steps > MaxSteps {
+		return nil, option.Errorf("costs", "steps", "%d, want 1 to %d", o.Steps, MaxSteps)
 	}
-	spec, layout, err := TrainSpec(b, o.Device, o.Layout)
+	spec, layout, err := step.TrainSpec(b, o.Device, o.Layout)
 	if err != nil {
 		return nil, err
 	}
 	graph, err := wire.Decode(spec.Model, "")
 	if err != nil {
-		return nil, fmt.Errorf("train: bundle %q: %s: %w", b.Where(), graphFile(layout), err)
+		return nil, fmt.Errorf("costs: bundle %q: %s: %w", b.Where(), bundle.GraphFile(layout), err)
 	}
 	if plainNames(graph.Graph) {
 		if spec.Model, err = wire.Encode(graph); err != nil {
-			return nil, fmt.Errorf("train: bundle %q: %s: %w", b.Where(), graphFile(layout), err)
+			return nil, fmt.Errorf("costs: bundle %q: %s: %w", b.Where(), bundle.GraphFile(layout), err)
 		}
 	}
-	slots, err := StateSlots(b)
+	slots, err := step.StateSlots(b)
 	if err != nil {
 		return nil, err
 	}
 	state, err := o.Device.NewState(slots)
 	if err != nil {
-		return nil, fmt.Errorf("train: %w", err)
+		return nil, fmt.Errorf("costs: %w", err)
 	}
 	defer state.Close()
 	steps := &stepper{ctx: ctx, o: o}
 	plain, err := o.Device.NewTrainer(spec, state, o.BatchSize)
 	if err != nil {
-		return nil, fmt.Errorf("train: bundle %q: %s: %w", b.Where(), graphFile(layout), err)
+		return nil, fmt.Errorf("costs: bundle %q: %s: %w", b.Where(), bundle.GraphFile(layout), err)
 	}
-	if steps.in, err = RandomInput(b, o.BatchSize, 1); err == nil {
+	if steps.in, err = step.RandomInput(b, o.BatchSize, 1); err == nil {
 		err = steps.run(plain)
 	}
 	if err := errors.Join(err, plain.Close()); err != nil {
@@ -122,12 +131,12 @@ func MeasureCosts(ctx context.Context, b *bundle.Bundle, o CostOptions) (*Costs,
 	if err != nil {
 		return nil, err
 	}
-	if want := costWarmup + o.Steps; len(profile.Runs) != want {
-		return nil, fmt.Errorf("train: profile: ONNX Runtime kept %d of %d steps; fewer steps fit its buffer", len(profile.Runs), want)
+	if want := warmup + o.Steps; len(profile.Runs) != want {
+		return nil, fmt.Errorf("costs: profile: ONNX Runtime kept %d of %d steps; fewer steps fit its buffer", len(profile.Runs), want)
 	}
 	c := &Costs{
 		Bundle: b.Manifest.Name, Device: o.Device.Name(), Provider: o.Device.Provider(), RuntimeVersion: o.Device.LibraryVersion(), Layout: layout,
-		Threads: o.Device.Threads(), BatchSize: o.BatchSize, Steps: o.Steps, Warmup: costWarmup,
+		Threads: o.Device.Threads(), BatchSize: o.BatchSize, Steps: o.Steps, Warmup: warmup,
 		Step: milliseconds(wall), Profiled: milliseconds(median(steps.times)),
 	}
 	c.add(profile, newOwners(b, graph))
@@ -137,7 +146,7 @@ func MeasureCosts(ctx context.Context, b *bundle.Bundle, o CostOptions) (*Costs,
 // stepper takes the steps of a measurement and their times.
 type stepper struct {
 	ctx   context.Context
-	o     CostOptions
+	o     Options
 	in    *ortrun.StepInput
 	out   ortrun.StepOutput
 	done  int
@@ -146,19 +155,19 @@ type stepper struct {
 
 func (s *stepper) run(t *ortrun.Trainer) error {
 	s.times = nil
-	for i := range costWarmup + s.o.Steps {
+	for i := range warmup + s.o.Steps {
 		if err := s.ctx.Err(); err != nil {
 			return err
 		}
 		start := time.Now()
 		if err := t.Step(s.in, &s.out); err != nil {
-			return fmt.Errorf("train: %w", err)
+			return fmt.Errorf("costs: %w", err)
 		}
-		if took := time.Since(start); i >= costWarmup {
+		if took := time.Since(start); i >= warmup {
 			s.times = append(s.times, took)
 		}
 		if s.done++; s.o.Progress != nil {
-			s.o.Progress(s.done, 2*(costWarmup+s.o.Steps))
+			s.o.Progress(s.done, 2*(warmup+s.o.Steps))
 		}
 	}
 	return nil

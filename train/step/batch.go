@@ -1,10 +1,11 @@
-package train
+package step
 
 import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 
+	"winnow/onnx"
 	"winnow/onnx/bundle"
 	ortrun "winnow/runtime"
 )
@@ -17,28 +18,28 @@ func RandomInput(b *bundle.Bundle, n int, seed uint64) (*ortrun.StepInput, error
 	m := &b.Manifest
 	size := elementsOf(m.ImageShape[:])
 	if n < 1 || size < 1 || m.Classes < 1 || int64(n) > maxRandomBytes/max(size, m.Classes) {
-		return nil, fmt.Errorf("train: %w: a batch of %d random images of %v and %d classes", ErrBadData, n, m.ImageShape, m.Classes)
+		return nil, fmt.Errorf("step: bundle %q: %w: a batch of %d random images of %v and %d classes", b.Where(), bundle.ErrInvalid, n, m.ImageShape, m.Classes)
 	}
-	r := stream(seed, purposeBatch, 0, 0)
+	r := Stream(seed, purposeBatch, 0, 0)
 	images := make([]byte, (int64(n)*size+7)/8*8)
 	for i := 0; i < len(images); i += 8 {
 		binary.LittleEndian.PutUint64(images[i:], r.Uint64())
 	}
-	convert := pixels{float: m.Train.Images.DType == "float32"}
-	in := &ortrun.StepInput{N: n, Images: convert.convert(images[:int64(n)*size]), LossScale: 1}
+	pixels := PixelsFor(m.Train.Images)
+	in := &ortrun.StepInput{N: n, Images: pixels.Convert(n, images[:int64(n)*size]), LossScale: 1}
 	if labels := m.Train.Labels; labels != nil {
 		draw := rand.New(r)
 		in.Labels = make([]int64, n)
 		for i := range in.Labels {
 			in.Labels[i] = draw.Int64N(m.Classes)
 		}
-		if labels.DType == "float32" {
+		if labels.DType == onnx.Float32.String() {
 			in.LabelsFloat = make([]float32, int64(n)*m.Classes)
-			oneHot(in.LabelsFloat, in.Labels, int(m.Classes))
+			OneHot(in.LabelsFloat, in.Labels, int(m.Classes))
 		}
 	}
-	random := inputs{seed: seed}
-	in.Random = random.fill
+	random := Random{Seed: seed}
+	in.Random = random.Fill
 	return in, nil
 }
 
@@ -56,8 +57,8 @@ func elementsOf(shape []int64) int64 {
 	return n
 }
 
-// oneHot fills dst [len(labels), classes].
-func oneHot(dst []float32, labels []int64, classes int) {
+// OneHot fills dst [len(labels), classes].
+func OneHot(dst []float32, labels []int64, classes int) {
 	clear(dst)
 	for i, label := range labels {
 		dst[i*classes+int(label)] = 1

@@ -1,23 +1,23 @@
-package train
+package costs
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"winnow/internal/option"
 	"winnow/models"
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
 	"winnow/onnx/wire"
-	ortrun "winnow/runtime"
+	"winnow/runtime/ortest"
+	"winnow/train/traintest"
 )
 
 // plainSGD is a named model's bundle whose update is W - lr*dW alone, so that
@@ -44,12 +44,12 @@ func decode(t *testing.T, b *bundle.Bundle) *onnx.Model {
 	return m
 }
 
-func measure(t *testing.T, b *bundle.Bundle, o CostOptions) *Costs {
+func measure(t *testing.T, b *bundle.Bundle, o Options) *Costs {
 	t.Helper()
 	if o.Device == nil {
-		o.Device = device(t)
+		o.Device = ortest.CPU(t, 1)
 	}
-	c, err := MeasureCosts(context.Background(), b, o)
+	c, err := Measure(context.Background(), b, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func near(a, b float64) bool { return math.Abs(a-b) <= 1e-9*max(1, math.Abs(a), 
 func TestCostsAddUp(t *testing.T) {
 	b, _ := plainSGD(t, "lenet")
 	var trace bytes.Buffer
-	c := measure(t, b, CostOptions{BatchSize: 4, Steps: 1, Trace: &trace})
+	c := measure(t, b, Options{BatchSize: 4, Steps: 1, Trace: &trace})
 	var events []struct {
 		Cat, Name string
 		Dur       float64
@@ -108,7 +108,7 @@ func TestCostsAddUp(t *testing.T) {
 		switch {
 		case e.Name == "model_run":
 			run++
-		case e.Cat == "Node" && strings.HasSuffix(e.Name, "_kernel_time") && run == costWarmup:
+		case e.Cat == "Node" && strings.HasSuffix(e.Name, "_kernel_time") && run == warmup:
 			total += e.Dur / 1e3
 			want[e.Args.Op] = entry{want[e.Args.Op].ms + e.Dur/1e3, want[e.Args.Op].n + 1}
 		}
@@ -159,7 +159,7 @@ func TestCostsAddUp(t *testing.T) {
 	if c.Step <= 0 || c.Profiled < c.InNodes {
 		t.Errorf("a step takes %v ms, under the profiler %v, of which %v in nodes", c.Step, c.Profiled, c.InNodes)
 	}
-	sampled := measure(t, b, CostOptions{BatchSize: 2, Steps: 4})
+	sampled := measure(t, b, Options{BatchSize: 2, Steps: 4})
 	sum := 0.0
 	for _, n := range sampled.Nodes {
 		sum += n.Time
@@ -178,7 +178,7 @@ var replaced = map[string]string{"Relu": "FusedGemm", "MatMul": "FusedMatMul", "
 func TestCostsFollowTheGraph(t *testing.T) {
 	for _, name := range []string{"mlp", "lenet"} {
 		b, m := plainSGD(t, name)
-		c := measure(t, b, CostOptions{BatchSize: 2, Steps: 1})
+		c := measure(t, b, Options{BatchSize: 2, Steps: 1})
 		r := &b.Manifest.Train
 		forward := reach(m.Graph, true, r.Logits.Name)
 		loss := reach(m.Graph, true, r.Loss.Name, r.PerSampleLoss.Name)
@@ -313,7 +313,7 @@ func TestCostsOfAnOwnLoss(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := measure(t, b, CostOptions{BatchSize: 2, Steps: 1})
+	c := measure(t, b, Options{BatchSize: 2, Steps: 1})
 	for _, l := range c.Layers {
 		switch l.Name {
 		case "(images)", "(loss)", "(update)", "flatten_1", "gemm_2", "relu_3", "gemm_4":
@@ -329,14 +329,14 @@ func TestCostsOfAnOwnLoss(t *testing.T) {
 // Of a graph by other hands only names and operators are known; a name that
 // would break the profile's JSON is written otherwise.
 func TestCostsOfOtherGraphs(t *testing.T) {
-	b := softmaxBundle(t, allParts)
+	b := traintest.Bundle(t, traintest.AllParts)
 	m := decode(t, b)
 	m.Graph.Nodes[0].Name = "a \"quoted\"\\name\n"
 	var err error
 	if b.Train, err = wire.Encode(m); err != nil {
 		t.Fatal(err)
 	}
-	c := measure(t, b, CostOptions{BatchSize: 3, Steps: 2})
+	c := measure(t, b, Options{BatchSize: 3, Steps: 2})
 	if len(c.Parts) != 1 || Part(c.Parts[0].Name) != PartOther || !near(c.Parts[0].Time, c.InNodes) {
 		t.Errorf("parts %+v of %v ms", c.Parts, c.InNodes)
 	}
@@ -346,98 +346,43 @@ func TestCostsOfOtherGraphs(t *testing.T) {
 }
 
 func TestCostsOfEveryRole(t *testing.T) {
-	d := device(t)
-	for _, p := range []parts{
-		{}, allParts, {floatImages: true, softLabels: true}, {random: true, perSample: true}, {lossScale: true},
+	d := ortest.CPU(t, 1)
+	for _, p := range []traintest.Parts{
+		{}, traintest.AllParts, {FloatImages: true, SoftLabels: true}, {Random: true, PerSample: true}, {LossScale: true},
 	} {
 		done := 0
-		c := measure(t, softmaxBundle(t, p), CostOptions{BatchSize: 3, Steps: 1, Device: d, Progress: func(n, of int) {
-			if done++; n != done || of != 2*(costWarmup+1) {
+		c := measure(t, traintest.Bundle(t, p), Options{BatchSize: 3, Steps: 1, Device: d, Progress: func(n, of int) {
+			if done++; n != done || of != 2*(warmup+1) {
 				t.Errorf("progress %d of %d, want %d", n, of, done)
 			}
 		}})
-		if len(c.Nodes) == 0 || done != 2*(costWarmup+1) {
+		if len(c.Nodes) == 0 || done != 2*(warmup+1) {
 			t.Errorf("%+v: %d nodes, %d steps", p, len(c.Nodes), done)
 		}
 	}
 }
 
 func TestCostsRefuse(t *testing.T) {
-	b, d := softmaxBundle(t, parts{}), device(t)
-	for _, o := range []CostOptions{{BatchSize: 0, Steps: 1}, {BatchSize: 1 << 40, Steps: 1}, {BatchSize: 1}, {BatchSize: 1, Steps: MaxCostSteps + 1}} {
+	b, d := traintest.Bundle(t, traintest.Parts{}), ortest.CPU(t, 1)
+	for _, o := range []Options{{BatchSize: 0, Steps: 1}, {BatchSize: 1 << 40, Steps: 1}, {BatchSize: 1}, {BatchSize: 1, Steps: MaxSteps + 1}} {
 		o.Device = d
-		if _, err := MeasureCosts(context.Background(), b, o); !errors.Is(err, ErrOptions) {
+		if _, err := Measure(context.Background(), b, o); !errors.Is(err, option.ErrInvalid) {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	stop := func(done, _ int) {
-		if done == costWarmup+2 { // in the profiled half
+		if done == warmup+2 { // in the profiled half
 			cancel()
 		}
 	}
-	_, err := MeasureCosts(ctx, b, CostOptions{BatchSize: 1, Steps: 1, Device: d, Progress: stop})
+	_, err := Measure(ctx, b, Options{BatchSize: 1, Steps: 1, Device: d, Progress: stop})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	broken := *b
 	broken.Train = []byte("no graph")
-	if _, err := MeasureCosts(context.Background(), &broken, CostOptions{BatchSize: 1, Steps: 1, Device: d}); !errors.Is(err, onnx.ErrNotONNX) {
+	if _, err := Measure(context.Background(), &broken, Options{BatchSize: 1, Steps: 1, Device: d}); !errors.Is(err, onnx.ErrNotONNX) {
 		t.Errorf("no graph: %v", err)
-	}
-}
-
-func TestRandomInput(t *testing.T) {
-	const n = 50
-	draw := func(p parts, seed uint64) *ortrun.StepInput {
-		in, err := RandomInput(softmaxBundle(t, p), n, seed)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return in
-	}
-	in, other := draw(parts{}, 1), draw(parts{}, 2)
-	if again := draw(parts{}, 1); !bytes.Equal(in.Images, again.Images) || !reflect.DeepEqual(in.Labels, again.Labels) {
-		t.Error("a seed does not repeat")
-	}
-	if bytes.Equal(in.Images, other.Images) || reflect.DeepEqual(in.Labels, other.Labels) {
-		t.Error("two seeds give one batch")
-	}
-	seen := map[int64]bool{}
-	for _, label := range in.Labels {
-		if label < 0 || label >= classes {
-			t.Errorf("label %d", label)
-		}
-		seen[label] = true
-	}
-	if len(in.Images) != n*inputLen || len(in.Labels) != n || len(seen) != classes || in.LabelsFloat != nil || in.LearningRate != 0 || in.LossScale != 1 {
-		t.Errorf("%d bytes of images, %d labels of %d classes, %+v", len(in.Images), len(in.Labels), len(seen), in)
-	}
-	soft := draw(parts{softLabels: true, floatImages: true}, 1)
-	if len(soft.Images) != 4*n*inputLen || len(soft.LabelsFloat) != n*classes {
-		t.Fatalf("%d bytes of images, %d labels", len(soft.Images), len(soft.LabelsFloat))
-	}
-	for i := range n * inputLen {
-		bits := uint32(soft.Images[4*i]) | uint32(soft.Images[4*i+1])<<8 | uint32(soft.Images[4*i+2])<<16 | uint32(soft.Images[4*i+3])<<24
-		if got := math.Float32frombits(bits); got != float32(in.Images[i]) {
-			t.Fatalf("pixel %d is %v as a float, %d as a byte", i, got, in.Images[i])
-		}
-	}
-	for i, label := range soft.Labels {
-		want := make([]float32, classes)
-		want[label] = 1
-		if got := soft.LabelsFloat[i*classes : (i+1)*classes]; !slices.Equal(got, want) {
-			t.Errorf("label %d is %v", label, got)
-		}
-	}
-	b := softmaxBundle(t, parts{})
-	for _, bad := range []struct {
-		n     int
-		shape [3]int64
-	}{{0, [3]int64{1, 4, 4}}, {-1, [3]int64{1, 4, 4}}, {1 << 40, [3]int64{1, 4, 4}}, {1, [3]int64{1 << 40, 1 << 40, 1}}, {1, [3]int64{0, 4, 4}}} {
-		b.Manifest.ImageShape = bad.shape
-		if in, err := RandomInput(b, bad.n, 1); err == nil || !strings.Contains(err.Error(), fmt.Sprint(bad.shape)) {
-			t.Errorf("%+v: %v, %v", bad, in, err)
-		}
 	}
 }

@@ -1,4 +1,4 @@
-package train
+package run
 
 import (
 	"bufio"
@@ -16,12 +16,6 @@ import (
 	"winnow/onnx/bundle"
 	"winnow/onnx/wire"
 	"winnow/prune"
-)
-
-// Bounds of what is read to know a file, in bytes.
-const (
-	maxSummary = 16 << 20
-	maxLine    = 1 << 16
 )
 
 // verdict is what the content of a file says of its being of a run.

@@ -1,7 +1,9 @@
-package eval
+package run
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,7 +25,7 @@ func TestRunOfPipes(t *testing.T) {
 		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ReadRun(dir); !errors.Is(err, ErrBadRun) || !errors.Is(err, files.ErrNotRegular) || !strings.Contains(err.Error(), name) {
+		if _, err := Read(dir); !errors.Is(err, ErrBadRun) || !errors.Is(err, files.ErrNotRegular) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -43,7 +45,7 @@ func TestRunsThatCannotBe(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = ReadRun(dir)
+		_, err = Read(dir)
 		return err
 	}
 	if err := read(t, summary, metrics); err != nil {
@@ -81,5 +83,68 @@ func TestRunsThatCannotBe(t *testing.T) {
 		if err := read(t, s, m); !errors.Is(err, ErrBadRun) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), c.file) {
 			t.Errorf("%s with %s: %v", c.file, c.to, err)
 		}
+	}
+}
+
+func TestRead(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "mine")
+	write := func(name, text string) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Read(dir); !errors.Is(err, ErrNoRun) {
+		t.Errorf("no folder: %v", err)
+	}
+	want := Run{Name: "mine", Epochs: []Epoch{{Epoch: 1, TestAccuracy: 0.5, SamplesUsed: 60}, {Epoch: 2, TestAccuracy: 0.75, SamplesUsed: 40}}}
+	want.Summary.Config.Epochs, want.Summary.Epochs, want.Summary.TrainSamplesUsed = 2, 2, 100
+	want.Summary.TestAccuracy, want.Summary.BestTestAccuracy = 0.75, 0.75
+	summary, err := json.Marshal(want.Summary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := ""
+	for _, e := range want.Epochs {
+		line, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines += string(line) + "\n"
+	}
+	write(MetricsFile, lines)
+	if _, err := Read(dir); !errors.Is(err, ErrNoRun) || !strings.Contains(err.Error(), SummaryFile) {
+		t.Errorf("no summary: %v", err)
+	}
+	write(SummaryFile, string(summary))
+	got, err := Read(dir + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Dir = dir + "/"
+	if fmt.Sprint(*got) != fmt.Sprint(want) {
+		t.Errorf("read %+v, want %+v", *got, want)
+	}
+	for name, text := range map[string]string{
+		"not JSON": "{", "wrong type": `{"epoch":"one"}`, "long line": strings.Repeat(" ", maxLine+1) + "{}",
+	} {
+		write(MetricsFile, lines+text)
+		if _, err := Read(dir); !errors.Is(err, ErrBadRun) {
+			t.Errorf("metrics, %s: %v", name, err)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, MetricsFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(dir); !errors.Is(err, ErrBadRun) {
+		t.Errorf("no metrics of finished epochs: %v", err)
+	}
+	write(SummaryFile, "{}")
+	if _, err := Read(dir); !errors.Is(err, ErrBadRun) {
+		t.Errorf("summary of nothing: %v", err)
+	}
+	write(SummaryFile, "[]")
+	if _, err := Read(dir); !errors.Is(err, ErrBadRun) {
+		t.Errorf("summary that is a list: %v", err)
 	}
 }

@@ -1,0 +1,90 @@
+package run
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"winnow/internal/files"
+)
+
+// Bounds of run files, in bytes. A line of metrics is under 1 KiB.
+const (
+	maxSummary = 16 << 20
+	maxMetrics = 256 << 20
+	maxLine    = 1 << 16
+	maxEpochs  = 1 << 20
+)
+
+// Run is a finished run.
+type Run struct {
+	Name    string // the folder's last element, or the caller's choice
+	Dir     string
+	Summary Summary
+	Epochs  []Epoch
+}
+
+// Read reads a finished run. A folder without summary.json holds no finished
+// run: the error wraps ErrNoRun.
+func Read(dir string) (*Run, error) {
+	r := &Run{Name: filepath.Base(filepath.Clean(dir)), Dir: dir}
+	text, err := readBounded(filepath.Join(dir, SummaryFile), maxSummary)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("run: %q: %w: it has no %s", dir, ErrNoRun, SummaryFile)
+	} else if err != nil {
+		return nil, fmt.Errorf("run: %q: %w", dir, err)
+	}
+	if err := json.Unmarshal(text, &r.Summary); err != nil {
+		return nil, fmt.Errorf("run: %q: %w: %s: %w", dir, ErrBadRun, SummaryFile, err)
+	}
+	if r.Summary.Config.Epochs < 1 {
+		return nil, fmt.Errorf("run: %q: %w: %s says nothing of its epochs", dir, ErrBadRun, SummaryFile)
+	}
+	text, err = readBounded(filepath.Join(dir, MetricsFile), maxMetrics)
+	if err != nil && !(errors.Is(err, fs.ErrNotExist) && r.Summary.Epochs == 0) {
+		return nil, fmt.Errorf("run: %q: %w", dir, err)
+	}
+	if r.Epochs, err = parseMetrics(text); err != nil {
+		return nil, fmt.Errorf("run: %q: %w: %s %w", dir, ErrBadRun, MetricsFile, err)
+	}
+	if err := r.check(); err != nil {
+		return nil, fmt.Errorf("run: %q: %w: %w", dir, ErrBadRun, err)
+	}
+	return r, nil
+}
+
+// parseMetrics reads an epoch from each line.
+func parseMetrics(text []byte) ([]Epoch, error) {
+	var epochs []Epoch
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	lines.Buffer(nil, maxLine)
+	n := 1
+	for ; lines.Scan(); n++ {
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue
+		}
+		var e Epoch
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+		if epochs = append(epochs, e); len(epochs) > maxEpochs {
+			return nil, fmt.Errorf("line %d: more than %d epochs", n, maxEpochs)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("line %d: %w", n, err)
+	}
+	return epochs, nil
+}
+
+func readBounded(path string, limit int64) ([]byte, error) {
+	text, err := files.Read(path, limit)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrBadRun, filepath.Base(path), err)
+	}
+	return text, nil
+}

@@ -1,0 +1,119 @@
+package run
+
+import (
+	"winnow/onnx/bundle"
+	"winnow/prune"
+	"winnow/train/schedule"
+)
+
+// Epoch is one line of metrics.jsonl. Times are in seconds and end in
+// _seconds; everything else repeats exactly with the seed on the same CPU.
+type Epoch struct {
+	Epoch        int     `json:"epoch"`      // from 1
+	TrainLoss    float64 `json:"train_loss"` // mean of the reported, unweighted losses over the samples seen
+	TestLoss     float64 `json:"test_loss"`
+	TestAccuracy float64 `json:"test_accuracy"`
+	TestTop5     float64 `json:"test_top5"`
+	LearningRate float64 `json:"learning_rate"` // of the last step
+	Steps        int     `json:"steps"`
+	SamplesUsed  int     `json:"samples_used"`  // seen in this epoch
+	SamplesTotal int     `json:"samples_total"` // what full training would have seen
+	SavedRatio   float64 `json:"saved_ratio"`   // over all epochs so far
+	Seconds
+}
+
+// Seconds are the times of an epoch or of a run.
+type Seconds struct {
+	WallSeconds  float64 `json:"wall_seconds"`
+	StepSeconds  float64 `json:"step_seconds"`  // inside training steps
+	WaitSeconds  float64 `json:"wait_seconds"`  // waiting for the loader
+	PruneSeconds float64 `json:"prune_seconds"` // plans, scores and reference losses
+	EvalSeconds  float64 `json:"eval_seconds"`
+}
+
+// Summary is the content of summary.json.
+type Summary struct {
+	Result
+	Seconds
+	Place
+	Seed        uint64 `json:"seed"`
+	Scorer      string `json:"scorer"`
+	Policy      string `json:"policy"`
+	Bundle      string `json:"bundle"`
+	Data        string `json:"data"`
+	Config      Config `json:"config"`
+	Interrupted bool   `json:"interrupted,omitempty"` // stopped before its last epoch ended
+}
+
+// Result is what a run reached and what it took.
+type Result struct {
+	TestAccuracy     float64 `json:"test_accuracy"` // after the last finished epoch, of model.onnx
+	BestTestAccuracy float64 `json:"best_test_accuracy"`
+	TestLoss         float64 `json:"test_loss"`
+	Epochs           int     `json:"epochs"`             // finished
+	TrainSamplesUsed int64   `json:"train_samples_used"` // counted, over all steps
+	TrainSamplesFull int64   `json:"train_samples_full"` // what full training up to the same point would have used
+	SavedRatio       float64 `json:"saved_ratio"`
+}
+
+// Place is where a run computed.
+type Place struct {
+	Provider       string `json:"provider"`
+	Device         string `json:"device"`
+	Layout         string `json:"layout"` // of images within a step: portable or nchwc
+	RuntimeVersion string `json:"onnxruntime_version"`
+}
+
+// Config records every resolved option of a run.
+type Config struct {
+	Epochs       int               `json:"epochs"`
+	BatchSize    int               `json:"batch_size"`
+	LearningRate float64           `json:"lr"`
+	Schedule     schedule.Schedule `json:"sched"`
+	Optimizer    bundle.Optimizer  `json:"opt"`
+	Loss         bundle.Loss       `json:"loss"`
+	Precision    string            `json:"precision,omitempty"`
+	Seed         uint64            `json:"seed"`
+	Prune        PruneConfig       `json:"prune"`
+	Augment      AugmentConfig     `json:"augment"`
+	Workers      int               `json:"workers"`
+	Prefetch     int               `json:"prefetch"`
+	TrainSamples int               `json:"train_samples"`
+	TestSamples  int               `json:"test_samples"`
+	ImageShape   [3]int64          `json:"image_shape"`
+	Classes      int64             `json:"classes"`
+	Source       bundle.Source     `json:"source"` // the forward model that the bundle was made from
+	Model        ModelConfig       `json:"model"`
+	Command      *Command          `json:"extra,omitempty"`
+}
+
+// Command is the part of Config that a command adds: what the user asked for.
+type Command struct {
+	Bundle     string  `json:"bundle"` // a shipped one's name, a path
+	Device     string  `json:"device"`
+	InitSeed   *uint64 `json:"init_seed,omitempty"` // of a shipped model's first weights
+	Layout     string  `json:"layout"`
+	LimitTest  int     `json:"limit_test"`
+	LimitTrain int     `json:"limit_train"`
+	Threads    int     `json:"threads"` // that the device took
+}
+
+// PruneConfig is the part of Config about pruning. What the method does not
+// use has no effect; the reference is as it was asked for.
+type PruneConfig struct {
+	Method string `json:"method"` // as asked for: auto, bls-infobatch
+	prune.Options
+}
+
+// AugmentConfig is the part of Config about augmentation.
+type AugmentConfig struct {
+	CropPad int  `json:"crop_pad"`
+	HFlip   bool `json:"hflip"`
+}
+
+// ModelConfig says how to run model.onnx.
+type ModelConfig struct {
+	Images      string `json:"images"` // name of the input
+	ImagesDType string `json:"images_dtype"`
+	Logits      string `json:"logits"` // name of the output
+}

@@ -1,0 +1,96 @@
+package train
+
+import (
+	"fmt"
+
+	"winnow/loader"
+	"winnow/prune"
+)
+
+// data is what a run reads samples with.
+type data struct {
+	train, test *loader.Loader
+	reference   *loader.Loader // over the training split, without augmentation; nil without an outside reference
+}
+
+// checkData holds the data against the bundle before anything long starts.
+func checkData(o *Options) error {
+	m := &o.Bundle.Manifest
+	if least := int(m.MinBatch); o.BatchSize < least {
+		return optionError("batch-size", "%d, and bundle %q needs %d samples in a step: it normalises [N, C] by the batch, where one sample has no variance; "+
+			"give --batch-size %d or more, or export the model with --freeze over that normalisation", o.BatchSize, o.BundleName, least, least)
+	} else if o.Train.Len() < least {
+		return dataError("train split of %q holds %d samples, and bundle %q needs %d in a step: it normalises [N, C] by the batch",
+			o.Data, o.Train.Len(), o.BundleName, least)
+	}
+	for _, split := range []struct {
+		name string
+		src  *loader.Source
+	}{{"train", o.Train}, {"test", o.Test}} {
+		if err := checkShape(o, split.name, split.src); err != nil {
+			return err
+		}
+		for i := range split.src.Len() {
+			if label := split.src.Label(uint32(i)); label < 0 || label >= m.Classes {
+				return dataError("label %d of %s sample %d of %q is outside the %d classes of bundle %q",
+					label, split.name, i, o.Data, m.Classes, o.BundleName)
+			}
+		}
+	}
+	return nil
+}
+
+// checkShape holds the images and classes of a split against the bundle.
+func checkShape(o *Options, split string, src *loader.Source) error {
+	m := &o.Bundle.Manifest
+	if src.Len() == 0 {
+		return dataError("%s split of %q holds no samples", split, o.Data)
+	}
+	c, h, w := src.Shape()
+	if got := [3]int64{int64(c), int64(h), int64(w)}; got != m.ImageShape {
+		way := "export the model for that size"
+		if s := m.ImageShape; got[0]*got[1]*got[2] == s[0]*s[1]*s[2] && s[0] == 1 && s[1] == 1 { // flat vectors
+			way = fmt.Sprintf("export the model with --input-size %dx%dx%d", c, h, w)
+		}
+		return dataError("%s images of %q are %dx%dx%d, bundle %q takes %dx%dx%d; %s, or choose other data",
+			split, o.Data, c, h, w, o.BundleName, m.ImageShape[0], m.ImageShape[1], m.ImageShape[2], way)
+	}
+	if names := src.Classes(); int64(len(names)) > m.Classes {
+		return dataError("%q has %d classes, labels 0 to %d, bundle %q has %d", o.Data, len(names), len(names)-1, o.BundleName, m.Classes)
+	}
+	return nil
+}
+
+// open makes the loaders.
+func (d *data) open(o *Options, outside bool) (err error) {
+	base := loader.Options{BatchSize: o.BatchSize, Workers: o.Workers, Prefetch: o.Prefetch, Seed: o.Seed}
+	if d.test, err = loader.New(o.Test, base); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	if outside {
+		src := o.Unaugmented
+		if src == nil {
+			src = o.Train
+		}
+		if d.reference, err = loader.New(src, base); err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+	}
+	base.Shuffle, base.MinBatch = true, int(max(o.Bundle.Manifest.MinBatch, 1))
+	if d.train, err = loader.New(o.Train, base); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	return nil
+}
+
+// maxBatch is the most samples of a step.
+func maxBatch(o *Options, policy string) int {
+	n := o.Train.Len()
+	least := int(max(o.Bundle.Manifest.MinBatch, 1))
+	size := min(o.BatchSize, n)
+	if rest := n % size; policy != prune.PolicyFull || rest > 0 && rest < least { // a last batch may join the one before it
+		joined := loader.Options{BatchSize: o.BatchSize, MinBatch: least}
+		return min(joined.Largest(), n)
+	}
+	return size
+}

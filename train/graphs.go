@@ -1,0 +1,87 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"winnow/onnx"
+	"winnow/onnx/bundle"
+	"winnow/onnx/wire"
+	ortrun "winnow/runtime"
+	"winnow/train/step"
+)
+
+// graphs are a bundle's graphs on a device, and the state they share.
+type graphs struct {
+	bundle    *bundle.Bundle
+	state     *ortrun.State
+	trainer   *ortrun.Trainer
+	evaluator *ortrun.Evaluator
+	inference *bundle.Inference
+	evalSpec  ortrun.EvalSpec
+	layout    string
+	closers   []io.Closer
+}
+
+// open makes the sessions; it gives the roles of a step.
+func (g *graphs) open(o *Options, maxTrain, maxEval int) (spec ortrun.TrainSpec, err error) {
+	g.bundle = o.Bundle
+	slots, err := step.StateSlots(o.Bundle)
+	if err != nil {
+		return spec, err
+	}
+	if g.state, err = o.Device.NewState(slots); err != nil {
+		return spec, fmt.Errorf("train: %w", err)
+	}
+	g.closers = append(g.closers, g.state)
+	if spec, g.layout, err = step.TrainSpec(o.Bundle, o.Device, o.Layout); err != nil {
+		return spec, err
+	}
+	if g.trainer, err = o.Device.NewTrainer(spec, g.state, maxTrain); err != nil {
+		return spec, fmt.Errorf("train: bundle %q: %s: %w", o.Bundle.Where(), bundle.GraphFile(g.layout), err)
+	}
+	g.closers = append(g.closers, g.trainer)
+	if g.inference, err = o.Bundle.Inference(); err != nil {
+		return spec, err
+	}
+	if g.evalSpec, err = step.EvalSpec(o.Bundle, g.inference); err != nil {
+		return spec, err
+	}
+	if g.evaluator, err = o.Device.NewEvaluator(g.evalSpec, g.state, maxEval); err != nil {
+		return spec, fmt.Errorf("train: bundle %q: %s: %w", o.Bundle.Where(), bundle.EvalFile, err)
+	}
+	g.closers = append(g.closers, g.evaluator)
+	return spec, nil
+}
+
+// close closes the sessions, the newest first.
+func (g *graphs) close() (err error) {
+	for i := len(g.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, g.closers[i].Close())
+	}
+	return err
+}
+
+// read copies the state, by name.
+func (g *graphs) read() (map[string]*onnx.Tensor, error) { return step.ReadState(g.bundle, g.state) }
+
+// model is the state as a model for inference.
+func (g *graphs) model(state map[string]*onnx.Tensor) ([]byte, error) {
+	m, err := g.inference.Model(state)
+	if err != nil {
+		return nil, err
+	}
+	m.Producer = onnx.Producer
+	return wire.Encode(m)
+}
+
+// runner computes logits of a loader's images.
+type runner struct {
+	evaluator *ortrun.Evaluator
+	pixels    step.Pixels
+}
+
+func (r *runner) Run(n int, images []byte) ([]float32, error) {
+	return r.evaluator.Run(n, r.pixels.Convert(n, images))
+}

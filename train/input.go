@@ -1,0 +1,65 @@
+package train
+
+import (
+	"winnow/loader"
+	"winnow/onnx/bundle"
+	"winnow/prune"
+	ortrun "winnow/runtime"
+	"winnow/train/step"
+)
+
+// input turns batches into a step's input; its buffers are made once.
+type input struct {
+	classes int
+	step    ortrun.StepInput
+	pixels  step.Pixels
+	random  step.Random
+	weights weightPath
+	mean    []float32 // batch weights, where the graph takes them per sample
+	oneHot  []float32 // labels, where it takes float32
+}
+
+func newInput(b *bundle.Bundle, spec *ortrun.TrainSpec, seed uint64, weights weightPath, maxBatch int) input {
+	in := input{classes: int(b.Manifest.Classes), pixels: step.PixelsFor(b.Manifest.Train.Images), random: step.Random{Seed: seed}, weights: weights}
+	if weights == weightsMean {
+		in.mean = make([]float32, maxBatch)
+	}
+	if spec.Labels != nil && spec.Labels.DType == ortrun.Float32 {
+		in.oneHot = make([]float32, maxBatch*in.classes)
+	}
+	return in
+}
+
+// fill takes a batch for a step of the run, at a learning rate.
+func (in *input) fill(b *loader.Batch, at int64, rate float64) {
+	in.step.N, in.step.Labels = b.N, b.Labels
+	in.step.Images = in.pixels.Convert(b.N, b.Images)
+	if in.oneHot != nil {
+		in.step.LabelsFloat = in.oneHot[:b.N*in.classes]
+		step.OneHot(in.step.LabelsFloat, b.Labels, in.classes)
+	}
+	in.random.Step = uint64(at)
+	in.weigh(rate, b.Weights)
+}
+
+// weigh sets the step's weights, loss scale and learning rate.
+func (in *input) weigh(rate float64, weights []float32) {
+	in.step.Weights, in.step.LossScale = nil, 1
+	if weights != nil {
+		switch in.weights {
+		case weightsSample:
+			in.step.Weights = weights
+		case weightsMean:
+			in.step.Weights = in.mean[:len(weights)]
+			mean := prune.BatchWeight(weights)
+			for i := range in.step.Weights {
+				in.step.Weights[i] = mean
+			}
+		case weightsScale:
+			in.step.LossScale = prune.BatchWeight(weights)
+		case weightsRate:
+			rate *= float64(prune.BatchWeight(weights))
+		}
+	}
+	in.step.LearningRate = float32(rate)
+}

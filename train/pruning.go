@@ -1,0 +1,117 @@
+package train
+
+import (
+	"fmt"
+
+	"winnow/eval"
+	"winnow/loader"
+	"winnow/prune"
+	"winnow/run"
+	ortrun "winnow/runtime"
+)
+
+// pruning is a run's pruner and what reaches it.
+type pruning struct {
+	*prune.Pruner
+	o          prune.Options // as resolved
+	rescale    string        // what the plan's weights become
+	weights    weightPath    // and how they reach the step
+	reference  []uint32      // samples whose mean loss DAS wants after each epoch; nil for none
+	wantsBatch bool
+	wantsEach  bool
+	losses     []float32 // each sample's, where they are made of logits here
+}
+
+// setupPruning resolves the method, makes the pruner, and records both.
+func (l *loop) setupPruning() error {
+	o, roles := &l.o, &l.o.Bundle.Manifest.Train
+	perSample := roles.PerSampleLoss != nil || roles.Logits != nil
+	p, r := o.Prune, &l.pruning
+	var why string
+	var err error
+	if p.Scorer, p.Policy, why, err = prune.Resolve(o.Method, perSample); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	if o.Method == prune.MethodAuto {
+		l.noticef("prune: %s", why)
+	}
+	p.Samples, p.Epochs, p.Seed = o.Train.Len(), o.Epochs, o.Seed
+	if p.Scorer == prune.ScorerDAS {
+		ref, err := parseReference(o.Reference)
+		if err != nil {
+			return err
+		}
+		if r.reference, err = ref.apply(&p, o.Train, o.Seed); err != nil {
+			return err
+		}
+	} else if o.Reference != "" && o.Reference != DefaultReference {
+		l.noticef("prune: the reference %q is for DAS and has no effect on %s", o.Reference, o.Method)
+	}
+	if r.Pruner, err = prune.New(p); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	if p.Scorer == prune.ScorerDAS {
+		l.noticeDAS(p)
+	}
+	r.o = p
+	r.wantsBatch, r.wantsEach, _ = r.Wants()
+	var note string
+	if r.weights, r.rescale, note, err = resolveWeights(o.Bundle, o.BundleName, p, r.Rescale()); err != nil {
+		return err
+	}
+	if note != "" {
+		l.noticef("%s", note)
+	}
+	s := &l.summary
+	s.Scorer, s.Policy, s.Seed = p.Scorer, p.Policy, o.Seed
+	s.Bundle, s.Data = o.BundleName, o.Data
+	s.Config = o.config(p, r.rescale)
+	return nil
+}
+
+// config is the options of the run as its summary records them.
+func (o *Options) config(p prune.Options, rescale string) run.Config {
+	m := &o.Bundle.Manifest
+	p = p.Resolved()
+	p.Rescale, p.Reference = rescale, o.Reference
+	return run.Config{
+		Epochs: o.Epochs, BatchSize: o.BatchSize, LearningRate: o.LearningRate, Schedule: o.Schedule,
+		Optimizer: m.Optimizer, Loss: m.Loss, Precision: m.Precision, Seed: o.Seed,
+		Prune:   run.PruneConfig{Method: o.Method, Options: p},
+		Augment: run.AugmentConfig{CropPad: o.Augment.CropPad, HFlip: o.Augment.HFlip}, Workers: o.Workers, Prefetch: o.Prefetch,
+		TrainSamples: o.Train.Len(), TestSamples: o.Test.Len(), ImageShape: m.ImageShape, Classes: m.Classes,
+		Source: m.Source, Model: run.ModelConfig{Images: m.Eval.Images.Name, ImagesDType: m.Eval.Images.DType, Logits: m.Eval.Logits.Name},
+		Command: o.Command,
+	}
+}
+
+// noticeDAS says what ranks the samples before there are trajectories.
+func (l *loop) noticeDAS(p prune.Options) {
+	window := p.Window
+	if window == 0 {
+		window = prune.DefaultWindow
+	}
+	if float64(window+1) > p.Delta*float64(p.Epochs)+1e-9 { // epoch window+1 is the first that DAS plans
+		l.noticef("prune: DAS does not begin in this run: it needs %d epochs of losses before the last pruned one, and until then the last loss ranks the samples; more epochs or a smaller --prune-window change that", window)
+		return
+	}
+	l.noticef("prune: the last loss ranks the samples until DAS begins, after epoch %d", window)
+}
+
+// observe hands a step's losses to the pruner.
+func (p *pruning) observe(b *loader.Batch, out *ortrun.StepOutput, classes int) error {
+	if p.wantsBatch {
+		return p.ObserveBatch(b.Indices, out.Loss)
+	}
+	if !p.wantsEach {
+		return nil
+	}
+	losses := out.PerSample
+	if losses == nil {
+		losses = p.losses[:b.N]
+		if err := eval.CrossEntropy(losses, out.Logits, b.Labels, classes); err != nil {
+			return err
+		}
+	}
+	return p.ObserveSamples(b.Indices, losses)
+}

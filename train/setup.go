@@ -1,0 +1,20 @@
+package train
+
+// setup makes the loaders and the sessions.
+func (l *loop) setup() error {
+	o, s := &l.o, &l.summary
+	s.Provider, s.Device, s.RuntimeVersion = o.Device.Provider(), o.Device.Name(), o.Device.LibraryVersion()
+	if err := l.data.open(o, l.pruning.reference != nil); err != nil {
+		return err
+	}
+	largest := maxBatch(o, s.Policy)
+	spec, err := l.graphs.open(o, largest, max(largest, min(o.BatchSize, o.Test.Len())))
+	if err != nil {
+		return err
+	}
+	s.Layout = l.graphs.layout
+	l.input = newInput(o.Bundle, &spec, o.Seed, l.pruning.weights, largest)
+	l.input.step.Random = l.input.random.Fill
+	l.pruning.losses = make([]float32, largest)
+	return nil
+}
