@@ -82,6 +82,9 @@ fastest is kept. winnow tune does the same for a finished bundle.`,
 			if err := checkDependents(c); err != nil {
 				return err
 			}
+			if err := o.Graph.set(c); err != nil {
+				return err
+			}
 			if c.IsSet("init-seed") && !o.Reinit {
 				return usagef("--init-seed: only with --reinit")
 			}
@@ -89,6 +92,9 @@ fastest is kept. winnow tune does the same for a finished bundle.`,
 				if c.IsSet(name) && !o.Tune {
 					return usagef("--%s: only with --tune", name)
 				}
+			}
+			if err := o.Graph.set(c); err != nil {
+				return err
 			}
 			return runExport(c.Context, o, out)
 		},

@@ -67,11 +67,8 @@ func inspectCosts(ctx context.Context, o inspectOptions, out *output) error {
 		return err
 	}
 	note := func(text string) { out.notef("note: %s", text) }
-	recipe := graphOptions{
-		Loss:          bundle.Loss{Name: bundle.CrossEntropy},
-		Optimizer:     bundle.Optimizer{Name: bundle.SGD, Momentum: unset, WeightDecay: autodiff.DefaultWeightDecay},
-		InsistOnBlock: o.Costs.Layout == bundle.LayoutNCHWC,
-	}
+	recipe := defaultGraphOptions()
+	recipe.InsistOnBlock = o.Costs.Layout == bundle.LayoutNCHWC
 	source := bundleSource{
 		Spec: o.Path, InitSeed: models.Seed, Forward: o.Forward, Graph: recipe, Images: imageOptions{Scale: autodiff.DefaultScale},
 		Block: func() (int64, error) { return blockHere(o.Costs.Layout, o.Costs.Device.Library) }, Warn: note,

@@ -6,7 +6,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"winnow/internal/option"
-	"winnow/prune"
 )
 
 // optionFlags are flags made of a table of options.
@@ -14,17 +13,21 @@ func optionFlags[T any](rows []option.Row[T], category string) []cli.Flag {
 	var flags []cli.Flag
 	for i := range rows {
 		row := &rows[i]
+		shown := row.Shown
+		if shown == "" && (row.Default == 0.0 || row.Default == 0) {
+			shown = "0" // without, an empty flag shows none
+		}
 		switch def := row.Default.(type) {
 		case float64:
-			f := &cli.Float64Flag{Name: row.Name, Value: def, Category: category, Usage: row.Doc}
-			if def == 0 {
-				f.DefaultText = "0"
-			}
-			flags = append(flags, f)
+			flags = append(flags, &cli.Float64Flag{Name: row.Name, Value: def, DefaultText: shown, Category: category, Usage: row.Doc})
 		case int:
-			flags = append(flags, &cli.IntFlag{Name: row.Name, Value: def, Category: category, Usage: row.Doc})
+			flags = append(flags, &cli.IntFlag{Name: row.Name, Value: def, DefaultText: shown, Category: category, Usage: row.Doc})
 		case string:
-			flags = append(flags, &cli.StringFlag{Name: row.Name, Value: def, Category: category, Usage: row.Doc})
+			flags = append(flags, &cli.StringFlag{Name: row.Name, Value: def, DefaultText: shown, Category: category, Usage: row.Doc})
+		case bool:
+			flags = append(flags, &cli.BoolFlag{Name: row.Name, Value: def, DefaultText: shown, Category: category, Usage: row.Doc})
+		case []float64:
+			flags = append(flags, &cli.Float64SliceFlag{Name: row.Name, Value: cli.NewFloat64Slice(def...), DefaultText: shown, Category: category, Usage: row.Doc})
 		}
 	}
 	return flags
@@ -37,15 +40,19 @@ func setOptions[T any](c *cli.Context, rows []option.Row[T], o *T) error {
 		if !c.IsSet(row.Name) {
 			continue
 		}
-		if want := row.Wants(c.Value(row.Name)); want != "" {
-			return usagef("--%s %v: want %s", row.Name, c.Value(row.Name), want)
+		value := c.Value(row.Name)
+		if _, list := row.Default.([]float64); list {
+			value = c.Float64Slice(row.Name)
 		}
-		row.Set(o, c.Value(row.Name))
+		if want := row.Wants(value); want != "" {
+			return usagef("--%s %v: want %s", row.Name, value, want)
+		}
+		row.Set(o, value)
 	}
 	return nil
 }
 
-func kindNames(kinds []prune.Kind) string {
+func kindNames(kinds []option.Kind) string {
 	names := make([]string, len(kinds))
 	for i, k := range kinds {
 		names[i] = k.Name

@@ -95,6 +95,9 @@ epoch; it never touches a folder that is not a run, nor the model of --bundle.`,
 			if err := checkDependents(c); err != nil {
 				return err
 			}
+			if err := o.Graph.set(c); err != nil {
+				return err
+			}
 			o.Forward.set(c)
 			o.Changed = given(c, slices.Concat(new(graphOptions).flags(""), new(imageOptions).normalizeFlags("")))
 			if c.IsSet("init-seed") {
@@ -180,6 +183,9 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	}
 	if _, _, _, err := prune.Resolve(o.Method, true); err != nil {
 		return usagef("%w", err)
+	}
+	if err := o.Graph.validate(); err != nil {
+		return err
 	}
 	if err := checkLayout(o.Layout); err != nil {
 		return err

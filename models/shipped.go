@@ -100,7 +100,7 @@ func build(name string, seed uint64) (*bundle.Bundle, error) {
 		return nil, err
 	}
 	return autodiff.Build(m, autodiff.Options{
-		Name: name, SourceFile: "winnow/models", Optimizer: bundle.Optimizer{Momentum: autodiff.DefaultMomentum, WeightDecay: autodiff.DefaultWeightDecay},
+		Name: name, SourceFile: "winnow/models", Optimizer: autodiff.NewOptimizer(bundle.SGD),
 		Lowering: autodiff.Lowering{Block: Block},
 	})
 }

@@ -1,15 +1,19 @@
 package prune
 
-import "slices"
+import (
+	"slices"
+
+	"winnow/internal/option"
+)
 
 // Kind is a scorer or a policy, as help lists it.
-type Kind struct{ Name, Doc string }
+type Kind = option.Kind
 
 // Scorers lists the scorers that keep scores.
 func Scorers() (kinds []Kind) {
 	for _, k := range scorers {
 		if k.make != nil {
-			kinds = append(kinds, Kind{k.name, k.doc})
+			kinds = append(kinds, Kind{Name: k.name, Doc: k.doc})
 		}
 	}
 	return kinds
@@ -18,7 +22,7 @@ func Scorers() (kinds []Kind) {
 // Policies lists the policies.
 func Policies() (kinds []Kind) {
 	for _, k := range policies {
-		kinds = append(kinds, Kind{k.name, k.doc})
+		kinds = append(kinds, Kind{Name: k.name, Doc: k.doc})
 	}
 	return kinds
 }

@@ -36,7 +36,7 @@ type Result struct {
 // is to take its own layout, 0 for none.
 func Bundle(m *onnx.Model, name string, block int) (*bundle.Bundle, error) {
 	return autodiff.Build(m, autodiff.Options{
-		Name: name, Optimizer: bundle.Optimizer{Momentum: autodiff.DefaultMomentum, WeightDecay: autodiff.DefaultWeightDecay},
+		Name: name, Optimizer: autodiff.NewOptimizer(bundle.SGD),
 		Lowering: autodiff.Lowering{Block: int64(block)},
 	})
 }

@@ -197,7 +197,10 @@ func (end *ending) before(e *emitter) onnx.Value {
 	return v
 }
 
-// What a loss does about a last activation.
+// endRule is what a loss takes of a model that ends in an activation, so that it
+// is the loss of the model as it is written: the cross-entropy of probabilities
+// p is -log p, of logarithms their negative, and binary cross-entropy is that of
+// probabilities that are each by themselves.
 type endRule int
 
 const (
@@ -205,19 +208,6 @@ const (
 	asWritten                 // the loss is of what the model gives
 	refuseEnd                 // the loss of what the model gives is none that is offered
 )
-
-// endRules says for each loss what it takes of a model that ends in an
-// activation, so that the loss is that of the model as it is written: the
-// cross-entropy of probabilities p is -log p, of logarithms their negative,
-// and binary cross-entropy is that of probabilities that are each by themselves.
-var endRules = map[string]map[string]endRule{
-	bundle.CrossEntropy: {"Softmax": takeBefore, "LogSoftmax": takeBefore, "Sigmoid": refuseEnd},
-	bundle.BCE:          {"Softmax": refuseEnd, "LogSoftmax": refuseEnd, "Sigmoid": takeBefore},
-	bundle.MSE:          {"Softmax": asWritten, "LogSoftmax": asWritten, "Sigmoid": asWritten},
-	bundle.L1:           {"Softmax": asWritten, "LogSoftmax": asWritten, "Sigmoid": asWritten},
-	bundle.Huber:        {"Softmax": asWritten, "LogSoftmax": asWritten, "Sigmoid": asWritten},
-	bundle.NoLoss:       {"Softmax": takeBefore, "LogSoftmax": takeBefore, "Sigmoid": takeBefore},
-}
 
 // settleEnd decides what the loss and an evaluation take of a model whose
 // output is out: f.scores and f.logits.
@@ -231,13 +221,13 @@ func (f *forward) settleEnd(inf *infer.Inference, out onnx.Value, loss string, w
 		return nil
 	}
 	where := fmt.Sprintf("the model ends in %s, node %q", end.op, end.node)
-	rule := endRules[loss][end.op]
+	rule := lossOf(loss).ends[end.op]
 	if rule == refuseEnd {
 		fit := bundle.CrossEntropy
 		if end.op == "Sigmoid" {
 			fit = bundle.BCE
 		}
-		return badOption("%s, and %s is no loss of what that gives; take --loss %s", where, loss, fit)
+		return optionError("loss", "%s is no loss of what the model gives: %s; take --loss %s", loss, where, fit)
 	}
 	e := newEmitter(f.graph, inf)
 	f.logits = end.before(e)

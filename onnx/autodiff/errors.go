@@ -8,5 +8,5 @@ var (
 	// ErrModel is wrapped by errors about a forward model that cannot be trained as it is.
 	ErrModel = errors.New("model cannot be trained")
 	// ErrOptions is wrapped by errors about contradictory or impossible options.
-	ErrOptions = errors.New("bad option")
+	ErrOptions = errors.New("invalid option")
 )

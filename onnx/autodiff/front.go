@@ -32,7 +32,7 @@ func takeBytes(m *onnx.Model, o *Options) error {
 		return nil
 	}
 	if n := o.Normalize; n.Scale != DefaultScale && n.Scale != 1 || len(n.Mean)+len(n.Std) > 0 {
-		return badOption("input %q takes images of 0 to 255 and the model normalises them itself; leave out the scale, the mean and the standard deviation", in.Name)
+		return optionError("mean", "input %q takes images of 0 to 255 and the model normalises them itself; leave out the scale, the mean and the standard deviation", in.Name)
 	}
 	cast := in.Name
 	if in.DType == onnx.Uint8 {

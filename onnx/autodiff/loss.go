@@ -1,50 +1,9 @@
 package autodiff
 
 import (
-	"math"
-	"slices"
-	"strings"
-
 	"winnow/onnx"
 	"winnow/onnx/bundle"
 )
-
-// Losses lists the losses that Build knows.
-func Losses() []string {
-	return []string{bundle.CrossEntropy, bundle.BCE, bundle.MSE, bundle.L1, bundle.Huber, bundle.NoLoss}
-}
-
-// Optimizers lists the optimizers that Build knows.
-func Optimizers() []string {
-	return []string{bundle.SGD, bundle.Adam, bundle.AdamW, bundle.RMSprop, bundle.LARS, bundle.LAMB}
-}
-
-// DefaultDelta is where Huber's loss turns from a square to a line, PyTorch's default.
-const DefaultDelta = 1
-
-func checkLoss(l *bundle.Loss) error {
-	if l.Name == "" {
-		l.Name = bundle.CrossEntropy
-	}
-	if l.Name == bundle.Huber && l.Delta == 0 {
-		l.Delta = DefaultDelta
-	}
-	switch {
-	case !slices.Contains(Losses(), l.Name):
-		return badOption("loss %q is not known; there are %s", l.Name, strings.Join(Losses(), ", "))
-	case !fraction(l.Smoothing):
-		return badOption("label smoothing %v is not in [0, 1)", l.Smoothing)
-	case l.Smoothing > 0 && (l.Name != bundle.CrossEntropy && l.Name != bundle.BCE || l.SoftTargets):
-		return badOption("label smoothing goes with class labels under %s or %s", bundle.CrossEntropy, bundle.BCE)
-	case l.SoftTargets && l.Name == bundle.NoLoss:
-		return badOption("soft targets are the model's own affair under loss %s", bundle.NoLoss)
-	case l.Delta != 0 && l.Name != bundle.Huber:
-		return badOption("delta goes with %s", bundle.Huber)
-	case !(l.Delta >= 0) || math.IsInf(l.Delta, 0):
-		return badOption("delta %v is not a number above 0", l.Delta)
-	}
-	return nil
-}
 
 // samples is the number of samples in the batch, counted on the device.
 func (e *emitter) samples(labels string, soft bool) string {
@@ -56,22 +15,23 @@ func (e *emitter) samples(labels string, soft bool) string {
 	return e.sum(e.where(e.always(), e.scalar(1), labels), false, 0)
 }
 
-// loss emits, for scores x and targets t, both [N, K]; labels are the classes,
-// int64 [N], or the targets themselves. A class c and smoothing s make the
-// target t_k = (1 - s)*[k = c] + s/K. The losses are PyTorch's, by sample and with
-// the mean over K where there is one:
+// terms are what a loss is made of: scores x and targets t, both [N, K].
+type terms struct {
+	*emitter
+	bundle.Loss
+	x, t      string
+	classes   float64 // K
+	perSample string  // the name that the losses of samples get
+}
+
+// loss emits, for scores [N, K], the loss of each sample and its mean over the
+// batch. Labels are the classes, int64 [N], or the targets themselves; a class c
+// and smoothing s make the target t_k = (1 - s)*[k = c] + s/K.
 //
-//	cross-entropy  -sum t*logsoftmax(x)                    adjoint  softmax(x)*sum(t) - t
-//	bce            mean log(1 + exp(x)) - t*x              adjoint  (sigmoid(x) - t)/K
-//	mse            mean (x - t)^2                          adjoint  2*(x - t)/K
-//	l1             mean |x - t|                            adjoint  sign(x - t)/K
-//	huber          mean d^2/2, or delta*(|d| - delta/2)    adjoint  d bounded by delta, /K
-//	               where |d| > delta, d = x - t
-//
-// It returns the mean over the batch, the losses [N], and the adjoint of the
-// scores times w_i/N. The objective divides by N and not by the sum of the
-// weights, as InfoBatch defines it (arXiv 2303.04947, section 3.3); weights ""
-// stands for ones, and scale, if not "", multiplies the objective.
+// It returns the mean, the losses [N], and the adjoint of the scores times
+// w_i/N. The objective divides by N and not by the sum of the weights, as
+// InfoBatch defines it (arXiv 2303.04947, section 3.3); weights "" stands for
+// ones, and scale, if not "", multiplies the objective.
 func (e *emitter) loss(scores, labels, weights, scale string, l bundle.Loss) (loss, perSample, seed string) {
 	classes := e.shape(scores)[1].N
 	target := labels
@@ -80,37 +40,7 @@ func (e *emitter) loss(scores, labels, weights, scale string, l bundle.Loss) (lo
 		target = e.op("OneHot", attrs{"axis": onnx.IntAttr(-1)}, labels, e.ints(classes),
 			e.floats([]float32{float32(off), float32(1 - l.Smoothing + off)}, 2))
 	}
-	perSampleName := e.unique(nameSampleLoss)
-	each := func(elements string) string { // the mean over K
-		return e.named(perSampleName, "ReduceMean", attrs{"keepdims": onnx.IntAttr(0)}, elements, e.ints(1))
-	}
-	over := float64(classes) // what the adjoint is divided by
-	difference := func() string { return e.sub(scores, target) }
-	switch l.Name {
-	case bundle.BCE:
-		perSample = each(e.sub(e.op("Softplus", nil, scores), e.mul(target, scores)))
-		seed = e.sub(e.op("Sigmoid", nil, scores), target)
-	case bundle.MSE:
-		d := difference()
-		perSample = each(e.mul(d, d))
-		seed, over = d, over/2
-	case bundle.L1:
-		d := difference()
-		perSample = each(e.op("Abs", nil, d))
-		seed = e.op("Sign", nil, d)
-	case bundle.Huber:
-		d := difference()
-		seed = e.op("Clip", nil, d, e.scalar(-l.Delta), e.scalar(l.Delta))
-		perSample = each(e.mul(seed, e.sub(d, e.mul(seed, e.scalar(0.5)))))
-	default:
-		logp := e.op("LogSoftmax", attrs{"axis": onnx.IntAttr(-1)}, scores)
-		perSample = e.named(perSampleName, "Neg", nil, e.sum(e.mul(target, logp), false, 1))
-		p := e.op("Exp", nil, logp)
-		if l.SoftTargets {
-			p = e.mul(p, e.sum(target, true, 1))
-		}
-		seed, over = e.sub(p, target), 1
-	}
+	perSample, seed, over := lossOf(l.Name).emit(&terms{e, l, scores, target, float64(classes), e.unique(nameSampleLoss)})
 	loss = e.named(e.unique(nameLoss), "ReduceMean", attrs{"keepdims": onnx.IntAttr(0)}, perSample, e.ints(0))
 	factor := e.div(e.scalar(1/over), e.batch)
 	if scale != "" {
@@ -120,4 +50,50 @@ func (e *emitter) loss(scores, labels, weights, scale string, l bundle.Loss) (lo
 		factor = e.flat(e.mul(factor, weights), -1, 1)
 	}
 	return loss, perSample, e.mul(seed, factor)
+}
+
+// mean is the loss of each sample as a mean over its K elements.
+func (l *terms) mean(elements string) string {
+	return l.named(l.perSample, "ReduceMean", attrs{"keepdims": onnx.IntAttr(0)}, elements, l.ints(1))
+}
+
+// The functions of the table give the loss of each sample, as PyTorch defines
+// it, and the adjoint of the scores as what is to be divided by over.
+
+// crossEntropy is -sum t*logsoftmax(x), its adjoint softmax(x)*sum(t) - t.
+func crossEntropy(l *terms) (perSample, adjoint string, over float64) {
+	logp := l.op("LogSoftmax", attrs{"axis": onnx.IntAttr(-1)}, l.x)
+	perSample = l.named(l.perSample, "Neg", nil, l.sum(l.mul(l.t, logp), false, 1))
+	p := l.op("Exp", nil, logp)
+	if l.SoftTargets {
+		p = l.mul(p, l.sum(l.t, true, 1))
+	}
+	return perSample, l.sub(p, l.t), 1
+}
+
+// binaryCrossEntropy is the mean of log(1 + exp(x)) - t*x, its adjoint (sigmoid(x) - t)/K.
+func binaryCrossEntropy(l *terms) (perSample, adjoint string, over float64) {
+	perSample = l.mean(l.sub(l.op("Softplus", nil, l.x), l.mul(l.t, l.x)))
+	return perSample, l.sub(l.op("Sigmoid", nil, l.x), l.t), l.classes
+}
+
+// squaredError is the mean of (x - t)^2, its adjoint 2*(x - t)/K.
+func squaredError(l *terms) (perSample, adjoint string, over float64) {
+	d := l.sub(l.x, l.t)
+	return l.mean(l.mul(d, d)), d, l.classes / 2
+}
+
+// absoluteError is the mean of |x - t|, its adjoint sign(x - t)/K.
+func absoluteError(l *terms) (perSample, adjoint string, over float64) {
+	d := l.sub(l.x, l.t)
+	perSample = l.mean(l.op("Abs", nil, d))
+	return perSample, l.op("Sign", nil, d), l.classes
+}
+
+// huber is the mean of d^2/2, or delta*(|d| - delta/2) where |d| > delta, with
+// d = x - t; its adjoint is d bounded by delta, /K.
+func huber(l *terms) (perSample, adjoint string, over float64) {
+	d := l.sub(l.x, l.t)
+	adjoint = l.op("Clip", nil, d, l.scalar(-l.Delta), l.scalar(l.Delta))
+	return l.mean(l.mul(adjoint, l.sub(d, l.mul(adjoint, l.scalar(0.5))))), adjoint, l.classes
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"winnow/onnx"
@@ -53,12 +54,18 @@ func reference(l bundle.Loss, x, t []float64) float64 {
 func TestLosses(t *testing.T) {
 	d := device(t)
 	const n, k, step = 5, 4, 1e-4
-	for _, l := range []bundle.Loss{
+	cases := []bundle.Loss{
 		{Name: bundle.CrossEntropy}, {Name: bundle.CrossEntropy, Smoothing: 0.1}, {Name: bundle.CrossEntropy, SoftTargets: true},
 		{Name: bundle.BCE}, {Name: bundle.BCE, Smoothing: 0.2}, {Name: bundle.BCE, SoftTargets: true},
 		{Name: bundle.MSE}, {Name: bundle.MSE, SoftTargets: true}, {Name: bundle.L1}, {Name: bundle.L1, SoftTargets: true},
 		{Name: bundle.Huber}, {Name: bundle.Huber, Delta: 0.3, SoftTargets: true},
-	} {
+	}
+	for _, kind := range losses {
+		if kind.emit != nil && !slices.ContainsFunc(cases, func(l bundle.Loss) bool { return l.Name == kind.name }) {
+			t.Errorf("loss %s has no case", kind.name)
+		}
+	}
+	for _, l := range cases {
 		t.Run(fmt.Sprintf("%+v", l), func(t *testing.T) {
 			if err := checkLoss(&l); err != nil {
 				t.Fatal(err)

@@ -251,7 +251,7 @@ func (c Case) FormsFor(n int64) []string {
 // since a form may ask more of it.
 func (c Case) Graph(form string, n int64) (model []byte, inputs, outputs []onnx.Value, err error) {
 	if !slices.Contains(c.FormsFor(n), form) {
-		return nil, nil, nil, badOption("%s has no form %q for batches of %d", c.Key, form, n)
+		return nil, nil, nil, optionError("form", "%s has none called %q for batches of %d", c.Key, form, n)
 	}
 	g := &onnx.Graph{Name: "form", Initializers: map[string]*onnx.Tensor{}}
 	e := newEmitter(g, infer.New(g))

@@ -106,8 +106,8 @@ func TestOptimizersAgreeWithPyTorch(t *testing.T) {
 		}
 	}
 	for _, o := range autodiff.Optimizers() {
-		if !seen[o] {
-			t.Errorf("no recipe for %s", o)
+		if !seen[o.Name] {
+			t.Errorf("no recipe for %s", o.Name)
 		}
 	}
 }

@@ -68,57 +68,69 @@ func (o *Options) Validate() error {
 		o.growthInterval = growthInterval
 	}
 	if o.Precision != "" && halfTypes[o.Precision] == onnx.Undefined {
-		return badOption("precision %q is not known; there are %s, %s", o.Precision, Float16, BFloat16)
+		return optionError("amp", "%q, want %s or %s", o.Precision, Float16, BFloat16)
 	}
 	if o.Warn == nil {
 		o.Warn = func(string) {}
 	}
 	switch {
 	case len(o.Normalize.Mean) > 0 && len(o.Normalize.Std) > 0 && len(o.Normalize.Mean) != len(o.Normalize.Std):
-		return badOption("%d means and %d standard deviations", len(o.Normalize.Mean), len(o.Normalize.Std))
+		return optionError("mean", "%d means and %d standard deviations", len(o.Normalize.Mean), len(o.Normalize.Std))
 	}
 	if o.Classes < 0 || o.Classes > maxClasses {
-		return badOption("%d classes are not between 1 and %d", o.Classes, maxClasses)
+		return optionError("num-classes", "%d, want 1 to %d", o.Classes, maxClasses)
 	}
 	for _, s := range o.Normalize.Std {
 		if !(s > 0) {
-			return badOption("standard deviation %v is not above 0", s)
+			return optionError("std", "%v, want above 0", s)
 		}
 	}
 	switch o.Lowering.Data {
 	case "", DataTranspose, DataFlip, DataBlocked:
 	default:
-		return badOption("convolution data lowering %q", o.Lowering.Data)
+		return optionError("data lowering", "%q is not known", o.Lowering.Data)
 	}
 	switch o.Lowering.Pool {
 	case "", PoolScatter, PoolCompare, PoolBlocked:
 	default:
-		return badOption("pooling lowering %q", o.Lowering.Pool)
+		return optionError("pool lowering", "%q is not known", o.Lowering.Pool)
 	}
 	switch o.Lowering.Weight {
 	case "", WeightGemm, WeightImages, WeightTaps, WeightBatch, WeightEach:
 	default:
-		return badOption("convolution weight lowering %q", o.Lowering.Weight)
+		return optionError("weight lowering", "%q is not known", o.Lowering.Weight)
 	}
 	if b := o.Lowering.Block; b != 0 && b != 8 && b != 16 {
-		return badOption("%d channels to a block are not 8 or 16", b)
+		return optionError("block", "%d channels, want 8 or 16", b)
 	}
 	return nil
 }
 
-func badOption(format string, args ...any) error {
-	return fmt.Errorf("autodiff: %w: %s", ErrOptions, fmt.Sprintf(format, args...))
+// clearUnread empties settings of the loss and the optimizer that these do not
+// read: a manifest of another tool may have some.
+func (o *Options) clearUnread() {
+	if k, err := lossChoice.kindOf(o.Loss.Name); err == nil {
+		lossChoice.clear(k, &o.Loss)
+	}
+	if k, err := optimizerChoice.kindOf(o.Optimizer.Name); err == nil {
+		optimizerChoice.clear(k, &o.Optimizer)
+	}
+}
+
+// optionError is about one option, by the name that a flag has.
+func optionError(name, format string, args ...any) error {
+	return fmt.Errorf("autodiff: %w %q: %s", ErrOptions, name, fmt.Sprintf(format, args...))
 }
 
 // fits refuses options that contradict the model.
 func (o *Options) fits(f *forward) error {
 	for _, n := range [2][]float64{o.Normalize.Mean, o.Normalize.Std} {
 		if len(n) > 1 && int64(len(n)) != f.shape[0] {
-			return fmt.Errorf("autodiff: %w: %d means or standard deviations for %d channels", ErrOptions, len(n), f.shape[0])
+			return optionError("mean", "%d means or standard deviations for %d channels", len(n), f.shape[0])
 		}
 	}
 	if len(o.ClassNames) > 0 && int64(len(o.ClassNames)) != f.classes() {
-		return fmt.Errorf("autodiff: %w: %d class names for %d classes", ErrOptions, len(o.ClassNames), f.classes())
+		return optionError("class names", "%d for %d classes", len(o.ClassNames), f.classes())
 	}
 	return nil
 }

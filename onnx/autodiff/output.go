@@ -42,7 +42,7 @@ func (c *outputs) choose() (onnx.Value, error) {
 		}
 	}
 	if c.want != "" {
-		return onnx.Value{}, badOption("the model has no output %q; it has %s", c.want, listed(c.graph.Outputs))
+		return onnx.Value{}, optionError("output", "the model has no %q; it has %s", c.want, listed(c.graph.Outputs))
 	}
 	if len(found) == 0 {
 		return onnx.Value{}, nil

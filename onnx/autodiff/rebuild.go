@@ -119,6 +119,7 @@ func Rebuild(b *bundle.Bundle, lowering Lowering, tune func([]Case) (*bundle.Tun
 		FloatImages: m.Train.Images.DType == onnx.Float32.String(), BatchLossOnly: m.Train.LossScale != nil,
 		Lowering: lowering, Tuned: m.Tuned, Tune: tune, Warn: warn,
 	}
+	o.clearUnread()
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
@@ -129,6 +130,7 @@ func Rebuild(b *bundle.Bundle, lowering Lowering, tune func([]Case) (*bundle.Tun
 	if err != nil {
 		return nil, err
 	}
+	built.Manifest.Loss, built.Manifest.Optimizer = m.Loss, m.Optimizer
 	built.Manifest.Weights, built.Manifest.Unknown, built.Manifest.Fixed = m.Weights, m.Unknown, m.Fixed
 	built.Init = b.Init // optimizers may have been given values of their own
 	if err := built.Validate(); err != nil {

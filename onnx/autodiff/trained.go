@@ -217,10 +217,10 @@ func (f *forward) findState(inf *infer.Inference, others []Tensor, o *Options) e
 		t.State, t.Why, t.Unsure = StateFixed, whyNoGrad, false
 	}
 	if o.Train != nil && !slices.ContainsFunc(f.params, o.Train.MatchString) {
-		return badOption("--train %q matches no float32 tensor that a gradient reaches; winnow inspect lists them", o.Train)
+		return optionError("train", "%q matches no float32 tensor that a gradient reaches; winnow inspect lists them", o.Train)
 	}
 	if o.Freeze != nil && !slices.ContainsFunc(f.tensors, func(t Tensor) bool { return o.Freeze.MatchString(t.Name) }) {
-		return badOption("--freeze %q matches no parameter's name, so it would freeze nothing", o.Freeze)
+		return optionError("freeze", "%q matches no parameter's name, so it would freeze nothing", o.Freeze)
 	}
 	f.notice(o)
 	return nil
@@ -279,7 +279,7 @@ func (f *forward) freezeNorms(inf *infer.Inference, o *Options) error {
 		}
 	}
 	if o.FreezeNorms && !found {
-		return badOption("--freeze-norm-stats: the model has no batch normalisation over images, so it would freeze nothing")
+		return optionError("freeze-norm-stats", "the model has no batch normalisation over images, so it would freeze nothing")
 	}
 	return nil
 }
