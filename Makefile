@@ -93,7 +93,8 @@ $(NODE)/node_modules:
 fmt: ## format the Go code
 	gofmt -l -w $$(git ls-files '*.go')
 
-lint: $(LINT) ## check the code, its formatting and the import rules
+lint: $(LINT) ## check the code, its formatting, the import rules and go.mod
+	$(GO) mod tidy -diff
 	$(LINT) run ./...
 
 $(LINT):
