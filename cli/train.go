@@ -64,12 +64,13 @@ func newTrainCommand(out *output) *cli.Command {
 		UsageText: "winnow train --bundle BUNDLE [--data SPEC] [FLAGS]",
 		Description: about(`Trains the model of --bundle on --data and writes a run folder: metrics.jsonl (one
 line per epoch), model.onnx (the trained model, for inference anywhere), a
-checkpoint and summary.json. --bundle takes the name of a shipped bundle
-(`+shippedText()+`), an exported bundle (a folder or a zip file),
-or an .onnx file, which is exported in memory. Given an earlier run, or its
-model.onnx, training starts from its weights, with its normalisation and a new
-optimizer.
+checkpoint and summary.json. --bundle takes the name of a shipped bundle, an
+exported bundle (a folder or a zip file), or an .onnx file, which is exported in
+memory. Given an earlier run, or its model.onnx, training starts from its weights,
+with its normalisation and a new optimizer.
 
+Shipped bundles, for 10 classes:
+`+shippedTable()+`
 Pruning methods:
 `+methodsText()+`
 Ctrl-C ends the run cleanly and keeps what was done; so do SIGTERM and closing the
@@ -157,7 +158,20 @@ func trainFlags(o *trainOptions) []cli.Flag {
 		o.Graph.flags(flagsNew), o.Images.normalizeFlags(flagsNew), rest, optionFlags(prune.UserOptions(), flagsPrune), o.Device.flags())
 }
 
-const methodColumn = 18
+// Columns of the tables in --help.
+const (
+	bundleColumn = 12
+	methodColumn = 18
+)
+
+// shippedTable lists the shipped bundles for --help.
+func shippedTable() string {
+	var b strings.Builder
+	for i, line := range models.About() {
+		entry(&b, models.Names()[i], line, bundleColumn)
+	}
+	return b.String()
+}
 
 // methodsText lists the pruning methods for --help.
 func methodsText() string {

@@ -26,7 +26,7 @@ type architecture struct {
 
 // architectures have bundles; large are forward graphs alone.
 var architectures = []architecture{
-	{"mlp", "784-256-10 perceptron, 28x28 grey", [3]int64{1, 28, 28}, mlp},
+	{"mlp", "perceptron with one hidden layer of 256, 28x28 grey", [3]int64{1, 28, 28}, mlp},
 	{"lenet", "two convolutions and two dense layers, 28x28 grey", [3]int64{1, 28, 28}, lenet},
 	{"resnet8", "residual network of 8 layers, 28x28 grey", [3]int64{1, 28, 28}, func(b *builder) { resnet(b, 1, 16, 32, 64) }},
 	{"resnet20", "residual network of 20 layers, 32x32 colour", [3]int64{3, 32, 32}, func(b *builder) { resnet(b, 3, 16, 32, 64) }},

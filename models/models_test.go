@@ -21,15 +21,16 @@ var update = flag.Bool("update", false, "rewrite the shipped bundles")
 // The shipped bundles are what Build makes today, and stay small together.
 func TestShippedBundlesAreCurrent(t *testing.T) {
 	total := int64(0)
-	for _, info := range models.List() {
-		if !info.Shipped {
-			continue
-		}
-		want, err := models.Build(info.Name)
+	paths, err := filepath.Glob("shipped/*.zip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		name := strings.TrimSuffix(filepath.Base(path), ".zip")
+		want, err := models.Build(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		path := filepath.Join("shipped", info.Name+".zip")
 		if *update {
 			if err := pack(path, want); err != nil {
 				t.Fatal(err)
@@ -43,8 +44,8 @@ func TestShippedBundlesAreCurrent(t *testing.T) {
 			t.Errorf("%s differs from what the builder makes; run make models", path)
 		}
 		if !*update {
-			if opened, err := models.Builtin(info.Name); err != nil || !reflect.DeepEqual(opened, want) {
-				t.Errorf("Builtin(%q): %v", info.Name, err)
+			if opened, err := models.Builtin(name); err != nil || !reflect.DeepEqual(opened, want) {
+				t.Errorf("Builtin(%q): %v", name, err)
 			}
 		}
 		stat, err := os.Stat(path)

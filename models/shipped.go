@@ -21,21 +21,6 @@ var archives embed.FS
 // any other is built when asked for.
 var shipped = []string{"mlp", "lenet", "resnet8"}
 
-// Info describes a model that Builtin can make a bundle of.
-type Info struct {
-	Name, About string
-	Shipped     bool // read from the program; otherwise built in memory
-}
-
-// List describes the models, smallest first.
-func List() []Info {
-	var list []Info
-	for _, a := range architectures {
-		list = append(list, Info{a.name, a.about, slices.Contains(shipped, a.name)})
-	}
-	return list
-}
-
 // Names lists the models, smallest first.
 func Names() []string {
 	var names []string
@@ -43,6 +28,15 @@ func Names() []string {
 		names = append(names, a.name)
 	}
 	return names
+}
+
+// About says in a line what each of Names is.
+func About() []string {
+	var lines []string
+	for _, a := range architectures {
+		lines = append(lines, a.about)
+	}
+	return lines
 }
 
 // Draw opens the training bundle of a named model with weights drawn from seed.
