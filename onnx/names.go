@@ -2,7 +2,7 @@ package onnx
 
 import "strconv"
 
-// Names hands out value names that nothing in a model uses.
+// Names hands out names that nothing uses yet; the zero Names knows none.
 type Names struct {
 	used map[string]bool
 	next map[string]int
@@ -10,28 +10,24 @@ type Names struct {
 
 // NewNames knows every name that a graph and those within it use.
 func NewNames(g *Graph) *Names {
-	s := &Names{used: map[string]bool{}, next: map[string]int{}}
+	s := &Names{}
 	s.add(g)
 	return s
 }
 
 func (s *Names) add(g *Graph) {
 	for _, v := range g.Inputs {
-		s.used[v.Name] = true
+		s.Take(v.Name)
 	}
 	for _, v := range g.Outputs {
-		s.used[v.Name] = true
+		s.Take(v.Name)
 	}
 	for name := range g.Initializers {
-		s.used[name] = true
+		s.Take(name)
 	}
 	for _, n := range g.Nodes {
-		for _, name := range n.Inputs {
-			s.used[name] = true
-		}
-		for _, name := range n.Outputs {
-			s.used[name] = true
-		}
+		s.Take(n.Inputs...)
+		s.Take(n.Outputs...)
 		for _, a := range n.Attrs {
 			if a.G != nil {
 				s.add(a.G)
@@ -40,13 +36,28 @@ func (s *Names) add(g *Graph) {
 	}
 }
 
-// Fresh returns base, or base with a number behind it.
-func (s *Names) Fresh(base string) string {
-	name := base
-	for name == "" || s.used[name] {
-		s.next[base]++
-		name = base + "_" + strconv.Itoa(s.next[base])
+// Take marks names as used.
+func (s *Names) Take(names ...string) {
+	if s.used == nil {
+		s.used, s.next = map[string]bool{}, map[string]int{}
 	}
-	s.used[name] = true
+	for _, name := range names {
+		s.used[name] = true
+	}
+}
+
+// Fresh returns base, or base with an underscore and a number behind it, and takes it.
+func (s *Names) Fresh(base string) string { return s.Numbered(base, "_", 1) }
+
+// Numbered returns base, or base with a separator and a number from first on
+// behind it, and takes it.
+func (s *Names) Numbered(base, separator string, first int) string {
+	s.Take()
+	name, stem := base, base+separator
+	for name == "" || s.used[name] {
+		n := max(first, s.next[stem])
+		name, s.next[stem] = stem+strconv.Itoa(n), n+1
+	}
+	s.Take(name)
 	return name
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -163,14 +162,12 @@ func dimProto(d onnx.Dim) *onnxpb.TensorShapeProto_Dimension {
 
 func (e *encoder) nodes(list []*onnx.Node) []*onnxpb.NodeProto {
 	var out []*onnxpb.NodeProto
-	seen, count := make(map[string]bool, len(list)), map[string]int{}
+	var names onnx.Names
 	for _, n := range list {
-		name := n.Name // ONNX Runtime refuses a name given twice, which the format allows
-		for seen[name] && name != "" {
-			count[n.Name]++
-			name = n.Name + "_" + strconv.Itoa(count[n.Name])
+		name := n.Name
+		if name != "" { // ONNX Runtime refuses a name given twice, which the format allows
+			name = names.Fresh(name)
 		}
-		seen[name] = true
 		op, overload, _ := strings.Cut(n.Op, ":")
 		out = append(out, &onnxpb.NodeProto{
 			Name: name, OpType: op, Overload: overload, Domain: n.Domain, Input: n.Inputs, Output: n.Outputs,
