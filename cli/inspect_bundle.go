@@ -62,7 +62,7 @@ func inspectBundle(b *bundle.Bundle, o inspectOptions, out *output) error {
 	r.Problems = append(r.Problems, problems(b.Validate())...)
 	for _, s := range b.Manifest.State {
 		if d, err := onnx.ParseDType(s.DType); err == nil {
-			r.StateBytes += elements(s.Shape) * int64(d.Size())
+			r.StateBytes += elementsOf(s.Shape) * int64(d.Size())
 		}
 	}
 	if o.JSON {

@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"fmt"
+	"math"
 	"sort"
 	"strings"
 
+	"winnow/internal/elements"
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
@@ -149,12 +152,15 @@ func activations(b *bundle.Bundle, n int64) (int64, error) {
 	total := int64(0)
 	for _, node := range m.Graph.Nodes {
 		v, _ := inf.Type(node.Outputs[0])
-		size := int64(v.DType.Size())
+		var dims []int64
 		for _, d := range v.Shape {
-			size *= d.N
-			if !d.IsConst() {
-				size *= n
+			if dims = append(dims, d.N); !d.IsConst() {
+				dims = append(dims, n)
 			}
+		}
+		size, ok := elements.Count(dims)
+		if size *= int64(v.DType.Size()); !ok || size > math.MaxInt64-total {
+			return 0, fmt.Errorf("inspect: %s: results %s %s for %d images: %w", node.Describe(), v.DType, v.Shape, n, onnx.ErrTooLarge)
 		}
 		if v.Shape != nil {
 			total += size
@@ -176,7 +182,7 @@ func describeGraph(r *modelReport, g *onnx.Graph) {
 		r.Bytes += int64(len(t.Data))
 		if t.DType.IsFloat() {
 			r.Weights++
-			r.Parameters += elements(t.Dims)
+			r.Parameters += elementsOf(t.Dims)
 		}
 	}
 	counts := map[string]*operatorReport{}
@@ -230,7 +236,7 @@ func printTensors(out *output, tensors []autodiff.Tensor) {
 	count, values := map[string]int{}, map[string]int64{}
 	for _, t := range tensors {
 		count[t.State]++
-		values[t.State] += elements(t.Shape)
+		values[t.State] += elementsOf(t.Shape)
 	}
 	out.printf("\nTensors: %s trained (%s values), %s left as they are (%s), %s of running statistics\n",
 		tensorsText(count[autodiff.StateTrained]), countText(values[autodiff.StateTrained]),

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"winnow/internal/elements"
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
@@ -60,11 +61,9 @@ func cut(s string, width int) string {
 	return s
 }
 
-func elements(shape []int64) int64 {
-	n := int64(1)
-	for _, d := range shape {
-		n *= d
-	}
+// elementsOf counts the elements of a shape that was checked.
+func elementsOf(shape []int64) int64 {
+	n, _ := elements.Count(shape)
 	return n
 }
 
@@ -72,7 +71,7 @@ func elements(shape []int64) int64 {
 func parameters(m *bundle.Manifest) (n int64) {
 	for _, s := range m.State {
 		if s.Kind == bundle.KindParameter {
-			n += elements(s.Shape)
+			n += elementsOf(s.Shape)
 		}
 	}
 	return n
@@ -91,7 +90,7 @@ func trainedText(m *bundle.Manifest) string {
 		return text
 	}
 	for _, f := range m.Fixed {
-		values += elements(f.Shape)
+		values += elementsOf(f.Shape)
 	}
 	return fmt.Sprintf("%s (%s of %s values stay as they are)", text, tensorsText(len(m.Fixed)), countText(values))
 }

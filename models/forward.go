@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"winnow/internal/elements"
 	"winnow/onnx"
 )
 
@@ -154,10 +155,7 @@ func (b *builder) op(op string, attrs map[string]onnx.Attr, more ...string) {
 
 // uniform adds a parameter drawn from +-1/sqrt(fanIn).
 func (b *builder) uniform(name string, fanIn int64, dims ...int64) string {
-	n := int64(1)
-	for _, d := range dims {
-		n *= d
-	}
+	n, _ := elements.Count(dims)
 	bound := 1 / math.Sqrt(float64(fanIn))
 	v := make([]float32, n)
 	for i := range v {

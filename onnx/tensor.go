@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"winnow/internal/elements"
 )
 
 // DType is an element type; the numbers are those of TensorProto.DataType.
@@ -79,13 +81,10 @@ type Tensor struct {
 	Strings []string
 }
 
-// Len returns the number of elements.
+// Len returns the number of elements, 0 where they cannot be counted.
 func (t *Tensor) Len() int {
-	n := 1
-	for _, d := range t.Dims {
-		n *= int(d)
-	}
-	return n
+	n, _ := elements.Count(t.Dims)
+	return int(n)
 }
 
 // NewTensor returns a zeroed tensor.
@@ -159,7 +158,7 @@ func (t *Tensor) Check() error {
 	if t == nil {
 		return errors.New("no tensor")
 	}
-	n, ok := Elements(t.Dims)
+	n, ok := elements.Count(t.Dims)
 	switch {
 	case !ok:
 		return fmt.Errorf("shape %v", t.Dims)
@@ -200,29 +199,4 @@ func (t *Tensor) NotFinite() (index int, nan bool) {
 		}
 	}
 	return -1, false
-}
-
-// maxElements keeps the bytes of the widest elements within an int64.
-const maxElements = math.MaxInt64 / 8
-
-// Elements multiplies dimensions; false if one is negative, or if the product
-// of those that are not zero is over math.MaxInt64/8.
-func Elements(dims []int64) (int64, bool) {
-	n, zero := int64(1), false
-	for _, d := range dims {
-		switch {
-		case d < 0:
-			return 0, false
-		case d == 0:
-			zero = true
-		case n > maxElements/d:
-			return 0, false
-		default:
-			n *= d
-		}
-	}
-	if zero {
-		n = 0
-	}
-	return n, true
 }

@@ -3,6 +3,9 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"slices"
+
+	"winnow/internal/elements"
 )
 
 // DType is an element type, numbered as ONNX numbers TensorProto.DataType.
@@ -97,15 +100,12 @@ func byteSize(name string, dtype DType, shape []int64) (int, error) {
 	if size == 0 {
 		return 0, fmt.Errorf("%q: element type %d is not supported", name, dtype)
 	}
-	bytes := int64(size)
-	for _, d := range shape {
-		if d < 1 {
-			return 0, fmt.Errorf("%q: shape %v: dimensions must be positive", name, shape)
-		}
-		if bytes > maxTensorBytes/d {
-			return 0, fmt.Errorf("%q: shape %v is too large", name, shape)
-		}
-		bytes *= d
+	if slices.ContainsFunc(shape, func(d int64) bool { return d < 1 }) {
+		return 0, fmt.Errorf("%q: shape %v: dimensions must be positive", name, shape)
 	}
-	return int(bytes), nil
+	n, ok := elements.Count(shape)
+	if !ok || n > maxTensorBytes/int64(size) {
+		return 0, fmt.Errorf("%q: shape %v is too large", name, shape)
+	}
+	return int(n) * size, nil
 }

@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 
+	"winnow/internal/elements"
 	"winnow/internal/files"
 	"winnow/onnx"
 	"winnow/onnx/wire"
@@ -323,14 +324,9 @@ func newExpected(state []State) (*expected, error) {
 	e := &expected{state: make(map[string]State, len(state))}
 	for _, s := range state {
 		dtype, _ := onnx.ParseDType(s.DType) // Validate says what is wrong with it
-		size := int64(dtype.Size())
-		for _, d := range s.Shape {
-			if d < 0 || d > 0 && size > math.MaxInt64/d {
-				return nil, problemf("%s: state %q: shape %v", ManifestFile, s.Name, s.Shape)
-			}
-			size *= d
-		}
-		if size > math.MaxInt64/2-e.bytes {
+		n, ok := elements.Count(s.Shape)
+		size := n * int64(dtype.Size())
+		if !ok || size > math.MaxInt64/2-e.bytes {
 			return nil, problemf("%s: state %q: shape %v", ManifestFile, s.Name, s.Shape)
 		}
 		e.state[s.Name] = s

@@ -6,9 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"sort"
 
+	"winnow/internal/elements"
 	"winnow/onnx"
 )
 
@@ -120,13 +120,11 @@ func (e *safeEntry) check(data int64) (onnx.DType, int64, error) {
 	if dtype == onnx.Undefined {
 		return dtype, 0, fmt.Errorf("element type %q is not supported", e.DType)
 	}
-	want := int64(dtype.Size())
-	for _, d := range e.Shape {
-		if d < 0 || d > 0 && want > math.MaxInt64/d {
-			return dtype, 0, fmt.Errorf("shape %v", e.Shape)
-		}
-		want *= d
+	n, ok := elements.Count(e.Shape)
+	if !ok {
+		return dtype, 0, fmt.Errorf("shape %v", e.Shape)
 	}
+	want := n * int64(dtype.Size())
 	begin, end := e.Offsets[0], e.Offsets[1]
 	if begin < 0 || end < begin || end > data {
 		return dtype, 0, fmt.Errorf("offsets %v outside the file's %d bytes of data", e.Offsets, data)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"winnow/internal/elements"
 	"winnow/onnx"
 )
 
@@ -44,7 +45,7 @@ func evalNode(n *onnx.Node, in []*onnx.Tensor, limit int64) ([]*onnx.Tensor, err
 		if t == nil {
 			continue
 		}
-		if _, ok := elements(t); !ok || t.DType.Size() == 0 || len(t.Dims) > maxRank || !emptyIsSmall(t.Dims) {
+		if _, ok := elementsOf(t); !ok || t.DType.Size() == 0 || len(t.Dims) > maxRank || !emptyIsSmall(t.Dims) {
 			return nil, errNotEvaluated
 		}
 	}
@@ -101,7 +102,7 @@ func (e *evaluator) ints(i int) []int64 {
 
 // alloc makes a zeroed tensor within the limit.
 func (e *evaluator) alloc(d onnx.DType, dims []int64) (*onnx.Tensor, error) {
-	n, ok := onnx.Elements(dims)
+	n, ok := elements.Count(dims)
 	size := int64(d.Size())
 	if !ok || size == 0 || n > e.limit/size || len(dims) > maxRank || !emptyIsSmall(dims) {
 		return nil, fmt.Errorf("%w: %v elements", errNotEvaluated, dims)
@@ -169,7 +170,7 @@ func stridesOf(dims []int64) []int64 {
 // walk visits the elements of dims in order, with an offset that moves by
 // strides; a stride of 0 repeats.
 func walk(dims, strides []int64, offset int64, visit func(i int, at int64)) {
-	n, ok := onnx.Elements(dims)
+	n, ok := elements.Count(dims)
 	if !ok {
 		return
 	}

@@ -3,6 +3,7 @@ package infer
 import (
 	"slices"
 
+	"winnow/internal/elements"
 	"winnow/onnx"
 )
 
@@ -141,10 +142,7 @@ func tuples(t *onnx.Tensor, dims []int64) (offsets []int64, run int64, k int, ok
 		return nil, 0, 0, false
 	}
 	k = int(last)
-	run = 1
-	for _, d := range dims[k:] {
-		run *= d
-	}
+	run, _ = elements.Count(dims[k:])
 	strides := stridesOf(dims)
 	offsets = make([]int64, len(idx)/k)
 	for i := range offsets {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"winnow/internal/elements"
 	"winnow/onnx"
 )
 
@@ -172,7 +173,7 @@ func asNumbers(t *onnx.Tensor) (f []float64, i []int64) {
 func encode(d onnx.DType, dims []int64, f []float64, v []int64) (*onnx.Tensor, error) {
 	size := d.Size()
 	n := max(len(f), len(v))
-	count, ok := onnx.Elements(dims)
+	count, ok := elements.Count(dims)
 	if !ok || count != int64(n) || size == 0 || d == onnx.Float16 || d == onnx.BFloat16 || f != nil && !d.IsFloat() && v == nil && !slices.Equal(f, truncated(f)) {
 		return nil, errNotEvaluated
 	}
@@ -281,7 +282,7 @@ func (r binaryRule) pair(e *evaluator, x, y *onnx.Tensor) (*onnx.Tensor, error) 
 	if dt == onnx.Undefined {
 		dt = x.DType
 	}
-	n, ok := onnx.Elements(dims)
+	n, ok := elements.Count(dims)
 	if !ok || n > e.limit/8+1 || n*int64(dt.Size()) > e.limit || e.n.Op != "Pow" && x.DType != y.DType {
 		return nil, errNotEvaluated
 	}
@@ -351,7 +352,7 @@ func evalCast(e *evaluator) ([]*onnx.Tensor, error) {
 		return nil, err
 	}
 	to := onnx.DType(e.n.Int("to", 0))
-	n, _ := onnx.Elements(x.Dims)
+	n, _ := elements.Count(x.Dims)
 	if n > e.limit/8+1 || n*int64(to.Size()) > e.limit {
 		return nil, errNotEvaluated
 	}

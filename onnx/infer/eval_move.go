@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"winnow/internal/elements"
 	"winnow/onnx"
 )
 
@@ -35,7 +36,7 @@ func evalCopy(e *evaluator) ([]*onnx.Tensor, error) {
 		return nil, err
 	}
 	out := &onnx.Tensor{DType: x.DType, Dims: types[0].Shape.Ints(), Data: x.Data}
-	if _, ok := elements(out); !ok {
+	if _, ok := elementsOf(out); !ok {
 		return nil, errNotEvaluated
 	}
 	return []*onnx.Tensor{out}, nil
@@ -70,13 +71,8 @@ func (e *evaluator) gather(x *onnx.Tensor, dims, strides []int64, offset int64) 
 
 // around splits a shape at an axis: elements before it and after it.
 func around(dims []int64, axis int) (before, after int64) {
-	before, after = 1, 1
-	for _, d := range dims[:axis] {
-		before *= d
-	}
-	for _, d := range dims[axis+1:] {
-		after *= d
-	}
+	before, _ = elements.Count(dims[:axis])
+	after, _ = elements.Count(dims[axis+1:])
 	return before, after
 }
 
@@ -304,7 +300,7 @@ func evalConstantOfShape(e *evaluator) ([]*onnx.Tensor, error) {
 		if v == nil {
 			return nil, errNotEvaluated
 		}
-		if n, ok := elements(v); !ok || n != 1 {
+		if n, ok := elementsOf(v); !ok || n != 1 {
 			return nil, errNotEvaluated
 		}
 	}

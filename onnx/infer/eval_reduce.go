@@ -1,6 +1,9 @@
 package infer
 
-import "winnow/onnx"
+import (
+	"winnow/internal/elements"
+	"winnow/onnx"
+)
 
 // reduceRule folds elements into one, starting at zero (for integers, at the first element).
 type reduceRule struct {
@@ -27,7 +30,7 @@ func (r reduceRule) eval(e *evaluator) ([]*onnx.Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, ok := onnx.Elements(kept.Ints())
+	n, ok := elements.Count(kept.Ints())
 	if !ok || len(x.Data) == 0 || int64(len(x.Data)) > 8*e.limit || n > e.limit/8+1 {
 		return nil, errNotEvaluated
 	}

@@ -75,7 +75,7 @@ func FuzzInferNodes(f *testing.F) {
 		size := 0
 		for name, x := range m.Graph.Initializers {
 			size += len(x.Data)
-			if _, ok := elements(x); !ok && name != "broken" {
+			if _, ok := elementsOf(x); !ok && name != "broken" {
 				t.Errorf("an initializer %q of shape %v holds %d bytes", name, x.Dims, len(x.Data))
 			}
 		}

@@ -79,7 +79,7 @@ func (in *Inference) setTensor(name string, t *onnx.Tensor, known bool) {
 		in.Set(onnx.Value{Name: name})
 		return
 	}
-	n, ok := elements(t)
+	n, ok := elementsOf(t)
 	if !ok {
 		in.Set(onnx.Value{Name: name, DType: t.DType})
 		return

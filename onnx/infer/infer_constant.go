@@ -25,7 +25,7 @@ func constantTensor(n *onnx.Node) (*onnx.Tensor, error) {
 			if a.T == nil {
 				return nil, shapeErrorf("a constant without a value")
 			}
-			if _, ok := elements(a.T); !ok {
+			if _, ok := elementsOf(a.T); !ok {
 				return nil, shapeErrorf("constant of shape %v holds %d bytes", a.T.Dims, len(a.T.Data))
 			}
 			return a.T, nil

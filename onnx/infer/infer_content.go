@@ -3,6 +3,7 @@ package infer
 import (
 	"cmp"
 
+	"winnow/internal/elements"
 	"winnow/onnx"
 )
 
@@ -317,7 +318,7 @@ func (in *Inference) followElements(n *onnx.Node, op string) {
 		return
 	}
 	dims := s.Ints()
-	count, ok := onnx.Elements(dims)
+	count, ok := elements.Count(dims)
 	if !ok || count > maxContent {
 		return
 	}
@@ -349,7 +350,7 @@ func (in *Inference) followTotal(c call, op string, a []onnx.Dim) {
 	if !s.IsConst() || s.Ints() == nil {
 		return
 	}
-	if n, ok := onnx.Elements(s.Ints()); !ok || n != 1 {
+	if n, ok := elements.Count(s.Ints()); !ok || n != 1 {
 		return
 	}
 	sum, ok := onnx.Const(0), true

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"winnow/internal/elements"
 	"winnow/onnx"
 )
 
@@ -53,9 +54,9 @@ func ceilDiv(a, b int64) int64 {
 	return q
 }
 
-// elements counts a tensor's elements; false if its dimensions do not fit its data.
-func elements(t *onnx.Tensor) (int64, bool) {
-	n, ok := onnx.Elements(t.Dims)
+// elementsOf counts a tensor's elements; false if its dimensions do not fit its data.
+func elementsOf(t *onnx.Tensor) (int64, bool) {
+	n, ok := elements.Count(t.Dims)
 	if !ok {
 		return 0, false
 	}

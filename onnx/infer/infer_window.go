@@ -3,6 +3,7 @@ package infer
 import (
 	"slices"
 
+	"winnow/internal/elements"
 	"winnow/onnx"
 )
 
@@ -394,7 +395,7 @@ func inferCol2Im(c call) error {
 	}
 	out := append(onnx.Shape{x[0], c.in.unknownDim()}, image...)
 	if okBlock {
-		taps, ok := onnx.Elements(block)
+		taps, ok := elements.Count(block)
 		if !ok || taps < 1 || len(block) != len(image) {
 			return shapeErrorf("a block of %v in an image of %v", block, image)
 		}

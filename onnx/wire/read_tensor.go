@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 
+	"winnow/internal/elements"
 	"winnow/onnx"
 	"winnow/onnx/onnxpb"
 )
@@ -13,7 +14,7 @@ func (d *decoder) tensor(what string, pb *onnxpb.TensorProto) *onnx.Tensor {
 	if t.Dims == nil {
 		t.Dims = []int64{}
 	}
-	n, ok := onnx.Elements(pb.Dims)
+	n, ok := elements.Count(pb.Dims)
 	switch {
 	case !ok:
 		d.fail(onnx.ErrInvalid, "%s: shape %v", what, pb.Dims)

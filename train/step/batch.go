@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"winnow/internal/elements"
 	"winnow/onnx"
 	"winnow/onnx/bundle"
 	ortrun "winnow/runtime"
@@ -16,8 +17,8 @@ import (
 // which a step computes everything and the parameters stay as they are.
 func RandomInput(b *bundle.Bundle, n int, seed uint64) (*ortrun.StepInput, error) {
 	m := &b.Manifest
-	size := elementsOf(m.ImageShape[:])
-	if n < 1 || size < 1 || m.Classes < 1 || int64(n) > maxRandomBytes/max(size, m.Classes) {
+	size, ok := elements.Count(m.ImageShape[:])
+	if !ok || n < 1 || size < 1 || m.Classes < 1 || int64(n) > maxRandomBytes/max(size, m.Classes) {
 		return nil, fmt.Errorf("step: bundle %q: %w: a batch of %d random images of %v and %d classes", b.Where(), bundle.ErrInvalid, n, m.ImageShape, m.Classes)
 	}
 	r := Stream(seed, purposeBatch, 0, 0)
@@ -45,17 +46,6 @@ func RandomInput(b *bundle.Bundle, n int, seed uint64) (*ortrun.StepInput, error
 
 // maxRandomBytes bounds a random batch, as a tensor is bounded in runtime.
 const maxRandomBytes = 1 << 33
-
-func elementsOf(shape []int64) int64 {
-	n := int64(1)
-	for _, d := range shape {
-		if d < 1 || n > maxRandomBytes/d {
-			return 0
-		}
-		n *= d
-	}
-	return n
-}
 
 // OneHot fills dst [len(labels), classes].
 func OneHot(dst []float32, labels []int64, classes int) {

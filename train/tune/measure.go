@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"winnow/internal/elements"
 	"winnow/onnx"
 	ortrun "winnow/runtime"
 )
@@ -122,10 +123,7 @@ func values(inputs []onnx.Value) [][]byte {
 	r := rand.New(rand.NewPCG(1, 0))
 	raw := make([][]byte, len(inputs))
 	for i, v := range inputs {
-		n := int64(1)
-		for _, d := range v.Shape.Ints() {
-			n *= d
-		}
+		n, _ := elements.Count(v.Shape.Ints())
 		raw[i] = make([]byte, 0, 4*n)
 		for range n {
 			raw[i] = binary.LittleEndian.AppendUint32(raw[i], math.Float32bits(2*r.Float32()-1))
