@@ -253,6 +253,11 @@ func openData(spec string, notice func(string)) (*datasets.Dataset, error) {
 	if err == nil && d.Guess != "" {
 		notice(fmt.Sprintf("data: %q is read as %s; --data %s:PATH says so, another kind if it is not", spec, d.Guess, d.Guess))
 	}
+	if err == nil {
+		for _, text := range d.Notes {
+			notice("data: " + text)
+		}
+	}
 	return d, err
 }
 

@@ -6,6 +6,7 @@ import "winnow/internal/random"
 const (
 	purposeNoise  = 0x6e6f697365   // "noise"
 	purposeGlyphs = 0x676c79706873 // "glyphs"
+	purposeSplit  = 0x73706c6974   // "split"
 )
 
 // newStream starts the stream of one sample: a hash of its arguments.

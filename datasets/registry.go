@@ -19,6 +19,8 @@ type Dataset struct {
 	ClassNames  []string
 	// Guess is the kind that was taken for a path without one, else "".
 	Guess string
+	// Notes are what was decided about the data that a user may want to know.
+	Notes []string
 
 	closers []io.Closer
 }
@@ -31,6 +33,10 @@ func (d *Dataset) Close() error {
 	}
 	d.closers = nil
 	return errors.Join(errs...)
+}
+
+func (d *Dataset) notef(format string, args ...any) {
+	d.Notes = append(d.Notes, fmt.Sprintf(format, args...))
 }
 
 // Options of Open.
@@ -64,6 +70,7 @@ func formats() []*format {
 		glyphsFormat(),
 		idxFormat(&fashionMNIST),
 		idxFormat(&mnist),
+		folderFormat(),
 	}
 }
 

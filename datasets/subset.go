@@ -27,6 +27,14 @@ func (w wrapper) Classes() []string { return loader.ClassesOf(w.Records) }
 // Shape is the one shape of the records' images.
 func (w wrapper) Shape() (c, h, width int) { return loader.ShapeOf(w.Records) }
 
+// Where is the place that the sample comes from.
+func (w wrapper) Where(i uint32) string {
+	if l, ok := w.Records.(loader.Located); ok {
+		return l.Where(i)
+	}
+	return ""
+}
+
 // TrueLabel is the label before artificial noise.
 func (w wrapper) TrueLabel(i uint32) int64 { return loader.TrueLabelOf(w.Records, i) }
 

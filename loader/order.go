@@ -10,6 +10,8 @@ import (
 const (
 	purposeOrder   = 0x6f72646572 // "order"
 	purposeAugment = 0x6175676d   // "augm"
+	purposeCrop    = 0x63726f70   // "crop"
+	purposeFlip    = 0x666c6970   // "flip"
 )
 
 // Order shuffles indices in place, and weights with them where not nil. The

@@ -65,6 +65,12 @@ type Classer interface {
 	Classes() []string
 }
 
+// Located are Records that know the file or the place that a sample comes
+// from; "" is said past the end.
+type Located interface {
+	Where(i uint32) string
+}
+
 // Namer are Records with a name to show in errors.
 type Namer interface {
 	Name() string

@@ -3,6 +3,8 @@ package loader
 import (
 	"errors"
 	"fmt"
+
+	"winnow/loader/raster"
 )
 
 // Draw names one view of a sample: what is random in it is a function of these.
@@ -24,6 +26,10 @@ type Transform interface {
 // Scratch is what one goroutine reads samples with; the zero value is ready.
 type Scratch struct {
 	Record Record
+
+	image   raster.Image
+	resizer raster.Resizer
+	work    []byte
 }
 
 // Source is what a Loader iterates: records through a transform.
@@ -72,9 +78,19 @@ func (s *Source) Label(i uint32) int64 { return s.records.Target(i).Class() }
 // Read fills dst, c*h*w bytes, with a view of a sample as uint8 CHW.
 func (s *Source) Read(d Draw, scratch *Scratch, dst []byte) error {
 	if err := s.read(d, scratch, dst); err != nil {
-		return fmt.Errorf("loader: sample %d of %q: %w", d.Index, s.Name(), err)
+		return fmt.Errorf("loader: sample %d of %q%s: %w", d.Index, s.Name(), s.where(d.Index), err)
 	}
 	return nil
+}
+
+// where names the file of a sample in brackets, "" where there is none.
+func (s *Source) where(i uint32) string {
+	if l, ok := s.records.(Located); ok {
+		if at := l.Where(i); at != "" {
+			return fmt.Sprintf(" (%q)", at)
+		}
+	}
+	return ""
 }
 
 func (s *Source) read(d Draw, scratch *Scratch, dst []byte) error {

@@ -1,0 +1,278 @@
+package datasets
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"winnow/internal/files"
+	"winnow/internal/option"
+	"winnow/loader"
+	"winnow/loader/raster"
+)
+
+// Bounds of a folder of images.
+const (
+	maxDepth   = 32      // folders below a class; a circle of links is deeper
+	maxSamples = 1 << 31 // of a format that lists its samples
+	defaultVal = 0.1     // share held back where there is no folder for it
+)
+
+// folderOptions are the settings of folder:PATH.
+type folderOptions struct {
+	val  float64
+	eval string
+}
+
+var folderRows = []option.Row[folderOptions]{
+	{Name: "val", Doc: "share `P` of each class held back for evaluation, drawn by seed, where there are no subfolders train and val", Default: defaultVal, Hi: 1, Open: "both",
+		Field: func(o *folderOptions) any { return &o.val }},
+	{Name: "eval", Doc: "subfolder `NAME` that is evaluated, else the first there is of val, valid, validation and test", Default: "",
+		Field: func(o *folderOptions) any { return &o.eval }},
+}
+
+func folderFormat() *format {
+	return newFormat(format{
+		info: Info{Name: "folder", About: "a folder for each class with JPEG, PNG, GIF, BMP, WebP or TIFF files, below train and val or split by val=P"},
+		path: needsPath, sniff: sniffFolder,
+	}, folderRows, openFolder)
+}
+
+// Names of subfolders that hold a split, as ImageNet and its kin have them.
+var (
+	trainNames = []string{"train", "training"}
+	evalNames  = []string{"val", "valid", "validation", "test"}
+)
+
+// imageEndings are those of files taken for images unseen; others are looked into.
+var imageEndings = []string{".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
+
+// sniffFolder tells folders of folders that hold an image.
+func sniffFolder(dir string) bool {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return false
+	}
+	defer root.Close()
+	found := errors.New("found")
+	err = (&walker{root: root}).walk(".", 0, func(name string) error {
+		if strings.Contains(name, "/") {
+			return found
+		}
+		return nil
+	})
+	return errors.Is(err, found)
+}
+
+func openFolder(s *spec, v *folderOptions, o Options) (*Dataset, error) {
+	root, err := os.OpenRoot(s.path)
+	if err != nil {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err
+		}
+		return nil, fmt.Errorf("datasets: folder %q: %w", s.path, err)
+	}
+	d := &Dataset{closers: []io.Closer{root}}
+	if err := readFolder(d, root, s, v, o); err != nil {
+		return nil, errors.Join(fmt.Errorf("datasets: folder %q: %w", s.path, err), d.Close())
+	}
+	return d, nil
+}
+
+// readFolder lists the images of both splits.
+func readFolder(d *Dataset, root *os.Root, s *spec, v *folderOptions, o Options) error {
+	w := &walker{root: root}
+	train, eval, err := splitFolders(root, v.eval)
+	if err != nil {
+		return err
+	}
+	if train == "" {
+		all, err := w.classes(".", nil)
+		if err != nil {
+			return err
+		}
+		if d.Train, d.Test, err = heldBack(all, v.val, o.Seed); err != nil {
+			return err
+		}
+		d.notef("of %d images, %d are held back for evaluation: val=%v of each class, drawn with seed %d",
+			all.Len(), d.Test.Len(), v.val, o.Seed)
+	} else {
+		if _, ok := s.settings["val"]; ok {
+			return fmt.Errorf("%w: val=%v: the folder has subfolders %s and %s", ErrSpec, v.val, train, eval)
+		}
+		trained, err := w.classes(train, nil)
+		if err != nil {
+			return err
+		}
+		tested, err := w.classes(eval, trained.classList)
+		if err != nil {
+			return err
+		}
+		d.Train, d.Test = trained, tested
+	}
+	d.ClassNames = loader.ClassesOf(d.Train)
+	if w.others > 0 {
+		d.notef("left out %d files that are no images, such as %q", w.others, w.other)
+	}
+	return nil
+}
+
+// splitFolders finds the subfolders of the splits; both are "" where the folder
+// has no train.
+func splitFolders(root *os.Root, eval string) (trained, tested string, err error) {
+	there := func(names []string) string {
+		for _, name := range names {
+			if info, err := root.Stat(name); err == nil && info.IsDir() {
+				return name
+			}
+		}
+		return ""
+	}
+	if trained = there(trainNames); trained == "" {
+		if eval != "" {
+			return "", "", fmt.Errorf("%w: eval=%s: there is no subfolder train", ErrSpec, eval)
+		}
+		return "", "", nil
+	}
+	names := evalNames
+	if eval != "" {
+		names = []string{eval}
+	}
+	if tested = there(names); tested == "" {
+		return "", "", fmt.Errorf("%w: it has %s and no %s to evaluate: give one, or name %s itself with val=P",
+			loader.ErrBadData, trained, strings.Join(names, ", "), trained)
+	}
+	return trained, tested, nil
+}
+
+// walker lists the files of a folder, links followed inside it.
+type walker struct {
+	root   *os.Root
+	others int // files that are no images
+	other  string
+}
+
+// walk calls f with every image below dir, in the order of the names.
+func (w *walker) walk(dir string, depth int, f func(name string) error) error {
+	if depth > maxDepth {
+		return fmt.Errorf("%w: %q lies over %d folders deep; is there a link to a folder above?", loader.ErrBadData, dir, maxDepth)
+	}
+	entries, err := list(w.root, dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := path.Join(dir, e.Name())
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		mode := e.Type()
+		if mode&fs.ModeSymlink != 0 {
+			info, err := w.root.Stat(name)
+			if err != nil {
+				return fmt.Errorf("%w: link %q: %w; links may lead to files and folders below the one given", loader.ErrBadData, name, reason(err))
+			}
+			mode = info.Mode().Type()
+		}
+		switch {
+		case mode.IsDir():
+			err = w.walk(name, depth+1, f)
+		case mode.IsRegular() && w.isImage(name):
+			err = f(name)
+		default:
+			w.others++
+			w.other = name
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// list is the entries of a folder, sorted by name, whatever bytes those are of.
+func list(root *os.Root, dir string) ([]fs.DirEntry, error) {
+	f, err := root.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	entries, err := f.ReadDir(-1)
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, err
+}
+
+func reason(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// isImage goes by the ending where it is that of images, else by the content.
+func (w *walker) isImage(name string) bool {
+	if slices.Contains(imageEndings, strings.ToLower(path.Ext(name))) {
+		return true
+	}
+	f, _, err := files.OpenIn(w.root, name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var head [raster.HeaderBytes]byte
+	n, _ := io.ReadFull(f, head[:])
+	return raster.Sniff(head[:n]) != ""
+}
+
+// classes lists the images below dir, a class for each folder in it, sorted by
+// name; known are the classes that there may be, nil for any.
+func (w *walker) classes(dir string, known []string) (*fileSet, error) {
+	entries, err := list(w.root, dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &fileSet{name: path.Join("folder", dir), root: w.root, classList: known}
+	for _, e := range entries {
+		name := path.Join(dir, e.Name())
+		info, err := w.root.Stat(name)
+		if strings.HasPrefix(e.Name(), ".") || err == nil && !info.IsDir() {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %q: %w", loader.ErrBadData, name, reason(err))
+		}
+		if err := s.addClass(w, name, e.Name(), known); err != nil {
+			return nil, err
+		}
+	}
+	if s.Len() == 0 {
+		return nil, fmt.Errorf("%w: no images in folders of classes below %q", loader.ErrBadData, dir)
+	}
+	return s, nil
+}
+
+func (s *fileSet) addClass(w *walker, dir, class string, known []string) error {
+	if !utf8.ValidString(class) {
+		return fmt.Errorf("%w: class folder %q: its name is not UTF-8", loader.ErrBadData, dir)
+	}
+	k := len(s.classList)
+	if known == nil {
+		s.classList = append(s.classList, class)
+	} else if k = slices.Index(known, class); k < 0 {
+		return fmt.Errorf("%w: class %q of %q is not among the %d that are trained", loader.ErrBadData, class, dir, len(known))
+	}
+	before := s.Len()
+	err := w.walk(dir, 0, func(name string) error { return s.add(name, int64(k)) })
+	if err == nil && s.Len() == before {
+		err = fmt.Errorf("%w: class folder %q holds no image", loader.ErrBadData, dir)
+	}
+	return err
+}

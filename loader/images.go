@@ -1,0 +1,186 @@
+package loader
+
+import (
+	"fmt"
+	"math"
+
+	"winnow/internal/random"
+	"winnow/loader/raster"
+)
+
+// Defaults of Images, those of torchvision.transforms.v2.RandomResizedCrop, and
+// of timm's crop_pct.
+const (
+	DefaultScaleLo = 0.08
+	DefaultScaleHi = 1.0
+	DefaultRatioLo = 3.0 / 4
+	DefaultRatioHi = 4.0 / 3
+	DefaultCropPct = 0.875
+)
+
+// Images says how images of any size, files or raw, become those of a model.
+// Its JSON form in a run lets evaluation repeat it.
+type Images struct {
+	Channels      int    `json:"channels"` // 1 (luma) or 3
+	Height        int    `json:"height"`
+	Width         int    `json:"width"`
+	Interpolation string `json:"interpolation"` // bilinear or bicubic, antialiased
+
+	// CropPct > 0 resizes so that the centre of the model's size is this share
+	// of the shorter side, and cuts it out.
+	CropPct float64 `json:"crop_pct,omitempty"`
+	// Scale and Ratio, where CropPct is 0, bound the random crop that is resized
+	// to the model's size: its share of the area, and its width over its height.
+	Scale [2]float64 `json:"scale,omitzero"`
+	Ratio [2]float64 `json:"ratio,omitzero"`
+
+	CropPad int     `json:"crop_pad,omitempty"` // shift by up to so many pixels, what is uncovered black
+	HFlip   float64 `json:"hflip,omitempty"`    // probability of mirroring
+	VFlip   float64 `json:"vflip,omitempty"`
+}
+
+// Validate reports the first option out of range; the error wraps ErrOptions.
+func (o *Images) Validate() error {
+	bad := func(what, format string, args ...any) error {
+		return fmt.Errorf("loader: %w %q: %w", ErrOptions, what, fmt.Errorf(format, args...))
+	}
+	pair := func(p [2]float64) bool { return p[0] > 0 && p[0] <= p[1] && !math.IsInf(p[1], 1) }
+	share := func(p float64) bool { return p >= 0 && p <= 1 }
+	switch {
+	case o.Channels != 1 && o.Channels != 3:
+		return bad("channels", "%d: images have 1 or 3; export the model for one of them", o.Channels)
+	case o.Height < 1 || o.Width < 1 || o.Height > raster.MaxPixels/o.Width:
+		return bad("image size", "%dx%d", o.Height, o.Width)
+	case o.filter() == nil:
+		return bad("interpolation", "%q: want bilinear or bicubic", o.Interpolation)
+	case o.CropPct != 0 && !(o.CropPct > 0 && o.CropPct <= 1):
+		return bad("crop-pct", "%v: want above 0 and up to 1", o.CropPct)
+	case o.CropPct == 0 && !(pair(o.Scale) && o.Scale[1] <= 1):
+		return bad("scale", "%v,%v: want two shares of the area, above 0 and up to 1, the smaller first", o.Scale[0], o.Scale[1])
+	case o.CropPct == 0 && !pair(o.Ratio):
+		return bad("ratio", "%v,%v: want two ratios above 0, the smaller first", o.Ratio[0], o.Ratio[1])
+	case o.CropPad < 0 || o.CropPad > MaxCropPad:
+		return bad("crop-pad", "%d: want 0 to %d", o.CropPad, MaxCropPad)
+	case !share(o.HFlip):
+		return bad("hflip", "%v: want 0 to 1", o.HFlip)
+	case !share(o.VFlip):
+		return bad("vflip", "%v: want 0 to 1", o.VFlip)
+	}
+	return nil
+}
+
+func (o *Images) filter() *raster.Filter {
+	for _, f := range raster.Filters() {
+		if f.Name() == o.Interpolation {
+			return f
+		}
+	}
+	return nil
+}
+
+// Transform is the options as a transform.
+func (o Images) Transform() (Transform, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	return &images{o, o.filter()}, nil
+}
+
+// images applies Images.
+type images struct {
+	Images
+	kernel *raster.Filter
+}
+
+var _ Transform = (*images)(nil)
+
+// Shape is that of the model.
+func (t *images) Shape() (c, h, w int) { return t.Channels, t.Height, t.Width }
+
+// Apply decodes, cuts, resizes, shifts and mirrors.
+func (t *images) Apply(d Draw, s *Scratch, dst []byte) error {
+	if err := s.decode(t.Channels); err != nil {
+		return fmt.Errorf("%w: %w", ErrBadData, err)
+	}
+	src := &s.image
+	out := raster.Image{C: t.Channels, H: t.Height, W: t.Width, Pix: dst[:t.Channels*t.Height*t.Width]}
+	if t.CropPct > 0 {
+		h, w := t.beforeCrop(src.H, src.W)
+		s.resizer.Resize(&out, src, src.Whole(), h, w, centre(h, t.Height), centre(w, t.Width), t.kernel)
+	} else {
+		r := d.stream(purposeCrop)
+		box := randomBox(&r, src.H, src.W, t.Scale, t.Ratio)
+		s.resizer.Resize(&out, src, box, t.Height, t.Width, 0, 0, t.kernel)
+	}
+	if t.CropPad > 0 {
+		s.work = append(s.work[:0], out.Pix...)
+		dy, dx, _ := Augment{CropPad: t.CropPad}.draw(d.Seed, d.Epoch, d.Index)
+		apply(out.Pix, s.work, out.C, out.H, out.W, dy, dx, false)
+	}
+	if t.HFlip > 0 || t.VFlip > 0 {
+		r := d.stream(purposeFlip)
+		if r.Float() < t.HFlip {
+			out.Flip()
+		}
+		if r.Float() < t.VFlip {
+			out.FlipVertical()
+		}
+	}
+	return nil
+}
+
+// stream is the random numbers of a draw for one purpose.
+func (d Draw) stream(purpose uint64) random.Stream {
+	return random.Stream(random.Mix(random.Mix(random.Mix(d.Seed^purpose)+uint64(d.Epoch)) + uint64(d.Index)))
+}
+
+// decode puts the record's pixels into the scratch image.
+func (s *Scratch) decode(channels int) error {
+	r := &s.Record
+	if r.C == 0 {
+		return raster.Decode(&s.image, r.Data, channels)
+	}
+	raw := raster.Image{C: r.C, H: r.H, W: r.W, Pix: r.Data}
+	s.image.Reset(raw.C, raw.H, raw.W)
+	copy(s.image.Pix, raw.Pix)
+	return s.image.SetChannels(channels)
+}
+
+// beforeCrop is the size whose centre is cut out: the model's size over CropPct
+// on the side that needs more, the other in proportion, rounded down, as
+// torchvision's Resize and timm's crop_pct have it.
+func (t *images) beforeCrop(h, w int) (int, int) {
+	needH, needW := int(float64(t.Height)/t.CropPct), int(float64(t.Width)/t.CropPct)
+	if int64(needH)*int64(w) >= int64(needW)*int64(h) { // rows decide
+		return needH, max(t.Width, int(int64(needH)*int64(w)/int64(h)))
+	}
+	return max(t.Height, int(int64(needW)*int64(h)/int64(w))), needW
+}
+
+// centre is where the middle size pixels of n begin; halves go to the even, as
+// Python rounds.
+func centre(n, size int) int { return int(math.RoundToEven(float64(n-size) / 2)) }
+
+// randomBox draws the crop of torchvision's RandomResizedCrop: ten tries for a
+// box of the area and ratio wanted, then the largest centred one of a ratio
+// within bounds.
+func randomBox(r *random.Stream, h, w int, scale, ratio [2]float64) raster.Box {
+	const tries = 10
+	lo, hi := math.Log(ratio[0]), math.Log(ratio[1])
+	for range tries {
+		area := float64(h) * float64(w) * r.Between(scale[0], scale[1])
+		aspect := math.Exp(r.Between(lo, hi))
+		bw, bh := int(math.RoundToEven(math.Sqrt(area*aspect))), int(math.RoundToEven(math.Sqrt(area/aspect)))
+		if bw > 0 && bw <= w && bh > 0 && bh <= h {
+			return raster.Box{Y: int(r.Below(uint64(h-bh) + 1)), X: int(r.Below(uint64(w-bw) + 1)), H: bh, W: bw}
+		}
+	}
+	bh, bw := h, w
+	switch in := float64(w) / float64(h); {
+	case in < ratio[0]:
+		bh = min(h, max(1, int(math.RoundToEven(float64(w)/ratio[0]))))
+	case in > ratio[1]:
+		bw = min(w, max(1, int(math.RoundToEven(float64(h)*ratio[1]))))
+	}
+	return raster.Box{Y: (h - bh) / 2, X: (w - bw) / 2, H: bh, W: bw}
+}

@@ -1,0 +1,140 @@
+package raster
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
+	"io"
+
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/tiff"
+	"golang.org/x/image/webp"
+)
+
+// Bounds on an image file.
+const (
+	// MaxPixels is where Pillow warns of a decompression bomb: a quarter of a
+	// gigabyte at three bytes a pixel.
+	MaxPixels = 1 << 28 / 3
+	// MaxFileBytes bounds the file itself.
+	MaxFileBytes = 1 << 28
+)
+
+// codec is a row of the table of image formats.
+type codec struct {
+	name   string
+	magic  []string // the first bytes; ? stands for any
+	config func(io.Reader) (image.Config, error)
+	decode func([]byte) (image.Image, error)
+}
+
+func reading(f func(io.Reader) (image.Image, error)) func([]byte) (image.Image, error) {
+	return func(data []byte) (image.Image, error) { return f(bytes.NewReader(data)) }
+}
+
+var codecs = []codec{
+	{"JPEG", []string{"\xff\xd8\xff"}, jpeg.DecodeConfig, reading(jpeg.Decode)},
+	{"PNG", []string{"\x89PNG\r\n\x1a\n"}, png.DecodeConfig, reading(png.Decode)},
+	{"GIF", []string{"GIF87a", "GIF89a"}, gif.DecodeConfig, decodeGIF},
+	{"BMP", []string{"BM????\x00\x00\x00\x00"}, bmp.DecodeConfig, reading(bmp.Decode)},
+	{"WebP", []string{"RIFF????WEBP"}, webp.DecodeConfig, decodeWebP},
+	{"TIFF", []string{"II\x2a\x00", "MM\x00\x2a"}, tiff.DecodeConfig, reading(tiff.Decode)},
+}
+
+// HeaderBytes is how many first bytes of a file Sniff wants.
+const HeaderBytes = 12
+
+// Sniff names the format of an image file by its first bytes, "" where it is none.
+func Sniff(head []byte) string {
+	if c := sniff(head); c != nil {
+		return c.name
+	}
+	return ""
+}
+
+func sniff(head []byte) *codec {
+	for i := range codecs {
+		for _, m := range codecs[i].magic {
+			if matches(head, m) {
+				return &codecs[i]
+			}
+		}
+	}
+	return nil
+}
+
+func matches(head []byte, magic string) bool {
+	if len(head) < len(magic) {
+		return false
+	}
+	for i := range len(magic) {
+		if magic[i] != '?' && magic[i] != head[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// Size reads the height and width of an image file from its header, and refuses
+// more than MaxPixels; data may be the beginning of the file alone.
+func Size(data []byte) (h, w int, err error) {
+	_, h, w, err = header(data)
+	return h, w, err
+}
+
+func header(data []byte) (c *codec, h, w int, err error) {
+	if c = sniff(data); c == nil {
+		return nil, 0, 0, fmt.Errorf("%w: begins with % x: want JPEG, PNG, GIF, BMP, WebP or TIFF", ErrImage, data[:min(len(data), 4)])
+	}
+	var config image.Config
+	if err := guarded(func() error { config, err = c.config(bytes.NewReader(data)); return err }); err != nil {
+		return nil, 0, 0, c.failed(err)
+	}
+	h, w = config.Height, config.Width
+	if h < 1 || w < 1 {
+		return nil, 0, 0, fmt.Errorf("%w: %s of %dx%d pixels", ErrImage, c.name, w, h)
+	}
+	if h > MaxPixels/w {
+		return nil, 0, 0, fmt.Errorf("%w: %s of %dx%d pixels: want at most %d in all", ErrTooLarge, c.name, w, h, MaxPixels)
+	}
+	return c, h, w, nil
+}
+
+func (c *codec) failed(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: truncated %s", ErrImage, c.name)
+	}
+	return fmt.Errorf("%w: %s: %w", ErrImage, c.name, err)
+}
+
+// guarded turns a panic of a decoder into its error.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("damaged (%v)", r)
+		}
+	}()
+	return f()
+}
+
+// Decode fills dst with the image of a file in so many channels, 1 (luma) or 3
+// (red, green, blue). Transparency is dropped, of 16 bits the upper 8 are taken,
+// of several frames the first.
+func Decode(dst *Image, data []byte, channels int) error {
+	c, h, w, err := header(data)
+	if err != nil {
+		return err
+	}
+	var m image.Image
+	if err := guarded(func() error { m, err = c.decode(data); return err }); err != nil {
+		return c.failed(err)
+	}
+	if b := m.Bounds(); b.Dx() != w || b.Dy() != h {
+		return fmt.Errorf("%w: %s of %dx%d pixels whose header says %dx%d", ErrImage, c.name, b.Dx(), b.Dy(), w, h)
+	}
+	return guarded(func() error { convert(dst, m, channels, c.name == "WebP"); return nil })
+}
