@@ -12,6 +12,7 @@ import (
 
 	"winnow/datasets"
 	"winnow/loader"
+	"winnow/loader/raster"
 	"winnow/models"
 )
 
@@ -103,10 +104,13 @@ func runDataList(_ context.Context, o dataListOptions, out *output) error {
 			where = "give its folder: " + i.Name + ":PATH"
 		}
 		out.printf("%s  %s\n", out.style(styleBold, i.Name), i.About)
-		rows := [][]string{
-			{"samples", fmt.Sprintf("%s train, %s test", countText(int64(i.Train)), countText(int64(i.Test)))},
-			{"images", fmt.Sprintf("%dx%dx%d", i.Shape[0], i.Shape[1], i.Shape[2])},
-			{"classes", fmt.Sprint(i.Classes)},
+		var rows [][]string
+		if i.Train > 0 {
+			rows = [][]string{
+				{"samples", fmt.Sprintf("%s train, %s test", countText(int64(i.Train)), countText(int64(i.Test)))},
+				{"images", fmt.Sprintf("%dx%dx%d", i.Shape[0], i.Shape[1], i.Shape[2])},
+				{"classes", fmt.Sprint(i.Classes)},
+			}
 		}
 		if i.Settings != "" {
 			rows = append(rows, []string{"settings", i.Settings})
@@ -208,14 +212,36 @@ func runDataShow(ctx context.Context, o dataShowOptions, out *output) error {
 		if err := src.Read(uint32(i), &r); err != nil {
 			return fmt.Errorf("data show: sample %d of %q: %w", i, o.Spec, err)
 		}
+		image, err := shown(&r)
+		if err != nil {
+			return fmt.Errorf("data show: sample %d of %q: %w: %w", i, o.Spec, loader.ErrBadData, err)
+		}
 		label := src.Target(uint32(i)).Class()
 		name := ""
 		if label >= 0 && label < int64(len(d.ClassNames)) {
 			name = " (" + d.ClassNames[label] + ")"
 		}
-		out.printf("sample %d: label %d%s, %dx%dx%d\n%s\n", i, label, name, r.C, r.H, r.W, styled(drawImage(r.Data, r.C, r.H, r.W)))
+		out.printf("sample %d: label %d%s, %dx%dx%d\n%s\n", i, label, name, image.C, image.H, image.W, styled(drawImage(image.Pix, image.C, image.H, image.W)))
 	}
 	return nil
+}
+
+// shown is the image of a record, shrunk where it is wider than a terminal.
+func shown(r *loader.Record) (*raster.Image, error) {
+	if r.C > 0 {
+		return &raster.Image{C: r.C, H: r.H, W: r.W, Pix: r.Data}, nil
+	}
+	var whole, small raster.Image
+	if err := raster.Decode(&whole, r.Data, 3); err != nil {
+		return nil, err
+	}
+	const widest = 76
+	if whole.W <= widest {
+		return &whole, nil
+	}
+	small.Reset(3, max(1, whole.H*widest/whole.W), widest)
+	new(raster.Resizer).Resize(&small, &whole, whole.Whole(), small.H, small.W, 0, 0, raster.Bilinear)
+	return &small, nil
 }
 
 // shades go from dark to light, on a dark terminal.

@@ -92,7 +92,7 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if records, err = limited(records, o.Limit, "--limit"); err != nil {
 		return err
 	}
-	src, err := loader.NewSource(records, nil)
+	src, err := evalSource(records, m.Spec.ImageShape, m.Images, func(text string) { out.notef("note: %s", text) })
 	if err != nil {
 		return err
 	}

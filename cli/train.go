@@ -13,7 +13,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"winnow/datasets"
 	"winnow/loader"
 	"winnow/models"
 	"winnow/onnx/autodiff"
@@ -26,11 +25,11 @@ import (
 )
 
 type trainOptions struct {
-	Bundle    string
-	Data      string
-	TrainSize int
-	TestSize  int
-	Augment   loader.Augment
+	Bundle     string
+	Data       string
+	TrainSize  int
+	TestSize   int
+	Transforms transformOptions
 
 	Forward  forwardOptions
 	Graph    graphOptions
@@ -100,6 +99,7 @@ epoch; it never touches a folder that is not a run, nor the model of --bundle.`,
 				return err
 			}
 			o.Forward.set(c)
+			o.Transforms.given = c.IsSet
 			o.Changed = given(c, slices.Concat(new(graphOptions).flags(""), new(imageOptions).normalizeFlags("")))
 			if c.IsSet("init-seed") {
 				seed := c.Uint64("init-seed")
@@ -119,10 +119,6 @@ func trainFlags(o *trainOptions) []cli.Flag {
 			Usage: "use only the first `N` training samples"},
 		&cli.IntFlag{Name: "limit-test", Destination: &o.TestSize, Category: flagsData, DefaultText: "all",
 			Usage: "use only the first `N` test samples"},
-		&cli.IntFlag{Name: "crop-pad", Destination: &o.Augment.CropPad, Category: flagsData, DefaultText: "0",
-			Usage: "random crop after padding by `P` pixels"},
-		&cli.BoolFlag{Name: "hflip", Destination: &o.Augment.HFlip, Category: flagsData,
-			Usage: "random horizontal flip"},
 
 		&cli.StringFlag{Name: "bundle", Destination: &o.Bundle, Category: flagsModel, TakesFile: true,
 			Usage: "`NAME` of a shipped bundle, an exported bundle, an .onnx file, or an earlier run"},
@@ -154,7 +150,7 @@ func trainFlags(o *trainOptions) []cli.Flag {
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &o.Quiet, Category: flagsOutput,
 			Usage: "print nothing but errors"},
 	}
-	return slices.Concat(flags, optionFlags(schedule.Options(), flagsRecipe), seeds, o.Forward.flags(),
+	return slices.Concat(flags, o.Transforms.flags(), optionFlags(schedule.Options(), flagsRecipe), seeds, o.Forward.flags(),
 		o.Graph.flags(flagsNew), o.Images.normalizeFlags(flagsNew), rest, optionFlags(prune.UserOptions(), flagsPrune), o.Device.flags())
 }
 
@@ -208,8 +204,8 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	if err := recipe.Validate(); err != nil {
 		return err
 	}
-	if err := o.Augment.Validate(); err != nil {
-		return usagef("--crop-pad: %w", err)
+	if err := o.Transforms.validate(); err != nil {
+		return err
 	}
 	if _, err := o.Device.resolve(nil); err != nil { // before anything is read
 		return err
@@ -226,7 +222,11 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	if err != nil {
 		return err
 	}
-	if err := o.sources(&run, data); err != nil {
+	training, test, err := limitedSplits(data, o.TrainSize, o.TestSize)
+	if err != nil {
+		return err
+	}
+	if err := o.Transforms.sources(&run, training, test, p.Notice); err != nil {
 		return err
 	}
 	device, err := openDevice(ctx, o.Device, p.Notice)
@@ -262,29 +262,6 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	return err
 }
 
-// sources puts the images of the data through their transforms.
-func (o *trainOptions) sources(run *train.Options, data *datasets.Dataset) error {
-	records, err := limited(data.Train, o.TrainSize, "--limit-train")
-	if err != nil {
-		return err
-	}
-	augment, err := o.Augment.Transform(loader.ShapeOf(records))
-	if err != nil {
-		return err
-	}
-	if run.Train, err = loader.NewSource(records, augment); err != nil {
-		return err
-	}
-	if run.Unaugmented, err = loader.NewSource(records, nil); err != nil {
-		return err
-	}
-	if records, err = limited(data.Test, o.TestSize, "--limit-test"); err != nil {
-		return err
-	}
-	run.Test, err = loader.NewSource(records, nil)
-	return err
-}
-
 // block is that of a graph which the run can use.
 func (o *trainOptions) block() (int64, error) {
 	if strings.HasPrefix(o.Device.Device, "cuda") {
@@ -297,7 +274,7 @@ func (o *trainOptions) block() (int64, error) {
 func (o *trainOptions) recipe() train.Recipe {
 	run := train.Defaults().Recipe
 	run.Epochs, run.BatchSize, run.LearningRate, run.Schedule = o.Epochs, o.Batch, o.LR, o.Schedule
-	run.Augment, run.Seed = o.Augment, o.Seed
+	run.Augment, run.Seed = o.Transforms.Augment, o.Seed
 	run.Method, run.Prune, run.Reference = o.Method, o.Prune, o.Reference
 	return run
 }

@@ -73,11 +73,10 @@ func sniffFolder(dir string) bool {
 func openFolder(s *spec, v *folderOptions, o Options) (*Dataset, error) {
 	root, err := os.OpenRoot(s.path)
 	if err != nil {
-		var pe *fs.PathError
-		if errors.As(err, &pe) {
-			err = pe.Err
+		if info, statErr := os.Stat(s.path); statErr == nil && !info.IsDir() {
+			err = fmt.Errorf("%w: not a folder", loader.ErrBadData)
 		}
-		return nil, fmt.Errorf("datasets: folder %q: %w", s.path, err)
+		return nil, fmt.Errorf("datasets: folder %q: %w", s.path, reason(err))
 	}
 	d := &Dataset{closers: []io.Closer{root}}
 	if err := readFolder(d, root, s, v, o); err != nil {
@@ -177,7 +176,7 @@ func (w *walker) walk(dir string, depth int, f func(name string) error) error {
 		if mode&fs.ModeSymlink != 0 {
 			info, err := w.root.Stat(name)
 			if err != nil {
-				return fmt.Errorf("%w: link %q: %w; links may lead to files and folders below the one given", loader.ErrBadData, name, reason(err))
+				return fmt.Errorf("%w: link %q: %w; links may lead to files and folders below the one given, and in no circle", loader.ErrBadData, name, reason(err))
 			}
 			mode = info.Mode().Type()
 		}

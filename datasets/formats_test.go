@@ -15,7 +15,7 @@ import (
 type formatCase struct {
 	// write lays the files down and gives the spec behind the kind.
 	write func(t *testing.T, dir string) (spec string)
-	train loadertest.Want
+	train func(t testing.TB) loadertest.Want
 	// guessed is whether the path alone stands for the kind.
 	guessed bool
 }
@@ -24,10 +24,11 @@ type formatCase struct {
 var formatCases = map[string]formatCase{
 	"glyphs": {
 		write: func(*testing.T, string) string { return ":train=40,test=10,classes=36" },
-		train: loadertest.Want{Labels: glyphLabels()},
+		train: func(testing.TB) loadertest.Want { return loadertest.Want{Labels: glyphLabels()} },
 	},
-	"fashion-mnist": {write: writeIDXCase, train: idxWant()},
-	"mnist":         {write: writeIDXCase, train: idxWant(), guessed: true},
+	"fashion-mnist": {write: writeIDXCase, train: idxWant},
+	"mnist":         {write: writeIDXCase, train: idxWant, guessed: true},
+	"folder":        {write: writeFolderCase, train: folderWant, guessed: true},
 }
 
 // glyphLabels are rounds of all classes, each from a start that is drawn.
@@ -53,7 +54,7 @@ func writeIDXCase(t *testing.T, dir string) string {
 	return ":" + dir
 }
 
-func idxWant() (w loadertest.Want) {
+func idxWant(testing.TB) (w loadertest.Want) {
 	pixels := count(20 * 24)
 	for i := range 20 {
 		w.Labels = append(w.Labels, int64(labelBytes(20)[i]))
@@ -70,7 +71,7 @@ func TestFormats(t *testing.T) {
 				t.Fatal("a format without a case in the conformance suite")
 			}
 			rest := c.write(t, t.TempDir())
-			loadertest.Records(t, func(t *testing.T) loader.Records { return open(t, kind+rest).Train }, c.train)
+			loadertest.Records(t, func(t *testing.T) loader.Records { return open(t, kind+rest).Train }, c.train(t))
 			if f, _ := find(kind); c.guessed != (f.sniff != nil) {
 				t.Fatalf("known by its path: %v, want %v", f.sniff != nil, c.guessed)
 			}

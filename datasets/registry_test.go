@@ -154,6 +154,9 @@ func TestOpenFromFolders(t *testing.T) {
 	t.Setenv("WINNOW_DATA", root)
 	check(Open("fashion-mnist", Options{}))
 	for _, info := range List() {
+		if f, _ := find(info.Name); f.path == needsPath {
+			continue
+		}
 		if want := info.Name != "mnist"; info.Installed != want {
 			t.Errorf("%s: installed %v", info.Name, info.Installed)
 		}

@@ -3,6 +3,7 @@ package datasets
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,6 +107,9 @@ func fill[T any](s *spec, rows []option.Row[T], v *T) error {
 			want = fmt.Sprintf("a whole number from %.0f to %.0f", row.Lo, row.Hi)
 		case float64:
 			want = fmt.Sprintf("a number from %v to %v", row.Lo, row.Hi)
+			if row.Open != "" {
+				want = "a number " + row.Wants(math.NaN())
+			}
 		}
 		return s.errorf("%s=%s: want %s", row.Name, text, want)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"winnow/loader"
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
@@ -15,8 +16,9 @@ import (
 type Classifier struct {
 	Model  []byte
 	Spec   Spec
-	Data   string // the data that it was trained with, "" if that is not known
-	Inside bool   // what normalises is in the model
+	Data   string            // the data that it was trained with, "" if that is not known
+	Inside bool              // what normalises is in the model
+	Images *loader.Pipelines // what its run did to images that it resized, nil if it did nothing or that is not known
 }
 
 // OpenFile reads an ONNX file; output names the one of class scores, "" finds it.
@@ -46,7 +48,7 @@ func OpenRun(dir, output string, notice func(string)) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Inside, c.Data = true, r.Summary.Data
+	c.Inside, c.Data, c.Images = true, r.Summary.Data, r.Summary.Config.Images
 	return c, nil
 }
 

@@ -86,6 +86,31 @@ func (o Images) Transform() (Transform, error) {
 	return &images{o, o.filter()}, nil
 }
 
+// Pipelines are what a run does to images: in training, and in evaluation.
+type Pipelines struct {
+	Train Images `json:"train"`
+	Eval  Images `json:"eval"`
+}
+
+// Text says in words what happens to an image.
+func (o *Images) Text() string {
+	size := fmt.Sprintf("%dx%d", o.Height, o.Width)
+	text := fmt.Sprintf("resized (%s) and cut to the centre %s, %v of the shorter side", o.Interpolation, size, o.CropPct)
+	if o.CropPct == 0 {
+		text = fmt.Sprintf("random crops of %v to %v of the area resized (%s) to %s", o.Scale[0], o.Scale[1], o.Interpolation, size)
+	}
+	if o.CropPad > 0 {
+		text += fmt.Sprintf(", shifted by up to %d pixels", o.CropPad)
+	}
+	if o.HFlip > 0 {
+		text += fmt.Sprintf(", mirrored with probability %v", o.HFlip)
+	}
+	if o.VFlip > 0 {
+		text += fmt.Sprintf(", turned upside down with probability %v", o.VFlip)
+	}
+	return text
+}
+
 // images applies Images.
 type images struct {
 	Images

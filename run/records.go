@@ -1,6 +1,7 @@
 package run
 
 import (
+	"winnow/loader"
 	"winnow/onnx/bundle"
 	"winnow/prune"
 	"winnow/train/schedule"
@@ -76,6 +77,7 @@ type Config struct {
 	Seed         uint64            `json:"seed"`
 	Prune        PruneConfig       `json:"prune"`
 	Augment      AugmentConfig     `json:"augment"`
+	Images       *loader.Pipelines `json:"images,omitempty"` // what happens to images that are resized
 	Workers      int               `json:"workers"`
 	Prefetch     int               `json:"prefetch"`
 	TrainSamples int               `json:"train_samples"`

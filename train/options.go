@@ -26,8 +26,9 @@ type Recipe struct {
 	BatchSize    int
 	LearningRate float64 // the largest of the schedule
 	Schedule     schedule.Schedule
-	Augment      loader.Augment // what Train does to its images, as recorded
-	Seed         uint64         // of everything random
+	Augment      loader.Augment    // what Train does to raw images, as recorded
+	Pipelines    *loader.Pipelines // what happens to images that are resized, as recorded; nil where none are
+	Seed         uint64            // of everything random
 
 	Method    string        // a name of prune.Methods, or auto
 	Prune     prune.Options // Samples, Epochs, Scorer, Policy, Seed and the reference are filled in

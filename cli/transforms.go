@@ -1,0 +1,220 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"winnow/datasets"
+	"winnow/loader"
+	"winnow/train"
+)
+
+// Presets of --aug.
+const (
+	augNone     = "none"
+	augCIFAR    = "cifar"
+	augImageNet = "imagenet"
+)
+
+// transformOptions say what happens to images on the way to the model.
+type transformOptions struct {
+	Aug           string
+	Augment       loader.Augment
+	VFlip         float64
+	Scale, Ratio  string
+	CropPct       float64
+	Interpolation string
+	given         func(flag string) bool
+}
+
+func (o *transformOptions) flags() []cli.Flag {
+	pair := func(lo, hi float64) string { return fmt.Sprintf("%.3g,%.3g", lo, hi) }
+	return []cli.Flag{
+		&cli.StringFlag{Name: "aug", Destination: &o.Aug, Category: flagsData, DefaultText: "imagenet for files of images, else none",
+			Usage: "augmentation `PRESET`: none; cifar (--crop-pad 4 --hflip); imagenet (random resized crops and flips)"},
+		&cli.IntFlag{Name: "crop-pad", Destination: &o.Augment.CropPad, Category: flagsData, DefaultText: "0",
+			Usage: "random crop after padding by `P` pixels"},
+		&cli.BoolFlag{Name: "hflip", Destination: &o.Augment.HFlip, Category: flagsData,
+			Usage: "random horizontal flip; --hflip=false leaves a preset's out"},
+		&cli.Float64Flag{Name: "vflip", Destination: &o.VFlip, Category: flagsData, DefaultText: "0",
+			Usage: "probability `P` of a vertical flip"},
+		&cli.StringFlag{Name: "scale", Destination: &o.Scale, Category: flagsData, DefaultText: pair(loader.DefaultScaleLo, loader.DefaultScaleHi),
+			Usage: "random resized crop: smallest and largest share `LO,HI` of the area"},
+		&cli.StringFlag{Name: "ratio", Destination: &o.Ratio, Category: flagsData, DefaultText: pair(loader.DefaultRatioLo, loader.DefaultRatioHi),
+			Usage: "random resized crop: smallest and largest width over height `LO,HI`"},
+		&cli.Float64Flag{Name: "crop-pct", Destination: &o.CropPct, Category: flagsData, DefaultText: fmt.Sprintf("%v, and 1 with --aug cifar", loader.DefaultCropPct),
+			Usage: "evaluation: share `P` of the shorter side that the centre crop takes"},
+		&cli.StringFlag{Name: "interpolation", Value: "bilinear", Destination: &o.Interpolation, Category: flagsData,
+			Usage: "how images are resized, `NAME`: bilinear, bicubic; both antialiased"},
+	}
+}
+
+// resized are the flags that only images which are resized have a use for.
+var resizedFlags = []string{"vflip", "scale", "ratio", "crop-pct", "interpolation"}
+
+// validate looks at what needs no data.
+func (o *transformOptions) validate() error {
+	if err := oneOf("--aug", o.Aug, "", augNone, augCIFAR, augImageNet); err != nil {
+		return err
+	}
+	if err := o.Augment.Validate(); err != nil {
+		return usagef("--crop-pad: %w", err)
+	}
+	probe, err := o.images([3]int64{3, 32, 32}, augImageNet)
+	if err != nil {
+		return err
+	}
+	for _, p := range []loader.Images{probe.Train, probe.Eval} {
+		if err := p.Validate(); err != nil {
+			return usagef("%w", err)
+		}
+	}
+	return nil
+}
+
+// parsePair reads "LO,HI".
+func parsePair(flag, text string, lo, hi float64) ([2]float64, error) {
+	if text == "" {
+		return [2]float64{lo, hi}, nil
+	}
+	a, b, ok := strings.Cut(text, ",")
+	x, errA := strconv.ParseFloat(strings.TrimSpace(a), 64)
+	y, errB := strconv.ParseFloat(strings.TrimSpace(b), 64)
+	if !ok || errA != nil || errB != nil {
+		return [2]float64{}, usagef("%s %q: give two numbers, LO,HI", flag, text)
+	}
+	return [2]float64{x, y}, nil
+}
+
+// images is what the flags and a preset make of image files.
+func (o *transformOptions) images(shape [3]int64, aug string) (p loader.Pipelines, err error) {
+	p.Eval = loader.Images{Channels: int(shape[0]), Height: int(shape[1]), Width: int(shape[2]), Interpolation: o.Interpolation, CropPct: o.CropPct}
+	if !o.given("crop-pct") {
+		p.Eval.CropPct = loader.DefaultCropPct
+		if aug == augCIFAR {
+			p.Eval.CropPct = 1
+		}
+	} else if o.CropPct == 0 {
+		return p, usagef("--crop-pct 0: give a share above 0 and up to 1")
+	}
+	p.Train = p.Eval
+	p.Train.CropPad, p.Train.VFlip = o.Augment.CropPad, o.VFlip
+	flip := o.Augment.HFlip
+	switch aug {
+	case augImageNet:
+		p.Train.CropPct = 0
+		if p.Train.Scale, err = parsePair("--scale", o.Scale, loader.DefaultScaleLo, loader.DefaultScaleHi); err != nil {
+			return p, err
+		}
+		if p.Train.Ratio, err = parsePair("--ratio", o.Ratio, loader.DefaultRatioLo, loader.DefaultRatioHi); err != nil {
+			return p, err
+		}
+		flip = flip || !o.given("hflip")
+	case augCIFAR:
+		if !o.given("crop-pad") {
+			p.Train.CropPad = cifarPad
+		}
+		flip = flip || !o.given("hflip")
+	}
+	if flip {
+		p.Train.HFlip = 0.5
+	}
+	return p, nil
+}
+
+// cifarPad is the padding of He et al. 2015 (arXiv 1512.03385), section 4.2.
+const cifarPad = 4
+
+// sources puts the images of both splits through their transforms.
+func (o *transformOptions) sources(run *train.Options, training, test loader.Records, notice func(string)) error {
+	c, _, _ := loader.ShapeOf(training)
+	aug := o.Aug
+	if aug == "" && c > 0 {
+		aug = augNone
+	} else if aug == "" {
+		aug = augImageNet
+	}
+	if c > 0 && aug != augImageNet { // as they are
+		return o.rawSources(run, training, test, aug)
+	}
+	p, err := o.images(run.Bundle.Manifest.ImageShape, aug)
+	if err != nil {
+		return err
+	}
+	if o.Aug == "" {
+		notice(fmt.Sprintf("images: %s (--aug %s, the default for files of images); evaluation: %s", p.Train.Text(), aug, p.Eval.Text()))
+	}
+	run.Pipelines = &p
+	if run.Train, err = through(training, p.Train); err != nil {
+		return err
+	}
+	if run.Unaugmented, err = through(training, p.Eval); err != nil {
+		return err
+	}
+	run.Test, err = through(test, p.Eval)
+	return err
+}
+
+func (o *transformOptions) rawSources(run *train.Options, training, test loader.Records, aug string) error {
+	for _, flag := range resizedFlags {
+		if o.given(flag) {
+			return usagef("--%s: only with --aug %s, or images that are files", flag, augImageNet)
+		}
+	}
+	if aug == augCIFAR {
+		if !o.given("crop-pad") {
+			o.Augment.CropPad = cifarPad
+		}
+		if !o.given("hflip") {
+			o.Augment.HFlip = true
+		}
+		run.Augment = o.Augment
+	}
+	augment, err := o.Augment.Transform(loader.ShapeOf(training))
+	if err != nil {
+		return err
+	}
+	if run.Train, err = loader.NewSource(training, augment); err != nil {
+		return err
+	}
+	if run.Unaugmented, err = loader.NewSource(training, nil); err != nil {
+		return err
+	}
+	run.Test, err = loader.NewSource(test, nil)
+	return err
+}
+
+// through is records through a pipeline.
+func through(r loader.Records, p loader.Images) (*loader.Source, error) {
+	t, err := p.Transform()
+	if err != nil {
+		return nil, err
+	}
+	return loader.NewSource(r, t)
+}
+
+// evalSource puts images as evaluation sees them: as the run did, where one is
+// evaluated, as they are where they are of one shape, else resized and cut.
+func evalSource(r loader.Records, shape [3]int64, recorded *loader.Pipelines, notice func(string)) (*loader.Source, error) {
+	if recorded != nil {
+		return through(r, recorded.Eval)
+	}
+	if c, _, _ := loader.ShapeOf(r); c > 0 {
+		return loader.NewSource(r, nil)
+	}
+	p := loader.Images{Channels: int(shape[0]), Height: int(shape[1]), Width: int(shape[2]), Interpolation: "bilinear", CropPct: loader.DefaultCropPct}
+	notice("images: " + p.Text())
+	return through(r, p)
+}
+
+// limitedSplits are the first samples of both splits.
+func limitedSplits(d *datasets.Dataset, training, test int) (a, b loader.Records, err error) {
+	if a, err = limited(d.Train, training, "--limit-train"); err != nil {
+		return nil, nil, err
+	}
+	b, err = limited(d.Test, test, "--limit-test")
+	return a, b, err
+}
