@@ -111,7 +111,7 @@ type movedState struct {
 	value *value
 }
 
-func (d *Device) newRunner(model []byte, maxBatch int, way running) (*runner, error) {
+func (d *Device) newRunner(model []byte, maxBatch int, o sessionOptions) (*runner, error) {
 	if maxBatch < 1 {
 		return nil, fmt.Errorf("batch size %d: must be positive", maxBatch)
 	}
@@ -121,7 +121,7 @@ func (d *Device) newRunner(model []byte, maxBatch int, way running) (*runner, er
 	if d.isClosed() {
 		return nil, fmt.Errorf("device: %w", ErrClosed)
 	}
-	session, err := d.session(model, way)
+	session, err := d.session(model, o)
 	if err != nil {
 		return nil, err
 	}

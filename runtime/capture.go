@@ -155,7 +155,7 @@ func (r *runner) newTransfer(outputs bool) (*transfer, error) {
 		}
 	}
 	var err error
-	if t.session, err = r.device.session(nodesModel("", "Identity", types...), running{}); err != nil {
+	if t.session, err = r.device.session(nodesModel("", "Identity", types...), sessionOptions{}); err != nil {
 		return t, err
 	}
 	if t.binding, err = t.session.CreateIoBinding(); err != nil {

@@ -53,7 +53,7 @@ func (c *copier) session(dtype DType) (*ort.DynamicAdvancedSession, error) {
 	if s := c.sessions[dtype]; s != nil {
 		return s, nil
 	}
-	s, err := c.device.session(nodesModel("", "Identity", dtype), running{})
+	s, err := c.device.session(nodesModel("", "Identity", dtype), sessionOptions{})
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 
 // An installed library with one bit changed is found before it is loaded.
 func TestADamagedInstalledLibrary(t *testing.T) {
-	path, err := Path()
+	path, err := find("")
 	skip := t.Skipf
 	if os.Getenv("CI") == "true" {
 		skip = t.Fatalf

@@ -188,7 +188,7 @@ func (d *Device) disown(c io.Closer) {
 	d.owned = slices.DeleteFunc(d.owned, func(o io.Closer) bool { return o == c })
 }
 
-func (d *Device) sessionOptions(capture bool) (_ *ort.SessionOptions, err error) {
+func (d *Device) newSessionOptions(o sessionOptions) (_ *ort.SessionOptions, err error) {
 	options, err := ort.NewSessionOptions()
 	if err != nil {
 		return nil, err
@@ -220,13 +220,13 @@ func (d *Device) sessionOptions(capture bool) (_ *ort.SessionOptions, err error)
 			return nil, err
 		}
 	}
-	if d.options.profile != "" {
-		if err := options.EnableProfiling(d.options.profile); err != nil {
-			return nil, err
+	if o.profile != "" {
+		if err := options.EnableProfiling(o.profile); err != nil {
+			return nil, errors.New(oneLine(err.Error()))
 		}
 	}
 	if d.provider == CUDAProvider {
-		if err := d.appendCUDA(options, capture); err != nil {
+		if err := d.appendCUDA(options, o.capture); err != nil {
 			return nil, err
 		}
 	}

@@ -28,10 +28,17 @@ type Report struct {
 	GPUs         []GPU    `json:"gpus,omitempty"`
 	DriverReason string   `json:"driver_reason,omitempty"` // why no GPU is listed
 	// Err is why the library cannot be used, nil if it can.
-	Err error `json:"-"`
-	// Problem is Err as text.
-	Problem string `json:"problem,omitempty"`
+	Err *Problem `json:"problem,omitempty"`
 }
+
+// Problem is an error that JSON shows as text.
+type Problem struct{ error }
+
+// Unwrap is the error.
+func (p *Problem) Unwrap() error { return p.error }
+
+// MarshalText is the error's text.
+func (p *Problem) MarshalText() ([]byte, error) { return []byte(p.Error()), nil }
 
 // Doctor looks at everything that Open needs and stops at nothing: what fails
 // is part of the report. Options.Device chooses which GPU is tried, "cpu" none.
@@ -52,7 +59,7 @@ func Doctor(o Options) Report {
 		r.DriverReason = err.Error()
 	}
 	fail := func(err error) Report {
-		r.Err, r.Problem = err, err.Error()
+		r.Err = &Problem{err}
 		return r
 	}
 	lib, n, err := start(o.Library)
@@ -105,8 +112,8 @@ func (r Report) String() string {
 		line("library", "%s", r.Library)
 		line("version", "ONNX Runtime %s, API %d (%d is used)", r.Version, r.API, r.RequiredAPI)
 	}
-	if r.Problem != "" {
-		line("problem", "%s", r.Problem)
+	if r.Err != nil {
+		line("problem", "%v", r.Err)
 	}
 	if len(r.Providers) > 0 {
 		line("providers", "%s", strings.Join(r.Providers, " "))

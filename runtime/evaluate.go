@@ -39,7 +39,7 @@ func (d *Device) NewEvaluator(spec EvalSpec, st *State, maxBatch int) (_ *Evalua
 			}
 		}
 	}
-	r, err := d.newRunner(spec.Model, maxBatch, running{})
+	r, err := d.newRunner(spec.Model, maxBatch, sessionOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("runtime: inference graph: %w", err)
 	}

@@ -15,7 +15,7 @@ type Function struct {
 // inputs, outputs those of its outputs that are wanted; no shape has a batch
 // dimension.
 func (d *Device) NewFunction(model []byte, inputs, outputs []Slot) (_ *Function, err error) {
-	r, err := d.newRunner(model, 1, running{})
+	r, err := d.newRunner(model, 1, sessionOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("runtime: graph: %w", err)
 	}

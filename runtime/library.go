@@ -106,22 +106,6 @@ func minorVersion(version string) (int, bool) {
 	return minor, err == nil
 }
 
-// Path is the file of the ONNX Runtime library that Open would load when no
-// path is given, in this order: the environment variable LibraryEnv, the copy
-// installed by winnow setup, the system loader.
-func Path() (string, error) {
-	path, err := find("")
-	if err != nil || path != "" {
-		return path, err
-	}
-	l, err := load("")
-	if err != nil {
-		return "", err
-	}
-	defer l.close()
-	return l.path, nil
-}
-
 // environment is ONNX Runtime's process-wide state. It is started by the first
 // Open and never stopped: the library does not survive being unloaded.
 var environment struct {

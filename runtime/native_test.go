@@ -10,7 +10,7 @@ import (
 // the right function gives.
 func TestTablePositions(t *testing.T) {
 	d := device(t, Options{})
-	session, err := d.session(linearSpec(testRoles{}).Model, running{})
+	session, err := d.session(linearSpec(testRoles{}).Model, sessionOptions{})
 	noError(t, err)
 	defer session.Destroy()
 	noError(t, checkLayout())
@@ -85,7 +85,7 @@ func TestTablePositions(t *testing.T) {
 // makes it fail, and none lets it pass.
 func TestRunOptionsReachTheRun(t *testing.T) {
 	d := device(t, Options{})
-	session, err := d.session(nodesModel("", "Identity", Float32), running{})
+	session, err := d.session(nodesModel("", "Identity", Float32), sessionOptions{})
 	noError(t, err)
 	defer session.Destroy()
 	binding, err := session.CreateIoBinding()

@@ -22,15 +22,13 @@ const (
 
 // Options says which library and device to use.
 type Options struct {
-	// Library is the path of libonnxruntime; "" looks for it as Path does.
+	// Library is the path of libonnxruntime; "" looks for it in the environment variable
+	// LibraryEnv, where winnow setup installs it, and as the system loader does.
 	Library string
 	// Device is "auto", "cpu", "cuda" or "cuda:N"; "" is DefaultDevice.
 	Device string
 	// Threads of one operator on the CPU; 0 is the number of physical cores.
 	Threads int
-	// Spin lets idle threads of a session busy-wait for work. It takes time
-	// from whoever else needs the cores, a data loader above all.
-	Spin bool
 	// StrictDevice makes it an error if any node of a graph cannot run on the
 	// device asked for; otherwise such nodes run on the CPU.
 	StrictDevice bool

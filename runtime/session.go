@@ -11,23 +11,20 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// running is how a session runs its graph.
-type running struct {
+// sessionOptions are how a session runs its graph.
+type sessionOptions struct {
 	profile string // starts the path of the file that its profile goes to; "" is none
 	capture bool   // the CUDA provider records runs
 }
 
 // session makes a session for a graph on the device.
-func (d *Device) session(model []byte, way running) (*ort.DynamicAdvancedSession, error) {
-	options, err := d.sessionOptions(way.capture)
+func (d *Device) session(model []byte, o sessionOptions) (*ort.DynamicAdvancedSession, error) {
+	if o.profile == "" {
+		o.profile = d.options.profile
+	}
+	options, err := d.newSessionOptions(o)
 	if err != nil {
 		return nil, err
-	}
-	if way.profile != "" {
-		if err := options.EnableProfiling(way.profile); err != nil {
-			options.Destroy() //nolint:errcheck // frees memory, cannot fail
-			return nil, errors.New(oneLine(err.Error()))
-		}
 	}
 	session, err := wait(d.options.Context, func() (*ort.DynamicAdvancedSession, error) {
 		defer options.Destroy() //nolint:errcheck // frees memory, cannot fail

@@ -66,13 +66,13 @@ func TestNodeCount(t *testing.T) {
 // What the library says of a bad graph wraps ErrGraph; an ended context ends the making of a session.
 func TestBadGraphsAndEndedContexts(t *testing.T) {
 	d := device(t, Options{Device: "cpu"})
-	if _, err := d.session(nodesModel("", "NoSuchOperator", Float32), running{}); !errors.Is(err, ErrGraph) {
+	if _, err := d.session(nodesModel("", "NoSuchOperator", Float32), sessionOptions{}); !errors.Is(err, ErrGraph) {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	ended := device(t, Options{Device: "cpu", Context: ctx})
-	if _, err := ended.session(nodesModel("", "Identity", Float32), running{}); err != nil && !errors.Is(err, context.Canceled) {
+	if _, err := ended.session(nodesModel("", "Identity", Float32), sessionOptions{}); err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -66,7 +66,7 @@ func (d *Device) newTrainer(spec TrainSpec, st *State, maxBatch int, profile str
 	if st == nil || st.closed || st.device != d {
 		return nil, errors.New("runtime: trainer: a state of the same device is needed")
 	}
-	r, err := d.newRunner(spec.Model, maxBatch, running{profile: profile, capture: d.options.CUDAGraph})
+	r, err := d.newRunner(spec.Model, maxBatch, sessionOptions{profile: profile, capture: d.options.CUDAGraph})
 	if err != nil {
 		return nil, fmt.Errorf("runtime: training graph: %w", err)
 	}
