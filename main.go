@@ -16,6 +16,7 @@ import (
 	"winnow/eval"
 	"winnow/internal/atomicfile"
 	"winnow/internal/files"
+	"winnow/internal/option"
 	"winnow/internal/printable"
 	"winnow/loader"
 	"winnow/onnx"
@@ -47,8 +48,8 @@ var codes = []struct {
 	{exitInterrupted, []error{context.Canceled}},
 	{exitRuntime, []error{cli.ErrRuntime, ortrun.ErrNoLibrary, ortrun.ErrDamaged, ortrun.ErrOldLibrary, ortrun.ErrNoDevice}},
 	{exitUsage, []error{
-		cli.ErrUsage, datasets.ErrSpec, train.ErrOptions, runs.ErrExists, runs.ErrForeign, atomicfile.ErrInUse, loader.ErrOptions, prune.ErrOptions, prune.ErrMethod,
-		prune.ErrNeedsLoss, autodiff.ErrOptions, bundle.ErrExists, eval.ErrFormat, ortrun.ErrOptions,
+		cli.ErrUsage, option.ErrInvalid, autodiff.ErrOptions, datasets.ErrSpec, runs.ErrExists, runs.ErrForeign, atomicfile.ErrInUse,
+		prune.ErrMethod, prune.ErrNeedsLoss, bundle.ErrExists, eval.ErrFormat,
 	}},
 	{exitInput, []error{
 		cli.ErrInput, files.ErrNotRegular, files.ErrTooLarge,

@@ -151,7 +151,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"train", "--bundle", "lenet", "--amp", "--amp-dtype"}, []string{"needs an argument", "--amp-dtype"}},
 		{[]string{"train", "--bundle", "lenet", "--amp-dtype", "float16"}, []string{"--amp-dtype", "only with --amp"}},
 		{[]string{"export", "a.onnx", "--model-ema-decay", "0.9"}, []string{"--model-ema-decay", "only with --model-ema"}},
-		{[]string{"export", "a.onnx", "--model-ema", "--model-ema-decay", "1"}, []string{"--model-ema-decay 1", "between 0 and 1"}},
+		{[]string{"export", "a.onnx", "--model-ema", "--model-ema-decay", "1"}, []string{"--model-ema-decay 1", "below 1"}},
 		{[]string{"export", "a.onnx", "--amp", "--amp-dtype=float32"}, []string{"--amp-dtype", `"float32"`, "float16, bfloat16"}},
 		{[]string{"train", "--bundle", "a.onnx"}, []string{"--data", `"a.onnx"`, "glyphs"}},
 		{[]string{"train", "--bundle", "a.onnx", "-d", "glyphs", "--init-seed", "1"}, []string{"--init-seed", "--reinit"}},

@@ -39,7 +39,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if errors.As(err, &exit) { // only the help command's "no such topic"
 		return usagef("%s", strings.ToLower(exit.Error()))
 	}
-	return err
+	return asTyped(app, err)
 }
 
 func newApp(out *output) *cli.App {

@@ -3,7 +3,11 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
+	"winnow/internal/option"
+	"winnow/onnx/autodiff"
 
 	"github.com/urfave/cli/v2"
 )
@@ -77,6 +81,26 @@ func retype(text string) string {
 		}
 	}
 	return text
+}
+
+// invalidOption is how packages name an option that a user may have set.
+var invalidOption = regexp.MustCompile(`invalid option "([a-z0-9-]+)"`)
+
+// asTyped writes the options that an error names the way their flags are typed.
+func asTyped(app *cli.App, err error) error {
+	if !errors.Is(err, option.ErrInvalid) && !errors.Is(err, autodiff.ErrOptions) {
+		return err
+	}
+	text := invalidOption.ReplaceAllStringFunc(err.Error(), func(found string) string {
+		name := invalidOption.FindStringSubmatch(found)[1]
+		for _, c := range app.Commands {
+			if slices.Contains(names(c.Flags), name) {
+				return "invalid option " + dashes(name)
+			}
+		}
+		return found
+	})
+	return &marked{text: text, kind: ErrUsage, err: err}
 }
 
 func dashes(name string) string {

@@ -1,8 +1,7 @@
 package loader
 
 import (
-	"fmt"
-
+	"winnow/internal/option"
 	"winnow/internal/random"
 )
 
@@ -23,7 +22,7 @@ type Augment struct {
 // Validate reports what is out of range; the error wraps ErrOptions.
 func (a Augment) Validate() error {
 	if a.CropPad < 0 || a.CropPad > MaxCropPad {
-		return fmt.Errorf("loader: %w %q: %d: want 0 to %d", ErrOptions, "crop padding", a.CropPad, MaxCropPad)
+		return option.Errorf("loader", "crop-pad", "%d, want 0 to %d", a.CropPad, MaxCropPad)
 	}
 	return nil
 }

@@ -1,10 +1,14 @@
 package loader
 
-import "errors"
+import (
+	"errors"
+
+	"winnow/internal/option"
+)
 
 var (
 	// ErrOptions marks an option out of range.
-	ErrOptions = errors.New("invalid option")
+	ErrOptions = option.ErrInvalid
 	// ErrBadData marks a file that is not what its name or header claims, or
 	// a label outside the class range.
 	ErrBadData = errors.New("bad data")

@@ -7,6 +7,7 @@ import (
 	"math"
 	"runtime"
 	"sync"
+	"winnow/internal/option"
 )
 
 // Defaults and bounds of Options.
@@ -60,15 +61,15 @@ func (o Options) Largest() int {
 func (o Options) Validate() error {
 	o = o.withDefaults()
 	var errs []error
-	check := func(what string, v, hi int) {
+	check := func(name string, v, hi int) {
 		if v < 1 || v > hi {
-			errs = append(errs, fmt.Errorf("loader: %w %q: %d: want 1 to %d", ErrOptions, what, v, hi))
+			errs = append(errs, option.Errorf("loader", name, "%d, want 1 to %d", v, hi))
 		}
 	}
-	check("batch size", o.BatchSize, MaxBatchSize)
+	check("batch-size", o.BatchSize, MaxBatchSize)
 	check("workers", o.Workers, MaxWorkers)
 	check("prefetch", o.Prefetch, MaxPrefetch)
-	check("smallest batch", o.MinBatch, o.BatchSize)
+	check("min-batch", o.MinBatch, o.BatchSize)
 	return errors.Join(errs...)
 }
 

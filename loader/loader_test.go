@@ -351,7 +351,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	_, err := New(plain(t, ramp{n: 10}), Options{BatchSize: -1, Workers: MaxWorkers + 1, Prefetch: -2})
 	_, crop := Augment{CropPad: -1}.Transform(1, 2, 3)
 	err = errors.Join(err, crop)
-	for _, what := range []string{"batch size", "workers", "prefetch", "crop padding"} {
+	for _, what := range []string{"batch-size", "workers", "prefetch", "crop-pad"} {
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", what)) {
 			t.Errorf("%v: does not name %q", err, what)
 		}

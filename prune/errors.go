@@ -3,11 +3,13 @@ package prune
 import (
 	"errors"
 	"fmt"
+
+	"winnow/internal/option"
 )
 
 // Sentinels, for errors.Is.
 var (
-	ErrOptions   = errors.New("invalid options")
+	ErrOptions   = option.ErrInvalid
 	ErrMethod    = errors.New("unknown pruning method")
 	ErrNeedsLoss = errors.New("needs per-sample losses")
 	ErrBadLoss   = errors.New("loss is not a finite number")

@@ -2,8 +2,9 @@ package prune
 
 import (
 	"errors"
-	"fmt"
 	"math"
+	"strings"
+	"winnow/internal/option"
 )
 
 // Names of what weights a plan carries.
@@ -102,29 +103,29 @@ func (o Options) Validate() error {
 	o = o.Resolved()
 	var errs []error
 	bad := func(name string, format string, args ...any) {
-		errs = append(errs, fmt.Errorf("prune: option %q: %s: %w", name, fmt.Sprintf(format, args...), ErrOptions))
+		errs = append(errs, option.Errorf("prune", name, format, args...))
 	}
 	if o.Samples < 0 || uint64(o.Samples) >= math.MaxUint32 {
 		bad("samples", "%d is out of range", o.Samples)
 	}
 	if o.Epochs < 1 || o.Epochs > maxEpochs {
-		bad("epochs", "%d is not in 1..%d", o.Epochs, maxEpochs)
+		bad("epochs", "%d, want 1 to %d", o.Epochs, maxEpochs)
 	}
 	if scorerOf(o.Scorer) == nil {
-		bad("scorer", "%q is none of %v", o.Scorer, scorerNames())
+		bad("scorer", "%q, want one of %s", o.Scorer, strings.Join(scorerNames(), ", "))
 	}
 	policy := policyOf(o.Policy)
 	if policy == nil {
-		bad("policy", "%q is none of %v", o.Policy, policyNames())
+		bad("policy", "%q, want one of %s", o.Policy, strings.Join(policyNames(), ", "))
 	}
 	for i := range options {
 		row := &options[i]
 		if want := row.Wants(row.Get(&o)); want != "" {
-			bad(row.Name, "%v: want %s", row.Get(&o), want)
+			bad(row.Name, "%v, want %s", row.Get(&o), want)
 		}
 	}
 	if o.Threads < 0 {
-		bad("threads", "%d is below 0", o.Threads)
+		bad("threads", "%d, want 0 or more", o.Threads)
 	}
 	if o.Scorer == ScorerNone && policy != nil && policy.scores {
 		bad("scorer", "policy %q needs a scorer", o.Policy)

@@ -3,6 +3,8 @@ package runtime
 import (
 	"errors"
 	"strings"
+
+	"winnow/internal/option"
 )
 
 // Sentinels of Open. The command exits with code 4 on each of them.
@@ -21,7 +23,7 @@ var (
 var ErrGraph = errors.New("ONNX Runtime refuses the graph")
 
 // ErrOptions is wrapped by every error of Options.Validate.
-var ErrOptions = errors.New("options")
+var ErrOptions = option.ErrInvalid
 
 // ErrClosed is returned by every use of something that was closed.
 var ErrClosed = errors.New("already closed")

@@ -145,7 +145,7 @@ func TestOptions(t *testing.T) {
 	cuda := func(device, key, v string) error {
 		return Options{Device: device, CUDA: map[string]string{key: v}}.Validate()
 	}
-	wantError(t, Options{Threads: -1}.Validate(), "threads -1")
+	wantError(t, Options{Threads: -1}.Validate(), `"threads": -1`)
 	wantError(t, cuda("cpu", "use_tf32", "0"), "CUDA options")
 	wantError(t, cuda("cuda:1", "device_id", "2"), "device_id")
 	wantError(t, cuda("cuda", "enable_cuda_graph", "1"), "enable_cuda_graph", "--cuda-graph")

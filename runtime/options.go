@@ -3,11 +3,11 @@ package runtime
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"winnow/internal/option"
 )
 
 // Defaults of Options.
@@ -91,36 +91,36 @@ func CUDAOptions() []string { return slices.Sorted(maps.Keys(cudaOptions)) }
 // ErrOptions.
 func (o Options) Validate() error {
 	var errs []error
-	add := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("runtime: %w: "+format, append([]any{ErrOptions}, args...)...))
+	add := func(name, format string, args ...any) {
+		errs = append(errs, option.Errorf("runtime", name, format, args...))
 	}
 	kind, index, err := parseDevice(o.Device)
 	if err != nil {
 		errs = append(errs, err)
 	}
 	if o.Threads < 0 {
-		add("threads %d: must be 0 or more", o.Threads)
+		add("threads", "%d, want 0 or more", o.Threads)
 	}
 	if kind == "cpu" && len(o.CUDA) > 0 {
-		add("device %q: CUDA options need a CUDA device", o.Device)
+		add("cuda-option", "CUDA options need a CUDA device, not %q", o.Device)
 	}
 	if kind == "cpu" && o.CUDAGraph && !o.deviceValues {
-		add("device %q: a CUDA graph needs a CUDA device", o.Device)
+		add("cuda-graph", "a CUDA graph needs a CUDA device, not %q", o.Device)
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.CUDA)) {
 		value := o.CUDA[name]
 		allowed, ok := cudaOptions[name]
 		switch {
 		case name == cudaGraphOption:
-			add("CUDA option %q: ask for it with --cuda-graph, which keeps a graph for each side of the state", name)
+			add("cuda-option", "%q: take --cuda-graph, which keeps a graph for each side of the state", name)
 		case !ok:
-			add("CUDA option %q: there is none of that name; there are %s", name, strings.Join(CUDAOptions(), ", "))
+			add("cuda-option", "%q: there is none of that name; there are %s", name, strings.Join(CUDAOptions(), ", "))
 		case allowed == nil && !isNumber(value):
-			add("CUDA option %q: %q: must be a number", name, value)
+			add("cuda-option", "%q: %q, want a number", name, value)
 		case allowed != nil && !slices.Contains(allowed, value):
-			add("CUDA option %q: %q: must be %s", name, value, strings.Join(allowed, " or "))
+			add("cuda-option", "%q: %q, want %s", name, value, strings.Join(allowed, " or "))
 		case name == "device_id" && kind == "cuda" && value != strconv.Itoa(index):
-			add("device %q: device_id %q says otherwise", o.Device, value)
+			add("cuda-option", "%q: %q, and the device is %q", name, value, o.Device)
 		}
 	}
 	return errors.Join(errs...)
@@ -144,5 +144,5 @@ func parseDevice(name string) (kind string, index int, err error) {
 			return "cuda", index, nil
 		}
 	}
-	return "", 0, fmt.Errorf("runtime: %w: device %q: must be auto, cpu, cuda or cuda:N", ErrOptions, name)
+	return "", 0, option.Errorf("runtime", "device", "%q, want auto, cpu, cuda or cuda:N", name)
 }
