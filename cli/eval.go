@@ -21,6 +21,7 @@ type evalOptions struct {
 	Data   string
 	Split  string
 	Limit  int
+	OnBad  string
 	Batch  int
 	Images imageOptions
 	Device deviceOptions
@@ -37,6 +38,7 @@ func newEvalCommand(out *output) *cli.Command {
 		&cli.IntFlag{Name: "batch-size", Aliases: []string{"b"}, Value: loader.DefaultBatchSize, Destination: &o.Batch, Category: flagsMachine,
 			Usage: "batch size `N`"},
 		scoresFlag(&o.Output),
+		onBadFlag(&o.OnBad),
 		jsonFlag(&o.JSON),
 	}
 	return &cli.Command{
@@ -68,6 +70,10 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 		return usagef("--batch-size %d: give 1 to %d", o.Batch, loader.MaxBatchSize)
 	}
 	if err := o.Images.validate(); err != nil {
+		return err
+	}
+	bad, err := badSamples(o.OnBad)
+	if err != nil {
 		return err
 	}
 	m, err := openClassifier(ctx, o.Path, o.Output, func(text string) { out.notef("note: %s", text) })
@@ -104,7 +110,8 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 		return err
 	}
 	defer device.Close()
-	result, err := evaluate(ctx, m, device, src, o)
+	result, err := evaluate(ctx, m, device, src, o, bad)
+	printBad(bad, out)
 	if err != nil {
 		return fmt.Errorf("eval: %q: %w", o.Path, err)
 	}
@@ -118,7 +125,7 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	return nil
 }
 
-func evaluate(ctx context.Context, c *eval.Classifier, device *ortrun.Device, src *loader.Source, o evalOptions) (*eval.Result, error) {
+func evaluate(ctx context.Context, c *eval.Classifier, device *ortrun.Device, src *loader.Source, o evalOptions, bad *loader.BadSamples) (*eval.Result, error) {
 	batch := o.Batch
 	if c.Spec.Batch > 0 {
 		batch = c.Spec.Batch
@@ -131,7 +138,7 @@ func evaluate(ctx context.Context, c *eval.Classifier, device *ortrun.Device, sr
 		return nil, fmt.Errorf("%q: %w", o.Path, err)
 	}
 	defer model.Close()
-	l, err := loader.New(src, loader.Options{BatchSize: batch})
+	l, err := loader.New(src, loader.Options{BatchSize: batch, Bad: bad})
 	if err != nil {
 		return nil, err
 	}

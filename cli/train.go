@@ -226,6 +226,9 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	if err != nil {
 		return err
 	}
+	if run.Bad, err = badSamples(o.Transforms.OnBad); err != nil {
+		return err
+	}
 	if err := o.Transforms.sources(&run, training, test, p.Notice); err != nil {
 		return err
 	}
@@ -256,6 +259,7 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 
 	summary, err := train.Run(ctx, run)
 	p.clear()
+	printBad(run.Bad, out)
 	if summary != nil && !o.Quiet {
 		printSummary(summary, run.Out, out)
 	}

@@ -2,6 +2,7 @@ package loader
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -25,6 +26,7 @@ type slot struct {
 	images  []byte
 	targets []byte
 	labels  []int64
+	n       int // samples; fewer than the step has where some were bad
 	err     error
 	ready   chan struct{} // capacity 1
 }
@@ -48,6 +50,8 @@ type Iterator struct {
 	batch   Batch
 	err     error // sticky
 	closed  bool
+
+	delivered bool // a batch
 }
 
 func (l *Loader) start(ctx context.Context, epoch int, weights []float32) *Iterator {
@@ -82,7 +86,8 @@ func (l *Loader) start(ctx context.Context, epoch int, weights []float32) *Itera
 	return it
 }
 
-// Steps is the number of batches of the epoch.
+// Steps is the number of batches of the epoch, before any is left out because
+// all of its samples are bad.
 func (it *Iterator) Steps() int { return it.steps }
 
 // Next returns the next batch, io.EOF after the last one, the context's error
@@ -95,29 +100,48 @@ func (it *Iterator) Next() (*Batch, error) {
 		}
 		return nil, it.err
 	}
+	for {
+		b, err := it.take()
+		if errors.Is(err, io.EOF) && !it.delivered && it.steps > 0 {
+			err = fmt.Errorf("loader: epoch of %q: %w: none of its samples could be read", it.l.src.Name(), ErrBadData)
+		}
+		if err != nil {
+			return nil, it.fail(err)
+		}
+		if b.N > 0 {
+			it.delivered = true
+			return b, nil
+		}
+	}
+}
+
+// take waits for the next step's batch, which is empty where all of its samples
+// are bad, or fewer are left than a batch may have.
+func (it *Iterator) take() (*Batch, error) {
 	if it.next > 0 {
 		if k := it.next - 1 + len(it.l.slots); k < it.steps {
 			it.queue <- k // never blocks: the slot's former step has left the queue
 		}
 	}
 	if err := it.ctx.Err(); err != nil {
-		return nil, it.fail(err)
+		return nil, err
 	}
 	if it.next == it.steps {
-		return nil, it.fail(io.EOF)
+		return nil, io.EOF
 	}
 	s := &it.l.slots[it.next%len(it.l.slots)]
 	select {
 	case <-s.ready:
 	case <-it.ctx.Done():
-		return nil, it.fail(it.ctx.Err())
+		return nil, it.ctx.Err()
 	}
 	if s.err != nil {
-		return nil, it.fail(s.err)
+		return nil, s.err
 	}
-	lo, hi := it.bounds(it.next)
+	lo, _ := it.bounds(it.next)
 	it.next++
-	n := hi - lo
+	n := s.n
+	hi := lo + n
 	it.batch = Batch{N: n, Indices: it.l.indices[lo:hi:hi], Images: s.images[:n*it.l.imageBytes],
 		Targets: s.targets[:n*it.l.targetBytes], Kind: it.l.targetKind, Labels: s.labels[:n]}
 	if it.weights != nil {
@@ -167,21 +191,36 @@ func (it *Iterator) work(scratch *Scratch) {
 	}
 }
 
-// fill reads the samples of one step into s.
+// fill reads the samples of one step into s. Where bad ones are left out, the
+// step's indices and weights, which are its own, close up.
 func (it *Iterator) fill(s *slot, step int, scratch *Scratch) error {
 	l := it.l
 	lo, hi := it.bounds(step)
-	for j, i := range l.indices[lo:hi] {
+	s.n = 0
+	for at := lo; at < hi; at++ {
 		if err := it.ctx.Err(); err != nil {
 			return err
 		}
-		dst := s.images[j*l.imageBytes:][:l.imageBytes:l.imageBytes]
-		if err := l.src.Read(Draw{l.o.Seed, it.epoch, i}, scratch, dst); err != nil {
-			return err
+		i, n := l.indices[at], s.n
+		dst := s.images[n*l.imageBytes:][:l.imageBytes:l.imageBytes]
+		if err := l.src.read(Draw{l.o.Seed, it.epoch, i}, scratch, dst); err != nil {
+			if l.o.Bad == nil || !errors.Is(err, ErrBadData) {
+				return l.src.wrap(i, err)
+			}
+			l.o.Bad.add(l.src, i, err)
+			continue
 		}
 		target := l.src.records.Target(i)
-		target.Put(s.targets[j*l.targetBytes:][:l.targetBytes])
-		s.labels[j] = target.Class()
+		target.Put(s.targets[n*l.targetBytes:][:l.targetBytes])
+		s.labels[n] = target.Class()
+		l.indices[lo+n] = i
+		if it.weights != nil {
+			it.weights[lo+n] = it.weights[at]
+		}
+		s.n++
+	}
+	if s.n < hi-lo && s.n < l.o.MinBatch {
+		s.n = 0
 	}
 	return nil
 }

@@ -33,6 +33,9 @@ type Options struct {
 	DropLast bool // leave out a last batch smaller than BatchSize
 	MinBatch int  // a last batch of fewer samples is joined to the one before it; 0 stands for 1
 	Seed     uint64
+	// Bad, where not nil, collects samples whose data is bad, which are then left
+	// out of their batch; without it the first of them ends the epoch.
+	Bad *BadSamples
 }
 
 func (o Options) withDefaults() Options {

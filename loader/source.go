@@ -78,9 +78,13 @@ func (s *Source) Label(i uint32) int64 { return s.records.Target(i).Class() }
 // Read fills dst, c*h*w bytes, with a view of a sample as uint8 CHW.
 func (s *Source) Read(d Draw, scratch *Scratch, dst []byte) error {
 	if err := s.read(d, scratch, dst); err != nil {
-		return fmt.Errorf("loader: sample %d of %q%s: %w", d.Index, s.Name(), s.where(d.Index), err)
+		return s.wrap(d.Index, err)
 	}
 	return nil
+}
+
+func (s *Source) wrap(i uint32, err error) error {
+	return fmt.Errorf("loader: sample %d of %q%s: %w", i, s.Name(), s.where(i), err)
 }
 
 // where names the file of a sample in brackets, "" where there is none.

@@ -44,6 +44,9 @@ type Summary struct {
 	Data        string `json:"data"`
 	Config      Config `json:"config"`
 	Interrupted bool   `json:"interrupted,omitempty"` // stopped before its last epoch ended
+
+	BadCount   int                `json:"bad_samples_count,omitempty"` // samples left out because they could not be read
+	BadSamples []loader.BadSample `json:"bad_samples,omitempty"`
 }
 
 // Result is what a run reached and what it took.

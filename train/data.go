@@ -63,7 +63,7 @@ func checkShape(o *Options, split string, src *loader.Source) error {
 
 // open makes the loaders.
 func (d *data) open(o *Options, outside bool) (err error) {
-	base := loader.Options{BatchSize: o.BatchSize, Workers: o.Workers, Prefetch: o.Prefetch, Seed: o.Seed}
+	base := loader.Options{BatchSize: o.BatchSize, Workers: o.Workers, Prefetch: o.Prefetch, Seed: o.Seed, Bad: o.Bad}
 	if d.test, err = loader.New(o.Test, base); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}

@@ -81,6 +81,9 @@ func (l *loop) finish() (*run.Summary, error) {
 	s.Seconds = l.clock.seconds(time.Since(l.began))
 	s.TrainSamplesUsed, s.TrainSamplesFull = l.counts.used, l.counts.full()
 	s.SavedRatio = savedRatio(s.TrainSamplesUsed, s.TrainSamplesFull)
+	if l.o.Bad != nil {
+		s.BadCount, s.BadSamples = l.o.Bad.Count(), l.o.Bad.List()
+	}
 	if err := l.folder.WriteSummary(s); err != nil {
 		return nil, err
 	}

@@ -45,9 +45,10 @@ type Options struct {
 	Train, Test *loader.Source
 	Unaugmented *loader.Source // Train as evaluation sees it, for an outside reference; nil takes Train
 
-	Device            *ortrun.Device // the caller's to close
-	Layout            string         // of bundle.Layout names; "" is auto
-	Workers, Prefetch int            // of the loader; 0 = half the processors, and loader.DefaultPrefetch
+	Device            *ortrun.Device     // the caller's to close
+	Layout            string             // of bundle.Layout names; "" is auto
+	Bad               *loader.BadSamples // collects images that cannot be read, and leaves them out; nil makes them an error
+	Workers, Prefetch int                // of the loader; 0 = half the processors, and loader.DefaultPrefetch
 
 	Out       string       // run folder
 	Overwrite bool         // replace a run that Out holds
