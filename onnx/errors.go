@@ -20,5 +20,5 @@ var (
 	// ErrTooLarge: a model over the limits of what is read or made of it.
 	ErrTooLarge = errors.New("too large")
 	// ErrNotFinite: a tensor of NaN or infinite elements.
-	ErrNotFinite = errors.New("is not finite")
+	ErrNotFinite = errors.New("not finite")
 )

@@ -114,9 +114,6 @@ func StringAttr(v string) Attr { return Attr{Kind: AttrString, S: v} }
 // TensorAttr makes a tensor attribute.
 func TensorAttr(t *Tensor) Attr { return Attr{Kind: AttrTensor, T: t} }
 
-// FloatsAttr makes a float list attribute.
-func FloatsAttr(v ...float32) Attr { return Attr{Kind: AttrFloats, Floats: v} }
-
 // Int returns an integer attribute, or def if the node lacks it.
 func (n *Node) Int(name string, def int64) int64 {
 	if a, ok := n.Attrs[name]; ok && a.Kind == AttrInt {

@@ -61,7 +61,7 @@ func ParseDType(name string) (DType, error) {
 			return d, nil
 		}
 	}
-	return Undefined, fmt.Errorf("onnx: unknown element type %q", name)
+	return Undefined, fmt.Errorf("onnx: element type %q: it is not known: %w", name, ErrUnsupported)
 }
 
 // Size returns the bytes of one element, 0 for types without a fixed size.

@@ -157,7 +157,7 @@ func standardise(m *onnx.Model) error {
 func (f *forward) checkState() error {
 	for _, name := range slices.Concat(f.params, f.buffers) {
 		if i, _ := f.graph.Initializers[name].NotFinite(); i >= 0 {
-			return fmt.Errorf("autodiff: parameter %q %w at element %d; if it is a mask, --freeze keeps it as it is: %w", name, onnx.ErrNotFinite, i, ErrModel)
+			return fmt.Errorf("autodiff: parameter %q: element %d: %w; if it is a mask, --freeze keeps it as it is: %w", name, i, onnx.ErrNotFinite, ErrModel)
 		}
 	}
 	return nil

@@ -327,7 +327,7 @@ func TestValidateTunedAndForward(t *testing.T) {
 		`key "a" is empty or appears twice`: func(b *Bundle) { m := b.Manifest.Tuned; m.Choices = append(m.Choices, m.Choices[0]) },
 		"-1 ms of form":                     func(b *Bundle) { b.Manifest.Tuned.Choices[0].Milliseconds["y"] = -1 },
 		"forward.onnx: state \"weight\"":    func(b *Bundle) { b.Forward = encode(t, &onnx.Graph{Name: "g"}) },
-		"forward.onnx: onnx":                func(b *Bundle) { b.Forward = []byte("x") },
+		"forward.onnx: wire":                func(b *Bundle) { b.Forward = []byte("x") },
 	} {
 		b := tiny(t)
 		b.Manifest.Tuned = tuned()

@@ -186,7 +186,7 @@ func TestDanglingInputsAreNamedWithTheirFile(t *testing.T) {
 		m.Graph.Nodes[2].Inputs[0] = "gone"
 		*graph = encode(t, m.Graph)
 		err = b.Validate()
-		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), file+`: onnx: node "fc" (MatMul): input "gone": nothing produces it`) {
+		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), file+`: opset: node "fc" (MatMul): input "gone": nothing produces it`) {
 			t.Errorf("%s: %v", file, err)
 		}
 		for _, other := range []string{TrainFile, BlockedFile, EvalFile, ForwardFile} {

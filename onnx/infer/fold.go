@@ -35,7 +35,7 @@ type FoldOptions struct {
 // reported at once; the model is then partly folded and not to be used.
 func Fold(m *onnx.Model, o FoldOptions) error {
 	if m == nil || m.Graph == nil {
-		return errors.New("onnx: fold: model has no graph")
+		return fmt.Errorf("infer: model: it has no graph: %w", onnx.ErrInvalid)
 	}
 	g := m.Graph
 	nameBatch(g)

@@ -222,7 +222,7 @@ func (in *Inference) believe(name string) {
 // errors are reported at once.
 func Model(m *onnx.Model) (*Inference, error) {
 	if m == nil || m.Graph == nil {
-		return nil, errors.New("onnx: infer: model has no graph")
+		return nil, fmt.Errorf("infer: model: it has no graph: %w", onnx.ErrInvalid)
 	}
 	nameBatch(m.Graph)
 	in := New(m.Graph)
@@ -371,7 +371,7 @@ func (c call) wrap(err error) error {
 			shapes = append(shapes, c.n.Inputs[i]+" "+c.shape(i).String())
 		}
 	}
-	return fmt.Errorf("onnx: %s of %s: %w", c.n.Describe(), strings.Join(shapes, ", "), err)
+	return fmt.Errorf("infer: %s of %s: %w", c.n.Describe(), strings.Join(shapes, ", "), err)
 }
 
 func shapeErrorf(format string, args ...any) error {

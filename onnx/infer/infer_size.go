@@ -27,7 +27,7 @@ func (in *Inference) checkConstants(g *onnx.Graph) error {
 			for _, o := range n.Outputs {
 				constant[o] = true
 				if v := in.types[o]; bytesOf(v) > maxConstant && len(errs) < maxErrors {
-					errs = append(errs, fmt.Errorf("onnx: %s: its result %s %s is over %d bytes, and no input changes it: %w", n.Describe(), v.DType, v.Shape, maxConstant, onnx.ErrTooLarge))
+					errs = append(errs, fmt.Errorf("infer: %s: its result %s %s is over %d bytes, and no input changes it: %w", n.Describe(), v.DType, v.Shape, maxConstant, onnx.ErrTooLarge))
 				}
 			}
 		}

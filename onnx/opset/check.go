@@ -17,7 +17,7 @@ import (
 // other domains are refused unless the domain is allowed.
 func Check(m *onnx.Model, allowDomains ...string) error {
 	if m == nil || m.Graph == nil {
-		return fmt.Errorf("onnx: model: it has no graph: %w", onnx.ErrInvalid)
+		return fmt.Errorf("opset: model: it has no graph: %w", onnx.ErrInvalid)
 	}
 	c := checker{allowed: map[string]bool{}, functions: map[string]bool{}, opset: m.Opset}
 	for _, d := range allowDomains {
@@ -59,7 +59,7 @@ const maxProblems = 1000
 
 func (c *checker) fail(kind error, format string, args ...any) {
 	if len(c.errs) < maxProblems {
-		c.errs = append(c.errs, fmt.Errorf("onnx: %s: %w", fmt.Sprintf(format, args...), kind))
+		c.errs = append(c.errs, fmt.Errorf("opset: %s: %w", fmt.Sprintf(format, args...), kind))
 	}
 }
 

@@ -17,11 +17,11 @@ import (
 func To18(m *onnx.Model) error {
 	switch {
 	case m == nil || m.Graph == nil:
-		return fmt.Errorf("onnx: model: it has no graph: %w", onnx.ErrInvalid)
+		return fmt.Errorf("opset: model: it has no graph: %w", onnx.ErrInvalid)
 	case len(m.Functions) > 0:
-		return fmt.Errorf("onnx: model: local functions must be inlined before it is converted: %w", onnx.ErrInvalid)
+		return fmt.Errorf("opset: model: local functions must be inlined before it is converted: %w", onnx.ErrInvalid)
 	case m.Opset < minOpset || m.Opset > maxOpset:
-		return fmt.Errorf("onnx: model: opset %d cannot be converted to %d, only %d to %d can: export the model again: %w",
+		return fmt.Errorf("opset: model: opset %d cannot be converted to %d, only %d to %d can: export the model again: %w",
 			m.Opset, targetOpset, minOpset, maxOpset, onnx.ErrUnsupported)
 	}
 	c := &converter{from: m.Opset, names: onnx.NewNames(m.Graph)}

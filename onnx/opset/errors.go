@@ -8,5 +8,5 @@ import (
 
 // nodeErr makes an error of kind about one node.
 func nodeErr(n *onnx.Node, kind error, format string, args ...any) error {
-	return fmt.Errorf("onnx: %s: %s: %w", n.Describe(), fmt.Sprintf(format, args...), kind)
+	return fmt.Errorf("opset: %s: %s: %w", n.Describe(), fmt.Sprintf(format, args...), kind)
 }

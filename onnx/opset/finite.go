@@ -36,7 +36,7 @@ func checkFinite(g *onnx.Graph, tensors map[string]*onnx.Tensor, seen map[string
 				if nan {
 					what = "NaN"
 				}
-				return fmt.Errorf("onnx: tensor %q %w: element %d of %v, used by node %q (%s), is %s: %w", in, onnx.ErrNotFinite, i, t.Dims, n.Name, n.Op, what, onnx.ErrInvalid)
+				return fmt.Errorf("opset: tensor %q: element %d of %v, read by %s, is %s: %w: %w", in, i, t.Dims, n.Describe(), what, onnx.ErrNotFinite, onnx.ErrInvalid)
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(n.Attrs)) {

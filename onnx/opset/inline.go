@@ -18,7 +18,7 @@ const maxInlinedNodes = 1 << 18
 // is left as it was if an error is returned.
 func Inline(m *onnx.Model) error {
 	if m == nil || m.Graph == nil {
-		return fmt.Errorf("onnx: model: it has no graph: %w", onnx.ErrInvalid)
+		return fmt.Errorf("opset: model: it has no graph: %w", onnx.ErrInvalid)
 	}
 	if len(m.Functions) == 0 {
 		return nil

@@ -30,11 +30,11 @@ const (
 func Read(path string) (*onnx.Model, error) {
 	data, err := readModelFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("onnx: model %q: %w", path, err)
+		return nil, fmt.Errorf("wire: model %q: %w", path, err)
 	}
 	m, err := decode(data, filepath.Dir(path))
 	if err != nil {
-		return nil, fmt.Errorf("onnx: model %q: %w", path, err)
+		return nil, fmt.Errorf("wire: model %q: %w", path, err)
 	}
 	return m, nil
 }
@@ -68,7 +68,7 @@ func readModelFile(path string) ([]byte, error) {
 func Decode(data []byte, dir string) (*onnx.Model, error) {
 	m, err := decode(data, dir)
 	if err != nil {
-		return nil, fmt.Errorf("onnx: model: %w", err)
+		return nil, fmt.Errorf("wire: model: %w", err)
 	}
 	return m, nil
 }

@@ -11,7 +11,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"winnow/internal/atomicfile"
 	"winnow/onnx"
 	"winnow/onnx/onnxpb"
 )
@@ -40,7 +39,7 @@ const (
 // The IR version written is the model's, moved into 8..10.
 func Encode(m *onnx.Model) ([]byte, error) {
 	if m == nil || m.Graph == nil {
-		return nil, fmt.Errorf("onnx: model: it has no graph: %w", onnx.ErrInvalid)
+		return nil, fmt.Errorf("wire: model: it has no graph: %w", onnx.ErrInvalid)
 	}
 	var e encoder
 	pb := &onnxpb.ModelProto{
@@ -56,29 +55,16 @@ func Encode(m *onnx.Model) ([]byte, error) {
 		pb.Functions = append(pb.Functions, e.function(f))
 	}
 	if len(e.errs) > 0 {
-		return nil, fmt.Errorf("onnx: model: %w", errors.Join(e.errs...))
+		return nil, fmt.Errorf("wire: model: %w", errors.Join(e.errs...))
 	}
 	if n := int64(proto.Size(pb)); n > maxModelBytes {
-		return nil, fmt.Errorf("onnx: model: %d bytes, over protobuf's 2 GiB: %w", n, onnx.ErrTooLarge)
+		return nil, fmt.Errorf("wire: model: %d bytes, over protobuf's 2 GiB: %w", n, onnx.ErrTooLarge)
 	}
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(pb)
 	if err != nil {
-		return nil, fmt.Errorf("onnx: model: %w", err)
+		return nil, fmt.Errorf("wire: model: %w", err)
 	}
 	return data, nil
-}
-
-// Write encodes the model into a file, which holds either the whole model or
-// what it held before.
-func Write(path string, m *onnx.Model) error {
-	data, err := Encode(m)
-	if err != nil {
-		return err
-	}
-	if err := atomicfile.WriteBytes(path, data); err != nil {
-		return fmt.Errorf("onnx: model %q: %w", path, err)
-	}
-	return nil
 }
 
 func opsetImports(opset int64, domains map[string]int64) []*onnxpb.OperatorSetIdProto {
