@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -97,7 +98,11 @@ func TestInspectEscapes(t *testing.T) {
 		},
 	}
 	path := filepath.Join(t.TempDir(), "m.onnx")
-	if err := wire.Write(path, &onnx.Model{IRVersion: 8, Opset: 18, Graph: g}); err != nil {
+	data, err := wire.Encode(&onnx.Model{IRVersion: 8, Opset: 18, Graph: g})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, asJSON := range []bool{false, true} {
