@@ -75,7 +75,7 @@ func BenchmarkPlan(b *testing.B) {
 
 // memory is the size of the arrays that grow with the data set.
 func memory(p *Pruner) int {
-	bytes := 4 * (cap(p.t.score) + cap(p.t.vari) + cap(p.buf.indices) + cap(p.buf.store))
+	bytes := 4 * (cap(p.t.score) + cap(p.t.variance) + cap(p.buf.indices) + cap(p.buf.store))
 	switch x := p.inner.(type) {
 	case *seta:
 		bytes += 4 * cap(x.keys)

@@ -74,7 +74,7 @@ func (d *das) observeSamples(indices []uint32, losses []float32) {
 	}
 	t := d.t
 	for j, i := range indices {
-		if t.vari != nil {
+		if t.variance != nil {
 			t.spread(i, losses[j])
 		}
 		if !isHeld(t.score[i]) {
@@ -201,9 +201,9 @@ func (d *das) rescore(epoch int) {
 				continue
 			}
 			v := sums[j].pearson()
-			if t.vari != nil {
+			if t.variance != nil {
 				if !wasReady {
-					t.vari[i] = 0 // the deviation of a loss says nothing of a correlation's
+					t.variance[i] = 0 // the deviation of a loss says nothing of a correlation's
 				} else if v == v {
 					t.spread(uint32(i), v)
 				}

@@ -33,20 +33,15 @@ func newGreedy(t *table, o Options) policy {
 
 func (g *greedy) key(i int) uint32 {
 	s := g.t.score[i]
-	if g.t.vari != nil {
-		s = float32(float64(s) + g.c*math.Sqrt(float64(g.t.vari[i])))
+	if g.t.variance != nil {
+		s = float32(float64(s) + g.c*math.Sqrt(float64(g.t.variance[i])))
 	}
 	return floatKey(s)
 }
 
 func (g *greedy) plan(epoch int, out *buffer) {
 	t := g.t
-	scored := 0
-	for _, s := range t.score {
-		if s == s {
-			scored++
-		}
-	}
+	scored := t.scored()
 	if scored == 0 {
 		out.everything()
 		return

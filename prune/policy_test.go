@@ -211,8 +211,8 @@ func TestUCBByHand(t *testing.T) {
 		}
 		must(t, p.EndEpoch(1))
 		s := p.Scores(nil)
-		if math.Abs(float64(s[1])-0.9) > 1e-6 || math.Abs(float64(p.t.vari[1])-0.9*0.1*0.49) > 1e-6 || p.t.vari[0] != 0 {
-			t.Fatalf("scores %v, variances %v", s, p.t.vari)
+		if math.Abs(float64(s[1])-0.9) > 1e-6 || math.Abs(float64(p.t.variance[1])-0.9*0.1*0.49) > 1e-6 || p.t.variance[0] != 0 {
+			t.Fatalf("scores %v, variances %v", s, p.t.variance)
 		}
 		if plan := mustPlan(t, p, 2); !slices.Equal(plan.Indices, []uint32{c.want}) {
 			t.Errorf("c=%v: plan %v, want %d", c.c, plan.Indices, c.want)

@@ -91,7 +91,7 @@ func (p *Pruner) Plan(epoch int) (Plan, error) {
 	p.stats.Scored = 0
 	p.stats.Ranking = p.o.Scorer
 	if p.scorer != nil {
-		p.stats.Scored = p.t.survey()
+		p.stats.Scored = p.t.countScored()
 		if d, ok := p.scorer.(*das); ok && !d.ready {
 			p.stats.Ranking = ScorerLoss
 		}

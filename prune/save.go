@@ -67,7 +67,7 @@ func (p *Pruner) Save(w io.Writer) error {
 		e.f32s(p.buf.weights)
 	}
 	e.f32s(p.t.score)
-	e.f32s(p.t.vari)
+	e.f32s(p.t.variance)
 	for _, part := range []any{p.scorer, p.inner} {
 		if x, ok := part.(stater); ok {
 			x.save(e)
@@ -106,7 +106,42 @@ func (p *Pruner) Load(r io.Reader) error {
 	return nil
 }
 
+// read replaces p, which is new, by the saved state.
 func (p *Pruner) read(d *decoder) error {
+	if err := p.readHeader(d); err != nil {
+		return err
+	}
+	held := slices.Clone(p.t.score)
+	if err := p.readPlan(d); err != nil {
+		return err
+	}
+	d.f32s(p.t.score)
+	d.f32s(p.t.variance)
+	for _, part := range []any{p.scorer, p.inner} {
+		if x, ok := part.(stater); ok {
+			x.load(d)
+		}
+	}
+	sum := d.sum.Sum32()
+	if got := d.u32(); d.err == nil && got != sum {
+		return fmt.Errorf("checksum %08x, expected %08x: %w", sum, got, ErrState)
+	}
+	if x, ok := p.scorer.(*das); ok && d.err == nil && p.planned {
+		x.now = p.stats.Epoch
+		if x.epoch[x.slot(x.now)] != x.now {
+			return fmt.Errorf("no losses of epoch %d: %w", x.now, ErrState)
+		}
+	}
+	for i, h := range held {
+		if d.err == nil && isHeld(h) != isHeld(p.t.score[i]) {
+			return fmt.Errorf("saved with another holdout: %w", ErrState)
+		}
+	}
+	return d.err
+}
+
+// readHeader refuses what is no state, and state of another version or of other options.
+func (p *Pruner) readHeader(d *decoder) error {
 	magic := make([]byte, len(StateMagic))
 	d.bytes(magic)
 	if d.err == nil && string(magic) != StateMagic {
@@ -124,17 +159,21 @@ func (p *Pruner) read(d *decoder) error {
 	if d.err != nil {
 		return d.err
 	}
-	if want := p.o.header(); string(header) != want {
-		had, has := strings.Fields(string(header)), strings.Fields(want)
-		for k := range has {
-			if k >= len(had) || had[k] != has[k] {
-				return fmt.Errorf("saved with %q, now %q: %w", strings.Join(had[min(k, len(had)):min(k+1, len(had))], ""), has[k], ErrState)
-			}
-		}
-		return fmt.Errorf("saved with other options: %w", ErrState)
+	want := p.o.header()
+	if string(header) == want {
+		return nil
 	}
-	held := slices.Clone(p.t.score)
+	had, has := strings.Fields(string(header)), strings.Fields(want)
+	for k := range has {
+		if k >= len(had) || had[k] != has[k] {
+			return fmt.Errorf("saved with %q, now %q: %w", strings.Join(had[min(k, len(had)):min(k+1, len(had))], ""), has[k], ErrState)
+		}
+	}
+	return fmt.Errorf("saved with other options: %w", ErrState)
+}
 
+// readPlan reads the statistics and the current plan, if there is one.
+func (p *Pruner) readPlan(d *decoder) error {
 	s := &p.stats
 	p.planned, p.ended = d.flag(), d.flag()
 	s.Epoch, s.Observed, s.Scored = d.count(maxEpochs), d.count(math.MaxInt), d.count(p.t.n)
@@ -143,50 +182,29 @@ func (p *Pruner) read(d *decoder) error {
 		return fmt.Errorf("epoch %d of %d: %w", s.Epoch, p.o.Epochs, ErrState)
 	}
 	byLoss := d.flag()
-	if p.planned {
-		s.Ranking = p.o.Scorer
-		if byLoss {
-			s.Ranking = ScorerLoss
-		}
-		kept := newBitset(p.t.n)
-		d.u64s(kept)
-		weighted := d.flag()
-		p.buf.open(weighted)
-		for i := range uint32(p.t.n) {
-			if kept.get(i) {
-				p.buf.indices = append(p.buf.indices, i)
-			}
-		}
-		s.Kept = len(p.buf.indices)
-		s.Pruned = s.Samples - s.Kept
-		if weighted {
-			p.buf.weights = p.buf.store[:s.Kept]
-			d.f32s(p.buf.weights)
+	if !p.planned {
+		return nil
+	}
+	s.Ranking = p.o.Scorer
+	if byLoss {
+		s.Ranking = ScorerLoss
+	}
+	kept := newBitset(p.t.n)
+	d.u64s(kept)
+	weighted := d.flag()
+	p.buf.open(weighted)
+	for i := range uint32(p.t.n) {
+		if kept.get(i) {
+			p.buf.indices = append(p.buf.indices, i)
 		}
 	}
-	d.f32s(p.t.score)
-	d.f32s(p.t.vari)
-	for _, part := range []any{p.scorer, p.inner} {
-		if x, ok := part.(stater); ok {
-			x.load(d)
-		}
+	s.Kept = len(p.buf.indices)
+	s.Pruned = s.Samples - s.Kept
+	if weighted {
+		p.buf.weights = p.buf.store[:s.Kept]
+		d.f32s(p.buf.weights)
 	}
-	sum := d.sum.Sum32()
-	if got := d.u32(); d.err == nil && got != sum {
-		return fmt.Errorf("checksum %08x, expected %08x: %w", sum, got, ErrState)
-	}
-	if x, ok := p.scorer.(*das); ok && d.err == nil && p.planned {
-		x.now = s.Epoch
-		if x.epoch[x.slot(x.now)] != x.now {
-			return fmt.Errorf("no losses of epoch %d: %w", x.now, ErrState)
-		}
-	}
-	for i, h := range held {
-		if d.err == nil && isHeld(h) != isHeld(p.t.score[i]) {
-			return fmt.Errorf("saved with another holdout: %w", ErrState)
-		}
-	}
-	return d.err
+	return nil
 }
 
 const ioBlock = 1 << 16

@@ -40,7 +40,7 @@ func newLoss(t *table, _ Options) any { return &lossScorer{t} }
 func (s *lossScorer) observeSamples(indices []uint32, losses []float32) {
 	t := s.t
 	for j, i := range indices {
-		if t.vari != nil {
+		if t.variance != nil {
 			t.spread(i, losses[j])
 		}
 		if !isHeld(t.score[i]) {
@@ -50,10 +50,10 @@ func (s *lossScorer) observeSamples(indices []uint32, losses []float32) {
 }
 
 // The running average is s + b(x-s), a form that leaves a constant x exactly
-// constant. odd is the new score where that is no finite number: first for a
+// constant. replaceNonFinite is the new score where that is no finite number: first for a
 // sample without a score, none for one held out, and the average in float64
 // where the difference of two finite numbers overflows.
-func odd(s, x, b, first float32) float32 {
+func replaceNonFinite(s, x, b, first float32) float32 {
 	switch {
 	case isHeld(s):
 		return heldOut
@@ -76,13 +76,13 @@ func (s *smoothedScorer) observeSamples(indices []uint32, losses []float32) {
 	t, score, b := s.t, s.t.score, s.b
 	losses = losses[:len(indices)]
 	for j, i := range indices {
-		if t.vari != nil {
+		if t.variance != nil {
 			t.spread(i, losses[j])
 		}
 		old, x := score[i], losses[j]
 		y := old + float32(b*(x-old))
 		if y-y != 0 {
-			y = odd(old, x, b, x)
+			y = replaceNonFinite(old, x, b, x)
 		}
 		score[i] = y
 	}
@@ -100,16 +100,15 @@ func newBLS(t *table, o Options) any {
 	return &blsScorer{t, float32(1 - o.Alpha), o.Start == StartZero}
 }
 
-// observeBatch waits for memory and for little else: once every sample has a
-// tame score it goes over the scores once, since nothing of them has to be
-// tested first.
+// observeBatch is bound by memory. Once every sample has a bounded score, no
+// score has to be tested first, and one pass over the scores is enough.
 func (s *blsScorer) observeBatch(indices []uint32, loss float32) bool {
 	t, score, b := s.t, s.t.score, s.b
 	if !within(indices, len(score)) {
 		return false
 	}
-	t.tame = t.tame && loss >= -tameLimit && loss <= tameLimit
-	if !t.tame || t.vari != nil {
+	t.bounded = t.bounded && loss >= -boundedLimit && loss <= boundedLimit
+	if !t.bounded || t.variance != nil {
 		s.update(indices, loss)
 		return true
 	}
@@ -122,7 +121,7 @@ func (s *blsScorer) observeBatch(indices []uint32, loss float32) bool {
 // update is for batches with samples that have no score, or with variances.
 func (s *blsScorer) update(indices []uint32, loss float32) {
 	t := s.t
-	if t.vari != nil {
+	if t.variance != nil {
 		for _, i := range indices {
 			t.spread(i, loss)
 		}
@@ -135,7 +134,7 @@ func (s *blsScorer) update(indices []uint32, loss float32) {
 		old := t.score[i]
 		y := old + float32(s.b*(loss-old))
 		if y-y != 0 {
-			y = odd(old, loss, s.b, first)
+			y = replaceNonFinite(old, loss, s.b, first)
 		}
 		t.score[i] = y
 	}

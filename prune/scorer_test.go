@@ -54,7 +54,7 @@ func TestBLSAgainstClosedForm(t *testing.T) {
 // small length, losses so large that a difference overflows, where float64
 // gives the score. A report with a sample out of range, at any place of the
 // batch, changes nothing. Large losses come in every other run of epochs, so
-// that reports meet them with tame scores and with others.
+// that reports meet them with bounded scores and with others.
 func TestBLSToTheBit(t *testing.T) {
 	const n, alpha = 23, 0.9
 	rnd := rand.New(rand.NewPCG(31, 32))
@@ -79,7 +79,7 @@ func TestBLSToTheBit(t *testing.T) {
 				want[i] = heldOut
 			}
 			copy(p.t.score, want)
-			observed, tame := 0, 0
+			observed, bounded := 0, 0
 			for k := range epochs * reports {
 				epoch := 1 + k/reports
 				if k > 0 && k%reports == 0 {
@@ -87,8 +87,8 @@ func TestBLSToTheBit(t *testing.T) {
 					mustPlan(t, p, epoch)
 					observed = 0
 				}
-				if p.t.tame {
-					tame++
+				if p.t.bounded {
+					bounded++
 				}
 				batch := make([]uint32, rnd.IntN(20))
 				from := 1 + rnd.IntN(n)
@@ -134,8 +134,8 @@ func TestBLSToTheBit(t *testing.T) {
 			if p.Stats().Observed != observed {
 				t.Errorf("%d observed, want %d", p.Stats().Observed, observed)
 			}
-			if known && tame > 0 || !known && (tame < epochs*reports/4 || tame > epochs*reports*3/4) {
-				t.Errorf("%d of %d reports met tame scores", tame, epochs*reports)
+			if known && bounded > 0 || !known && (bounded < epochs*reports/4 || bounded > epochs*reports*3/4) {
+				t.Errorf("%d of %d reports met bounded scores", bounded, epochs*reports)
 			}
 		}
 	}
@@ -170,7 +170,7 @@ func TestFarLossesHaveAScore(t *testing.T) {
 		if s := p.Scores(nil)[0]; s != math.MaxFloat32/2 {
 			t.Errorf("%s: score %v, want %v", scorer, s, float32(math.MaxFloat32/2))
 		}
-		if v := p.t.vari[0]; v != math.MaxFloat32 {
+		if v := p.t.variance[0]; v != math.MaxFloat32 {
 			t.Errorf("%s: variance %v, want the largest there is", scorer, v)
 		}
 	}

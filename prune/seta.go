@@ -31,12 +31,7 @@ func (p *seta) rest() policy { return randomPolicy{seed: p.seed, keep: p.keep} }
 
 func (p *seta) plan(epoch int, out *buffer) {
 	t := p.t
-	scored := 0
-	for _, s := range t.score {
-		if s == s {
-			scored++
-		}
-	}
+	scored := t.scored()
 	if scored == 0 {
 		out.everything()
 		return

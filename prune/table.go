@@ -16,30 +16,41 @@ var (
 // table is what a scorer writes and a policy reads: one contiguous array per
 // quantity.
 type table struct {
-	n      int
-	active int       // samples that are not held out
-	score  []float32 // nil if there is neither a scorer nor a holdout
-	vari   []float32 // running variance of the reports about the score; nil unless the policy asks
-	alpha  float64
-	tame   bool // every score is a number within tameLimit
+	n        int
+	active   int       // samples that are not held out
+	score    []float32 // nil if there is neither a scorer nor a holdout
+	variance []float32 // running variance of the reports about the score; nil unless the policy asks
+	alpha    float64
+	bounded  bool // every score is a number within boundedLimit
 }
 
-// tameLimit is far enough below the largest float32 that the difference of two
+// boundedLimit is far enough below the largest float32 that the difference of two
 // numbers within it, and an average of them, is finite.
-const tameLimit = float32(1 << 126)
+const boundedLimit = float32(1 << 126)
 
-// survey counts the samples with a score and sees whether all are tame.
-func (t *table) survey() int {
+// countScored counts the samples with a score and notes whether every sample
+// has one within boundedLimit.
+func (t *table) countScored() int {
 	var count, small int
 	for _, s := range t.score {
 		if s == s {
 			count++
 		}
-		if s >= -tameLimit && s <= tameLimit {
+		if s >= -boundedLimit && s <= boundedLimit {
 			small++
 		}
 	}
-	t.tame = small == t.n
+	t.bounded = small == t.n
+	return count
+}
+
+// scored counts the samples with a score.
+func (t *table) scored() (count int) {
+	for _, s := range t.score {
+		if s == s {
+			count++
+		}
+	}
 	return count
 }
 
@@ -52,7 +63,7 @@ func newTable(n int, scores, variance bool, holdout []uint32, alpha float64) *ta
 		}
 	}
 	if variance {
-		t.vari = make([]float32, n)
+		t.variance = make([]float32, n)
 	}
 	for _, i := range holdout {
 		if math.Float32bits(t.score[i]) != heldBits {
@@ -71,12 +82,11 @@ func (t *table) spread(i uint32, x float32) {
 	if s := t.score[i]; s == s {
 		d := float64(x) - float64(s)
 		// Never infinite, which times a confidence of 0 would be no number.
-		t.vari[i] = float32(min(t.alpha*(float64(t.vari[i])+(1-t.alpha)*d*d), math.MaxFloat32))
+		t.variance[i] = float32(min(t.alpha*(float64(t.variance[i])+(1-t.alpha)*d*d), math.MaxFloat32))
 	}
 }
 
-// scored counts the samples with a score and gives their mean and largest
-// score. The sum is in float64 over fixed blocks, so that it is exact for
+// mean counts the samples with a score and gives the mean of their scores. The sum is in float64 over fixed blocks, so that it is exact for
 // equal scores and does not lose small ones to a large total.
 func (t *table) mean() (count int, mean float64) {
 	var sum float64

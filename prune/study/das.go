@@ -152,85 +152,101 @@ func (r dasRun) measure(c crowd, at []int) (map[int]float64, error) {
 	return out, nil
 }
 
-func studyDAS(out string) error {
-	at := []int{5, 10, 15, 20, 30, 40}
+// dasEpochsAt are the epochs at which rankings are measured.
+var dasEpochsAt = []int{5, 10, 15, 20, 30, 40}
+
+// lastLoss is the ranking that DAS is measured against: high is noisy.
+func (c crowd) lastLoss() map[int]float64 {
+	out := map[int]float64{}
+	for _, t := range dasEpochsAt {
+		v := make([]float64, dasSamples)
+		for i, l := range c.loss[t] {
+			v[i] = float64(l)
+		}
+		out[t] = auc(v, c.noisy)
+	}
+	return out
+}
+
+// ranking is a row of a table and a curve of a plot.
+func ranking(name string, at map[int]float64) ([]string, curve) {
+	row, k := []string{name}, curve{name: name, connectPoints: true}
+	for _, t := range dasEpochsAt {
+		a, ok := at[t]
+		if !ok {
+			row = append(row, "-")
+			continue
+		}
+		row = append(row, num(a))
+		k.x, k.y = append(k.x, float64(t)), append(k.y, a)
+	}
+	return row, k
+}
+
+// compare sets runs beside the last loss, on one crowd.
+func (c crowd) compare(runs []dasRun, name func(dasRun) string) (text string, curves []curve, err error) {
 	head := []string{"ranking"}
-	for _, t := range at {
+	for _, t := range dasEpochsAt {
 		head = append(head, fmt.Sprintf("t=%d", t))
 	}
-	var curves []curve
-	page := map[string]any{"Samples": dasSamples, "Noisy": 100 * dasNoisy, "Hard": 100 * dasHard}
-	section := func(key string, c crowd, runs []dasRun, name func(dasRun) string, plotted bool) error {
-		var rows [][]string
-		row := []string{"last loss, high is noisy"}
-		k := curve{name: "last loss", connectPoints: true}
-		for _, t := range at {
-			v := make([]float64, dasSamples)
-			for i, l := range c.loss[t] {
-				v[i] = float64(l)
-			}
-			a := auc(v, c.noisy)
-			row = append(row, num(a))
-			k.x, k.y = append(k.x, float64(t)), append(k.y, a)
+	row, k := ranking("last loss, high is noisy", c.lastLoss())
+	k.name = "last loss"
+	rows, curves := [][]string{row}, []curve{k}
+	for _, r := range runs {
+		m, err := r.measure(c, dasEpochsAt)
+		if err != nil {
+			return "", nil, err
 		}
-		rows = append(rows, row)
-		if plotted {
-			curves = append(curves, k)
-		}
-		for _, r := range runs {
-			m, err := r.measure(c, at)
-			if err != nil {
-				return err
-			}
-			row := []string{name(r)}
-			k := curve{name: name(r), connectPoints: true}
-			for _, t := range at {
-				a, ok := m[t]
-				if !ok {
-					row = append(row, "-")
-					continue
-				}
-				row = append(row, num(a))
-				k.x, k.y = append(k.x, float64(t)), append(k.y, a)
-			}
-			rows = append(rows, row)
-			if plotted {
-				curves = append(curves, k)
-			}
-		}
-		page[key] = table(head, rows)
-		return nil
+		row, k := ranking(name(r), m)
+		rows, curves = append(rows, row), append(curves, k)
 	}
-	c := newCrowd(0.15)
-	full := dasSamples / 100
+	return table(head, rows), curves, nil
+}
+
+func windowName(r dasRun) string { return fmt.Sprintf("DAS, W=%d", r.window) }
+
+func referenceName(r dasRun) string {
+	switch {
+	case r.pseudo:
+		return "DAS, pseudo reference, 1% of each class"
+	case r.size == 0:
+		return "DAS, population"
+	case r.wrong > 0:
+		return fmt.Sprintf("DAS, %d samples, %.0f%% of them wrong", r.size, 100*r.wrong)
+	case r.skipped > 0:
+		return fmt.Sprintf("DAS, %d samples, %.0f%% of observations skipped", r.size, 100*r.skipped)
+	}
+	return fmt.Sprintf("DAS, %d samples (%.2g%%)", r.size, 100*float64(r.size)/dasSamples)
+}
+
+func studyDAS(out string) error {
+	const full = dasSamples / 100
 	windows := []dasRun{{window: 3, size: full}, {window: 5, size: full}, {window: 10, size: full}, {window: 20, size: full}}
-	if err := section("Windows", c, windows, func(r dasRun) string { return fmt.Sprintf("DAS, W=%d", r.window) }, true); err != nil {
-		return err
-	}
-	if err := savePlot(filepath.Join(out, "das-study.svg"), "Finding wrong labels: DAS against the last loss", "epochs", "area under the ROC curve", false, curves); err != nil {
-		return err
-	}
-	refs := []dasRun{{window: 10, size: 5}, {window: 10, size: 20}, {window: 10, size: 200}, {window: 10, size: 2000},
+	references := []dasRun{{window: 10, size: 5}, {window: 10, size: 20}, {window: 10, size: 200}, {window: 10, size: 2000},
 		{window: 10, size: 200, wrong: 0.1}, {window: 10, size: 200, wrong: 0.3}, {window: 10, pseudo: true}, {window: 10},
 		{window: 10, size: 200, skipped: 0.3}}
-	refName := func(r dasRun) string {
-		switch {
-		case r.pseudo:
-			return "DAS, pseudo reference, 1% of each class"
-		case r.size == 0:
-			return "DAS, population"
-		case r.wrong > 0:
-			return fmt.Sprintf("DAS, %d samples, %.0f%% of them wrong", r.size, 100*r.wrong)
-		case r.skipped > 0:
-			return fmt.Sprintf("DAS, %d samples, %.0f%% of observations skipped", r.size, 100*r.skipped)
+	page := map[string]any{"Samples": dasSamples, "Noisy": 100 * dasNoisy, "Hard": 100 * dasHard}
+	for _, s := range []struct {
+		key    string
+		jitter float64
+		runs   []dasRun
+		name   func(dasRun) string
+		plot   bool
+	}{
+		{"Windows", 0.15, windows, windowName, true},
+		{"References", 0.15, references, referenceName, false},
+		{"Jitter", 0.5, windows, windowName, false},
+	} {
+		text, curves, err := newCrowd(s.jitter).compare(s.runs, s.name)
+		if err != nil {
+			return err
 		}
-		return fmt.Sprintf("DAS, %d samples (%.2g%%)", r.size, 100*float64(r.size)/dasSamples)
-	}
-	if err := section("References", c, refs, refName, false); err != nil {
-		return err
-	}
-	if err := section("Jitter", newCrowd(0.5), windows, func(r dasRun) string { return fmt.Sprintf("DAS, W=%d", r.window) }, false); err != nil {
-		return err
+		page[s.key] = text
+		if s.plot {
+			if err := savePlot(filepath.Join(out, "das-study.svg"), "Finding wrong labels: DAS against the last loss", "epochs", "area under the ROC curve", false, curves); err != nil {
+				return err
+			}
+		}
 	}
 	return writePage(out, "das-study.md", dasPage, page)
 }
