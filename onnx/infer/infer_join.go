@@ -159,6 +159,11 @@ func inferPad(c call) error {
 	if len(pads) != 2*len(axes) {
 		return shapeErrorf("%d pads for %d axes", len(pads), len(axes))
 	}
+	for _, p := range pads {
+		if p.IsConst() && (p.N < -maxPad || p.N > maxPad) {
+			return shapeErrorf("pads %d, want %d to %d", p.N, int64(-maxPad), int64(maxPad))
+		}
+	}
 	out := slices.Clone(x)
 	for i, a := range axes {
 		d, ok := addDims(pads[i], pads[len(axes)+i])

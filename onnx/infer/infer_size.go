@@ -9,26 +9,52 @@ import (
 	"winnow/onnx"
 )
 
-// maxConstant bounds a value that no input of the model changes, in bytes: ONNX
-// Runtime computes such values when it loads the model and keeps them, so a
-// shape of a few digits in the file could take all memory.
-const maxConstant = 256 << 20
+// Bounds of what no input of the model changes, in bytes. ONNX Runtime computes
+// such values when it loads the model and keeps them, so a shape of a few digits
+// in the file could take all memory. What is computed of the weights may take a
+// multiple of their size besides: a normalised weight comes of four or five
+// values as large as itself.
+const (
+	maxConstant        = 256 << 20 // one value
+	maxConstants       = 1 << 30   // all of them, and
+	constantsPerWeight = 8         // so many bytes for each of the initializers'
+)
 
-// checkConstants refuses nodes that make larger values than that of nothing but
+// checkConstants refuses nodes that make more than that of nothing but
 // initializers and constants.
 func (in *Inference) checkConstants(g *onnx.Graph) error {
-	constant := map[string]bool{"": true}
-	for name := range g.Initializers {
+	constant, total := map[string]bool{"": true}, int64(maxConstants)
+	for name, t := range g.Initializers {
 		constant[name] = true
+		if t != nil {
+			total += constantsPerWeight * int64(len(t.Data))
+		}
 	}
+	held := int64(0)
 	var errs []error
 	for _, n := range g.Nodes {
-		if !slices.ContainsFunc(onnx.Uses(n), func(name string) bool { return !constant[name] }) {
-			for _, o := range n.Outputs {
-				constant[o] = true
-				if v := in.types[o]; bytesOf(v) > maxConstant && len(errs) < maxErrors {
-					errs = append(errs, fmt.Errorf("infer: %s: its result %s %s is over %d bytes, and no input changes it: %w", n.Describe(), v.DType, v.Shape, maxConstant, onnx.ErrTooLarge))
-				}
+		if slices.ContainsFunc(onnx.Uses(n), func(name string) bool { return !constant[name] }) {
+			continue
+		}
+		if opKey(n) == "Constant" {
+			if t, _ := constantTensor(n); t != nil { // the file holds it, as it does an initializer
+				total += constantsPerWeight * int64(len(t.Data))
+			}
+			constant[n.Output(0)] = true
+			continue
+		}
+		for _, o := range n.Outputs {
+			constant[o] = true
+			v := in.types[o]
+			size := bytesOf(v)
+			before := held
+			held += min(size, total-held)
+			switch {
+			case len(errs) == maxErrors:
+			case size > maxConstant:
+				errs = append(errs, fmt.Errorf("infer: %s: its result %s %s is over %d bytes, and no input changes it: %w", n.Describe(), v.DType, v.Shape, maxConstant, onnx.ErrTooLarge))
+			case size > total-before:
+				errs = append(errs, fmt.Errorf("infer: %s: with its result %s %s, what no input changes is over %d bytes: %w", n.Describe(), v.DType, v.Shape, total, onnx.ErrTooLarge))
 			}
 		}
 	}

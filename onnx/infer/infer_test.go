@@ -210,6 +210,65 @@ func TestFoldMatchesRuntime(t *testing.T) {
 	}
 }
 
+// All values that no input changes may take 1 GiB, and 8 times the weights'
+// bytes besides; the node that makes one too many is named.
+func TestSumOfConstantsIsBounded(t *testing.T) {
+	for _, c := range []struct {
+		values int // of 200 MiB each
+		weight int64
+		ok     bool
+	}{{5, 0, true}, {6, 0, false}, {6, 22 << 20, true}, {7, 22 << 20, false}} {
+		g := &onnx.Graph{
+			Inputs:       []onnx.Value{{Name: "x", DType: onnx.Float32, Shape: onnx.Shape{onnx.Symbol("N"), onnx.Const(1)}}},
+			Outputs:      []onnx.Value{{Name: "y", DType: onnx.Float32}},
+			Initializers: map[string]*onnx.Tensor{"s": onnx.FromInt64([]int64{50 << 20}, 1), "w": onnx.NewTensor(onnx.Uint8, c.weight/2)},
+		}
+		g.Nodes = append(g.Nodes, &onnx.Node{Name: "c", Op: "Constant", Outputs: []string{"c"},
+			Attrs: map[string]onnx.Attr{"value": onnx.TensorAttr(onnx.NewTensor(onnx.Uint8, c.weight/2))}})
+		add := &onnx.Node{Name: "add", Op: "Sum", Inputs: []string{"x"}, Outputs: []string{"y"}}
+		last := ""
+		for i := range c.values {
+			last = fmt.Sprint("fill", i)
+			g.Nodes = append(g.Nodes, &onnx.Node{Name: last, Op: "ConstantOfShape", Inputs: []string{"s"}, Outputs: []string{last}})
+			add.Inputs = append(add.Inputs, last)
+		}
+		g.Nodes = append(g.Nodes, add)
+		_, err := Model(&onnx.Model{IRVersion: 8, Opset: 18, Graph: g})
+		if (err == nil) != c.ok {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if !c.ok && (!errors.Is(err, onnx.ErrTooLarge) || !strings.Contains(err.Error(), `"`+last+`"`)) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
+// Numbers of windows and paddings far beyond any image are named with their
+// bounds; their sums would overflow.
+func TestPaddingIsBounded(t *testing.T) {
+	for _, v := range []int64{math.MaxInt64, math.MaxInt64 - 7, 1 << 62, 1<<31 + 1, -1<<31 - 1, math.MinInt64} {
+		for name, n := range map[string]*onnx.Node{
+			"pads":           {Op: "Pad", Inputs: []string{"x", "p"}},
+			"pads of Conv":   {Op: "Conv", Inputs: []string{"x", "w"}, Attrs: map[string]onnx.Attr{"pads": onnx.IntsAttr(v, 0, 0, 0)}},
+			"pads of pool":   {Op: "MaxPool", Inputs: []string{"x"}, Attrs: map[string]onnx.Attr{"pads": onnx.IntsAttr(0, 0, 0, v), "kernel_shape": onnx.IntsAttr(2, 2)}},
+			"output_padding": {Op: "ConvTranspose", Inputs: []string{"x", "w"}, Attrs: map[string]onnx.Attr{"output_padding": onnx.IntsAttr(v, 0)}},
+		} {
+			n.Name, n.Outputs = "padded", []string{"y"}
+			g := &onnx.Graph{
+				Inputs: []onnx.Value{{Name: "x", DType: onnx.Float32, Shape: onnx.Shape{onnx.Symbol("N"), onnx.Const(3), onnx.Const(8), onnx.Const(8)}}},
+				Initializers: map[string]*onnx.Tensor{
+					"p": onnx.FromInt64([]int64{0, 0, 0, v, 0, 0, 0, 0}, 8), "w": onnx.NewTensor(onnx.Float32, 3, 3, 2, 2),
+				},
+			}
+			word, _, _ := strings.Cut(name, " ")
+			want := fmt.Sprintf(`node "padded" (%s)`, n.Op)
+			if err := New(g).Node(n); !errors.Is(err, ErrShape) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), fmt.Sprintf("%s %d, want ", word, v)) {
+				t.Errorf("%s %d: %v", name, v, err)
+			}
+		}
+	}
+}
+
 // A value that no input changes may take 256 MiB; the node that makes a larger one is named.
 func TestConstantsAreBounded(t *testing.T) {
 	for _, c := range []struct {

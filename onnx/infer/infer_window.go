@@ -29,6 +29,10 @@ type window struct {
 	dilated                    bool // auto_pad pads for the kernel as it is dilated, as a convolution's definition has it
 }
 
+// maxPad bounds each number of a window, and what an axis is padded by: no
+// image is as long, and sums of them stay far from overflow.
+const maxPad = 1 << 31
+
 func (c call) window(kernel []int64) (window, error) {
 	rank := len(kernel)
 	w := window{
@@ -49,21 +53,21 @@ func (c call) window(kernel []int64) (window, error) {
 			return make([]int64, n)
 		}
 		for _, x := range v {
-			if x < low || x > 1<<31 {
-				err = shapeErrorf("%s %d", name, x)
+			if x < low || x > maxPad {
+				err = shapeErrorf("%s %d, want %d to %d", name, x, low, int64(maxPad))
 			}
 		}
 		return v
 	}
 	w.strides = list("strides", rank, 1, 1)
 	w.dilations = list("dilations", rank, 1, 1)
-	pads := list("pads", 2*rank, 0, -1<<31)
+	pads := list("pads", 2*rank, 0, -maxPad)
 	if w.auto != "NOTSET" && w.auto != "" {
 		pads = make([]int64, 2*rank)
 	}
 	w.begin, w.end = pads[:rank], pads[rank:]
 	for _, k := range kernel {
-		if k < 0 || k > 1<<31 {
+		if k < 0 || k > maxPad {
 			err = shapeErrorf("kernel %d", k)
 		}
 	}
@@ -282,6 +286,11 @@ func inferConvTranspose(c call) error {
 		w, err := c.window(kernel)
 		if err != nil {
 			return err
+		}
+		for _, e := range extra {
+			if e < 0 || e > maxPad {
+				return shapeErrorf("output_padding %d, want 0 to %d", e, int64(maxPad))
+			}
 		}
 		for i, d := range x[2:] {
 			scaled, ok := mulDims(d, onnx.Const(w.strides[i]))
