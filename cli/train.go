@@ -35,16 +35,8 @@ type trainOptions struct {
 	Graph    graphOptions
 	Images   imageOptions
 	Changed  []string // flags of Graph and Images that were given
-	InitSeed *uint64  // nil takes Seed
-	Epochs   int
-	Batch    int
-	LR       float64
-	Schedule schedule.Schedule
-	Seed     uint64
-
-	Method    string
-	Prune     prune.Options // by the flags of prune.UserOptions
-	Reference string
+	InitSeed *uint64  // nil takes the recipe's seed
+	Recipe   train.Recipe
 
 	Device  deviceOptions
 	Layout  string
@@ -86,10 +78,10 @@ epoch; it never touches a folder that is not a run, nor the model of --bundle.`,
 			if _, err := positional(c, 0, 0, ""); err != nil {
 				return err
 			}
-			if err := setOptions(c, prune.UserOptions(), &o.Prune); err != nil {
+			if err := setOptions(c, prune.UserOptions(), &o.Recipe.Prune); err != nil {
 				return err
 			}
-			if err := setOptions(c, schedule.Options(), &o.Schedule); err != nil {
+			if err := setOptions(c, schedule.Options(), &o.Recipe.Schedule); err != nil {
 				return err
 			}
 			if err := checkDependents(c); err != nil {
@@ -111,8 +103,8 @@ epoch; it never touches a folder that is not a run, nor the model of --bundle.`,
 }
 
 func trainFlags(o *trainOptions) []cli.Flag {
-	d := train.Defaults()
-	o.Schedule, o.Prune = d.Schedule, d.Prune
+	o.Recipe = train.Defaults().Recipe
+	r := &o.Recipe
 	flags := []cli.Flag{
 		dataFlag(&o.Data),
 		&cli.IntFlag{Name: "limit-train", Destination: &o.TrainSize, Category: flagsData, DefaultText: "all",
@@ -123,21 +115,21 @@ func trainFlags(o *trainOptions) []cli.Flag {
 		&cli.StringFlag{Name: "bundle", Destination: &o.Bundle, Category: flagsModel, TakesFile: true,
 			Usage: "`NAME` of a shipped bundle, an exported bundle, an .onnx file, or an earlier run"},
 
-		&cli.IntFlag{Name: "epochs", Value: d.Epochs, Destination: &o.Epochs, Category: flagsRecipe, Usage: "number `E` of epochs"},
-		&cli.IntFlag{Name: "batch-size", Aliases: []string{"b"}, Value: d.BatchSize, Destination: &o.Batch, Category: flagsRecipe, Usage: "batch size `N`"},
-		&cli.Float64Flag{Name: "lr", Value: d.LearningRate, Destination: &o.LR, Category: flagsRecipe, Usage: "learning rate `LR`, the highest of the schedule"},
-		&cli.StringFlag{Name: "sched", Value: d.Schedule.Name, Destination: &o.Schedule.Name, Category: flagsRecipe,
+		&cli.IntFlag{Name: "epochs", Value: r.Epochs, Destination: &r.Epochs, Category: flagsRecipe, Usage: "number `E` of epochs"},
+		&cli.IntFlag{Name: "batch-size", Aliases: []string{"b"}, Value: r.BatchSize, Destination: &r.BatchSize, Category: flagsRecipe, Usage: "batch size `N`"},
+		&cli.Float64Flag{Name: "lr", Value: r.LearningRate, Destination: &r.LearningRate, Category: flagsRecipe, Usage: "learning rate `LR`, the highest of the schedule"},
+		&cli.StringFlag{Name: "sched", Value: r.Schedule.Name, Destination: &r.Schedule.Name, Category: flagsRecipe,
 			Usage: "learning-rate schedule `NAME`: " + strings.Join(schedule.Names(), ", ")},
 	}
 	seeds := []cli.Flag{
-		seedFlag(&o.Seed),
+		seedFlag(&r.Seed),
 		&cli.Uint64Flag{Name: "init-seed", Category: flagsRecipe, DefaultText: "the value of --seed",
 			Usage: "another seed `N` for a shipped model's first weights"},
 	}
 	rest := []cli.Flag{
-		&cli.StringFlag{Name: "prune", Value: d.Method, Destination: &o.Method, Category: flagsPrune,
+		&cli.StringFlag{Name: "prune", Value: r.Method, Destination: &r.Method, Category: flagsPrune,
 			Usage: "pruning `METHOD`, one of the list above; none trains in full"},
-		&cli.StringFlag{Name: "prune-reference", Value: d.Reference, Destination: &o.Reference, Category: flagsPrune,
+		&cli.StringFlag{Name: "prune-reference", Value: r.Reference, Destination: &r.Reference, Category: flagsPrune,
 			Usage: "DAS: reference `SET` of trusted samples: population, holdout:F, pseudo:F, or a file of their indices"},
 
 		layoutFlag(&o.Layout, "training graph to run; auto takes nchwc where the bundle has one for this CPU"),
@@ -181,36 +173,10 @@ func methodsText() string {
 }
 
 func runTrain(ctx context.Context, o trainOptions, out *output) error {
-	if o.Bundle == "" {
-		return usagef("train: give --bundle: a shipped one (%s), a bundle's folder, or an .onnx file", shippedText())
-	}
-	var err error
-	if o.Data, err = dataFor(o.Bundle, o.Data); err != nil {
+	if err := o.check(); err != nil {
 		return err
 	}
-	if o.InitSeed != nil && !slices.Contains(models.Names(), o.Bundle) {
-		return usagef("--init-seed: only with a shipped bundle; winnow export --reinit draws new weights for an .onnx file")
-	}
-	if _, _, _, err := prune.Resolve(o.Method, true); err != nil {
-		return usagef("%w", err)
-	}
-	if err := o.Graph.validate(); err != nil {
-		return err
-	}
-	if err := checkLayout(o.Layout); err != nil {
-		return err
-	}
-	recipe := o.recipe()
-	if err := recipe.Validate(); err != nil {
-		return err
-	}
-	if err := o.Transforms.validate(); err != nil {
-		return err
-	}
-	if _, err := o.Device.resolve(nil); err != nil { // before anything is read
-		return err
-	}
-	p := newProgress(ctx, out, o.Epochs, o.Quiet)
+	p := newProgress(ctx, out, o.Recipe.Epochs, o.Quiet)
 	data, err := openData(o.Data, p.Notice)
 	if err != nil {
 		return err
@@ -237,17 +203,13 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 		return err
 	}
 	defer device.Close()
-	if half := run.Bundle.Manifest.Precision; half != "" && device.Provider() == ortrun.CPUProvider {
-		if half == autodiff.BFloat16 {
-			return fmt.Errorf("bundle %q computes in %s: %w: the CPU has no kernels for it; run on CUDA, or export with --amp-dtype %s",
-				run.BundleName, half, ortrun.ErrNoDevice, autodiff.Float16)
-		}
-		p.Notice(half + " is slower than float32 on the CPU, which computes most of it in software; it is made for GPUs")
+	if err := checkPrecision(run.Bundle, device, p.Notice); err != nil {
+		return err
 	}
 	run.Device, run.Reporter = device, p
 	run.Command.Threads = device.Threads()
 	if run.Out == "" {
-		if run.Out, err = claimRun(runName(run.BundleName, data.Name, o.Method, o.Seed)); err != nil {
+		if run.Out, err = claimRun(runName(run.BundleName, data.Name, o.Recipe.Method, o.Recipe.Seed)); err != nil {
 			return err
 		}
 		defer os.Remove(run.Out) // where nothing was written
@@ -266,6 +228,52 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	return err
 }
 
+// check refuses what can be refused before anything is read, and settles on the data.
+func (o *trainOptions) check() error {
+	if o.Bundle == "" {
+		return usagef("train: give --bundle: a shipped one (%s), a bundle's folder, or an .onnx file", shippedText())
+	}
+	var err error
+	if o.Data, err = dataFor(o.Bundle, o.Data); err != nil {
+		return err
+	}
+	if o.InitSeed != nil && !slices.Contains(models.Names(), o.Bundle) {
+		return usagef("--init-seed: only with a shipped bundle; winnow export --reinit draws new weights for an .onnx file")
+	}
+	if _, _, _, err := prune.Resolve(o.Recipe.Method, true); err != nil {
+		return usagef("%w", err)
+	}
+	if err := o.Graph.validate(); err != nil {
+		return err
+	}
+	if err := checkLayout(o.Layout); err != nil {
+		return err
+	}
+	o.Recipe.Augment = o.Transforms.Augment
+	if err := o.Recipe.Validate(); err != nil {
+		return err
+	}
+	if err := o.Transforms.validate(); err != nil {
+		return err
+	}
+	_, err = o.Device.resolve(nil)
+	return err
+}
+
+// checkPrecision refuses a bundle that the device has no kernels for.
+func checkPrecision(b *bundle.Bundle, d *ortrun.Device, notice func(string)) error {
+	half := b.Manifest.Precision
+	if half == "" || d.Provider() != ortrun.CPUProvider {
+		return nil
+	}
+	if half == autodiff.BFloat16 {
+		return fmt.Errorf("bundle %q computes in %s: %w: the CPU has no kernels for it; run on CUDA, or export with --amp-dtype %s",
+			b.Manifest.Name, half, ortrun.ErrNoDevice, autodiff.Float16)
+	}
+	notice(half + " is slower than float32 on the CPU, which computes most of it in software; it is made for GPUs")
+	return nil
+}
+
 // block is that of a graph which the run can use.
 func (o *trainOptions) block() (int64, error) {
 	if strings.HasPrefix(o.Device.Device, "cuda") {
@@ -274,21 +282,12 @@ func (o *trainOptions) block() (int64, error) {
 	return blockHere(o.Layout, o.Device.Library)
 }
 
-// recipe is the part of the trainer's options that needs nothing opened.
-func (o *trainOptions) recipe() train.Recipe {
-	run := train.Defaults().Recipe
-	run.Epochs, run.BatchSize, run.LearningRate, run.Schedule = o.Epochs, o.Batch, o.LR, o.Schedule
-	run.Augment, run.Seed = o.Transforms.Augment, o.Seed
-	run.Method, run.Prune, run.Reference = o.Method, o.Prune, o.Reference
-	return run
-}
-
 // resolve makes the trainer's options, but for the data and the device. The
 // second result says where the normalisation of images comes from.
 func (o *trainOptions) resolve(ctx context.Context, notice func(string)) (train.Options, string, error) {
-	run := train.Options{Recipe: o.recipe()}
+	run := train.Options{Recipe: o.Recipe}
 	o.Graph.InsistOnBlock = o.Layout == bundle.LayoutNCHWC
-	source := bundleSource{Spec: o.Bundle, InitSeed: o.Seed, Forward: o.Forward, Graph: o.Graph, Images: o.Images,
+	source := bundleSource{Spec: o.Bundle, InitSeed: o.Recipe.Seed, Forward: o.Forward, Graph: o.Graph, Images: o.Images,
 		Changed: o.Changed, Block: o.block, Warn: notice}
 	if o.InitSeed != nil {
 		source.InitSeed = *o.InitSeed

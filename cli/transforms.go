@@ -107,7 +107,7 @@ func (o *transformOptions) validate() error {
 		return err
 	}
 	if err := o.Augment.Validate(); err != nil {
-		return usagef("--crop-pad: %w", err)
+		return err
 	}
 	probe, err := o.images([3]int64{3, 32, 32}, augImageNet)
 	if err != nil {
