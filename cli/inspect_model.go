@@ -202,10 +202,7 @@ func describeGraph(r *modelReport, g *onnx.Graph) {
 
 func countOperators(g *onnx.Graph, counts map[string]*operatorReport) {
 	for _, n := range g.Nodes {
-		name := n.Op
-		if n.Domain != "" {
-			name = n.Domain + "." + n.Op
-		}
+		name := n.Operator()
 		op := counts[name]
 		if op == nil {
 			op = &operatorReport{Name: name, Gradient: n.Domain == "" && autodiff.HasRule(n.Op)}

@@ -162,12 +162,17 @@ func (n *Node) Output(i int) string {
 	return ""
 }
 
+// Operator is the operator's name, with its domain in front unless that is the standard one.
+func (n *Node) Operator() string {
+	if n.Domain == "" || n.Domain == "ai.onnx" {
+		return n.Op
+	}
+	return n.Domain + "." + n.Op
+}
+
 // Describe names a node in errors: its own name, or that of its first output.
 func (n *Node) Describe() string {
-	op := n.Op
-	if n.Domain != "" {
-		op = n.Domain + "." + op
-	}
+	op := n.Operator()
 	if n.Name != "" {
 		return "node " + strconv.Quote(n.Name) + " (" + op + ")"
 	}

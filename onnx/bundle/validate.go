@@ -4,7 +4,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"sort"
 	"strings"
 
 	"winnow/onnx"
@@ -177,7 +176,7 @@ func (v *validator) state() {
 			v.addf("state %q: %s%v, but %s holds %s%v", s.Name, dtype, s.Shape, v.m.Weights, t.DType, t.Dims)
 		}
 	}
-	for _, name := range sortedKeys(v.init) {
+	for _, name := range slices.Sorted(maps.Keys(v.init)) {
 		if !names[name] {
 			v.addf("%s: tensor %q is no state", v.m.Weights, name)
 		}
@@ -344,7 +343,7 @@ func (v *validator) agree(file, what, name string, dtype onnx.DType, shape onnx.
 
 // leftover names inputs without a role: nothing would feed them.
 func (v *validator) leftover(file string, inputs map[string]onnx.Value) {
-	for _, name := range sortedKeys(inputs) {
+	for _, name := range slices.Sorted(maps.Keys(inputs)) {
 		v.addf("%s: input %q %s has no role and is no state", file, name, inputs[name].Shape)
 	}
 }
@@ -365,15 +364,6 @@ func (s set) add(name string) bool {
 	}
 	s[name] = true
 	return true
-}
-
-func sortedKeys[T any](m map[string]T) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
 }
 
 func contains(list []onnx.DType, d onnx.DType) bool {

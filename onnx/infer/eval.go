@@ -37,7 +37,7 @@ func init() {
 
 // evalNode computes a node's outputs, of at most limit bytes together.
 func evalNode(n *onnx.Node, in []*onnx.Tensor, limit int64) ([]*onnx.Tensor, error) {
-	rule := evalRules[opKey(n)]
+	rule := evalRules[n.Operator()]
 	if rule == nil {
 		return nil, errNotEvaluated
 	}
@@ -139,7 +139,7 @@ func (e *evaluator) infer() ([]onnx.Value, error) {
 	for i := range n.Outputs {
 		n.Outputs[i] = fmt.Sprint("o", i)
 	}
-	rule := inferRules[opKey(e.n)]
+	rule := inferRules[e.n.Operator()]
 	if rule == nil {
 		return nil, errNotEvaluated
 	}

@@ -25,14 +25,20 @@ type FoldOptions struct {
 	KeepDropout bool
 }
 
-// Fold computes what does not depend on the model's inputs. Constant nodes
-// and nodes with known inputs become initializers, named as the values they
-// replace; shapes that follow from the input's shape up to the batch size
-// become Reshape targets of 0 and -1; nodes that change nothing are bypassed;
-// an If whose condition is known gives way to its branch, a Loop or Scan whose
-// count is known to its iterations; what nothing uses is removed. The names of the graph's inputs and outputs stay. The batch
-// dimension is named as by Model. Contradicting shapes are errors, all
-// reported at once; the model is then partly folded and not to be used.
+// Fold computes what does not depend on the model's inputs.
+//
+//   - Constant nodes and nodes with known inputs become initializers, named as
+//     the values they replace.
+//   - Shapes that follow from the input's shape up to the batch size become
+//     Reshape targets of 0 and -1.
+//   - Nodes that change nothing are bypassed.
+//   - An If whose condition is known gives way to its branch, a Loop or Scan
+//     whose count is known to its iterations.
+//   - What nothing uses is removed.
+//
+// The names of the graph's inputs and outputs stay. The batch dimension is
+// named as by Model. Shapes that contradict each other are errors, all reported
+// at once, and wrap ErrShape; the model is then partly folded, not to be used.
 func Fold(m *onnx.Model, o FoldOptions) error {
 	if m == nil || m.Graph == nil {
 		return fmt.Errorf("infer: model: it has no graph: %w", onnx.ErrInvalid)
@@ -129,7 +135,7 @@ func (f *folder) node(n *onnx.Node, depth int) {
 
 // shortest reports a node of the form that rebuild makes.
 func (f *folder) shortest(n *onnx.Node) bool {
-	switch opKey(n) {
+	switch n.Operator() {
 	case "Shape":
 		return f.inputs[n.Input(0)]
 	case "Mul", "Concat":
@@ -146,7 +152,7 @@ func (f *folder) fail(err error) {
 
 // castNode turns a CastLike, of whose second input only the type counts, into a Cast.
 func (f *folder) castNode(n *onnx.Node) *onnx.Node {
-	if opKey(n) != "CastLike" {
+	if n.Operator() != "CastLike" {
 		return n
 	}
 	if to := (call{in: f.in, n: n}).dtype(1); to != onnx.Undefined && len(n.Inputs) == 2 {
@@ -160,7 +166,7 @@ func (f *folder) constant(n *onnx.Node) bool {
 	if slices.ContainsFunc(n.Outputs, func(o string) bool { return f.outputs[o] }) {
 		return false
 	}
-	if opKey(n) == "Constant" {
+	if n.Operator() == "Constant" {
 		o := n.Output(0)
 		t, err := constantTensor(n)
 		if err != nil || t == nil || o == "" {
@@ -186,7 +192,7 @@ func (f *folder) constant(n *onnx.Node) bool {
 
 // evaluate computes a node whose inputs are all known.
 func (f *folder) evaluate(n *onnx.Node) bool {
-	if slices.ContainsFunc(n.Outputs, func(o string) bool { return f.outputs[o] }) || evalRules[opKey(n)] == nil {
+	if slices.ContainsFunc(n.Outputs, func(o string) bool { return f.outputs[o] }) || evalRules[n.Operator()] == nil {
 		return false
 	}
 	args := make([]*onnx.Tensor, len(n.Inputs))
@@ -253,7 +259,7 @@ func (f *folder) changesNothing(n *onnx.Node) bool {
 	c := call{in: f.in, n: n}
 	x, y := c.value(0), f.in.types[n.Output(0)]
 	sameShape := x.Shape.Equal(y.Shape)
-	switch opKey(n) {
+	switch n.Operator() {
 	case "Identity":
 		return true
 	case "Dropout":

@@ -9,7 +9,7 @@ import (
 
 // branch is the branch of an If whose condition is known.
 func (f *folder) branch(n *onnx.Node) *onnx.Graph {
-	if opKey(n) != "If" {
+	if n.Operator() != "If" {
 		return nil
 	}
 	cond, ok := call{in: f.in, n: n}.ints(0)

@@ -30,7 +30,7 @@ type unrolling struct {
 // length, by its iterations. False, and nothing is changed, if data decides.
 func (f *folder) unroll(n *onnx.Node, depth int) bool {
 	body := n.Attrs["body"].G
-	if op := opKey(n); body == nil || depth >= maxDepth || op != "Loop" && op != "Scan" {
+	if op := n.Operator(); body == nil || depth >= maxDepth || op != "Loop" && op != "Scan" {
 		return false
 	}
 	base := n.Name
@@ -47,7 +47,7 @@ func (f *folder) unroll(n *onnx.Node, depth int) bool {
 		f.in.setTensor(own, body.Initializers[name], !f.trainable[own])
 	}
 	iterate := u.loop
-	if opKey(n) == "Scan" {
+	if n.Operator() == "Scan" {
 		iterate = u.scan
 	}
 	states, ok := iterate()
@@ -70,7 +70,7 @@ func (f *folder) unroll(n *onnx.Node, depth int) bool {
 	return true
 }
 
-// known is a value's one element; false if that is not known.
+// known returns the element of a value of one element; false if it is not known.
 func (u *unrolling) known(name string) (int64, bool) {
 	c, ok := u.in.elements(name)
 	if !ok || len(c) != 1 || !c[0].IsConst() {
@@ -230,7 +230,7 @@ func (u *unrolling) stacked() bool {
 func (u *unrolling) stack(name string, k int) {
 	axis := int64(0)
 	parts := append([]string{}, u.stacks[k]...)
-	if opKey(u.n) == "Scan" {
+	if u.n.Operator() == "Scan" {
 		axis = pick(u.n.Ints("scan_output_axes", nil), k)
 		if pick(u.n.Ints("scan_output_directions", nil), k) != 0 {
 			for i, j := 0, len(parts)-1; i < j; i, j = i+1, j-1 {

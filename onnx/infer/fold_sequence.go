@@ -17,7 +17,7 @@ type sequence struct {
 // splitSequence notes a SplitToSequence whose parts are known. The node itself
 // goes away with its last reader.
 func (f *folder) splitSequence(n *onnx.Node) {
-	if opKey(n) != "SplitToSequence" || !(call{in: f.in, n: n}).has(1) {
+	if n.Operator() != "SplitToSequence" || !(call{in: f.in, n: n}).has(1) {
 		return
 	}
 	c := call{in: f.in, n: n}
@@ -47,7 +47,7 @@ func (f *folder) splitSequence(n *onnx.Node) {
 
 // sequenceAt replaces a SequenceAt by an output of one Split.
 func (f *folder) sequenceAt(n *onnx.Node) bool {
-	if opKey(n) != "SequenceAt" {
+	if n.Operator() != "SequenceAt" {
 		return false
 	}
 	s := f.sequences[n.Input(0)]

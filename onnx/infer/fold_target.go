@@ -15,7 +15,7 @@ type dimSource struct {
 
 // simplify rewrites what a node that stays takes as shapes.
 func (f *folder) simplify(n *onnx.Node) {
-	switch opKey(n) {
+	switch n.Operator() {
 	case "Reshape":
 		if !f.reshapeTarget(n) {
 			f.rebuild(n, 1)

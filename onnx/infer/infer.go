@@ -12,7 +12,7 @@ import (
 // Bounds of what inference keeps: no model needs more, and a hostile one gets no further.
 const (
 	maxRank         = 64      // longest shape
-	maxContent      = 1024    // elements of one value whose content is followed
+	maxContent      = 1024    // elements of one value whose content is kept
 	maxFloatContent = 64      // the same for floating-point values
 	maxContentTotal = 1 << 22 // elements over the whole graph
 )
@@ -25,7 +25,7 @@ type Inference struct {
 	types   map[string]onnx.Value
 	content map[string][]onnx.Dim   // also whole-numbered floats, which exporters use in shape arithmetic
 	consts  map[string]*onnx.Tensor // small constants, whatever their type
-	claims  map[string]onnx.Value   // the exporter's own value_info, believed where nothing else is known
+	claims  map[string]onnx.Value   // the exporter's own value_info, assumed where nothing else is known
 	keep    func(string) bool       // initializers whose elements may change
 	symbols map[string]bool         // of the graph's inputs
 	fresh   *int
@@ -98,7 +98,7 @@ func (in *Inference) setTensor(name string, t *onnx.Tensor, known bool) {
 	}
 }
 
-// spend takes n elements from the budget of followed contents.
+// spend takes n elements from the budget of contents.
 func (in *Inference) spend(n int) bool {
 	if *in.total+n > maxContentTotal {
 		return false
@@ -181,22 +181,22 @@ func (in *Inference) Node(n *onnx.Node) error {
 			in.Set(onnx.Value{Name: o})
 		}
 	}
-	if rule := inferRules[opKey(n)]; rule != nil {
+	if rule := inferRules[n.Operator()]; rule != nil {
 		if err := rule(c); err != nil {
 			return c.wrap(err)
 		}
-		in.follow(n)
+		in.deduce(n)
 	}
 	for _, o := range n.Outputs {
 		if o != "" {
-			in.believe(o)
+			in.assume(o)
 		}
 	}
 	return nil
 }
 
-// believe fills what is still unknown of a value from the exporter's claim.
-func (in *Inference) believe(name string) {
+// assume fills what is still unknown of a value from the exporter's claim.
+func (in *Inference) assume(name string) {
 	v := in.types[name]
 	claim, ok := in.claims[name]
 	if !ok || (v.DType != onnx.Undefined && v.Shape != nil) {
@@ -281,14 +281,6 @@ func nameBatch(g *onnx.Graph) {
 
 // inferRule infers the outputs of one node.
 type inferRule func(c call) error
-
-// opKey is the operator's name, with its domain unless that is the default one.
-func opKey(n *onnx.Node) string {
-	if n.Domain == "" || n.Domain == "ai.onnx" {
-		return n.Op
-	}
-	return n.Domain + "." + n.Op
-}
 
 // inferRules has one entry per operator; the tables are in the infer_*.go files.
 var inferRules map[string]inferRule

@@ -124,13 +124,13 @@ func modDims(a, b onnx.Dim) (onnx.Dim, bool) {
 	return onnx.Dim{}, false
 }
 
-// follow computes the content of a node's outputs where the operator belongs
+// deduce computes the content of a node's outputs where the operator belongs
 // to shape arithmetic. What cannot be computed stays unknown.
-func (in *Inference) follow(n *onnx.Node) {
-	op := opKey(n)
+func (in *Inference) deduce(n *onnx.Node) {
+	op := n.Operator()
 	switch op {
 	case "Shape":
-		in.followShape(n)
+		in.deduceShape(n)
 		return
 	case "Size":
 		c := call{in: in, n: n}
@@ -159,17 +159,17 @@ func (in *Inference) follow(n *onnx.Node) {
 	switch {
 	case len(n.Inputs) == 0:
 	case symbolic == 0:
-		in.followConstants(n)
+		in.deduceConstants(n)
 	default:
 		if moved, ok := movedInputs[op]; ok {
-			in.followMoved(n, moved)
+			in.deduceMoved(n, moved)
 		} else {
-			in.followElements(n, op)
+			in.deduceElements(n, op)
 		}
 	}
 }
 
-func (in *Inference) followShape(n *onnx.Node) {
+func (in *Inference) deduceShape(n *onnx.Node) {
 	c := call{in: in, n: n}
 	s := c.shape(0)
 	if s == nil {
@@ -197,8 +197,8 @@ func (in *Inference) setContent(name string, s onnx.Shape, c []onnx.Dim) {
 	}
 }
 
-// followConstants evaluates a node all of whose inputs are small constants.
-func (in *Inference) followConstants(n *onnx.Node) {
+// deduceConstants evaluates a node all of whose inputs are small constants.
+func (in *Inference) deduceConstants(n *onnx.Node) {
 	args := make([]*onnx.Tensor, len(n.Inputs))
 	for i, name := range n.Inputs {
 		if name != "" {
@@ -216,9 +216,9 @@ func (in *Inference) followConstants(n *onnx.Node) {
 	}
 }
 
-// followMoved evaluates an operator that moves elements on numbers that stand
+// deduceMoved evaluates an operator that moves elements on numbers that stand
 // for the elements, and puts these in their places afterwards.
-func (in *Inference) followMoved(n *onnx.Node, moved []int) {
+func (in *Inference) deduceMoved(n *onnx.Node, moved []int) {
 	table := []onnx.Dim{onnx.Const(0)}
 	args := make([]*onnx.Tensor, len(n.Inputs))
 	isMoved := func(i int) bool {
@@ -270,8 +270,8 @@ func (in *Inference) followMoved(n *onnx.Node, moved []int) {
 	}
 }
 
-// followElements computes element by element.
-func (in *Inference) followElements(n *onnx.Node, op string) {
+// deduceElements computes element by element.
+func (in *Inference) deduceElements(n *onnx.Node, op string) {
 	o := n.Output(0)
 	c := call{in: in, n: n}
 	a, okA := c.content(0)
@@ -304,7 +304,7 @@ func (in *Inference) followElements(n *onnx.Node, op string) {
 		in.setContent(o, va.Shape, out)
 		return
 	case "ReduceProd", "ReduceSum":
-		in.followTotal(c, op, a)
+		in.deduceTotal(c, op, a)
 		return
 	}
 	rule := elementRules[op]
@@ -344,8 +344,8 @@ func (in *Inference) followElements(n *onnx.Node, op string) {
 	in.setContent(o, s, x)
 }
 
-// followTotal reduces a list to one element.
-func (in *Inference) followTotal(c call, op string, a []onnx.Dim) {
+// deduceTotal reduces a list to one element.
+func (in *Inference) deduceTotal(c call, op string, a []onnx.Dim) {
 	s := in.types[c.n.Output(0)].Shape
 	if !s.IsConst() || s.Ints() == nil {
 		return

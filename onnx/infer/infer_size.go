@@ -36,7 +36,7 @@ func (in *Inference) checkConstants(g *onnx.Graph) error {
 		if slices.ContainsFunc(onnx.Uses(n), func(name string) bool { return !constant[name] }) {
 			continue
 		}
-		if opKey(n) == "Constant" {
+		if n.Operator() == "Constant" {
 			if t, _ := constantTensor(n); t != nil { // the file holds it, as it does an initializer
 				total += constantsPerWeight * int64(len(t.Data))
 			}

@@ -9,7 +9,7 @@ import (
 	"winnow/onnx"
 )
 
-// Check verifies what the rest of the package takes for granted: known opset,
+// Check verifies what conversion and inference take for granted: known opset,
 // operators and domains, unique names, nodes in topological order, no value
 // used that nothing produces, tensors as large as their shapes, inputs, outputs
 // and attributes as the operators have them at the model's opset. It returns
@@ -253,9 +253,9 @@ func (c *checker) attr(n *onnx.Node, name string, a onnx.Attr, s *scope) {
 	}
 }
 
-// cycles returns the nodes that lie on a cycle, or between two: those left
-// after nodes that wait for nothing, and then those that nothing waits for,
-// are taken away over and over.
+// cycles returns the nodes that lie on a cycle, or between two. It first takes
+// away, until none is left, nodes that read no other node's output, and then
+// nodes whose output no other node reads; what remains is the answer.
 func cycles(list []*onnx.Node, producer map[string]*onnx.Node) map[*onnx.Node]bool {
 	before, after := map[*onnx.Node][]*onnx.Node{}, map[*onnx.Node][]*onnx.Node{}
 	for _, n := range list {
@@ -275,7 +275,8 @@ func cycles(list []*onnx.Node, producer map[string]*onnx.Node) map[*onnx.Node]bo
 	return left
 }
 
-// peel removes nodes of which no edge in from is left, following those in to.
+// peel removes from left, until none is there, each node that has no neighbour
+// in from that is left; to holds the same edges the other way round.
 func peel(list []*onnx.Node, left map[*onnx.Node]bool, from, to map[*onnx.Node][]*onnx.Node) {
 	count := map[*onnx.Node]int{}
 	var ready []*onnx.Node

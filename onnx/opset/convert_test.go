@@ -208,8 +208,8 @@ func TestConvertGroupNormalization18(t *testing.T) {
 	}
 }
 
-// Every operator that the two lists of the design name can be read at opset
-// 18, and is converted or taken over from every opset that has it.
+// Every operator of this list can be read at opset 18, and is converted or
+// taken over from every opset that has it.
 func TestToOpset18KnowsTheOperators(t *testing.T) {
 	ops := strings.Fields(`Add AveragePool BatchNormalization Cast Clip Concat Constant ConstantOfShape Conv Div Dropout
 		Einsum Equal Erf Expand Flatten Gather Gemm GlobalAveragePool HardSigmoid HardSwish Identity LayerNormalization

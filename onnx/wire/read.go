@@ -26,7 +26,7 @@ const (
 
 // Read reads a model file. Weights in other files are read with it if those
 // lie in the model's folder, links included. The model is not checked beyond
-// what its in-memory form needs: call Check.
+// what its in-memory form needs: opset.Check does it.
 func Read(path string) (*onnx.Model, error) {
 	data, err := readModelFile(path)
 	if err != nil {
