@@ -345,7 +345,7 @@ func TestInspectCosts(t *testing.T) {
 	}
 
 	text := winnow(t, costs(model, "--top", "3", "--profile-out", trace)...).succeeds(t).stdout
-	for _, want := range []string{"step of 4 on cpu, 1 threads, layout ", "median of 2", "by operator", "by layer", "forward", "backward", "update", "Conv", "more operators", "more layers"} {
+	for _, want := range []string{"step of 4 on cpu, 1 thread, layout ", "median of 2", "by operator", "by layer", "forward", "backward", "update", "Conv", "more operators", "more layers"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the table lacks %q:\n%s", want, text)
 		}

@@ -32,8 +32,11 @@ _winnow() {
 compdef _winnow winnow
 `, nil
 	},
-	"fish": (*cli.App).ToFishCompletion,
-	"man":  func(app *cli.App) (string, error) { return app.ToManWithSection(1) },
+	"fish": func(app *cli.App) (string, error) {
+		text, err := app.ToFishCompletion()
+		return strings.ReplaceAll(text, "`", ""), err // around the names of values
+	},
+	"man": manPage,
 }
 
 type completionOptions struct {

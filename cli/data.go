@@ -24,16 +24,16 @@ func dataFlag(dst *string) cli.Flag {
 		DefaultText: defaultData + " for a shipped bundle", Usage: "data `SPEC`, KIND[:PATH][,KEY=VALUE...], or only a path, whose kind is found and said; kinds are " + strings.Join(datasets.Kinds(), ", ") + " (see winnow data list)"}
 }
 
-// dataFor is the data to take where none was named: the generated images for a
+// dataFor is the data that a command takes where none was named: the generated images for a
 // shipped bundle. Which images a user's own model is for is not guessed.
-func dataFor(model, spec string) (string, error) {
+func dataFor(command, model, spec string) (string, error) {
 	switch {
 	case spec != "":
 		return spec, nil
 	case slices.Contains(models.Names(), model):
 		return defaultData, nil
 	}
-	return "", usagef("give --data: which images %q is for cannot be told from the model (winnow data list; --data %s takes generated ones)", model, defaultData)
+	return "", usagef("%s: give --data: which images %q is for cannot be told from the model (winnow data list; --data %s takes generated ones)", command, model, defaultData)
 }
 
 // Names of the splits.

@@ -83,7 +83,7 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if o.Data == "" {
 		o.Data = m.Data
 	}
-	if o.Data, err = dataFor(o.Path, o.Data); err != nil {
+	if o.Data, err = dataFor("eval", o.Path, o.Data); err != nil {
 		return err
 	}
 	data, err := openData(o.Data, func(text string) { out.notef("note: %s", text) })

@@ -83,12 +83,8 @@ func appHelp(a *cli.App) string {
 
 func commandHelp(c *cli.Command) string {
 	var b strings.Builder
-	usage := c.UsageText
-	if usage == "" {
-		usage = commandUsage(c)
-	}
 	wrapped(&b, fmt.Sprintf("%s: %s", c.HelpName, c.Usage), 0)
-	fmt.Fprintf(&b, "\nUsage: %s\n", usage)
+	fmt.Fprintf(&b, "\nUsage: %s\n", commandUsage(c, c.HelpName))
 	if c.Description != "" {
 		b.WriteString("\n")
 		paragraphs(&b, c.Description)
@@ -101,13 +97,15 @@ func commandHelp(c *cli.Command) string {
 	return b.String()
 }
 
-// commandUsage is how a command is typed.
-func commandUsage(c *cli.Command) string {
-	usage := c.HelpName
+// commandUsage is how a command of a name, "winnow data show", is typed.
+func commandUsage(c *cli.Command, usage string) string {
+	if c.UsageText != "" {
+		return c.UsageText
+	}
 	if len(c.Subcommands) > 0 {
 		usage += " COMMAND"
 	}
-	if len(c.VisibleFlags()) > 1 { // more than --help
+	if slices.ContainsFunc(c.Flags, func(f cli.Flag) bool { return f.Names()[0] != "help" }) {
 		usage += " [FLAGS]"
 	}
 	if c.ArgsUsage != "" {
@@ -157,12 +155,7 @@ func writeCommands(b *strings.Builder, commands []*cli.Command) {
 // writeFlags writes the flags by group, in the order in which a command lists them.
 func writeFlags(b *strings.Builder, flags []cli.Flag) {
 	for _, g := range flagGroups {
-		var of []cli.Flag
-		for _, f := range flags {
-			if c, ok := f.(cli.CategorizableFlag); ok && c.GetCategory() == g.name && visible(f) {
-				of = append(of, f)
-			}
-		}
+		of := inGroup(flags, g.name)
 		if len(of) == 0 {
 			continue
 		}
@@ -179,9 +172,15 @@ func writeFlags(b *strings.Builder, flags []cli.Flag) {
 	}
 }
 
-func visible(f cli.Flag) bool {
-	v, ok := f.(cli.VisibleFlag)
-	return !ok || v.IsVisible()
+// inGroup lists the flags of a group that are shown.
+func inGroup(flags []cli.Flag, group string) (of []cli.Flag) {
+	for _, f := range flags {
+		c, ok := f.(cli.CategorizableFlag)
+		if v, is := f.(cli.VisibleFlag); ok && c.GetCategory() == group && (!is || v.IsVisible()) {
+			of = append(of, f)
+		}
+	}
+	return of
 }
 
 // flagText is a flag as it is typed, and what it does.

@@ -26,7 +26,7 @@ func (r *bundleReport) print(out *output) {
 		{"optimizer", optimizerText(m.Optimizer)},
 		{"precision", precisionText(m.Precision)},
 		{"parameters", trainedText(m)},
-		{"state", fmt.Sprintf("%d tensors, %s", len(m.State), bytesText(r.StateBytes))},
+		{"state", fmt.Sprintf("%s, %s", tensorsText(len(m.State)), bytesText(r.StateBytes))},
 		{"pruner sees", pruningSight(m)},
 	}
 	out.table(rows)

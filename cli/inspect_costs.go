@@ -104,8 +104,8 @@ func inspectCosts(ctx context.Context, o inspectOptions, out *output) error {
 }
 
 func printCosts(c *costs.Costs, o inspectOptions, out *output) {
-	out.printf("%s: a training step of %d on %s, %d threads, layout %s, ONNX Runtime %s\n\n",
-		out.style(styleBold, o.Path), c.BatchSize, c.Device, c.Threads, c.Layout, c.RuntimeVersion)
+	out.printf("%s: a training step of %d on %s, %s, layout %s, ONNX Runtime %s\n\n",
+		out.style(styleBold, o.Path), c.BatchSize, c.Device, counted(c.Threads, "thread"), c.Layout, c.RuntimeVersion)
 	digits := 2
 	if c.Step < 10 {
 		digits = 3

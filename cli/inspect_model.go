@@ -68,7 +68,7 @@ func (r *modelReport) print(out *output) {
 	printValues(out, r.Inputs)
 	out.printf("\nOutputs\n")
 	printValues(out, r.Outputs)
-	out.printf("\nParameters\n  %s in %d tensors, %s\n", countText(r.Parameters), r.Weights, bytesText(r.Bytes))
+	out.printf("\nParameters\n  %s in %s, %s\n", countText(r.Parameters), tensorsText(r.Weights), bytesText(r.Bytes))
 	if r.Activation > 0 {
 		out.printf("\nActivations\n  %s for a batch of %d\n", bytesText(r.Activation), r.BatchSize)
 	}
@@ -76,7 +76,11 @@ func (r *modelReport) print(out *output) {
 	rows := [][]any{}
 	for _, op := range r.Operators {
 		note := styled("gradient")
-		if !op.Gradient {
+		switch {
+		case op.Gradient:
+		case r.Trainable: // computed beforehand, converted, or off the way to what is trained
+			note = out.style(styleDim, "needs no gradient")
+		default:
 			note = out.style(styleDim, "no gradient")
 		}
 		rows = append(rows, []any{op.Name, op.Count, note})

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	barWidth = 24
+	barWidth = 12 // both lines fit 80 columns
 	// redrawEvery keeps the bars from costing time that training could use.
 	redrawEvery = 100 * time.Millisecond
 )
@@ -165,14 +165,14 @@ func (p *progress) Epoch(e run.Epoch) {
 		p.headed = true
 	}
 	p.out.printf(epochLine+"\n", fmt.Sprintf("%d/%d", e.Epoch, p.total), e.TrainLoss, e.TestLoss,
-		p.out.style(styleBold, fmt.Sprintf("%9s", percent(e.TestAccuracy))), fmt.Sprintf("%.3g", e.LearningRate),
+		p.out.style(styleBold, fmt.Sprintf("%8s", percent(e.TestAccuracy))), fmt.Sprintf("%.3g", e.LearningRate),
 		countText(int64(e.SamplesUsed)), percent(e.SavedRatio), countText(int64(speed)), seconds(e.WallSeconds))
 }
 
 // The table of epochs: its head and its lines.
 const (
-	epochHead = "%8s  %8s  %9s  %9s  %8s  %10s  %7s  %9s  %7s"
-	epochLine = "%8s  %8.4f  %9.4f  %s  %8s  %10s  %7s  %9s  %7s"
+	epochHead = "%7s %7s %9s %8s %8s %10s %6s %9s %6s"
+	epochLine = "%7s %7.4f %9.4f %s %8s %10s %6s %9s %6s"
 )
 
 // countProgress shows how many steps of something are done; nil where nothing

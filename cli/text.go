@@ -95,12 +95,15 @@ func trainedText(m *bundle.Manifest) string {
 	return fmt.Sprintf("%s (%s of %s values stay as they are)", text, tensorsText(len(m.Fixed)), countText(values))
 }
 
-func tensorsText(n int) string {
+// counted writes a number of things: 1 epoch, 2 epochs.
+func counted(n int, thing string) string {
 	if n == 1 {
-		return "1 tensor"
+		return "1 " + thing
 	}
-	return countText(int64(n)) + " tensors"
+	return countText(int64(n)) + " " + thing + "s"
 }
+
+func tensorsText(n int) string { return counted(n, "tensor") }
 
 func shapeText(shape []int64) string {
 	parts := make([]string, len(shape))

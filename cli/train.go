@@ -234,7 +234,7 @@ func (o *trainOptions) check() error {
 		return usagef("train: give --bundle: a shipped one (%s), a bundle's folder, or an .onnx file", shippedText())
 	}
 	var err error
-	if o.Data, err = dataFor(o.Bundle, o.Data); err != nil {
+	if o.Data, err = dataFor("train", o.Bundle, o.Data); err != nil {
 		return err
 	}
 	if o.InitSeed != nil && !slices.Contains(models.Names(), o.Bundle) {
@@ -342,18 +342,18 @@ func runText(r *train.Options, pixels string, d *ortrun.Device, out *output) sty
 	return out.sprintf(`model   %s, %s, %s, %s, %s
 data    %s, %s train and %s test images
 pixels  %s (%s)
-recipe  %d epochs, batch %d, lr %g %s, seed %d
-device  %s, %d threads, ONNX Runtime %s`,
+recipe  %s, batch %d, lr %g %s, seed %d
+device  %s, %s, ONNX Runtime %s`,
 		r.BundleName, trainedText(m), optimizerText(m.Optimizer), lossText(m.Loss), precisionText(m.Precision),
 		r.Data, countText(int64(r.Train.Len())), countText(int64(r.Test.Len())),
 		normalizeText(m.Normalize), pixels,
-		r.Epochs, r.BatchSize, r.LearningRate, r.Schedule.Name, r.Seed,
-		d.Name(), d.Threads(), d.LibraryVersion())
+		counted(r.Epochs, "epoch"), r.BatchSize, r.LearningRate, r.Schedule.Name, r.Seed,
+		d.Name(), counted(d.Threads(), "thread"), d.LibraryVersion())
 }
 
 func printSummary(s *runs.Summary, dir string, out *output) {
-	verdict := out.sprintf("accuracy %s (best %s) after %d epochs",
-		out.style(styleBold, percent(s.TestAccuracy)), percent(s.BestTestAccuracy), s.Epochs)
+	verdict := out.sprintf("accuracy %s (best %s) after %s",
+		out.style(styleBold, percent(s.TestAccuracy)), percent(s.BestTestAccuracy), counted(s.Epochs, "epoch"))
 	if s.Epochs == 0 {
 		verdict = "no epoch finished"
 	}

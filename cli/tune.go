@@ -187,8 +187,8 @@ func (o *tuneOptions) place() error {
 
 // tunedText says where forms were timed.
 func tunedText(t *bundle.Tuned) string {
-	return fmt.Sprintf("%d gradients tuned on %s (%s), %d threads, batches of %d, layout %s, ONNX Runtime %s",
-		len(t.Choices), strings.TrimSuffix(t.Provider, "ExecutionProvider"), t.Hardware, t.Threads, t.BatchSize, t.Layout, t.ONNXRuntime)
+	return fmt.Sprintf("%s tuned on %s (%s), %s, batches of %d, layout %s, ONNX Runtime %s",
+		counted(len(t.Choices), "gradient"), strings.TrimSuffix(t.Provider, "ExecutionProvider"), t.Hardware, counted(t.Threads, "thread"), t.BatchSize, t.Layout, t.ONNXRuntime)
 }
 
 // printChoices lists the form that each gradient takes, and what its forms cost.
