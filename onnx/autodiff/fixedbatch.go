@@ -3,6 +3,7 @@ package autodiff
 import (
 	"fmt"
 
+	"winnow/internal/elements"
 	"winnow/onnx"
 	"winnow/onnx/infer"
 )
@@ -73,10 +74,11 @@ func freesBatch(g *onnx.Graph, inf *infer.Inference, n *onnx.Node) bool {
 	if len(dims) < 2 || dims[0] < 1 {
 		return false
 	}
-	image, rest, open := int64(1), int64(1), false
-	for _, d := range from.Shape[1:] {
-		image *= d.N
+	image, ok := elements.Count(from.Shape[1:].Ints())
+	if !ok {
+		return false
 	}
+	rest, open := int64(1), false
 	for i, d := range dims[1:] {
 		switch {
 		case d == -1:

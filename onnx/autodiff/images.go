@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"winnow/internal/elements"
 	"winnow/onnx"
 	"winnow/onnx/bundle"
 	"winnow/onnx/infer"
@@ -77,7 +78,10 @@ func (f *forward) findImages(o *Options) error {
 // shapeFlat says what images the vectors of a flat input are.
 func (f *forward) shapeFlat(o *Options) error {
 	values := f.shape[2]
-	size := func(s [3]int64) int64 { return s[0] * s[1] * s[2] }
+	size := func(s [3]int64) int64 {
+		n, _ := elements.Count(s[:])
+		return n
+	}
 	switch {
 	case o.ImageShape != [3]int64{}:
 		if size(o.ImageShape) != values {

@@ -3,6 +3,7 @@ package autodiff
 import (
 	"math"
 
+	"winnow/internal/elements"
 	"winnow/onnx"
 )
 
@@ -115,11 +116,8 @@ func isWaves(v []float32, dims []int64) bool {
 }
 
 func pairsUp(v []float32, dims []int64, axis int, partner func(int) int) bool {
-	inner := 1
-	for _, d := range dims[axis+1:] {
-		inner *= int(d)
-	}
-	n := int(dims[axis])
+	behind, _ := elements.Count(dims[axis+1:])
+	n, inner := int(dims[axis]), int(behind)
 	total, rows, zero, flat := float64(0), 0, 0, true
 	for start := 0; start < len(v); start += n * inner {
 		for k := range inner {
@@ -237,10 +235,7 @@ func sameForEachGroup(t *onnx.Tensor, groups int64) bool {
 		}
 		same = same && x == first
 	}
-	spatial := int64(1)
-	for _, d := range t.Dims[2:] {
-		spatial *= d
-	}
+	spatial, _ := elements.Count(t.Dims[2:])
 	if same { // one number all over is a mean, a sum, or a first value
 		return spatial > 1 && (math.Abs(float64(first)*float64(spatial)-1) < 1e-4 || first == 1)
 	}

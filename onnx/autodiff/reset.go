@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"winnow/internal/elements"
 	"winnow/onnx"
 )
 
@@ -113,10 +114,7 @@ func uniform(r *rand.Rand, bound float64, dims []int64) *onnx.Tensor {
 }
 
 func drawn(dims []int64, next func() float64) *onnx.Tensor {
-	n := int64(1)
-	for _, d := range dims {
-		n *= d
-	}
+	n, _ := elements.Count(dims)
 	v := make([]float32, n)
 	for i := range v {
 		v[i] = float32(next())

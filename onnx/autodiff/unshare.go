@@ -83,18 +83,8 @@ func (u *unsharing) rename() {
 // do works on the folded graph and returns what there is to say.
 func (u *unsharing) do() []string {
 	g := u.g
-	taken := map[string]bool{}
-	for _, v := range g.Inputs {
-		taken[v.Name] = true
-	}
-	for name := range g.Initializers {
-		taken[name] = true
-	}
-	uses := map[string]int{}
+	names, uses := onnx.NewNames(g), map[string]int{}
 	for _, n := range g.Nodes {
-		for _, o := range n.Outputs {
-			taken[o] = true
-		}
 		for _, in := range n.Inputs {
 			uses[in]++
 		}
@@ -110,15 +100,13 @@ func (u *unsharing) do() []string {
 			key := in + "\x00" + u.use(r, n, i, t)
 			if own[key] == "" {
 				name := in
-				for k := 2; own[in] != "" && taken[name]; k++ {
-					name = fmt.Sprintf("%s.%d", in, k)
-				}
-				if name != in {
+				if own[in] != "" {
+					name = names.Numbered(in, ".", 2)
 					u.made++
 					delete(g.Kinds, in) // the kind is that of one of the tensors merged
 				}
 				own[in], own[key] = name, name // the first use keeps the name
-				taken[name], u.named[name], g.Initializers[name] = true, true, t
+				u.named[name], g.Initializers[name] = true, t
 			}
 			n.Inputs[i] = own[key]
 		}
