@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 
+	"winnow/internal/elements"
 	"winnow/loader"
 	ortrun "winnow/runtime"
 	"winnow/train/step"
@@ -100,7 +101,8 @@ func (m *Model) Close() error { return m.ev.Close() }
 // A model of flat vectors takes the shape of images of as many values.
 func (s *Spec) CheckData(src *loader.Source) error {
 	c, h, w := src.Shape()
-	if s.Flat && int64(c*h*w) == s.ImageShape[0]*s.ImageShape[1]*s.ImageShape[2] {
+	have, _ := elements.Count([]int64{int64(c), int64(h), int64(w)})
+	if want, ok := elements.Count(s.ImageShape[:]); s.Flat && ok && have == want {
 		s.ImageShape = [3]int64{int64(c), int64(h), int64(w)}
 	}
 	if got := [3]int64{int64(c), int64(h), int64(w)}; got != s.ImageShape {

@@ -218,7 +218,8 @@ func (b *builder) maxPool(k, stride int64) {
 
 func (b *builder) flatten() {
 	b.op("Flatten", map[string]onnx.Attr{"axis": onnx.IntAttr(1)})
-	b.size = [3]int64{b.size[0] * b.size[1] * b.size[2], 1, 1}
+	n, _ := elements.Count(b.size[:])
+	b.size = [3]int64{n, 1, 1}
 }
 
 // block is a basic residual block: two 3x3 convolutions and a shortcut.

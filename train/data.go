@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 
+	"winnow/internal/elements"
 	"winnow/loader"
 	"winnow/prune"
 )
@@ -49,7 +50,7 @@ func checkShape(o *Options, split string, src *loader.Source) error {
 	c, h, w := src.Shape()
 	if got := [3]int64{int64(c), int64(h), int64(w)}; got != m.ImageShape {
 		way := "export the model for that size"
-		if s := m.ImageShape; got[0]*got[1]*got[2] == s[0]*s[1]*s[2] && s[0] == 1 && s[1] == 1 { // flat vectors
+		if n, _ := elements.Count(got[:]); m.ImageShape == [3]int64{1, 1, n} { // flat vectors
 			way = fmt.Sprintf("export the model with --input-size %dx%dx%d", c, h, w)
 		}
 		return dataError("%s images of %q are %dx%dx%d, bundle %q takes %dx%dx%d; %s, or choose other data",
