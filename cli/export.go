@@ -24,7 +24,6 @@ type exportOptions struct {
 	Layout    string
 	Tune      bool
 	Tuning    timingOptions
-	Classes   int64
 	Reinit    bool
 	InitSeed  uint64 // of new weights
 	Forward   forwardOptions
@@ -44,8 +43,6 @@ func newExportCommand(out *output) *cli.Command {
 		overwriteFlag(&o.Overwrite, "the bundle at --out; other files there are kept"),
 		&cli.StringFlag{Name: "input-size", Destination: &o.InputSize, Category: flagsModel, DefaultText: "the model's own",
 			Usage: "image size `CxHxW` for a model that takes flat vectors"},
-		&cli.Int64Flag{Name: "num-classes", Destination: &o.Classes, Category: flagsModel, DefaultText: "the model's own",
-			Usage: "replace the last layer by a new one of `N` classes, to fine-tune"},
 		&cli.BoolFlag{Name: "reinit", Destination: &o.Reinit, Category: flagsModel,
 			Usage: "draw all weights at random, to train from scratch"},
 		&cli.Uint64Flag{Name: "init-seed", Destination: &o.InitSeed, Category: flagsModel, DefaultText: "0",
@@ -164,7 +161,7 @@ func exportBundle(ctx context.Context, o exportOptions, warn func(string)) (*bun
 	build := autodiff.Options{Name: o.Name, SourceFile: filepath.Base(o.Model)}
 	o.Graph.apply(&build)
 	o.Forward.apply(&build)
-	build.Classes, build.Tune = o.Classes, o.tuner
+	build.Tune = o.tuner
 	build.Reinit, build.Seed = o.Reinit, o.InitSeed
 	build.FloatImages, build.Warn = o.Images.FloatInput, warn
 	build.Normalize = o.Images.normalize()

@@ -11,6 +11,7 @@ import (
 type forwardOptions struct {
 	Output       string
 	DynamicBatch bool
+	Classes      int64
 
 	given []string // names of these flags that were given
 	data  [3]int64 // C, H, W of the images at hand, for models of flat vectors
@@ -21,6 +22,8 @@ func (o *forwardOptions) flags() []cli.Flag {
 		scoresFlag(&o.Output),
 		&cli.BoolFlag{Name: "dynamic-batch", Destination: &o.DynamicBatch, Category: flagsModel,
 			Usage: "of an .onnx file: open a batch size that was fixed at export, where all that fixes it is known"},
+		&cli.Int64Flag{Name: "num-classes", Destination: &o.Classes, Category: flagsModel, DefaultText: "the model's own",
+			Usage: "of an .onnx file: replace the last layer by a new one of `N` classes, to fine-tune"},
 	}
 }
 
@@ -30,7 +33,7 @@ func scoresFlag(dst *string) cli.Flag {
 }
 
 func (o *forwardOptions) apply(b *autodiff.Options) {
-	b.Output, b.DynamicBatch, b.DataShape = o.Output, o.DynamicBatch, o.data
+	b.Output, b.DynamicBatch, b.Classes, b.DataShape = o.Output, o.DynamicBatch, o.Classes, o.data
 }
 
 // set notes which of the flags were given: those that cannot change a bundle

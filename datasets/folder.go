@@ -97,11 +97,9 @@ func readFolder(d *Dataset, root *os.Root, s *spec, v *folderOptions, o Options)
 		if err != nil {
 			return err
 		}
-		if d.Train, d.Test, err = heldBack(all, v.val, o.Seed); err != nil {
+		if err := d.split(all, nil, false, v.val, o.Seed); err != nil {
 			return err
 		}
-		d.notef("of %d images, %d are held back for evaluation: val=%v of each class, drawn with seed %d",
-			all.Len(), d.Test.Len(), v.val, o.Seed)
 	} else {
 		if _, ok := s.settings["val"]; ok {
 			return fmt.Errorf("%w: val=%v: the folder has subfolders %s and %s", ErrSpec, v.val, train, eval)

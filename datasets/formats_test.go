@@ -29,6 +29,12 @@ var formatCases = map[string]formatCase{
 	"fashion-mnist": {write: writeIDXCase, train: idxWant},
 	"mnist":         {write: writeIDXCase, train: idxWant, guessed: true},
 	"folder":        {write: writeFolderCase, train: folderWant, guessed: true},
+	"csv":           {write: writeManifestCase("csv", csvCase), train: manifestWant, guessed: true},
+	"jsonl":         {write: writeManifestCase("jsonl", jsonlCase), train: manifestWant, guessed: true},
+	"cifar10":       {write: writeCIFAR(&cifar10), train: cifarWant(&cifar10), guessed: true},
+	"cifar100":      {write: writeCIFAR(&cifar100), train: cifarWant(&cifar100), guessed: true},
+	"npz":           {write: writeNpzCase, train: arrayWant(3), guessed: true},
+	"npy":           {write: writeNpyCase, train: arrayWant(1), guessed: true},
 }
 
 // glyphLabels are rounds of all classes, each from a start that is drawn.

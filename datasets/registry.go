@@ -71,6 +71,12 @@ func formats() []*format {
 		idxFormat(&fashionMNIST),
 		idxFormat(&mnist),
 		folderFormat(),
+		csvFormat(),
+		jsonlFormat(),
+		cifarFormat(&cifar10),
+		cifarFormat(&cifar100),
+		npzFormat(),
+		npyFormat(),
 	}
 }
 

@@ -23,6 +23,7 @@ type Record struct {
 	C, H, W int
 
 	buffer []byte
+	spare  []byte
 	direct []byte // where raw pixels of its length should rather go
 }
 
@@ -41,6 +42,12 @@ func (r *Record) Raw(c, h, w int) []byte {
 func (r *Record) Encoded(n int) []byte {
 	r.C, r.H, r.W = 0, 0, 0
 	return r.reserve(n)
+}
+
+// Spare is n bytes to work in, apart from Data.
+func (r *Record) Spare(n int) []byte {
+	r.spare = grow(r.spare, n)
+	return r.spare
 }
 
 func (r *Record) reserve(n int) []byte {

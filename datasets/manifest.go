@@ -1,0 +1,348 @@
+package datasets
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"winnow/internal/files"
+	"winnow/internal/option"
+	"winnow/loader"
+)
+
+// Bounds of a manifest.
+const (
+	maxManifest     = 1 << 30 // bytes
+	maxManifestLine = 1 << 20 // of JSON
+)
+
+// manifestOptions are the settings of csv:FILE and jsonl:FILE.
+type manifestOptions struct {
+	image, label, split, root string
+	val                       float64
+}
+
+var manifestRows = []option.Row[manifestOptions]{
+	{Name: "image", Doc: "column `NAME` of the image's path, else path, image, file, filename or file_name", Default: "",
+		Field: func(o *manifestOptions) any { return &o.image }},
+	{Name: "label", Doc: "column `NAME` of the class, a name or a number from 0, else label, class or target", Default: "",
+		Field: func(o *manifestOptions) any { return &o.label }},
+	{Name: "split", Doc: "column `NAME` that says train, val or test, else split, where there is one", Default: "",
+		Field: func(o *manifestOptions) any { return &o.split }},
+	{Name: "root", Doc: "folder `DIR` that paths begin at, else that of the manifest", Default: "",
+		Field: func(o *manifestOptions) any { return &o.root }},
+	{Name: "val", Doc: "share `P` of each class held back for evaluation, drawn by seed, where no column says the split", Default: defaultVal, Hi: 1, Open: "both",
+		Field: func(o *manifestOptions) any { return &o.val }},
+}
+
+// Columns by the names that manifests give them.
+var (
+	imageColumns = []string{"path", "image", "file", "filename", "file_name"}
+	labelColumns = []string{"label", "class", "target"}
+	splitColumns = []string{"split"}
+)
+
+func csvFormat() *format {
+	return manifestFormat("csv", "a table of image paths and classes, its first line the names of the columns", ".csv", readCSV)
+}
+
+func jsonlFormat() *format {
+	return manifestFormat("jsonl", "a JSON object a line with an image's path and class", ".jsonl", readJSONL)
+}
+
+// rowReader calls row with the cells of each line, by column.
+type rowReader func(r io.Reader, row func(line int, cell func(column string) (string, bool)) error) error
+
+func manifestFormat(kind, about, ending string, read rowReader) *format {
+	return newFormat(format{
+		info: Info{Name: kind, About: about}, path: needsPath,
+		sniff: func(path string) bool {
+			st, err := os.Stat(path)
+			return err == nil && st.Mode().IsRegular() && strings.EqualFold(filepath.Ext(path), ending)
+		},
+	}, manifestRows, func(s *spec, v *manifestOptions, o Options) (*Dataset, error) {
+		d, err := openManifest(s, v, o, read)
+		if err != nil {
+			return nil, fmt.Errorf("datasets: %s %q: %w", kind, s.path, err)
+		}
+		return d, nil
+	})
+}
+
+// entry is a line of a manifest.
+type entry struct {
+	path, label, split string
+	line               int
+}
+
+func openManifest(s *spec, v *manifestOptions, o Options, read rowReader) (*Dataset, error) {
+	entries, err := readManifest(s.path, v, read)
+	if err != nil {
+		return nil, err
+	}
+	dir := v.root
+	if dir == "" {
+		dir = filepath.Dir(s.path)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("root %q: %w", dir, reason(err))
+	}
+	d := &Dataset{closers: []io.Closer{root}}
+	if err := d.fromManifest(entries, root, v, s, o); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// readManifest reads and checks all lines.
+func readManifest(path string, v *manifestOptions, read rowReader) ([]entry, error) {
+	f, size, err := files.Open(path)
+	if errors.Is(err, files.ErrNotRegular) {
+		return nil, fmt.Errorf("%w: %w", loader.ErrBadData, err)
+	} else if err != nil {
+		return nil, reason(err)
+	}
+	defer f.Close()
+	if size > maxManifest {
+		return nil, fmt.Errorf("%w: %d bytes: want at most %d", loader.ErrBadData, size, maxManifest)
+	}
+	var entries []entry
+	err = read(bufio.NewReader(io.LimitReader(f, size)), func(line int, cell func(string) (string, bool)) error {
+		e := entry{line: line}
+		var ok bool
+		if e.path, ok = column(cell, v.image, imageColumns); !ok {
+			return columnError("image", v.image, imageColumns)
+		}
+		if e.label, ok = column(cell, v.label, labelColumns); !ok {
+			return columnError("label", v.label, labelColumns)
+		}
+		if e.split, ok = column(cell, v.split, splitColumns); !ok && v.split != "" {
+			return columnError("split", v.split, splitColumns)
+		}
+		if !utf8.ValidString(e.label) || !utf8.ValidString(e.split) {
+			return errors.New("the label or the split is not UTF-8")
+		}
+		if e.path == "" || e.label == "" {
+			return errors.New("the path or the label is empty")
+		}
+		if !filepath.IsLocal(filepath.FromSlash(e.path)) {
+			return fmt.Errorf("path %q leads out of the root; give paths below it, and root=DIR for another root", e.path)
+		}
+		entries = append(entries, e)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", loader.ErrBadData, err)
+	}
+	if len(entries) == 0 {
+		return nil, fmt.Errorf("%w: no samples", loader.ErrBadData)
+	}
+	return entries, nil
+}
+
+// column is the cell of the column asked for, else of the first known name.
+func column(cell func(string) (string, bool), asked string, known []string) (string, bool) {
+	if asked != "" {
+		return cell(asked)
+	}
+	for _, name := range known {
+		if text, ok := cell(name); ok {
+			return text, true
+		}
+	}
+	return "", false
+}
+
+func columnError(what, asked string, known []string) error {
+	if asked != "" {
+		return fmt.Errorf("no column %q", asked)
+	}
+	return fmt.Errorf("no column %s: name it with %s=NAME", strings.Join(known, ", "), what)
+}
+
+func readCSV(r io.Reader, row func(int, func(string) (string, bool)) error) error {
+	c := csv.NewReader(r)
+	c.ReuseRecord = true
+	head, err := c.Read()
+	if errors.Is(err, io.EOF) {
+		return errors.New("empty")
+	} else if err != nil {
+		return err
+	}
+	at := map[string]int{}
+	for i, name := range head {
+		name = strings.TrimPrefix(strings.TrimSpace(name), "\ufeff")
+		if _, twice := at[name]; twice {
+			return fmt.Errorf("line 1: column %q stands twice", name)
+		}
+		at[name] = i
+	}
+	for {
+		cells, err := c.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err // names the line
+		}
+		line, _ := c.FieldPos(0)
+		if err := row(line, func(name string) (string, bool) {
+			i, ok := at[name]
+			if !ok {
+				return "", false
+			}
+			return strings.Clone(cells[i]), true
+		}); err != nil {
+			return fmt.Errorf("line %d: %w", line, err)
+		}
+	}
+}
+
+func readJSONL(r io.Reader, row func(int, func(string) (string, bool)) error) error {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, maxManifestLine)
+	n := 0
+	for lines.Scan() {
+		n++
+		text := bytes.TrimSpace(lines.Bytes())
+		if len(text) == 0 {
+			continue
+		}
+		var object map[string]json.RawMessage
+		if err := json.Unmarshal(text, &object); err != nil {
+			return fmt.Errorf("line %d: no JSON object: %w", n, err)
+		}
+		if err := row(n, func(name string) (string, bool) {
+			raw, ok := object[name]
+			if !ok {
+				return "", false
+			}
+			var s string
+			if json.Unmarshal(raw, &s) == nil {
+				return s, true
+			}
+			if strings.ContainsAny(string(raw[:1]), "[{n") { // a list, an object, null
+				return "", true
+			}
+			return string(raw), true // a number
+		}); err != nil {
+			return fmt.Errorf("line %d: %w", n, err)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("line %d: %w", n+1, err)
+	}
+	return nil
+}
+
+// fromManifest makes both splits of checked lines.
+func (d *Dataset) fromManifest(entries []entry, root *os.Root, v *manifestOptions, s *spec, o Options) error {
+	var err error
+	var classOf func(string) int64
+	if d.ClassNames, classOf, err = manifestClasses(entries); err != nil {
+		return err
+	}
+	train := &fileSet{name: s.name + " train", root: root, classList: d.ClassNames}
+	test := &fileSet{name: s.name + " val", root: root, classList: d.ClassNames}
+	var splits []string
+	for _, e := range entries {
+		if e.split != "" && !slices.Contains(splits, e.split) {
+			splits = append(splits, e.split)
+		}
+	}
+	evaluated := ""
+	if len(splits) > 0 {
+		for _, name := range evalNames {
+			if slices.Contains(splits, name) {
+				evaluated = name
+				break
+			}
+		}
+	}
+	for _, e := range entries {
+		to := train
+		switch {
+		case len(splits) == 0 || slices.Contains(trainNames, e.split):
+		case e.split == evaluated:
+			to = test
+		case slices.Contains(evalNames, e.split):
+			continue
+		default:
+			return fmt.Errorf("%w: line %d: split %q: want train, val or test", loader.ErrBadData, e.line, e.split)
+		}
+		path := filepath.FromSlash(e.path)
+		if info, err := root.Stat(path); err != nil {
+			return fmt.Errorf("%w: line %d: %q: %w", loader.ErrBadData, e.line, e.path, reason(err))
+		} else if !info.Mode().IsRegular() {
+			return fmt.Errorf("%w: line %d: %q: %w", loader.ErrBadData, e.line, e.path, files.ErrNotRegular)
+		}
+		if err := to.add(path, classOf(e.label)); err != nil {
+			return err
+		}
+	}
+	return d.split(train, test, len(splits) > 0, v.val, o.Seed)
+}
+
+// split takes the splits that the data has, else holds a share of train back.
+func (d *Dataset) split(train, test loader.Records, given bool, val float64, seed uint64) (err error) {
+	switch {
+	case !given:
+		if d.Train, d.Test, err = heldBack(train, val, seed); err != nil {
+			return err
+		}
+		d.notef("of %d images, %d are held back for evaluation: val=%v of each class, drawn with seed %d", train.Len(), d.Test.Len(), val, seed)
+	case train.Len() == 0:
+		return fmt.Errorf("%w: no sample is of the split train", loader.ErrBadData)
+	case test.Len() == 0:
+		return fmt.Errorf("%w: no sample is of a split to evaluate: %s", loader.ErrBadData, strings.Join(evalNames, ", "))
+	default:
+		d.Train, d.Test = train, test
+	}
+	return nil
+}
+
+// maxManifestClasses bounds numbers that stand for classes, and names.
+const maxManifestClasses = 1 << 20
+
+// manifestClasses takes labels for numbers where all are, else for names, which
+// are then sorted.
+func manifestClasses(entries []entry) (names []string, classOf func(string) int64, err error) {
+	most, numbers := int64(-1), true
+	seen := map[string]int64{}
+	for _, e := range entries {
+		if _, ok := seen[e.label]; ok {
+			continue
+		}
+		seen[e.label] = 0
+		k, err := strconv.ParseInt(e.label, 10, 32)
+		numbers = numbers && err == nil && k >= 0 && k < maxManifestClasses
+		most = max(most, k)
+	}
+	if len(seen) > maxManifestClasses {
+		return nil, nil, fmt.Errorf("%w: %d classes: want at most %d", loader.ErrBadData, len(seen), maxManifestClasses)
+	}
+	if numbers {
+		return numbered(int(most) + 1), func(label string) int64 {
+			k, _ := strconv.ParseInt(label, 10, 32) // checked above
+			return k
+		}, nil
+	}
+	for name := range seen {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for k, name := range names {
+		seen[name] = int64(k)
+	}
+	return names, func(label string) int64 { return seen[label] }, nil
+}

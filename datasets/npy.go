@@ -1,0 +1,479 @@
+package datasets
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"codeberg.org/sbinet/npyio/npy"
+
+	"winnow/internal/option"
+	"winnow/loader"
+)
+
+// maxNpyHeader bounds the header of an array; NumPy writes 128 bytes.
+const maxNpyHeader = 1 << 16
+
+// arrayOptions are the settings of npz:FILE and npy:DIR.
+type arrayOptions struct {
+	layout, images, labels string
+	val                    float64
+}
+
+var arrayRows = []option.Row[arrayOptions]{
+	{Name: "layout", Doc: "order of the axes, where the shape leaves it open", Default: "auto", OneOf: []string{"auto", "nhwc", "nchw"},
+		Field: func(o *arrayOptions) any { return &o.layout }},
+	{Name: "images", Doc: "array `NAME` of the images, where there are no splits by their usual names", Default: "",
+		Field: func(o *arrayOptions) any { return &o.images }},
+	{Name: "labels", Doc: "array `NAME` of the labels", Default: "",
+		Field: func(o *arrayOptions) any { return &o.labels }},
+	{Name: "val", Doc: "share `P` of each class held back for evaluation, drawn by seed, where there is one split", Default: defaultVal, Hi: 1, Open: "both",
+		Field: func(o *arrayOptions) any { return &o.val }},
+}
+
+// Names of arrays: those of MedMNIST and Keras, then of a single split.
+var (
+	trainArrays = [][2]string{{"train_images", "train_labels"}, {"x_train", "y_train"}}
+	evalArrays  = [][2]string{{"val_images", "val_labels"}, {"x_val", "y_val"}, {"test_images", "test_labels"}, {"x_test", "y_test"}}
+	onlyArrays  = [][2]string{{"images", "labels"}, {"x", "y"}, {"data", "labels"}, {"arr_0", "arr_1"}}
+)
+
+// arrays are named arrays: of an npz file, or of a folder.
+type arrays interface {
+	names() []string
+	// load gives an array's bytes, mapped or in memory.
+	load(name string) (*array, error)
+	Close() error
+}
+
+// array is the header of an array and its content.
+type array struct {
+	dtype   string // of NumPy: |u1, <f4
+	fortran bool
+	shape   []int
+	blob
+	start int64 // of the content, in blob
+}
+
+func npzFormat() *format {
+	return newFormat(format{
+		info: Info{Name: "npz", About: "NumPy arrays in one file: train_images, train_labels, val_images ... (MedMNIST), x_train, y_train ... (Keras), or images and labels"},
+		path: needsPath, sniff: sniffZip,
+	}, arrayRows, func(s *spec, v *arrayOptions, o Options) (*Dataset, error) {
+		a, err := openNpz(s.path)
+		return openArrays(s, v, o, a, err)
+	})
+}
+
+func npyFormat() *format {
+	return newFormat(format{
+		info: Info{Name: "npy", About: "a folder of NumPy arrays with the names of npz: train_images.npy, train_labels.npy ..."},
+		path: needsPath,
+		sniff: func(path string) bool {
+			found, err := filepath.Glob(filepath.Join(path, "*.npy"))
+			return err == nil && len(found) > 0
+		},
+	}, arrayRows, func(s *spec, v *arrayOptions, o Options) (*Dataset, error) {
+		return openArrays(s, v, o, npyFolder(s.path), nil)
+	})
+}
+
+func openArrays(s *spec, v *arrayOptions, o Options, a arrays, err error) (*Dataset, error) {
+	if err == nil {
+		defer a.Close()
+		d := &Dataset{}
+		if err = d.fromArrays(a, s, v, o); err == nil {
+			return d, nil
+		}
+		err = errors.Join(err, d.Close())
+	}
+	return nil, fmt.Errorf("datasets: %s %q: %w", s.name, s.path, err)
+}
+
+func (d *Dataset) fromArrays(a arrays, s *spec, v *arrayOptions, o Options) error {
+	names := a.names()
+	pair := func(known [][2]string) (p [2]string, ok bool) {
+		for _, p := range known {
+			if slices.Contains(names, p[0]) && slices.Contains(names, p[1]) {
+				return p, true
+			}
+		}
+		return p, false
+	}
+	trainPair, hasTrain := pair(trainArrays)
+	evalPair, hasEval := pair(evalArrays)
+	split := hasTrain && hasEval
+	if v.images != "" || v.labels != "" {
+		trainPair, hasTrain, split = [2]string{v.images, v.labels}, v.images != "" && v.labels != "", false
+	} else if !hasTrain {
+		trainPair, hasTrain = pair(onlyArrays)
+	}
+	if !hasTrain {
+		return fmt.Errorf("%w: no arrays of images and labels by a known name among %s; give images=NAME,labels=NAME", loader.ErrBadData, nameList(names))
+	}
+	train, err := d.arraySet(a, s.name+" train", trainPair, v)
+	if err != nil {
+		return err
+	}
+	var test *rawSet
+	if split {
+		if test, err = d.arraySet(a, s.name+" val", evalPair, v); err != nil {
+			return err
+		}
+		if train.c != test.c || train.h != test.h || train.w != test.w {
+			return fmt.Errorf("%w: training images of %dx%dx%d, evaluation of %dx%dx%d", loader.ErrBadData, train.c, train.h, train.w, test.c, test.h, test.w)
+		}
+	}
+	most := slices.Max(train.labels)
+	if test != nil {
+		most = max(most, slices.Max(test.labels))
+		test.classes = numbered(int(most) + 1)
+	}
+	train.classes = numbered(int(most) + 1)
+	d.ClassNames = train.classes
+	return d.split(train, test, split, v.val, o.Seed)
+}
+
+// maxListed bounds how many names an error lists.
+const maxListed = 8
+
+func nameList(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	text := fmt.Sprintf("%q", names[:min(len(names), maxListed)])
+	if len(names) > maxListed {
+		text += " and others"
+	}
+	return text
+}
+
+// arraySet makes records of an array of images and one of labels.
+func (d *Dataset) arraySet(a arrays, name string, pair [2]string, v *arrayOptions) (*rawSet, error) {
+	labels, err := a.load(pair[1])
+	if err != nil {
+		return nil, fmt.Errorf("array %q: %w", pair[1], err)
+	}
+	defer func() { _ = labels.close() }() // only read
+	images, err := a.load(pair[0])
+	if err != nil {
+		return nil, fmt.Errorf("array %q: %w", pair[0], err)
+	}
+	r := &rawSet{name: name}
+	d.closers = append(d.closers, r)
+	r.parts = []rawPart{{blob: images.blob, start: images.start}}
+	if err := r.takeImages(images, v.layout); err != nil {
+		return nil, fmt.Errorf("array %q: %w", pair[0], err)
+	}
+	if r.labels, err = labels.classes(); err != nil {
+		return nil, fmt.Errorf("array %q: %w", pair[1], err)
+	}
+	if n := images.shape[0]; n != len(r.labels) {
+		return nil, fmt.Errorf("%w: array %q has %d labels for the %d images of %q", loader.ErrBadData, pair[1], len(r.labels), n, pair[0])
+	}
+	return r, nil
+}
+
+// takeImages finds the axes of the images, and turns numbers into bytes.
+func (r *rawSet) takeImages(a *array, layout string) error {
+	if a.fortran {
+		return fmt.Errorf("%w: stored by column (Fortran order): save it as numpy.ascontiguousarray", loader.ErrBadData)
+	}
+	channels := func(n int) bool { return n == 1 || n == 3 }
+	switch s := a.shape; {
+	case len(s) == 3:
+		r.c, r.h, r.w = 1, s[1], s[2]
+	case len(s) != 4:
+		return fmt.Errorf("%w: shape %v: want [N, H, W], [N, H, W, C] or [N, C, H, W]", loader.ErrBadData, s)
+	case layout == "nhwc" || layout == "auto" && channels(s[3]) && !channels(s[1]):
+		r.h, r.w, r.c, r.hwc = s[1], s[2], s[3], true
+	case layout == "nchw" || layout == "auto" && channels(s[1]) && !channels(s[3]):
+		r.c, r.h, r.w = s[1], s[2], s[3]
+	default:
+		return fmt.Errorf("%w: shape %v leaves open which axis is the channels: give layout=nhwc or layout=nchw", loader.ErrBadData, s)
+	}
+	r.parts[0].pitch = int64(r.c) * int64(r.h) * int64(r.w)
+	if a.dtype == "|u1" || a.dtype == "|b1" {
+		return nil
+	}
+	pixels, err := a.bytes()
+	if err != nil {
+		return err
+	}
+	closing := r.parts[0].close()
+	r.parts[0].blob, r.parts[0].start = blob{data: pixels}, 0
+	return closing
+}
+
+// bytes are the pixels of an array of floats: times 255 where none is over 1,
+// rounded.
+func (a *array) bytes() ([]byte, error) {
+	if kind := a.dtype[1:]; kind != "f4" && kind != "f8" {
+		return nil, fmt.Errorf("%w: pixels of type %q: want uint8, float32 or float64", loader.ErrBadData, a.dtype)
+	}
+	n := a.count()
+	most := 0.0
+	if err := a.each(func(_ int, x float64) error {
+		if !(x >= 0 && x <= 255) {
+			return fmt.Errorf("%w: a pixel is %v: want 0 to 1, or 0 to 255", loader.ErrBadData, x)
+		}
+		most = max(most, x)
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	scale := 1.0
+	if most <= 1 {
+		scale = 255
+	}
+	out := make([]byte, n)
+	return out, a.each(func(i int, x float64) error {
+		out[i] = byte(math.RoundToEven(x * scale))
+		return nil
+	})
+}
+
+// classes are the numbers of an array [N] or [N, 1].
+func (a *array) classes() ([]int32, error) {
+	if len(a.shape) != 1 && (len(a.shape) != 2 || a.shape[1] != 1) {
+		return nil, fmt.Errorf("%w: shape %v: want a class for each image, [N] or [N, 1]", loader.ErrBadData, a.shape)
+	}
+	labels := make([]int32, a.count())
+	err := a.each(func(i int, x float64) error {
+		if x != math.Trunc(x) || x < 0 || x >= maxManifestClasses {
+			return fmt.Errorf("%w: label %v of sample %d: want a whole number from 0 to %d", loader.ErrBadData, x, i, maxManifestClasses-1)
+		}
+		labels[i] = int32(x)
+		return nil
+	})
+	return labels, err
+}
+
+func (a *array) count() int {
+	n := 1
+	for _, d := range a.shape {
+		n *= d
+	}
+	return n
+}
+
+// each calls f with the elements in order.
+func (a *array) each(f func(i int, x float64) error) error {
+	order := binary.ByteOrder(binary.LittleEndian)
+	if a.dtype[0] == '>' {
+		order = binary.BigEndian
+	}
+	size := int(a.dtype[2] - '0')
+	decode := decoders(order)[a.dtype[1:]]
+	const chunk = 1 << 16
+	buffer := make([]byte, chunk*size)
+	for n, i := a.count(), 0; i < n; {
+		k := min(chunk, n-i)
+		if err := a.readAt(buffer[:k*size], a.start+int64(i)*int64(size)); err != nil {
+			return err
+		}
+		for j := range k {
+			if err := f(i+j, decode(buffer[j*size:])); err != nil {
+				return err
+			}
+		}
+		i += k
+	}
+	return nil
+}
+
+// decoders read a number by the type's letter and size.
+func decoders(order binary.ByteOrder) map[string]func([]byte) float64 {
+	return map[string]func([]byte) float64{
+		"b1": func(b []byte) float64 { return float64(b[0]) }, "u1": func(b []byte) float64 { return float64(b[0]) },
+		"i1": func(b []byte) float64 { return float64(int8(b[0])) },
+		"u2": func(b []byte) float64 { return float64(order.Uint16(b)) }, "i2": func(b []byte) float64 { return float64(int16(order.Uint16(b))) },
+		"u4": func(b []byte) float64 { return float64(order.Uint32(b)) }, "i4": func(b []byte) float64 { return float64(int32(order.Uint32(b))) },
+		"u8": func(b []byte) float64 { return float64(order.Uint64(b)) }, "i8": func(b []byte) float64 { return float64(int64(order.Uint64(b))) },
+		"f4": func(b []byte) float64 { return float64(math.Float32frombits(order.Uint32(b))) },
+		"f8": func(b []byte) float64 { return math.Float64frombits(order.Uint64(b)) },
+	}
+}
+
+// parseNpy reads and checks the header of an array whose content lies in size
+// bytes of r; the content begins at the array's start.
+func parseNpy(r io.ReaderAt, size int64) (a *array, err error) {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %w", loader.ErrBadData, fmt.Errorf(format, args...))
+	}
+	var lead [12]byte
+	if n, err := r.ReadAt(lead[:], 0); n < 10 {
+		return nil, bad("no NumPy array: %d bytes (%w)", n, err)
+	}
+	if string(lead[:6]) != "\x93NUMPY" {
+		return nil, bad("no NumPy array: begins with % x", lead[:6])
+	}
+	head := 10 + int64(binary.LittleEndian.Uint16(lead[8:]))
+	if lead[6] >= 2 {
+		head = 12 + int64(binary.LittleEndian.Uint32(lead[8:]))
+	}
+	if head > size || head > maxNpyHeader {
+		return nil, bad("a header of %d bytes in %d", head, size)
+	}
+	text := make([]byte, head)
+	if _, err := r.ReadAt(text, 0); err != nil {
+		return nil, bad("header: %w", err)
+	}
+	defer func() { // the library takes the header's form for granted
+		if p := recover(); p != nil {
+			a, err = nil, bad("header: %v", p)
+		}
+	}()
+	n, err := npy.NewReader(bytes.NewReader(text))
+	if err != nil {
+		return nil, bad("header: %w", err)
+	}
+	d := n.Header.Descr
+	a = &array{fortran: d.Fortran, shape: d.Shape, start: head}
+	if a.dtype, err = strconv.Unquote(strings.ReplaceAll(d.Type, "'", `"`)); err != nil || len(a.dtype) != 3 ||
+		!strings.Contains("<>|=", a.dtype[:1]) || decoders(binary.LittleEndian)[a.dtype[1:]] == nil {
+		return nil, bad("elements of type %s: want whole numbers or floats", d.Type)
+	}
+	elements := int64(1)
+	for _, k := range a.shape {
+		if k < 0 || k > 0 && elements > math.MaxInt64/16/int64(k) {
+			return nil, bad("shape %v", a.shape)
+		}
+		elements *= int64(k)
+	}
+	if want := elements * int64(a.dtype[2]-'0'); len(a.shape) == 0 || elements == 0 || want != size-head {
+		return nil, bad("shape %v of %s is %d bytes, the file has %d", a.shape, a.dtype, want, size-head)
+	}
+	return a, nil
+}
+
+// npyFolder is a folder of files NAME.npy.
+type npyFolder string
+
+func (dir npyFolder) Close() error { return nil }
+
+func (dir npyFolder) names() (names []string) {
+	found, err := filepath.Glob(filepath.Join(string(dir), "*.npy"))
+	if err != nil {
+		return nil
+	}
+	for _, f := range found {
+		names = append(names, strings.TrimSuffix(filepath.Base(f), ".npy"))
+	}
+	return names
+}
+
+func (dir npyFolder) load(name string) (*array, error) {
+	path := filepath.Join(string(dir), name+".npy")
+	b, size, err := openBlob(path)
+	if err != nil {
+		return nil, err
+	}
+	a, err := parseNpy(&blobReader{&b, size}, size)
+	if err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	a.blob = b
+	return a, nil
+}
+
+// blobReader reads a blob of a known size.
+type blobReader struct {
+	b    *blob
+	size int64
+}
+
+// ReadAt reads what there is.
+func (r *blobReader) ReadAt(p []byte, off int64) (int, error) {
+	if off >= r.size {
+		return 0, io.EOF
+	}
+	n := int(min(int64(len(p)), r.size-off))
+	if err := r.b.readAt(p[:n], off); err != nil {
+		return 0, err
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// npz is a zip file of NAME.npy.
+type npz struct {
+	*zip.ReadCloser
+}
+
+func sniffZip(path string) bool {
+	st, err := os.Stat(path)
+	if err != nil || !st.Mode().IsRegular() {
+		return false
+	}
+	z, err := zip.OpenReader(path)
+	if err != nil {
+		return false
+	}
+	defer z.Close()
+	return slices.ContainsFunc(z.File, func(f *zip.File) bool { return strings.HasSuffix(f.Name, ".npy") })
+}
+
+func openNpz(path string) (*npz, error) {
+	if st, err := os.Stat(path); err != nil {
+		return nil, reason(err)
+	} else if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: not a regular file", loader.ErrBadData)
+	}
+	z, err := zip.OpenReader(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", loader.ErrBadData, err)
+	}
+	return &npz{z}, nil
+}
+
+func (z *npz) names() (names []string) {
+	for _, f := range z.File {
+		if name, ok := strings.CutSuffix(f.Name, ".npy"); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (z *npz) load(name string) (*array, error) {
+	i := slices.IndexFunc(z.File, func(f *zip.File) bool { return f.Name == name+".npy" })
+	if i < 0 {
+		return nil, fmt.Errorf("%w: there is none; there are %s", loader.ErrBadData, nameList(z.names()))
+	}
+	f := z.File[i]
+	size, packed := f.UncompressedSize64, f.CompressedSize64
+	if size > MaxInflatedBytes || size > packed*deflateRatio+deflateRatio {
+		return nil, fmt.Errorf("%w: %d bytes unpacked from %d: want at most %d; save it as an .npy file, which is read in place",
+			loader.ErrBadData, size, packed, int64(MaxInflatedBytes))
+	}
+	r, err := f.Open()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", loader.ErrBadData, err)
+	}
+	defer r.Close()
+	data := make([]byte, size)
+	if _, err := io.ReadFull(r, data); err != nil {
+		return nil, fmt.Errorf("%w: %w", loader.ErrBadData, err)
+	}
+	if _, err := r.Read(make([]byte, 1)); err != io.EOF { // the checksum is compared at the end
+		return nil, fmt.Errorf("%w: longer than its entry says, or damaged (%v)", loader.ErrBadData, err)
+	}
+	a, err := parseNpy(bytes.NewReader(data), int64(size))
+	if err != nil {
+		return nil, err
+	}
+	a.blob = blob{data: data}
+	return a, nil
+}
