@@ -41,7 +41,7 @@ var cifar100 = cifarSet{
 
 func cifarFormat(set *cifarSet) *format {
 	return newFormat(format{
-		info:  Info{Name: set.kind, About: set.about, Train: 50000, Test: 10000, Classes: len(set.classes), Shape: [3]int{3, cifarSide, cifarSide}},
+		info:  Info{Name: set.kind, Example: set.kind + ":DIR", About: set.about, Train: 50000, Test: 10000, Classes: len(set.classes), Shape: [3]int{3, cifarSide, cifarSide}},
 		path:  needsPath,
 		sniff: func(path string) bool { return set.absent(path) == "" },
 	}, []option.Row[struct{}]{}, set.open)

@@ -80,7 +80,7 @@ func settingOf[T any](r *option.Row[T]) Setting {
 	s := Setting{Name: r.Name, Default: fmt.Sprint(r.Default), About: r.Doc}
 	switch v := r.Default.(type) {
 	case string:
-		s.Values = "TEXT"
+		s.Values = "NAME"
 		if r.OneOf != nil {
 			s.Values = strings.Join(r.OneOf, "|")
 		}

@@ -1,6 +1,7 @@
 package datasets
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,7 +28,8 @@ var formatCases = map[string]formatCase{
 		train: func(testing.TB) loadertest.Want { return loadertest.Want{Labels: glyphLabels()} },
 	},
 	"fashion-mnist": {write: writeIDXCase, train: idxWant},
-	"mnist":         {write: writeIDXCase, train: idxWant, guessed: true},
+	"mnist":         {write: writeIDXCase, train: idxWant},
+	"idx":           {write: writeIDXCase, train: idxWant, guessed: true},
 	"folder":        {write: writeFolderCase, train: folderWant, guessed: true},
 	"csv":           {write: writeManifestCase("csv", csvCase), train: manifestWant, guessed: true},
 	"jsonl":         {write: writeManifestCase("jsonl", jsonlCase), train: manifestWant, guessed: true},
@@ -89,4 +91,61 @@ func TestFormats(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFormatsDocumented holds docs/data.md to the table of formats.
+func TestFormatsDocumented(t *testing.T) {
+	const page = "../docs/data.md"
+	file, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(file)
+	table := func(head string, lines []string) {
+		before, rest, found := strings.Cut(text, head)
+		_, after, _ := strings.Cut(rest, "\n\n")
+		if !found {
+			t.Fatalf("no table %q", head)
+		}
+		text = before + head + strings.Join(lines, "\n") + "\n\n" + after
+	}
+	cell := func(s string) string { return strings.ReplaceAll(s, "|", "\\|") }
+	var kinds, settings []string
+	for _, i := range List() {
+		kinds = append(kinds, fmt.Sprintf("| `%s` | %s | `winnow train --bundle BUNDLE --data %s` |", i.Name, cell(i.About), i.Example))
+		if s, _, err := parseExample(i.Example); err != nil || s != i.Name {
+			t.Errorf("the example of %s is %q: %v", i.Name, i.Example, err)
+		}
+		for _, s := range i.Options[:len(i.Options)-len(commonSettings())] {
+			settings = append(settings, fmt.Sprintf("| `%s` | `%s` | %s | %s | %s |", i.Name, s.Name, cell(s.Values), s.Default, cell(s.About)))
+		}
+	}
+	table("| kind | what | for example |\n| --- | --- | --- |\n", kinds)
+	table("| kind | setting | values | default | what |\n| --- | --- | --- | --- | --- |\n", settings)
+	if text == string(file) {
+		return
+	}
+	if !*update {
+		t.Fatalf("the tables of %s are not those of the code; go test ./datasets -run Documented -update writes them", page)
+	}
+	if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// parseExample holds a spec against the settings of its kind.
+func parseExample(text string) (kind, path string, err error) {
+	s, err := parseSpec(text, Kinds())
+	if err != nil {
+		return "", "", err
+	}
+	f, err := find(s.name)
+	if err != nil {
+		return "", "", err
+	}
+	var names []string
+	for _, o := range f.info.Options {
+		names = append(names, o.Name)
+	}
+	return s.name, s.path, s.allow(f.path, names)
 }

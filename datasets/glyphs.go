@@ -43,7 +43,7 @@ var glyphRows = []option.Row[glyphOptions]{
 
 func glyphsFormat() *format {
 	return newFormat(format{info: Info{
-		Name: "glyphs", About: "letters and digits drawn on the fly from the Go fonts, with clutter and noise",
+		Name: "glyphs", Example: "glyphs:classes=36,color=rgb", About: "letters and digits drawn on the fly from the Go fonts, with clutter and noise",
 		Train: glyphTrain, Test: glyphTest, Classes: glyphMinClasses, Shape: [3]int{1, 28, 28},
 	}}, glyphRows, openGlyphs)
 }

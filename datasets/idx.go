@@ -30,9 +30,10 @@ const (
 
 // IDXOptions say what OpenIDX cannot read from the files.
 type IDXOptions struct {
-	Name    string   // shown in errors; the path of the images where empty
-	Classes []string // class names; a label past them is refused. nil: 0..largest label
-	First   int      // the file's label of class 0; a label below is refused
+	Name      string   // shown in errors; the path of the images where empty
+	Classes   []string // class names; a label past them is refused. nil: 0..largest label
+	Transpose bool     // rows and columns are swapped
+	First     int      // the file's label of class 0; a label below is refused
 }
 
 // IDX is Records of a pair of IDX files, the format of MNIST: images of
@@ -47,6 +48,7 @@ type IDX struct {
 	images  blob
 	labels  []byte
 	classes []string
+	swapped bool // stored by column
 }
 
 var (
@@ -105,6 +107,9 @@ func pairIDX(x, y *idxFile, images, labels string, o IDXOptions) (*IDX, error) {
 	if y.dims[0] != d.n {
 		return nil, fmt.Errorf("datasets: labels %q: %w: %d labels for the %d images of %q", labels, loader.ErrBadData, y.dims[0], d.n, images)
 	}
+	if d.swapped = o.Transpose; d.swapped {
+		d.h, d.w = d.w, d.h
+	}
 	d.labels = make([]byte, d.n)
 	if err := y.readAt(d.labels, 0); err != nil {
 		return nil, fmt.Errorf("datasets: labels %q: %w", labels, err)
@@ -144,7 +149,22 @@ func (d *IDX) Read(i uint32, r *loader.Record) error {
 		return loader.ErrIndex
 	}
 	dst := r.Raw(d.c, d.h, d.w)
-	return d.images.readAt(dst, int64(i)*int64(len(dst)))
+	if !d.swapped {
+		return d.images.readAt(dst, int64(i)*int64(len(dst)))
+	}
+	stored := r.Spare(len(dst))
+	if err := d.images.readAt(stored, int64(i)*int64(len(dst))); err != nil {
+		return err
+	}
+	n := d.h * d.w
+	for k := range d.c {
+		for y := range d.h {
+			for x := range d.w {
+				dst[k*n+y*d.w+x] = stored[k*n+x*d.h+y]
+			}
+		}
+	}
+	return nil
 }
 
 // Close releases the mapping or the file. No Read may run or follow.

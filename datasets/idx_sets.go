@@ -44,7 +44,7 @@ var idxNames = []string{trainImages, trainLabels, testImages, testLabels}
 // Fashion-MNIST: Xiao, Rasul, Vollgraf 2017, arXiv 1708.07747.
 var fashionMNIST = idxSet{
 	info: Info{
-		Name: "fashion-mnist", About: "Fashion-MNIST: photographs of clothing, grey",
+		Name: "fashion-mnist", Example: "fashion-mnist", About: "Fashion-MNIST: photographs of clothing, grey",
 		Train: 60000, Test: 10000, Classes: 10, Shape: [3]int{1, 28, 28},
 		Fetchable: true,
 	},
@@ -65,19 +65,30 @@ var fashionMNIST = idxSet{
 // MNIST: LeCun, Bottou, Bengio, Haffner 1998.
 var mnist = idxSet{
 	info: Info{
-		Name: "mnist", About: "MNIST: handwritten digits, grey, or images of your own in files of its four names",
+		Name: "mnist", Example: "mnist:DIR,label-offset=1", About: "MNIST: handwritten digits, grey; its four IDX files",
 		Train: 60000, Test: 10000, Classes: 10, Shape: [3]int{1, 28, 28},
 	},
 }
 
+// idxOwn is images of the user's own, and of EMNIST and its kin.
+var idxOwn = idxSet{info: Info{
+	Name: "idx", Example: "idx:DIR,transpose=yes,label-offset=1",
+	About: "a folder of IDX files by the four names of MNIST's, plain or gzip",
+}}
+
 // idxOptions are the settings of the user's own files.
-type idxOptions struct{ classes, labelOffset int }
+type idxOptions struct {
+	classes, labelOffset int
+	transpose            string
+}
 
 var idxRows = []option.Row[idxOptions]{
 	{Name: "classes", Doc: "`N` classes, else those of the labels", Default: 0, Lo: 1, Hi: maxLabel + 1,
 		Field: func(o *idxOptions) any { return &o.classes }},
 	{Name: "label-offset", Doc: "label `N` of the first class", Default: 0, Hi: maxLabel,
 		Field: func(o *idxOptions) any { return &o.labelOffset }},
+	{Name: "transpose", Doc: "swap rows and columns, as EMNIST needs", Default: "no", OneOf: []string{"no", "yes"},
+		Field: func(o *idxOptions) any { return &o.transpose }},
 }
 
 // idxFormat is the row of a set; one with classes of its own takes no settings.
@@ -87,7 +98,8 @@ func idxFormat(set *idxSet) *format {
 		rows = nil
 	}
 	f := format{info: set.info, path: somePath, files: set}
-	if set == &mnist {
+	if set == &idxOwn {
+		f.path, f.files = needsPath, nil
 		f.sniff = func(path string) bool { return len(set.absent(path)) == 0 }
 	}
 	return newFormat(f, rows, set.open)
@@ -142,7 +154,7 @@ func (set *idxSet) open(s *spec, v *idxOptions, o Options) (*Dataset, error) {
 	d := &Dataset{ClassNames: classes}
 	split := func(name, images, labels string) (loader.Records, error) {
 		src, err := OpenIDX(set.path(dir, images), set.path(dir, labels),
-			IDXOptions{Name: set.info.Name + " " + name, Classes: classes, First: first})
+			IDXOptions{Name: set.info.Name + " " + name, Classes: classes, First: first, Transpose: v.transpose == "yes"})
 		if err != nil {
 			return nil, fmt.Errorf("datasets: open %q: %w", s.text, err)
 		}

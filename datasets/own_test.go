@@ -67,3 +67,24 @@ func TestClassesOfOnesOwn(t *testing.T) {
 		}
 	}
 }
+
+// TestTransposed: pixel (y, x) is the stored one of (x, y).
+func TestTransposed(t *testing.T) {
+	dir := t.TempDir()
+	spec := "idx" + writeIDXCase(t, dir)
+	stored, _ := readAll(t, open(t, spec).Train, 2)
+	d := open(t, spec+",transpose=yes")
+	if c, h, w := loader.ShapeOf(d.Train); c != 1 || h != 6 || w != 4 {
+		t.Fatalf("%dx%dx%d", c, h, w)
+	}
+	got, _ := readAll(t, d.Train, 2)
+	for i := range 2 {
+		for y := range 6 {
+			for x := range 4 {
+				if got[i*24+y*4+x] != stored[i*24+x*6+y] {
+					t.Fatalf("pixel %d,%d of sample %d", y, x, i)
+				}
+			}
+		}
+	}
+}

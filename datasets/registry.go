@@ -53,6 +53,7 @@ type Options struct {
 type Info struct {
 	Name        string
 	About       string // one line
+	Example     string // of a spec
 	Train, Test int    // samples; the default where the spec can change them
 	Classes     int
 	Shape       [3]int // C, H, W
@@ -70,6 +71,7 @@ func formats() []*format {
 		glyphsFormat(),
 		idxFormat(&fashionMNIST),
 		idxFormat(&mnist),
+		idxFormat(&idxOwn),
 		folderFormat(),
 		csvFormat(),
 		jsonlFormat(),
