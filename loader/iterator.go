@@ -43,6 +43,7 @@ type Iterator struct {
 	cancel  context.CancelFunc
 	epoch   int
 	steps   int
+	first   int // step that the first Next delivers
 	next    int // step that Next delivers
 	weights []float32
 	queue   chan int // steps to read
@@ -54,7 +55,7 @@ type Iterator struct {
 	delivered bool // a batch
 }
 
-func (l *Loader) start(ctx context.Context, epoch int, weights []float32) *Iterator {
+func (l *Loader) start(ctx context.Context, epoch, first int, weights []float32) *Iterator {
 	n, b := len(l.indices), l.o.BatchSize
 	steps := n / b
 	if rest := n % b; rest != 0 && !l.o.DropLast && (rest >= l.o.MinBatch || steps == 0) {
@@ -74,12 +75,13 @@ func (l *Loader) start(ctx context.Context, epoch int, weights []float32) *Itera
 	for i := range l.slots {
 		l.slots[i].ready = make(chan struct{}, 1) // an abandoned epoch may have left a signal
 	}
-	it := &Iterator{l: l, epoch: epoch, steps: steps, weights: weights, queue: make(chan int, len(l.slots))}
+	first = min(max(first, 0), steps)
+	it := &Iterator{l: l, epoch: epoch, steps: steps, first: first, next: first, weights: weights, queue: make(chan int, len(l.slots))}
 	it.ctx, it.cancel = context.WithCancel(ctx)
-	for k := range min(steps, len(l.slots)) {
-		it.queue <- k
+	for k := range min(steps-first, len(l.slots)) {
+		it.queue <- first + k
 	}
-	for k := range min(len(l.scratch), steps) {
+	for k := range min(len(l.scratch), steps-first) {
 		it.workers.Add(1)
 		go it.work(&l.scratch[k])
 	}
@@ -89,6 +91,9 @@ func (l *Loader) start(ctx context.Context, epoch int, weights []float32) *Itera
 // Steps is the number of batches of the epoch, before any is left out because
 // all of its samples are bad.
 func (it *Iterator) Steps() int { return it.steps }
+
+// Done is the number of the epoch's batches before the next one, read or not.
+func (it *Iterator) Done() int { return it.next }
 
 // Next returns the next batch, io.EOF after the last one, the context's error
 // once it is cancelled, or the error of the first sample of the batch that
@@ -118,7 +123,7 @@ func (it *Iterator) Next() (*Batch, error) {
 // take waits for the next step's batch, which is empty where all of its samples
 // are bad, or fewer are left than a batch may have.
 func (it *Iterator) take() (*Batch, error) {
-	if it.next > 0 {
+	if it.next > it.first {
 		if k := it.next - 1 + len(it.l.slots); k < it.steps {
 			it.queue <- k // never blocks: the slot's former step has left the queue
 		}

@@ -129,6 +129,12 @@ func New(src *Source, o Options) (*Loader, error) {
 // makes Next return its error. One epoch at a time: Close the Iterator, or
 // read it to its end, before the next.
 func (l *Loader) Epoch(ctx context.Context, epoch int, indices []uint32, weights []float32) (*Iterator, error) {
+	return l.EpochFrom(ctx, epoch, 0, indices, weights)
+}
+
+// EpochFrom is Epoch without its first batches, which are not read: what
+// follows is the same.
+func (l *Loader) EpochFrom(ctx context.Context, epoch, step int, indices []uint32, weights []float32) (*Iterator, error) {
 	n := l.src.Len()
 	if indices == nil {
 		if weights != nil && len(weights) != n {
@@ -169,7 +175,7 @@ func (l *Loader) Epoch(ctx context.Context, epoch int, indices []uint32, weights
 	if l.o.Shuffle {
 		Order(l.o.Seed, epoch, l.indices, w)
 	}
-	return l.start(ctx, epoch, w), nil
+	return l.start(ctx, epoch, step, w), nil
 }
 
 // grow returns s with length n, its content lost where it had to grow.

@@ -86,15 +86,24 @@ func (p *Pruner) Save(w io.Writer) error {
 // Load replaces the state by a saved one, and reads no byte beyond it. State of
 // another version, of other options, truncated or damaged is an error that
 // wraps ErrState and leaves the Pruner as it was.
-func (p *Pruner) Load(r io.Reader) error {
+func (p *Pruner) Load(r io.Reader) error { return p.LoadOf(p.o.Epochs, r) }
+
+// LoadOf is Load of a state that was saved in a training of so many epochs, at
+// most the Pruner's own: what is planned from now on is that of the longer one.
+func (p *Pruner) LoadOf(epochs int, r io.Reader) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	q, err := New(p.o)
 	if err != nil {
 		return err
 	}
+	if epochs > p.o.Epochs {
+		return fmt.Errorf("prune: load %q: saved in a training of %d epochs, this one has %d: %w", "state", epochs, p.o.Epochs, ErrState)
+	}
+	saved := p.o
+	saved.Epochs = epochs
 	d := &decoder{r: r, sum: crc32.New(castagnoli)}
-	if err := q.read(d); err != nil {
+	if err := q.read(d, saved); err != nil {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			err = fmt.Errorf("truncated: %w", ErrState)
 		}
@@ -106,13 +115,13 @@ func (p *Pruner) Load(r io.Reader) error {
 	return nil
 }
 
-// read replaces p, which is new, by the saved state.
-func (p *Pruner) read(d *decoder) error {
-	if err := p.readHeader(d); err != nil {
+// read replaces p, which is new, by the state saved with some options.
+func (p *Pruner) read(d *decoder, saved Options) error {
+	if err := p.readHeader(d, saved); err != nil {
 		return err
 	}
 	held := slices.Clone(p.t.score)
-	if err := p.readPlan(d); err != nil {
+	if err := p.readPlan(d, saved.Epochs); err != nil {
 		return err
 	}
 	d.f32s(p.t.score)
@@ -141,7 +150,7 @@ func (p *Pruner) read(d *decoder) error {
 }
 
 // readHeader refuses what is no state, and state of another version or of other options.
-func (p *Pruner) readHeader(d *decoder) error {
+func (p *Pruner) readHeader(d *decoder, saved Options) error {
 	magic := make([]byte, len(StateMagic))
 	d.bytes(magic)
 	if d.err == nil && string(magic) != StateMagic {
@@ -159,7 +168,7 @@ func (p *Pruner) readHeader(d *decoder) error {
 	if d.err != nil {
 		return d.err
 	}
-	want := p.o.header()
+	want := saved.header()
 	if string(header) == want {
 		return nil
 	}
@@ -173,13 +182,13 @@ func (p *Pruner) readHeader(d *decoder) error {
 }
 
 // readPlan reads the statistics and the current plan, if there is one.
-func (p *Pruner) readPlan(d *decoder) error {
+func (p *Pruner) readPlan(d *decoder, epochs int) error {
 	s := &p.stats
 	p.planned, p.ended = d.flag(), d.flag()
 	s.Epoch, s.Observed, s.Scored = d.count(maxEpochs), d.count(math.MaxInt), d.count(p.t.n)
 	s.Planned, s.Saved = d.u64(), d.u64()
-	if d.err == nil && (s.Epoch > p.o.Epochs || p.planned != (s.Epoch > 0)) {
-		return fmt.Errorf("epoch %d of %d: %w", s.Epoch, p.o.Epochs, ErrState)
+	if d.err == nil && (s.Epoch > epochs || p.planned != (s.Epoch > 0)) {
+		return fmt.Errorf("epoch %d of %d: %w", s.Epoch, epochs, ErrState)
 	}
 	byLoss := d.flag()
 	if !p.planned {
