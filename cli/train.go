@@ -288,7 +288,8 @@ func (o *trainOptions) block() (int64, error) {
 // resolve makes the trainer's options, but for the data and the device. The
 // second result says where the normalisation of images comes from.
 func (o *trainOptions) resolve(ctx context.Context, notice func(string)) (train.Options, string, error) {
-	run := train.Options{Recipe: o.Recipe}
+	run := train.Defaults()
+	run.Recipe, run.Version = o.Recipe, Version
 	o.Graph.InsistOnBlock = o.Layout == bundle.LayoutNCHWC
 	source := bundleSource{Spec: o.Bundle, InitSeed: o.Recipe.Seed, Forward: o.Forward, Graph: o.Graph, Images: o.Images,
 		Changed: o.Changed, Block: o.block, Warn: notice}

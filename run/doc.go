@@ -8,7 +8,11 @@
 //
 //	metrics.jsonl           one line an epoch
 //	model.onnx              the model after the last finished epoch, for inference
-//	checkpoint.safetensors  all state, and where training stopped
-//	checkpoint.prune        the pruner's state at the same moment
+//	checkpoints/EPOCH-STEP/ all that a run needs to go on from there: after so many finished epochs and steps of the next
+//	  state.safetensors     parameters, optimizer, running statistics
+//	  pruner                scores and the current plan
+//	  position.json         counts, clocks, options, identity of bundle and data, what metrics.jsonl was
+//	  manifest.json         size and SHA-256 of the others; written last
+//	stop                    a user's: the run ends as by Ctrl-C where it appears
 //	summary.json            the result; written last, so a folder without it holds no finished run
 package run

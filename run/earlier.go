@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"winnow/internal/atomicfile"
 	"winnow/internal/files"
@@ -29,8 +31,8 @@ const (
 
 // judges are the readers of a run's files.
 var judges = map[string]func(io.ReaderAt, int64) verdict{
-	SummaryFile: judgeSummary, ModelFile: judgeModel, CheckpointFile: judgeCheckpoint,
-	CheckpointPruneFile: judgePruner, MetricsFile: judgeMetrics,
+	SummaryFile: judgeSummary, ModelFile: judgeModel, earlierState: judgeCheckpoint,
+	earlierPruner: judgePruner, MetricsFile: judgeMetrics,
 }
 
 func proven(ok bool) verdict {
@@ -53,16 +55,19 @@ func earlierRun(dir string) ([]string, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		if !info.Mode().IsRegular() {
-			return nil, foreign(name)
-		}
-		f, size, err := files.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		v := judges[name](f, size)
-		if err := f.Close(); err != nil {
-			return nil, err
+		v := other
+		switch {
+		case name == CheckpointDir && info.IsDir():
+			v = judgeGenerations(path)
+		case name != CheckpointDir && info.Mode().IsRegular():
+			f, size, err := files.Open(path)
+			if err != nil {
+				return nil, err
+			}
+			v = judges[name](f, size)
+			if err := f.Close(); err != nil {
+				return nil, err
+			}
 		}
 		if v == other {
 			return nil, foreign(name)
@@ -154,13 +159,38 @@ func isEpoch(line []byte) bool {
 
 func judgeCheckpoint(r io.ReaderAt, size int64) verdict {
 	meta, err := bundle.Metadata(r, size)
-	return proven(err == nil && meta["format"] == CheckpointFormat)
+	return proven(err == nil && meta["format"] == earlierFormat)
 }
 
 func judgePruner(r io.ReaderAt, _ int64) verdict {
 	head := make([]byte, len(prune.StateMagic))
 	_, err := r.ReadAt(head, 0)
 	return proven(err == nil && string(head) == prune.StateMagic)
+}
+
+// judgeGenerations wants nothing but generations, and in these nothing but their files.
+func judgeGenerations(dir string) verdict {
+	g := generations{realDisk{}, dir}
+	names, err := g.disk.List(dir)
+	if err != nil {
+		return other
+	}
+	v := fits
+	for _, name := range names {
+		if !generationName.MatchString(strings.TrimSuffix(name, unfinished)) {
+			return other
+		}
+		inside, err := os.ReadDir(filepath.Join(dir, name))
+		if err != nil || slices.ContainsFunc(inside, func(e fs.DirEntry) bool {
+			return !e.Type().IsRegular() || !slices.Contains(generationFiles, e.Name())
+		}) {
+			return other
+		}
+		if _, err := g.read(name, false); err == nil {
+			v = proves
+		}
+	}
+	return v
 }
 
 func judgeModel(r io.ReaderAt, _ int64) verdict {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"winnow/internal/atomicfile"
@@ -13,19 +12,26 @@ import (
 
 // Files of a run folder.
 const (
-	MetricsFile         = "metrics.jsonl"
-	ModelFile           = "model.onnx"
-	CheckpointFile      = "checkpoint.safetensors"
-	CheckpointPruneFile = "checkpoint.prune"
-	SummaryFile         = "summary.json"
+	MetricsFile = "metrics.jsonl"
+	ModelFile   = "model.onnx"
+	SummaryFile = "summary.json"
+	StopFile    = "stop" // a user's: the run ends as by Ctrl-C where it appears
+)
+
+// Files of runs before version 2 of checkpoints.
+const (
+	earlierState  = "checkpoint.safetensors"
+	earlierPruner = "checkpoint.prune"
+	earlierFormat = "winnow.checkpoint/1"
 )
 
 // runFiles begin with the one that says that a run is finished.
-var runFiles = []string{SummaryFile, ModelFile, CheckpointFile, CheckpointPruneFile, MetricsFile}
+var runFiles = []string{SummaryFile, ModelFile, CheckpointDir, earlierState, earlierPruner, MetricsFile}
 
 // Folder writes a run folder; every file but the growing metrics.jsonl appears whole or not at all.
 type Folder struct {
 	held *atomicfile.Folder
+	disk disk
 	dir  string
 	old  []string // files of the run that gives way
 }
@@ -51,7 +57,7 @@ func takeFolder(dir, source string, overwrite bool) (*Folder, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	f := &Folder{held: held, dir: dir}
+	f := &Folder{held: held, disk: realDisk{}, dir: dir}
 	if f.old, err = earlierRun(dir); err == nil && len(f.old) > 0 {
 		if overwrite {
 			err = f.held.Stage()
@@ -103,13 +109,18 @@ func (f *Folder) AppendEpoch(e Epoch) error {
 	if err != nil {
 		return fmt.Errorf("run: %s: %w", MetricsFile, err)
 	}
-	file, err := os.OpenFile(f.held.Path(MetricsFile), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
+	path := f.held.Path(MetricsFile)
+	file, err := f.disk.Append(path)
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
-	_, err = file.Write(append(line, '\n'))
-	if err := errors.Join(err, file.Close()); err != nil {
+	if err := errors.Join(writeAll(file, append(line, '\n')), file.Sync(), file.Close()); err != nil {
 		return fmt.Errorf("run: writing %q: %w", filepath.Join(f.dir, MetricsFile), err)
+	}
+	if e.Epoch == 1 { // the name is new
+		if err := f.disk.Sync(filepath.Dir(path)); err != nil {
+			return fmt.Errorf("run: writing %q: %w", filepath.Join(f.dir, MetricsFile), err)
+		}
 	}
 	return nil
 }

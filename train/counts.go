@@ -16,7 +16,16 @@ type counts struct {
 	total     int // full training's samples
 	plan      int // samples of its plan
 	epochUsed int // samples used
-	epochStep int // steps finished
+	epochStep int // steps finished, with those of which every image was bad
+}
+
+// open is what was counted of the open epoch beside counts: zero at its beginning.
+type open struct {
+	lossSum float64 // of the reported losses, by sample
+	rate    float64 // of the last step
+	ended   bool    // the pruner's epoch is closed
+	began   time.Time
+	clock   clock // at its beginning
 }
 
 // full is how many samples full training would have used when as large a share
@@ -28,16 +37,9 @@ func (c *counts) full() int64 {
 	return c.fullDone + int64(c.total)*int64(c.epochUsed)/int64(c.plan)
 }
 
-// begin opens an epoch.
-func (c *counts) begin(total, plan int) {
-	c.total, c.plan = total, plan
-	c.epochStep, c.epochUsed = 0, 0
-}
-
 // stepped counts a step of n samples.
 func (c *counts) stepped(n int) {
 	c.step++
-	c.epochStep++
 	c.epochUsed += n
 	c.used += int64(n)
 }

@@ -9,7 +9,6 @@ import (
 
 	"winnow/eval"
 	"winnow/loader"
-	"winnow/onnx"
 	"winnow/prune"
 	"winnow/run"
 	"winnow/train/step"
@@ -17,12 +16,15 @@ import (
 
 // epoch trains on one plan, evaluates, and writes the epoch's line and files.
 func (l *loop) epoch(ctx context.Context, epoch int) error {
-	start, before := time.Now(), l.clock
+	if l.open.began.IsZero() {
+		l.open = open{began: time.Now(), clock: l.clock}
+	}
+	t := time.Now()
 	plan, err := l.plan(epoch)
 	if err != nil {
 		return err
 	}
-	l.clock.pruning += time.Since(start)
+	l.clock.pruning += time.Since(t)
 	e := run.Epoch{Epoch: epoch, SamplesTotal: l.counts.total}
 	if err := l.steady(ctx, &e, plan); err != nil {
 		return err
@@ -30,7 +32,7 @@ func (l *loop) epoch(ctx context.Context, epoch int) error {
 	if err := l.endPruning(ctx, epoch); err != nil {
 		return err
 	}
-	t := time.Now()
+	t = time.Now()
 	m, err := l.evaluate(ctx, PhaseEval, epoch, l.data.test, nil)
 	l.clock.evals += time.Since(t)
 	if err != nil {
@@ -39,24 +41,45 @@ func (l *loop) epoch(ctx context.Context, epoch int) error {
 	if !finite(m.Loss) {
 		return fmt.Errorf("train: test loss after epoch %d: %w%s", epoch, ErrNotFinite, l.stateNotFinite())
 	}
+	if err := l.saveModel(epoch); err != nil {
+		return err
+	}
 	l.counts.end()
 	s := &l.summary
 	s.Epochs, s.TestAccuracy, s.TestLoss = epoch, m.Top1, m.Loss
-	s.BestTestAccuracy = max(s.BestTestAccuracy, m.Top1)
-	if err := l.save(epoch); err != nil {
-		return err
+	if m.Top1 > s.BestTestAccuracy || l.bestEpoch == 0 {
+		s.BestTestAccuracy, l.bestEpoch = m.Top1, epoch
 	}
 	e.TestLoss, e.TestAccuracy, e.TestTop5 = m.Loss, m.Top1, m.Top5
 	e.SavedRatio = savedRatio(l.counts.used, l.counts.fullDone)
-	e.Seconds = l.clock.minus(before).seconds(time.Since(start))
+	e.Seconds = l.clock.minus(l.open.clock).seconds(time.Since(l.open.began))
+	l.open = open{}
 	if err := l.folder.AppendEpoch(e); err != nil {
 		return err
 	}
-	if err := l.folder.Commit(); err != nil {
+	if err := l.afterEpoch(epoch); err != nil {
 		return err
 	}
 	l.o.Reporter.Epoch(e)
 	return nil
+}
+
+// afterEpoch takes a checkpoint where one is due. The first one is whole before
+// an earlier run gives way.
+func (l *loop) afterEpoch(epoch int) error {
+	staged := l.folder.Staged()
+	if every := l.o.Every.Epochs; staged || epoch == l.o.Epochs || every > 0 && epoch%every == 0 {
+		if err := l.checkpoint(); err != nil {
+			return err
+		}
+	}
+	if !staged {
+		return nil
+	}
+	if err := l.saver.wait(); err != nil {
+		return err
+	}
+	return l.folder.Commit()
 }
 
 // plan opens an epoch.
@@ -65,7 +88,7 @@ func (l *loop) plan(epoch int) (prune.Plan, error) {
 	if err != nil {
 		return plan, fmt.Errorf("train: %w", err)
 	}
-	l.counts.begin(l.pruning.Stats().Samples, len(plan.Indices))
+	l.counts.total, l.counts.plan = l.pruning.Stats().Samples, len(plan.Indices)
 	if least := int(l.o.Bundle.Manifest.MinBatch); len(plan.Indices) < least {
 		return plan, optionError("prune-ratio", "leaves %d samples in epoch %d, and bundle %q needs %d in a step: it normalises [N, C] by the batch; give a lower --prune-ratio",
 			len(plan.Indices), epoch, l.o.BundleName, least)
@@ -75,6 +98,9 @@ func (l *loop) plan(epoch int) (prune.Plan, error) {
 
 // endPruning closes the pruner's epoch, with the reference's loss where it wants one.
 func (l *loop) endPruning(ctx context.Context, epoch int) error {
+	if l.open.ended {
+		return nil
+	}
 	t := time.Now()
 	defer func() { l.clock.pruning += time.Since(t) }()
 	if l.data.reference != nil {
@@ -89,20 +115,22 @@ func (l *loop) endPruning(ctx context.Context, epoch int) error {
 	if err := l.pruning.EndEpoch(epoch); err != nil {
 		return fmt.Errorf("train: epoch %d: %w", epoch, err)
 	}
+	l.open.ended = true
 	return nil
 }
 
 // steady runs the steps of a plan. Nothing in its loop allocates.
 func (l *loop) steady(ctx context.Context, e *run.Epoch, plan prune.Plan) (err error) {
-	it, err := l.data.train.Epoch(ctx, e.Epoch, plan.Indices, plan.Weights)
+	done := l.counts.epochStep
+	it, err := l.data.train.EpochFrom(ctx, e.Epoch, done, plan.Indices, plan.Weights)
 	if err != nil {
 		return fmt.Errorf("train: epoch %d: %w", e.Epoch, err)
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
-	p := Progress{Phase: PhaseTrain, Epoch: e.Epoch, Epochs: l.o.Epochs, Steps: it.Steps(), Used: l.counts.used, Full: l.counts.fullDone}
+	p := Progress{Phase: PhaseTrain, Epoch: e.Epoch, Epochs: l.o.Epochs, Step: done, Steps: it.Steps(), Samples: l.counts.epochUsed, Used: l.counts.used, Full: l.counts.full()}
 	l.o.Reporter.Progress(p)
 	e.Steps = it.Steps()
-	sum := 0.0
+	defer func() { l.count(e) }()
 	for {
 		t := time.Now()
 		b, err := it.Next()
@@ -113,29 +141,35 @@ func (l *loop) steady(ctx context.Context, e *run.Epoch, plan prune.Plan) (err e
 			return fmt.Errorf("train: epoch %d: %w", e.Epoch, err)
 		}
 		at := float64(e.Epoch-1) + float64(p.Step)/float64(p.Steps)
-		rate := l.o.Schedule.At(at, l.o.Epochs, l.o.LearningRate)
-		loss, err := l.step(b, e.Epoch, p.Step+1, rate)
-		if err != nil {
+		rate := l.o.Schedule.At(at, l.o.Epochs, l.o.LearningRate) * l.nan.RateScale
+		if err := l.step(b, e.Epoch, p.Step+1, rate); err != nil {
 			return err
 		}
-		l.counts.stepped(b.N)
-		e.SamplesUsed += b.N
-		e.LearningRate = rate
-		sum += float64(loss) * float64(b.N)
-		e.TrainLoss = sum / float64(e.SamplesUsed)
-		p.Step++
-		p.Samples += b.N
-		p.Loss, p.LearningRate = float64(loss), rate
+		l.counts.epochStep = it.Done()
+		p.Step = it.Done()
+		p.Samples = l.counts.epochUsed
+		p.Loss, p.LearningRate = float64(l.output.Loss), rate
 		p.Used, p.Full = l.counts.used, l.counts.full()
 		l.o.Reporter.Progress(p)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if err := l.afterStep(); err != nil {
+			return err
+		}
 	}
 }
 
-// step trains on a batch, tells the pruner, and gives the loss.
-func (l *loop) step(b *loader.Batch, epoch, step int, rate float64) (float32, error) {
+// count puts into an epoch's line what its steps have counted.
+func (l *loop) count(e *run.Epoch) {
+	e.SamplesUsed, e.LearningRate = l.counts.epochUsed, l.open.rate
+	if e.SamplesUsed > 0 {
+		e.TrainLoss = l.open.lossSum / float64(e.SamplesUsed)
+	}
+}
+
+// step trains on a batch, tells the pruner, and counts.
+func (l *loop) step(b *loader.Batch, epoch, step int, rate float64) error {
 	l.input.fill(b, l.counts.step, rate)
 	out := &l.output
 	t := time.Now()
@@ -143,16 +177,19 @@ func (l *loop) step(b *loader.Batch, epoch, step int, rate float64) (float32, er
 	now := time.Now()
 	l.clock.steps += now.Sub(t)
 	if err != nil {
-		return 0, fmt.Errorf("train: epoch %d, step %d: %w", epoch, step, err)
+		return fmt.Errorf("train: epoch %d, step %d: %w", epoch, step, err)
 	}
 	if !finite(float64(out.Loss)) {
-		return 0, l.notFinite(out, epoch, step, b)
+		return l.stepNotFinite(epoch, step, rate, b)
 	}
 	if err := l.pruning.observe(b, out, l.classes); err != nil {
-		return 0, fmt.Errorf("train: epoch %d, step %d: %w", epoch, step, err)
+		return fmt.Errorf("train: epoch %d, step %d: %w", epoch, step, err)
 	}
 	l.clock.pruning += time.Since(now)
-	return out.Loss, nil
+	l.counts.stepped(b.N)
+	l.open.lossSum += float64(out.Loss) * float64(b.N)
+	l.open.rate = rate
+	return nil
 }
 
 // evaluate measures the current state on samples of a loader; nil indices are all.
@@ -191,9 +228,8 @@ func (b *reported) Next() (*loader.Batch, error) {
 	return batch, err
 }
 
-// save writes a finished epoch's checkpoint and model, which alone would not
-// show that it is of a run.
-func (l *loop) save(epoch int) error {
+// saveModel writes the model of an epoch, whose state must be finite.
+func (l *loop) saveModel(epoch int) error {
 	state, err := l.graphs.read()
 	if err != nil {
 		return err
@@ -201,19 +237,9 @@ func (l *loop) save(epoch int) error {
 	if bad := notFiniteIn(l.o.Bundle, state); bad != "" {
 		return fmt.Errorf("train: after epoch %d: %w: %s; a lower --lr may help", epoch, ErrNotFiniteState, bad)
 	}
-	if err := l.checkpoint(state, epoch); err != nil {
-		return err
-	}
 	model, err := l.graphs.model(state)
 	if err != nil {
 		return fmt.Errorf("train: exporting the model after epoch %d: %w", epoch, err)
 	}
 	return l.folder.WriteBytes(run.ModelFile, model)
-}
-
-// checkpoint writes a state, after so many finished epochs.
-func (l *loop) checkpoint(state map[string]*onnx.Tensor, epochs int) error {
-	c := &l.counts
-	at := run.Position{Epochs: epochs, EpochStep: c.epochStep, GlobalStep: c.step, Seed: l.o.Seed, SamplesUsed: c.used}
-	return l.folder.WriteCheckpoint(state, at, l.pruning.Save)
 }

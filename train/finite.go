@@ -21,7 +21,7 @@ func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // notFinite names the samples whose loss is not finite, all of the batch where
 // only the batch's loss is known.
-func (l *loop) notFinite(out *ortrun.StepOutput, epoch, step int, b *loader.Batch) error {
+func (l *loop) notFinite(out *ortrun.StepOutput, epoch, step int, rate float64, b *loader.Batch) error {
 	var bad []uint32
 	for j, loss := range out.PerSample {
 		if !finite(float64(loss)) {
@@ -36,8 +36,8 @@ func (l *loop) notFinite(out *ortrun.StepOutput, epoch, step int, b *loader.Batc
 		more = fmt.Sprintf(" and %d more", len(bad)-shownIndices)
 		bad = bad[:shownIndices]
 	}
-	return fmt.Errorf("train: epoch %d, step %d: %w (%v): samples %v%s; first is %s; a lower --lr may help",
-		epoch, step, ErrNotFinite, out.Loss, bad, more, l.firstNotFinite(b))
+	return fmt.Errorf("train: epoch %d, step %d, learning rate %g: %w (%v): samples %v%s; first is %s; a lower --lr may help",
+		epoch, step, rate, ErrNotFinite, out.Loss, bad, more, l.firstNotFinite(b))
 }
 
 // notFiniteIn names the first tensor of a state that holds NaN or an infinity,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"winnow/onnx"
 	"winnow/onnx/bundle"
@@ -65,6 +66,20 @@ func (g *graphs) close() (err error) {
 
 // read copies the state, by name.
 func (g *graphs) read() (map[string]*onnx.Tensor, error) { return step.ReadState(g.bundle, g.state) }
+
+// write puts a state in the place of the current one.
+func (g *graphs) write(state map[string]*onnx.Tensor) error {
+	for i, s := range g.bundle.Manifest.State {
+		t := state[s.Name]
+		if t == nil || t.DType.String() != s.DType || !slices.Equal(t.Dims, s.Shape) {
+			return fmt.Errorf("train: %w: state %q is not in the checkpoint as %s %v", ErrBadData, s.Name, s.DType, s.Shape)
+		}
+		if err := g.state.Write(i, t.Data); err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+	}
+	return nil
+}
 
 // model is the state as a model for inference.
 func (g *graphs) model(state map[string]*onnx.Tensor) ([]byte, error) {

@@ -70,7 +70,7 @@ func TestReferences(t *testing.T) {
 			for i := range src.reads {
 				reads += int64(src.reads[i].Load())
 			}
-			if want := s.TrainSamplesUsed + 6*30; reads != want {
+			if want := s.TrainSamplesUsed + 6*30 + sampledImages; reads != want {
 				t.Errorf("%s: %d reads, want %d: the plan's and 30 after each epoch", ref, reads, want)
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"time"
 
@@ -26,7 +28,13 @@ type loop struct {
 	output  ortrun.StepOutput
 	counts  counts
 	clock   clock
-	summary run.Summary
+	open    open
+	saver   saver
+	nan     run.NaN
+
+	identity  run.Identity
+	bestEpoch int
+	summary   run.Summary
 }
 
 // Run trains as the options say and writes the run folder. When ctx is
@@ -56,27 +64,85 @@ func Run(ctx context.Context, o Options) (_ *run.Summary, err error) {
 	if err := l.setupPruning(); err != nil {
 		return nil, err
 	}
-	if l.folder, err = run.Open(o.Out, o.Source, o.Overwrite); err != nil {
+	if err := l.identify(); err != nil {
 		return nil, err
 	}
-	defer l.folder.Release()
+	from, err := l.takeFolder()
+	if l.folder != nil {
+		defer l.folder.Release()
+	}
+	if err != nil {
+		return nil, err
+	}
 	defer func() { err = errors.Join(err, l.graphs.close()) }()
 	if err := l.setup(); err != nil {
 		return nil, err
 	}
-	for epoch := 1; epoch <= o.Epochs; epoch++ {
-		if err := l.epoch(ctx, epoch); err != nil {
-			if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+	if from != nil {
+		if err := l.restore(from); err != nil {
+			return nil, err
+		}
+	}
+	ctx, stop := stoppable(ctx, filepath.Join(o.Out, run.StopFile))
+	defer stop()
+	defer func() { // a write that goes on needs the folder
+		if werr := l.saver.wait(); werr != nil && !errors.Is(err, werr) {
+			err = errors.Join(err, werr)
+		}
+	}()
+	return l.epochs(ctx)
+}
+
+// epochs trains from where the run stands to its end.
+func (l *loop) epochs(ctx context.Context) (*run.Summary, error) {
+	for l.summary.Epochs < l.o.Epochs {
+		epoch := l.summary.Epochs + 1
+		switch err := l.epoch(ctx, epoch); {
+		case err == nil:
+		case errors.Is(err, errRollback):
+			if err := l.rolledBack(); err != nil {
 				return nil, err
 			}
+		case ctx.Err() == nil || !errors.Is(err, ctx.Err()):
+			return nil, err
+		default:
 			return l.interrupted(ctx, epoch)
 		}
 	}
 	return l.finish()
 }
 
+// stopEvery is how often a run looks for the file that ends it.
+const stopEvery = time.Second
+
+// stoppable is a context that also ends when a file appears.
+func stoppable(ctx context.Context, path string) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	look := time.NewTicker(stopEvery)
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-look.C:
+				if _, err := os.Lstat(path); err == nil {
+					cancel(fmt.Errorf("%q is there: %w", path, context.Canceled))
+					return
+				}
+			}
+		}
+	}()
+	return ctx, func() {
+		look.Stop()
+		cancel(nil)
+	}
+}
+
 // finish writes the summary.
 func (l *loop) finish() (*run.Summary, error) {
+	if err := l.saver.wait(); err != nil {
+		return nil, err
+	}
 	s := &l.summary
 	s.Seconds = l.clock.seconds(time.Since(l.began))
 	s.TrainSamplesUsed, s.TrainSamplesFull = l.counts.used, l.counts.full()
@@ -100,11 +166,7 @@ func (l *loop) interrupted(ctx context.Context, epoch int) (*run.Summary, error)
 		return nil, stopped
 	}
 	l.summary.Interrupted = true
-	state, err := l.graphs.read()
-	if err != nil {
-		return nil, err
-	}
-	if err := l.checkpoint(state, epoch-1); err != nil {
+	if err := errors.Join(l.checkpoint(), l.saver.wait()); err != nil {
 		return nil, err
 	}
 	s, err := l.finish()

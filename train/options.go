@@ -2,6 +2,8 @@ package train
 
 import (
 	"errors"
+	"slices"
+	"strings"
 
 	"winnow/loader"
 	"winnow/onnx/bundle"
@@ -50,10 +52,21 @@ type Options struct {
 	Bad               *loader.BadSamples // collects images that cannot be read, and leaves them out; nil makes them an error
 	Workers, Prefetch int                // of the loader; 0 = half the processors, and loader.DefaultPrefetch
 
-	Out       string       // run folder
-	Overwrite bool         // replace a run that Out holds
-	Reporter  Reporter     // nil is silent
-	Command   *run.Command // what a command adds to the record; nil is nothing
+	Out       string // run folder
+	Overwrite bool   // replace a run that Out holds
+	Saving
+	Reporter Reporter     // nil is silent
+	Command  *run.Command // what a command adds to the record; nil is nothing
+}
+
+// Saving says when checkpoints are written, and how a run goes on from one.
+type Saving struct {
+	Resume  bool   // Out holds the run, which goes on from its newest checkpoint
+	Every   Every  // when to write one; the zero value only at the end
+	Keep    int    // how many to keep, the best beside them; 0 is DefaultKeep
+	OnNaN   string // one of the OnNaN names; "" is stop
+	Version string // of the program, as recorded
+	Typed   run.CommandLine
 }
 
 // Defaults returns options to which Bundle, Train, Test, Device and Out must be added.
@@ -63,7 +76,7 @@ func Defaults() Options {
 		Schedule: schedule.Default(), Method: DefaultPrune,
 		Prune:     prune.Defaults(),
 		Reference: DefaultReference,
-	}}
+	}, Saving: Saving{Every: DefaultEvery(), Keep: DefaultKeep, OnNaN: OnNaNStop}}
 }
 
 // Validate reports every option that is missing or out of range; errors wrap ErrOptions.
@@ -78,6 +91,12 @@ func (o *Options) Validate() error {
 		if !n.ok {
 			add(optionError(n.name, "is required"))
 		}
+	}
+	if o.Keep < 0 {
+		add(optionError("checkpoint-hist", "%d, want 1 or more", o.Keep))
+	}
+	if o.OnNaN != "" && !slices.Contains(OnNaNNames(), o.OnNaN) {
+		add(optionError("on-nan", "%q, want one of %s", o.OnNaN, strings.Join(OnNaNNames(), ", ")))
 	}
 	return errors.Join(append(errs, o.Recipe.errors()...)...)
 }

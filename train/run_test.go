@@ -3,8 +3,6 @@ package train
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -18,7 +16,6 @@ import (
 
 	"winnow/eval"
 	"winnow/loader"
-	"winnow/onnx/bundle"
 	"winnow/prune"
 	"winnow/run"
 	ortrun "winnow/runtime"
@@ -71,7 +68,7 @@ func timeless(epochs []run.Epoch) []run.Epoch {
 	return out
 }
 
-func exists(dir, name string) bool {
+func has(dir, name string) bool {
 	_, err := os.Stat(filepath.Join(dir, name))
 	return err == nil
 }
@@ -189,7 +186,7 @@ func TestSamplesAreCounted(t *testing.T) {
 		for i := range src.reads {
 			reads += int64(src.reads[i].Load())
 		}
-		if s.TrainSamplesUsed != reads {
+		if s.TrainSamplesUsed+sampledImages != reads {
 			t.Errorf("%s: summary says %d samples, the source was read %d times", method, s.TrainSamplesUsed, reads)
 		}
 	}
@@ -262,12 +259,12 @@ func TestInterrupted(t *testing.T) {
 		phase       string
 		epoch, step int
 		wantEpochs  int
-		wantStep    string
+		wantStep    int
 	}{
-		{"infobatch", PhaseTrain, 2, 3, 1, "3"},
-		{"none", PhaseEval, 2, 1, 1, "10"},
-		{"infobatch", PhaseTrain, 1, 1, 0, "1"},
-		{"none", PhaseTrain, 1, 9, 0, "9"},
+		{"infobatch", PhaseTrain, 2, 3, 1, 3},
+		{"none", PhaseEval, 2, 1, 1, 10},
+		{"infobatch", PhaseTrain, 1, 1, 0, 1},
+		{"none", PhaseTrain, 1, 9, 0, 9},
 	} {
 		ctx, cancel := context.WithCancel(context.Background())
 		o := testOptions(t, d, traintest.AllParts)
@@ -282,28 +279,13 @@ func TestInterrupted(t *testing.T) {
 		if !errors.Is(err, context.Canceled) || s == nil || !s.Interrupted || s.Epochs != c.wantEpochs {
 			t.Fatalf("%+v: %+v, %v", c, s, err)
 		}
-		f, err := os.Open(filepath.Join(o.Out, run.CheckpointFile))
+		f, at, notes, err := run.Resume(o.Out)
 		if err != nil {
 			t.Fatal(err)
 		}
-		info, err := f.Stat()
-		if err != nil {
-			t.Fatal(err)
-		}
-		state, meta, err := bundle.ReadSafetensors(f, info.Size())
-		f.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(state) != 4 || meta["epoch_step"] != c.wantStep || meta["format"] != run.CheckpointFormat || !exists(o.Out, run.CheckpointPruneFile) {
-			t.Errorf("%+v: checkpoint of %d tensors, %v", c, len(state), meta)
-		}
-		scores, err := os.ReadFile(filepath.Join(o.Out, run.CheckpointPruneFile))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if sum := sha256.Sum256(scores); meta["prune_sha256"] != hex.EncodeToString(sum[:]) {
-			t.Errorf("%+v: the checkpoint names another pruner state", c)
+		f.Release()
+		if len(at.State) != 4 || at.Epoch != c.wantEpochs || at.Step != c.wantStep || len(notes) > 0 {
+			t.Errorf("%+v: checkpoint of %d tensors at %s, %q", c, len(at.State), at.Name(), notes)
 		}
 		p := o.Prune
 		p.Samples, p.Epochs, p.Seed, p.Scorer, p.Policy = o.Train.Len(), o.Epochs, o.Seed, s.Scorer, s.Policy
@@ -311,14 +293,14 @@ func TestInterrupted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := pruner.Load(bytes.NewReader(scores)); err != nil || pruner.Stats().Epoch != c.epoch {
+		if err := pruner.Load(bytes.NewReader(at.Pruner)); err != nil || pruner.Stats().Epoch != c.epoch {
 			t.Errorf("%+v: the saved pruner is at epoch %d, %v", c, pruner.Stats().Epoch, err)
 		}
 		r, err := run.Read(o.Out)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !r.Summary.Interrupted || len(r.Epochs) != c.wantEpochs || exists(o.Out, run.ModelFile) != (c.wantEpochs > 0) {
+		if !r.Summary.Interrupted || len(r.Epochs) != c.wantEpochs || has(o.Out, run.ModelFile) != (c.wantEpochs > 0) {
 			t.Errorf("%+v: run folder %+v", c, r)
 		}
 		if sum := r.Summary; sum.SavedRatio < 0 || c.method == "none" && sum.TrainSamplesUsed != sum.TrainSamplesFull {
@@ -339,7 +321,7 @@ func TestLossNotFinite(t *testing.T) {
 	if !errors.Is(err, ErrNotFinite) || !strings.Contains(err.Error(), "epoch 2, step 1") || !strings.Contains(err.Error(), "samples [") {
 		t.Errorf("error %v", err)
 	}
-	if exists(o.Out, run.SummaryFile) || !exists(o.Out, run.CheckpointFile) || !exists(o.Out, run.ModelFile) || len(readEpochs(t, o.Out)) != 1 {
+	if has(o.Out, run.SummaryFile) || !has(o.Out, filepath.Join(run.CheckpointDir, "1-0", "manifest.json")) || !has(o.Out, run.ModelFile) || len(readEpochs(t, o.Out)) != 1 {
 		t.Error("the run folder is not that of one finished epoch")
 	}
 	o.Out += "-first"
@@ -373,7 +355,7 @@ func TestRunFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) != 5 {
+	if len(entries) != 4 {
 		t.Errorf("run folder holds %v", entries)
 	}
 	file := filepath.Join(t.TempDir(), "file")

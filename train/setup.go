@@ -1,5 +1,10 @@
 package train
 
+import (
+	"cmp"
+	"time"
+)
+
 // setup makes the loaders and the sessions.
 func (l *loop) setup() error {
 	o, s := &l.o, &l.summary
@@ -16,5 +21,7 @@ func (l *loop) setup() error {
 	l.input = newInput(o.Bundle, &spec, o.Seed, l.pruning.weights, largest)
 	l.input.step.Random = l.input.random.Fill
 	l.pruning.losses = make([]float32, largest)
+	l.saver = saver{every: o.Every, keep: cmp.Or(o.Keep, DefaultKeep), last: time.Now()}
+	l.nan.RateScale = 1
 	return nil
 }
