@@ -49,6 +49,21 @@ func (b *BadSamples) add(s *Source, i uint32, err error) {
 	}
 }
 
+// Put adds samples that a List had, of a run that goes on.
+func (b *BadSamples) Put(list []BadSample) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.seen == nil {
+		b.seen = map[badKey]bool{}
+	}
+	for _, s := range list {
+		if key := (badKey{s.Split, s.Index}); !b.seen[key] && len(b.list) < maxBadSamples {
+			b.seen[key] = true
+			b.list = append(b.list, s)
+		}
+	}
+}
+
 // Count is the number of samples left out so far.
 func (b *BadSamples) Count() int {
 	b.mu.Lock()

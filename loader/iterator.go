@@ -52,7 +52,7 @@ type Iterator struct {
 	err     error // sticky
 	closed  bool
 
-	delivered bool // a batch
+	delivered bool // a batch, of the epoch
 }
 
 func (l *Loader) start(ctx context.Context, epoch, first int, weights []float32) *Iterator {
@@ -76,7 +76,7 @@ func (l *Loader) start(ctx context.Context, epoch, first int, weights []float32)
 		l.slots[i].ready = make(chan struct{}, 1) // an abandoned epoch may have left a signal
 	}
 	first = min(max(first, 0), steps)
-	it := &Iterator{l: l, epoch: epoch, steps: steps, first: first, next: first, weights: weights, queue: make(chan int, len(l.slots))}
+	it := &Iterator{l: l, epoch: epoch, steps: steps, first: first, next: first, delivered: first > 0, weights: weights, queue: make(chan int, len(l.slots))}
 	it.ctx, it.cancel = context.WithCancel(ctx)
 	for k := range min(steps-first, len(l.slots)) {
 		it.queue <- first + k

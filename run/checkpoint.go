@@ -311,7 +311,7 @@ func (p *Position) check(name string) error {
 		return fmt.Errorf("format %.40q", p.Format)
 	case p.Name() != name:
 		return fmt.Errorf("it is that of %s", p.Name())
-	case p.GlobalStep < int64(p.Step) || p.Open.SamplesUsed < 0 || p.Metrics.Length < 0 || p.Result.TrainSamplesUsed < 0 || p.Result.TrainSamplesFull < 0:
+	case p.GlobalStep < 0 || p.Open.SamplesUsed < 0 || p.Metrics.Length < 0 || p.Result.TrainSamplesUsed < 0 || p.Result.TrainSamplesFull < 0:
 		return errors.New("counts below 0")
 	case p.Epoch > p.Config.Epochs || p.Config.BatchSize < 1 || p.Result.Epochs != p.Epoch:
 		return errors.New("it contradicts its own options")

@@ -1,29 +1,32 @@
 package run
 
+import "winnow/loader"
+
 // CheckpointFormat names the layout of a checkpoint.
 const CheckpointFormat = "winnow.checkpoint/2"
 
 // Position is where a run stands, all that is not state of the model or of the
 // pruner. What is random in a run is a function of its seed and of this.
 type Position struct {
-	Format     string      `json:"format"`
-	Epoch      int         `json:"epoch"`       // finished
-	Step       int         `json:"step"`        // finished, of the open epoch
-	GlobalStep int64       `json:"global_step"` // finished, in the run
-	Open       OpenEpoch   `json:"open_epoch"`
-	FullDone   int64       `json:"full_samples"` // full training's, of finished epochs
-	Result     Result      `json:"result"`       // of the finished epochs; samples up to here
-	BestEpoch  int         `json:"best_epoch"`   // with the best test accuracy
-	Seconds    Seconds     `json:"seconds"`
-	Metrics    Cut         `json:"metrics"` // what metrics.jsonl was
-	NaN        NaN         `json:"not_finite"`
-	Identity   Identity    `json:"identity"`
-	Versions   Versions    `json:"versions"`
-	Place      Place       `json:"place"`
-	Scorer     string      `json:"scorer"`
-	Policy     string      `json:"policy"`
-	Config     Config      `json:"config"`
-	Typed      CommandLine `json:"command_line"`
+	Format     string             `json:"format"`
+	Epoch      int                `json:"epoch"`       // finished
+	Step       int                `json:"step"`        // finished, of the open epoch
+	GlobalStep int64              `json:"global_step"` // finished, in the run
+	Open       OpenEpoch          `json:"open_epoch"`
+	FullDone   int64              `json:"full_samples"` // full training's, of finished epochs
+	Result     Result             `json:"result"`       // of the finished epochs; samples up to here
+	BestEpoch  int                `json:"best_epoch"`   // with the best test accuracy
+	Seconds    Seconds            `json:"seconds"`
+	Metrics    Cut                `json:"metrics"` // what metrics.jsonl was
+	NaN        NaN                `json:"not_finite"`
+	Bad        []loader.BadSample `json:"bad_samples,omitempty"`
+	Identity   Identity           `json:"identity"`
+	Versions   Versions           `json:"versions"`
+	Place      Place              `json:"place"`
+	Scorer     string             `json:"scorer"`
+	Policy     string             `json:"policy"`
+	Config     Config             `json:"config"`
+	Typed      CommandLine        `json:"command_line"`
 }
 
 // OpenEpoch is what was counted of an epoch that is not finished.

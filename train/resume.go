@@ -105,6 +105,9 @@ func (l *loop) restore(c *run.Checkpoint) error {
 	if err := l.pruning.LoadOf(c.Config.Epochs, bytes.NewReader(c.Pruner)); err != nil {
 		return fmt.Errorf("train: checkpoint %s of %q: %w", c.Name(), l.o.Out, err)
 	}
+	if l.o.Bad != nil {
+		l.o.Bad.Put(c.Bad)
+	}
 	now := time.Now()
 	l.began = now.Add(-seconds(c.Seconds.WallSeconds))
 	l.clock = clockOf(c.Seconds)

@@ -159,6 +159,9 @@ func (l *loop) position() run.Position {
 	}
 	p.Result.TrainSamplesUsed, p.Result.TrainSamplesFull = n.used, n.full()
 	p.Result.SavedRatio = savedRatio(n.used, n.full())
+	if l.o.Bad != nil {
+		p.Bad = l.o.Bad.List()
+	}
 	if n.epochStep > 0 {
 		p.Open = run.OpenEpoch{SamplesUsed: n.epochUsed, LossSum: l.open.lossSum, LearningRate: l.open.rate, PrunerEnded: l.open.ended,
 			Seconds: l.clock.minus(l.open.clock).seconds(now.Sub(l.open.began))}
