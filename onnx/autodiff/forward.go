@@ -93,7 +93,7 @@ func prepare(m *onnx.Model, o *Options) (*forward, error) {
 		return nil, err
 	}
 	if o.DynamicBatch {
-		if inf, err = freeReshapes(m, f.image, o.Warn); err != nil {
+		if inf, err = freeBatch(m, f.image, o.Warn); err != nil {
 			return nil, err
 		}
 	}

@@ -3,6 +3,7 @@ package autodiff_test
 import (
 	"errors"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,8 @@ import (
 	"winnow/onnx/bundle"
 	"winnow/onnx/infer"
 	"winnow/onnx/wire"
+	ortrun "winnow/runtime"
+	"winnow/runtime/ortest"
 )
 
 // A trained model is trained on as its source would be: with dropout, the
@@ -110,6 +113,82 @@ func TestFixedBatch(t *testing.T) {
 		}
 		if err == nil && (fixes != strings.Contains(said, "make_r") || b.Manifest.Classes != 3) {
 			t.Errorf("%d, %v: said %q", c.batch, c.target, said)
+		}
+	}
+}
+
+// A model exported with one image gives a batch what it gives each image by
+// itself: shapes that hold one image or its parts, a class token, an attention
+// over windows.
+func TestOpenedBatchIsTheModel(t *testing.T) {
+	shape := func(v ...int64) *onnx.Tensor { return onnx.FromInt64(v, int64(len(v))) }
+	zeros := map[string]onnx.Attr{"allowzero": onnx.IntAttr(1)} // as the dynamo exporter writes it
+	perm := func(axes ...int64) map[string]onnx.Attr { return map[string]onnx.Attr{"perm": onnx.IntsAttr(axes...)} }
+	m := tiny(map[string][]int64{"k": {6, 3, 1, 1}, "token": {1, 1, 6}, "qk": {6, 6}, "w": {6, 5}},
+		op("Conv", nil, "a", "x", "k"), op("Reshape", zeros, "b", "a", "flat"), op("Transpose", perm(0, 2, 1), "c", "b"), // [N, 16, 6]
+		op("Reshape", nil, "d", "c", "windows"), op("Transpose", perm(0, 2, 1), "e", "d"), // [4*N, 4, 6]
+		op("MatMul", nil, "f", "d", "qk"), op("MatMul", nil, "g", "f", "e"), op("Reshape", nil, "h", "g", "each"), op("Add", nil, "i", "h", "mask"),
+		op("Reshape", nil, "j", "i", "all"), op("MatMul", nil, "l", "j", "d"), op("Reshape", zeros, "o", "l", "back"),
+		op("Concat", map[string]onnx.Attr{"axis": onnx.IntAttr(1)}, "p", "token", "o"), op("ReduceMean", map[string]onnx.Attr{"keepdims": onnx.IntAttr(0)}, "q", "p", "axis"),
+		op("MatMul", nil, "y", "q", "w"))
+	g := m.Graph
+	g.Inputs[0] = onnx.Value{Name: "x", DType: onnx.Float32, Shape: onnx.ShapeOf(1, 3, 4, 4)}
+	for name, v := range map[string]*onnx.Tensor{
+		"flat": shape(1, 6, 16), "windows": shape(4, 4, 6), "each": shape(1, 4, 4, 4), "all": shape(4, 4, 4), "back": shape(1, 16, 6), "axis": shape(1),
+	} {
+		g.Initializers[name] = v
+	}
+	mask := make([]float32, 64)
+	for i := range mask {
+		mask[i] = float32(i % 7)
+	}
+	g.Initializers["mask"] = onnx.FromFloat32(mask, 4, 4, 4)
+	plain, err := wire.Encode(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := wire.Decode(plain, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := build(t, again, autodiff.Options{DynamicBatch: true, FloatImages: true, Normalize: bundle.Normalize{Scale: 1}, Freeze: regexp.MustCompile("^mask$")})
+	after, err := inference(b, b.Init)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := wire.Encode(after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := ortest.CPU(t, 1)
+	images := make([]float32, 3*48)
+	for i := range images {
+		images[i] = float32(math.Sin(float64(i)))
+	}
+	run := func(model []byte, logits string, rows, first, n int) []float32 {
+		eval, err := d.NewEvaluator(ortrun.EvalSpec{
+			Model:  model,
+			Images: ortrun.Slot{Name: "x", DType: ortrun.Float32, Shape: []int64{int64(rows), 3, 4, 4}},
+			Logits: ortrun.Slot{Name: logits, DType: ortrun.Float32, Shape: []int64{int64(rows), 5}},
+		}, nil, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer eval.Close()
+		got, err := eval.Run(n, onnx.FromFloat32(images[first*48:(first+n)*48], int64(n*48)).Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.Clone(got)
+	}
+	got := run(opened, b.Manifest.Eval.Logits.Name, -1, 0, 3)
+	for i := range 3 {
+		want := run(plain, "y", 1, i, 1)
+		for j, v := range want {
+			if e := math.Abs(float64(got[i*5+j] - v)); !(e <= 1e-5*math.Abs(float64(v))+1e-6) {
+				t.Errorf("image %d: %v, by itself %v", i, got[i*5:(i+1)*5], want)
+				break
+			}
 		}
 	}
 }
