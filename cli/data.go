@@ -66,6 +66,7 @@ func newDataCommand(out *output) *cli.Command {
 			newDataListCommand(out),
 			newDataFetchCommand(out),
 			newDataShowCommand(out),
+			newDataCacheCommand(out),
 		},
 	}
 }
@@ -191,7 +192,7 @@ func newDataShowCommand(out *output) *cli.Command {
 }
 
 func runDataShow(ctx context.Context, o dataShowOptions, out *output) error {
-	d, err := openData(o.Spec, func(text string) { out.notef("note: %s", text) })
+	d, err := openData(ctx, o.Spec, out, func(text string) { out.notef("note: %s", text) })
 	if err != nil {
 		return err
 	}
@@ -271,8 +272,8 @@ func drawImage(image []byte, c, h, w int) string {
 // openData opens a data spec. Generated data and label noise follow the spec's
 // own seed, not the run's, so that runs with several seeds share their data.
 // The kind that a path was taken for is told to notice.
-func openData(spec string, notice func(string)) (*datasets.Dataset, error) {
-	d, err := datasets.Open(spec, datasets.Options{})
+func openData(ctx context.Context, spec string, out *output, notice func(string)) (*datasets.Dataset, error) {
+	d, err := datasets.Open(spec, datasets.Options{Context: ctx, Progress: unpackProgress(out)})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, inputf("%w", err)
 	}

@@ -86,7 +86,7 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if o.Data, err = dataFor("eval", o.Path, o.Data); err != nil {
 		return err
 	}
-	data, err := openData(o.Data, func(text string) { out.notef("note: %s", text) })
+	data, err := openData(ctx, o.Data, out, func(text string) { out.notef("note: %s", text) })
 	if err != nil {
 		return err
 	}

@@ -177,7 +177,7 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 		return err
 	}
 	p := newProgress(ctx, out, o.Recipe.Epochs, o.Quiet)
-	data, err := openData(o.Data, p.Notice)
+	data, err := openData(ctx, o.Data, out, p.Notice)
 	if err != nil {
 		return err
 	}

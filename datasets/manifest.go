@@ -227,14 +227,7 @@ func readJSONL(r io.Reader, row func(int, func(string) (string, bool)) error) er
 			if !ok {
 				return "", false
 			}
-			var s string
-			if json.Unmarshal(raw, &s) == nil {
-				return s, true
-			}
-			if strings.ContainsAny(string(raw[:1]), "[{n") { // a list, an object, null
-				return "", true
-			}
-			return string(raw), true // a number
+			return jsonText(raw), true
 		}); err != nil {
 			return fmt.Errorf("line %d: %w", n, err)
 		}
@@ -243,6 +236,18 @@ func readJSONL(r io.Reader, row func(int, func(string) (string, bool)) error) er
 		return fmt.Errorf("line %d: %w", n+1, err)
 	}
 	return nil
+}
+
+// jsonText is a string or a number of JSON, "" for anything else.
+func jsonText(raw json.RawMessage) string {
+	var s string
+	if json.Unmarshal(raw, &s) == nil {
+		return s
+	}
+	if strings.ContainsAny(string(raw[:1]), "[{n") { // a list, an object, null
+		return ""
+	}
+	return string(raw)
 }
 
 // fromManifest makes both splits of checked lines.

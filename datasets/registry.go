@@ -47,6 +47,22 @@ type Options struct {
 	// Dir is the data folder; "" stands for $WINNOW_DATA, else
 	// $XDG_CACHE_HOME/winnow/data, else ~/.cache/winnow/data.
 	Dir string
+	// Context ends long work, nil never does; Progress is told of it, nil or not.
+	Context  context.Context
+	Progress func(done, total int64)
+}
+
+func (o *Options) context() context.Context {
+	if o.Context == nil {
+		return context.Background()
+	}
+	return o.Context
+}
+
+func (o *Options) progress(done, total int) {
+	if o.Progress != nil {
+		o.Progress(int64(done), int64(total))
+	}
 }
 
 // Info describes a data set of the registry.
@@ -79,6 +95,8 @@ func formats() []*format {
 		cifarFormat(&cifar100),
 		npzFormat(),
 		npyFormat(),
+		tarFormat(),
+		parquetFormat(),
 	}
 }
 
