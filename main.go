@@ -22,6 +22,8 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/emit"
+	"winnow/onnx/export"
 	"winnow/onnx/infer"
 	"winnow/prune"
 	runs "winnow/run"
@@ -48,13 +50,13 @@ var codes = []struct {
 	{exitInterrupted, []error{context.Canceled}},
 	{exitRuntime, []error{cli.ErrRuntime, ortrun.ErrNoLibrary, ortrun.ErrDamaged, ortrun.ErrOldLibrary, ortrun.ErrNoDevice}},
 	{exitUsage, []error{
-		cli.ErrUsage, option.ErrInvalid, autodiff.ErrOptions, datasets.ErrSpec, runs.ErrExists, runs.ErrForeign, atomicfile.ErrInUse,
+		cli.ErrUsage, option.ErrInvalid, export.ErrOptions, datasets.ErrSpec, runs.ErrExists, runs.ErrForeign, atomicfile.ErrInUse,
 		prune.ErrMethod, prune.ErrNeedsLoss, bundle.ErrExists, eval.ErrFormat,
 	}},
 	{exitInput, []error{
 		cli.ErrInput, files.ErrNotRegular, files.ErrTooLarge,
 		onnx.ErrNotONNX, onnx.ErrTruncated, onnx.ErrUnsupported, onnx.ErrInvalid, onnx.ErrExternal, onnx.ErrTooLarge, infer.ErrShape,
-		autodiff.ErrNoRule, autodiff.ErrModel,
+		autodiff.ErrNoRule, emit.ErrModel,
 		bundle.ErrNotBundle, bundle.ErrUnknownFormat, bundle.ErrInvalid, bundle.ErrSafetensors, bundle.ErrTooLarge,
 		loader.ErrBadData, datasets.ErrMissing, datasets.ErrChecksum, train.ErrBadData, train.ErrReference,
 		eval.ErrLabel, eval.ErrLogits, eval.ErrShape, eval.ErrNoModel, runs.ErrNoRun, runs.ErrBadRun,

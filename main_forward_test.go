@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"winnow/onnx"
-	"winnow/onnx/autodiff"
+	"winnow/onnx/export"
 	"winnow/onnx/wire"
 	"winnow/runtime/ortest"
 )
@@ -308,7 +308,7 @@ func TestBundleNotFinite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := autodiff.Build(m, autodiff.Options{Name: "m"})
+	b, err := export.Build(m, export.Options{Name: "m"})
 	if err != nil {
 		t.Fatal(err)
 	}

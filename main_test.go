@@ -96,7 +96,7 @@ func write(t *testing.T, path string, data []byte) string {
 // lenet is a forward model as PyTorch exports it.
 func lenet(t *testing.T) []byte {
 	t.Helper()
-	f, err := os.Open("onnx/autodiff/testdata/lenet.t113.onnx.gz")
+	f, err := os.Open("onnx/export/testdata/lenet.t113.onnx.gz")
 	if err != nil {
 		t.Fatal(err)
 	}

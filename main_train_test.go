@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"winnow/models"
-	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 	"winnow/runtime/ortest"
 )
 
@@ -73,7 +73,7 @@ func TestTargetsTrainAsClasses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := autodiff.Build(m, autodiff.Options{
+		b, err := export.Build(m, export.Options{
 			Name: "mlp", ImageShape: [3]int64{1, 28, 28},
 			Loss: bundle.Loss{Name: bundle.BCE, SoftTargets: soft}, Optimizer: bundle.Optimizer{Momentum: 0.9},
 		})

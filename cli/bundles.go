@@ -9,8 +9,8 @@ import (
 
 	"winnow/models"
 	"winnow/onnx"
-	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 	"winnow/run"
 )
 
@@ -106,9 +106,9 @@ func (s *bundleSource) make(ctx context.Context, model, name string) (*bundle.Bu
 	if err != nil {
 		return nil, err
 	}
-	o := autodiff.Options{Name: s.Spec, SourceFile: "winnow/models", Normalize: s.Images.normalize()}
+	o := export.Options{Name: s.Spec, SourceFile: "winnow/models", Normalize: s.Images.normalize()}
 	s.Graph.apply(&o)
-	return autodiff.Build(m, o)
+	return export.Build(m, o)
 }
 
 // finished opens an exported bundle, which must be whole and have the recipe

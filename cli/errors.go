@@ -6,8 +6,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
 	"winnow/internal/option"
-	"winnow/onnx/autodiff"
+	"winnow/onnx/export"
 
 	"github.com/urfave/cli/v2"
 )
@@ -88,7 +89,7 @@ var invalidOption = regexp.MustCompile(`invalid option "([a-z0-9-]+)"`)
 
 // asTyped writes the options that an error names the way their flags are typed.
 func asTyped(app *cli.App, err error) error {
-	if !errors.Is(err, option.ErrInvalid) && !errors.Is(err, autodiff.ErrOptions) {
+	if !errors.Is(err, option.ErrInvalid) && !errors.Is(err, export.ErrOptions) {
 		return err
 	}
 	text := invalidOption.ReplaceAllStringFunc(err.Error(), func(found string) string {

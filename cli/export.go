@@ -12,6 +12,7 @@ import (
 
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 	"winnow/onnx/wire"
 )
 
@@ -158,7 +159,7 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 
 // exportBundle makes the bundle in memory; train uses it too, for an .onnx file.
 func exportBundle(ctx context.Context, o exportOptions, warn func(string)) (*bundle.Bundle, error) {
-	build := autodiff.Options{Name: o.Name, SourceFile: filepath.Base(o.Model)}
+	build := export.Options{Name: o.Name, SourceFile: filepath.Base(o.Model)}
 	o.Graph.apply(&build)
 	o.Forward.apply(&build)
 	build.Tune = o.tuner
@@ -184,8 +185,8 @@ func exportBundle(ctx context.Context, o exportOptions, warn func(string)) (*bun
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	b, err := autodiff.Build(model, build)
-	if err != nil && !errors.Is(err, autodiff.ErrOptions) {
+	b, err := export.Build(model, build)
+	if err != nil && !errors.Is(err, export.ErrOptions) {
 		return nil, fmt.Errorf("%q: %w", o.Model, err)
 	}
 	return b, err

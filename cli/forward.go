@@ -3,7 +3,7 @@ package cli
 import (
 	"github.com/urfave/cli/v2"
 
-	"winnow/onnx/autodiff"
+	"winnow/onnx/export"
 )
 
 // forwardOptions say how a forward model is read, by every command that makes
@@ -32,7 +32,7 @@ func scoresFlag(dst *string) cli.Flag {
 		Usage: "of an .onnx file with several outputs: `NAME` of the one with the class scores"}
 }
 
-func (o *forwardOptions) apply(b *autodiff.Options) {
+func (o *forwardOptions) apply(b *export.Options) {
 	b.Output, b.DynamicBatch, b.Classes, b.DataShape = o.Output, o.DynamicBatch, o.Classes, o.data
 }
 

@@ -3,8 +3,8 @@ package cli
 import (
 	"github.com/urfave/cli/v2"
 
-	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 )
 
 // imageOptions are the arithmetic on images that is written into the graphs.
@@ -27,7 +27,7 @@ func (o *imageOptions) normalizeFlags(group string) []cli.Flag {
 			Usage: "mean `M,M,M` of each channel, of pixels already scaled"},
 		&cli.Float64SliceFlag{Name: "std", Destination: &o.Std, Category: group, DefaultText: "1",
 			Usage: "standard deviation `S,S,S` of each channel, of pixels already scaled"},
-		&cli.Float64Flag{Name: "pixel-scale", Value: autodiff.DefaultScale, Destination: &o.Scale, Category: group, DefaultText: "1/255",
+		&cli.Float64Flag{Name: "pixel-scale", Value: export.DefaultScale, Destination: &o.Scale, Category: group, DefaultText: "1/255",
 			Usage: "multiply pixels, 0 to 255, by `F`; mean and std come after"},
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"winnow/internal/printable"
 	"winnow/loader"
 	"winnow/models"
-	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 	ortrun "winnow/runtime"
 	"winnow/train/costs"
 )
@@ -70,7 +70,7 @@ func inspectCosts(ctx context.Context, o inspectOptions, out *output) error {
 	recipe := defaultGraphOptions()
 	recipe.InsistOnBlock = o.Costs.Layout == bundle.LayoutNCHWC
 	source := bundleSource{
-		Spec: o.Path, InitSeed: models.Seed, Forward: o.Forward, Graph: recipe, Images: imageOptions{Scale: autodiff.DefaultScale},
+		Spec: o.Path, InitSeed: models.Seed, Forward: o.Forward, Graph: recipe, Images: imageOptions{Scale: export.DefaultScale},
 		Block: func() (int64, error) { return blockHere(o.Costs.Layout, o.Costs.Device.Library) }, Warn: note,
 	}
 	b, _, err := source.open(ctx)

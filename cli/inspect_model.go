@@ -10,6 +10,7 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 	"winnow/onnx/infer"
 	"winnow/onnx/opset"
 	"winnow/onnx/wire"
@@ -17,22 +18,22 @@ import (
 
 // modelReport is the JSON form of an inspected model.
 type modelReport struct {
-	File       string            `json:"file"`
-	Producer   string            `json:"producer,omitempty"`
-	IRVersion  int64             `json:"ir_version"`
-	Opset      int64             `json:"opset"`
-	Inputs     []valueReport     `json:"inputs"`
-	Outputs    []valueReport     `json:"outputs"`
-	Weights    int               `json:"weights"`
-	Parameters int64             `json:"parameters"`
-	Bytes      int64             `json:"bytes"`
-	Operators  []operatorReport  `json:"operators"`
-	Tensors    []autodiff.Tensor `json:"tensors"` // what is trained, what is not, and why
-	Trainable  bool              `json:"trainable"`
-	BatchSize  int               `json:"batch_size"`
-	Activation int64             `json:"activation_bytes"` // of the forward pass, for a batch
-	Warnings   []string          `json:"warnings"`
-	Problems   []string          `json:"problems"`
+	File       string           `json:"file"`
+	Producer   string           `json:"producer,omitempty"`
+	IRVersion  int64            `json:"ir_version"`
+	Opset      int64            `json:"opset"`
+	Inputs     []valueReport    `json:"inputs"`
+	Outputs    []valueReport    `json:"outputs"`
+	Weights    int              `json:"weights"`
+	Parameters int64            `json:"parameters"`
+	Bytes      int64            `json:"bytes"`
+	Operators  []operatorReport `json:"operators"`
+	Tensors    []export.Tensor  `json:"tensors"` // what is trained, what is not, and why
+	Trainable  bool             `json:"trainable"`
+	BatchSize  int              `json:"batch_size"`
+	Activation int64            `json:"activation_bytes"` // of the forward pass, for a batch
+	Warnings   []string         `json:"warnings"`
+	Problems   []string         `json:"problems"`
 
 	advice []string // flags that export needs
 }
@@ -40,10 +41,10 @@ type modelReport struct {
 // build makes the bundle that export would, with the loss that the model's end
 // asks for, and notes the flags that it takes.
 func (r *modelReport) build(m *onnx.Model, f forwardOptions) (*bundle.Bundle, error) {
-	build := autodiff.Options{Name: "inspect", Warn: func(text string) { r.Warnings = append(r.Warnings, text) }}
-	build.Decided = func(list []autodiff.Tensor) { r.Tensors = list }
+	build := export.Options{Name: "inspect", Warn: func(text string) { r.Warnings = append(r.Warnings, text) }}
+	build.Decided = func(list []export.Tensor) { r.Tensors = list }
 	f.apply(&build)
-	if autodiff.EndsInSigmoid(m, f.Output) {
+	if export.EndsInSigmoid(m, f.Output) {
 		build.Loss.Name = bundle.BCE
 		r.advice = append(r.advice, "--loss", bundle.BCE)
 	}
@@ -56,7 +57,7 @@ func (r *modelReport) build(m *onnx.Model, f forwardOptions) (*bundle.Bundle, er
 	if in := m.Graph.Inputs; len(in) == 1 && len(in[0].Shape) == 2 {
 		r.advice = append(r.advice, "--input-size", "CxHxW")
 	}
-	return autodiff.Build(m, build)
+	return export.Build(m, build)
 }
 
 func (r *modelReport) print(out *output) {
@@ -115,9 +116,9 @@ func inspectModel(o inspectOptions, out *output) error {
 		return err
 	}
 	r := modelReport{File: o.Path, Producer: m.Producer, IRVersion: m.IRVersion, Opset: m.Opset, BatchSize: o.BatchSize,
-		Tensors: []autodiff.Tensor{}, Warnings: []string{}, Problems: []string{}}
+		Tensors: []export.Tensor{}, Warnings: []string{}, Problems: []string{}}
 	if twice := opset.Rename(m); len(twice) > 0 {
-		r.Warnings = append(r.Warnings, autodiff.RenamedNotice(twice))
+		r.Warnings = append(r.Warnings, export.RenamedNotice(twice))
 	}
 	r.Problems = append(r.Problems, problems(opset.Check(m))...)
 	if len(r.Problems) == 0 {
@@ -230,7 +231,7 @@ func printValues(out *output, values []valueReport) {
 }
 
 // printTensors lists what is trained, what is not, and why.
-func printTensors(out *output, tensors []autodiff.Tensor) {
+func printTensors(out *output, tensors []export.Tensor) {
 	if len(tensors) == 0 {
 		return
 	}
@@ -240,8 +241,8 @@ func printTensors(out *output, tensors []autodiff.Tensor) {
 		values[t.State] += elementsOf(t.Shape)
 	}
 	out.printf("\nTensors: %s trained (%s values), %s left as they are (%s), %s of running statistics\n",
-		tensorsText(count[autodiff.StateTrained]), countText(values[autodiff.StateTrained]),
-		tensorsText(count[autodiff.StateFixed]), countText(values[autodiff.StateFixed]), tensorsText(count[autodiff.StateRunning]))
+		tensorsText(count[export.StateTrained]), countText(values[export.StateTrained]),
+		tensorsText(count[export.StateFixed]), countText(values[export.StateFixed]), tensorsText(count[export.StateRunning]))
 	rows := make([][]string, 0, len(tensors))
 	for _, t := range tensors {
 		why := t.Why

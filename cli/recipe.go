@@ -6,8 +6,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 )
 
 // graphOptions are what is written into a training graph. A bundle carries its
@@ -28,21 +28,21 @@ type graphOptions struct {
 
 // defaultGraphOptions are the options of a graph that no flag changes.
 func defaultGraphOptions() graphOptions {
-	return graphOptions{Loss: autodiff.NewLoss(autodiff.Losses()[0].Name), Optimizer: autodiff.NewOptimizer(autodiff.Optimizers()[0].Name)}
+	return graphOptions{Loss: export.NewLoss(export.Losses()[0].Name), Optimizer: export.NewOptimizer(export.Optimizers()[0].Name)}
 }
 
 // flags lists the flags, all of one group.
 func (o *graphOptions) flags(group string) []cli.Flag {
-	losses, optimizers := autodiff.Losses(), autodiff.Optimizers()
+	losses, optimizers := export.Losses(), export.Optimizers()
 	return slices.Concat([]cli.Flag{
 		&cli.StringFlag{Name: flagLoss, Value: losses[0].Name, Category: group, Usage: "loss `NAME`: " + kindNames(losses)},
 		&cli.StringFlag{Name: flagOptimizer, Value: optimizers[0].Name, Category: group, Usage: "optimizer `NAME`: " + kindNames(optimizers)},
-	}, optionFlags(autodiff.LossOptions(), group), optionFlags(autodiff.OptimizerOptions(), group), []cli.Flag{
+	}, optionFlags(export.LossOptions(), group), optionFlags(export.OptimizerOptions(), group), []cli.Flag{
 		&cli.BoolFlag{Name: "model-ema", Destination: &o.Average, Category: group,
 			Usage: "keep a moving average of the weights, and evaluate and export that"},
 		&cli.BoolFlag{Name: "amp", Destination: &o.Mixed, Category: group,
 			Usage: "mixed precision: compute matrix products and convolutions in half precision, keep float32 weights; made for GPUs"},
-		&cli.StringFlag{Name: flagPrecision, Value: autodiff.Float16, Destination: &o.Half, Category: group,
+		&cli.StringFlag{Name: flagPrecision, Value: export.Float16, Destination: &o.Half, Category: group,
 			Usage: "`float16|bfloat16`: half precision of --amp; bfloat16 needs CUDA and covers matrix products only"},
 		&cli.BoolFlag{Name: "batch-loss-only", Destination: &o.BatchLossOnly, Category: group,
 			Usage: "leave per-sample losses, logits and sample weights out of the graph"},
@@ -59,28 +59,28 @@ func (o *graphOptions) flags(group string) []cli.Flag {
 const (
 	flagLoss      = "loss"
 	flagOptimizer = "opt"
-	flagDecay     = autodiff.DecayOption
+	flagDecay     = export.DecayOption
 	flagPrecision = "amp-dtype"
 )
 
 // set takes loss and optimizer from the flags.
 func (o *graphOptions) set(c *cli.Context) error {
-	o.Loss, o.Optimizer = autodiff.NewLoss(c.String(flagLoss)), autodiff.NewOptimizer(c.String(flagOptimizer))
+	o.Loss, o.Optimizer = export.NewLoss(c.String(flagLoss)), export.NewOptimizer(c.String(flagOptimizer))
 	if o.Average {
-		o.Optimizer.EMA = autodiff.DefaultDecay
+		o.Optimizer.EMA = export.DefaultDecay
 	}
-	if err := setOptions(c, autodiff.LossOptions(), &o.Loss); err != nil {
+	if err := setOptions(c, export.LossOptions(), &o.Loss); err != nil {
 		return err
 	}
-	return setOptions(c, autodiff.OptimizerOptions(), &o.Optimizer)
+	return setOptions(c, export.OptimizerOptions(), &o.Optimizer)
 }
 
 // apply writes the options into those of a build; validate has looked at the patterns.
-func (o *graphOptions) apply(b *autodiff.Options) {
+func (o *graphOptions) apply(b *export.Options) {
 	b.FreezeNorms = o.FreezeNorms
 	b.Freeze, b.Train = pattern(o.Freeze), pattern(o.Train)
 	b.Loss, b.Optimizer, b.Precision, b.BatchLossOnly = o.Loss, o.Optimizer, o.precision(), o.BatchLossOnly
-	b.Lowering.Block, b.Lowering.Insist = o.Block, o.InsistOnBlock
+	b.Block, b.InsistOnBlock = o.Block, o.InsistOnBlock
 }
 
 // precision is the data type of mixed precision, "" for float32 alone.
@@ -106,7 +106,7 @@ func pattern(text string) *regexp.Regexp {
 // validate refuses contradictions before anything is read.
 func (o *graphOptions) validate() error {
 	if o.Mixed {
-		if err := oneOf("--"+flagPrecision, o.Half, autodiff.Float16, autodiff.BFloat16); err != nil {
+		if err := oneOf("--"+flagPrecision, o.Half, export.Float16, export.BFloat16); err != nil {
 			return err
 		}
 	}
@@ -118,7 +118,7 @@ func (o *graphOptions) validate() error {
 			return usagef("%s: %w", f[0], err)
 		}
 	}
-	var b autodiff.Options
+	var b export.Options
 	o.apply(&b)
 	return b.Validate()
 }

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"winnow/onnx/autodiff"
+	"winnow/onnx/export"
 )
 
 // renamed is a flag's old name, which works until the next release.
@@ -52,7 +52,7 @@ func to(flag string) func(string) []string {
 }
 
 func toPrecision(v string) []string {
-	if v != autodiff.Float16 && v != autodiff.BFloat16 {
+	if v != export.Float16 && v != export.BFloat16 {
 		return nil
 	}
 	return []string{"--amp", "--amp-dtype", v}

@@ -7,8 +7,8 @@ import (
 
 	"winnow/internal/elements"
 	"winnow/onnx"
-	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 )
 
 // bytesText writes a size for people: 312 KB, 4.1 MB.
@@ -153,7 +153,7 @@ func optimizerText(o bundle.Optimizer) string {
 // normalizeText writes the arithmetic on pixels for people.
 func normalizeText(n bundle.Normalize) string {
 	text := fmt.Sprintf("scaled by %g", n.Scale)
-	if n.Scale == autodiff.DefaultScale {
+	if n.Scale == export.DefaultScale {
 		text = "scaled by 1/255"
 	}
 	if len(n.Mean) == 0 && len(n.Std) == 0 {

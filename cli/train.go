@@ -15,8 +15,8 @@ import (
 
 	"winnow/loader"
 	"winnow/models"
-	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 	"winnow/prune"
 	runs "winnow/run"
 	ortrun "winnow/runtime"
@@ -269,9 +269,9 @@ func checkPrecision(b *bundle.Bundle, d *ortrun.Device, notice func(string)) err
 	if half == "" || d.Provider() != ortrun.CPUProvider {
 		return nil
 	}
-	if half == autodiff.BFloat16 {
+	if half == export.BFloat16 {
 		return fmt.Errorf("bundle %q computes in %s: %w: the CPU has no kernels for it; run on CUDA, or export with --amp-dtype %s",
-			b.Manifest.Name, half, ortrun.ErrNoDevice, autodiff.Float16)
+			b.Manifest.Name, half, ortrun.ErrNoDevice, export.Float16)
 	}
 	notice(half + " is slower than float32 on the CPU, which computes most of it in software; it is made for GPUs")
 	return nil

@@ -15,6 +15,7 @@ import (
 	"winnow/models"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 	ortrun "winnow/runtime"
 	"winnow/train"
 	"winnow/train/tune"
@@ -153,8 +154,10 @@ func runTune(ctx context.Context, o tuneOptions, out *output) error {
 	if block == 0 && b.Manifest.Blocked != nil {
 		block = b.Manifest.Blocked.Block
 	}
-	lowering := autodiff.Lowering{Block: block, Insist: o.Layout == bundle.LayoutNCHWC}
-	tuned, err := autodiff.Rebuild(b, lowering, o.Tuning.tuner(ctx, o.Layout, out), func(text string) { out.notef("note: %s", text) })
+	tuned, err := export.Rebuild(b, export.Options{
+		Block: block, InsistOnBlock: o.Layout == bundle.LayoutNCHWC,
+		Tune: o.Tuning.tuner(ctx, o.Layout, out), Warn: func(text string) { out.notef("note: %s", text) },
+	})
 	if err != nil {
 		return err
 	}

@@ -6,8 +6,8 @@ import (
 
 	"winnow/loader"
 	"winnow/onnx"
-	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 	"winnow/onnx/wire"
 	"winnow/run"
 )
@@ -72,7 +72,7 @@ func OfBundle(b *bundle.Bundle, output string, notice func(string)) (*Classifier
 
 // newClassifier finds the images and the scores of a model as training does.
 func newClassifier(path string, m *onnx.Model, output string, notice func(string)) (*Classifier, error) {
-	c, err := autodiff.NewClassifier(m, output, notice)
+	c, err := export.NewClassifier(m, output, notice)
 	if err != nil {
 		return nil, fmt.Errorf("eval: %q: %w", path, err)
 	}

@@ -12,8 +12,8 @@ import (
 	"testing"
 
 	"winnow/models"
-	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 )
 
 var update = flag.Bool("update", false, "rewrite the shipped bundles")
@@ -129,7 +129,7 @@ func TestLargeModels(t *testing.T) {
 		if got != want {
 			t.Errorf("%s has %d parameters, want %d", name, got, want)
 		}
-		if _, err := autodiff.Build(m, autodiff.Options{Name: name}); err != nil {
+		if _, err := export.Build(m, export.Options{Name: name}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

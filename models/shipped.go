@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 )
 
 //go:generate go test . -run TestShipped -update
@@ -93,8 +93,8 @@ func build(name string, seed uint64) (*bundle.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return autodiff.Build(m, autodiff.Options{
-		Name: name, SourceFile: "winnow/models", Optimizer: autodiff.NewOptimizer(bundle.SGD),
-		Lowering: autodiff.Lowering{Block: Block},
+	return export.Build(m, export.Options{
+		Name: name, SourceFile: "winnow/models", Optimizer: export.NewOptimizer(bundle.SGD),
+		Block: Block,
 	})
 }

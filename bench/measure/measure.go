@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"winnow/onnx"
-	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 	ortrun "winnow/runtime"
 	"winnow/train/step"
 )
@@ -35,9 +35,9 @@ type Result struct {
 // and SGD with momentum 0.9 and weight decay 5e-4; block is that of a CPU that
 // is to take its own layout, 0 for none.
 func Bundle(m *onnx.Model, name string, block int) (*bundle.Bundle, error) {
-	return autodiff.Build(m, autodiff.Options{
-		Name: name, Optimizer: autodiff.NewOptimizer(bundle.SGD),
-		Lowering: autodiff.Lowering{Block: int64(block)},
+	return export.Build(m, export.Options{
+		Name: name, Optimizer: export.NewOptimizer(bundle.SGD),
+		Block: int64(block),
 	})
 }
 

@@ -1,7 +1,9 @@
 package autodiff
 
-// WithGrowthInterval makes the loss scale grow after n steps with finite gradients.
-func (o Options) WithGrowthInterval(n int64) Options {
-	o.growthInterval = n
-	return o
-}
+import (
+	"maps"
+	"slices"
+)
+
+// composedOperators lists the operators that are composed of others.
+func ComposedOperators() []string { return slices.Sorted(maps.Keys(compositions)) }

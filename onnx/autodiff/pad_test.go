@@ -1,4 +1,4 @@
-package autodiff
+package autodiff_test
 
 import (
 	"errors"
@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"winnow/onnx"
+	"winnow/onnx/autodiff"
+	"winnow/onnx/emit"
 	"winnow/onnx/infer"
 )
 
@@ -25,12 +27,12 @@ func TestPadBeyondWhatThereIs(t *testing.T) {
 				Name: "pad", Inputs: []onnx.Value{{Name: "x", DType: onnx.Float32, Shape: onnx.ShapeOf(4)}},
 				Initializers: map[string]*onnx.Tensor{"pads": onnx.FromInt64(c.pads, 2)},
 			}
-			e := newEmitter(g, infer.New(g))
-			n := &onnx.Node{Name: "pad", Op: "Pad", Inputs: []string{"x", "pads"}, Outputs: []string{"y"}, Attrs: attrs{"mode": sa(c.mode)}}
-			e.forward(n)
+			e := emit.New(g, infer.New(g))
+			n := &onnx.Node{Name: "pad", Op: "Pad", Inputs: []string{"x", "pads"}, Outputs: []string{"y"}, Attrs: emit.Attrs{"mode": onnx.StringAttr(c.mode)}}
+			e.Append(n)
 			nodes := []*onnx.Node{n}
-			_, err := backward(e, nodes, forwardFlow(nodes, e.inf, []string{"x"}), map[string]string{"y": "y"}, Lowering{})
-			if !errors.Is(err, ErrModel) && !errors.Is(err, ErrNoRule) {
+			_, err := autodiff.Backward(e, nodes, []string{"x"}, map[string]string{"y": "y"}, autodiff.Walk{})
+			if !errors.Is(err, emit.ErrModel) && !errors.Is(err, autodiff.ErrNoRule) {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -1,9 +1,12 @@
-package autodiff
+package autodiff_test
 
 import (
 	"testing"
 
 	"winnow/onnx"
+	"winnow/onnx/autodiff"
+	"winnow/onnx/autodiff/gradtest"
+	"winnow/onnx/emit"
 	"winnow/onnx/infer"
 	ortrun "winnow/runtime"
 )
@@ -13,7 +16,7 @@ import (
 // is reads.
 func TestRepeatedIndicesAddUp(t *testing.T) {
 	const rows, width, reads, runs = 3, 64, 8000, 20
-	d := device(t)
+	d := gradtest.Device(t)
 	index := make([]int64, rows*reads)
 	for i := range index {
 		index[i] = int64(i % rows)
@@ -23,20 +26,20 @@ func TestRepeatedIndicesAddUp(t *testing.T) {
 	for i := range all {
 		all[i] = 1
 	}
-	putFloats(ones.Data, onnx.Float32, all)
+	gradtest.PutFloats(ones.Data, onnx.Float32, all)
 	for op, dims := range map[string][]int64{"Gather": {rows * reads}, "GatherND": {rows * reads, 1}} {
 		t.Run(op, func(t *testing.T) {
 			g := &onnx.Graph{Name: "repeated", Initializers: map[string]*onnx.Tensor{"index": onnx.FromInt64(index, dims...)},
 				Inputs: []onnx.Value{{Name: "x", DType: onnx.Float32, Shape: onnx.ShapeOf(rows, width)}}}
-			e := newEmitter(g, infer.New(g))
+			e := emit.New(g, infer.New(g))
 			n := &onnx.Node{Name: "read", Op: op, Inputs: []string{"x", "index"}, Outputs: []string{"y"}}
-			e.add(n)
-			grads, err := backward(e, []*onnx.Node{n}, forwardFlow([]*onnx.Node{n}, e.inf, []string{"x"}), map[string]string{"y": e.constant(ones)}, Lowering{})
+			e.Append(n)
+			grads, err := autodiff.Backward(e, []*onnx.Node{n}, []string{"x"}, map[string]string{"y": e.Constant(ones)}, autodiff.Walk{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			e.output(grads["x"])
-			model, err := encode(g)
+			e.AddOutput(grads["x"])
+			model, err := emit.Encode(g)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,7 +54,7 @@ func TestRepeatedIndicesAddUp(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for i, v := range getFloats(out[0], onnx.Float32) {
+				for i, v := range gradtest.GetFloats(out[0], onnx.Float32) {
 					if v != reads {
 						t.Fatalf("element %d is %v, want %d", i, v, reads)
 					}

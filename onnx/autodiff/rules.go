@@ -1,11 +1,11 @@
 package autodiff
 
-// rules maps an operator of the default domain, at opset 18, to its gradient.
+// Rules maps an operator of the default domain, at opset 18, to its gradient.
 // Every formula is written beside its rule, with y the output, g its adjoint.
-var rules map[string]rule
+var Rules map[string]Rule
 
 func init() {
-	rules = map[string]rule{
+	Rules = map[string]Rule{
 		// Elementwise, two operands.
 		"Add":   gradAdd,
 		"Sub":   gradSub,

@@ -5,29 +5,37 @@ import (
 	"slices"
 
 	"winnow/onnx"
+	"winnow/onnx/emit"
 )
 
 // y = x * W + b, * a correlation: dx is g correlated with the filter turned
 // around, dW is x correlated with g, db = sum of g over images and positions.
-func gradConv(n *node) ([]string, error) {
-	wShape := n.shape(n.Inputs[1]).Ints()
+func gradConv(n *Node) ([]string, error) { return GradConv(n, nil) }
+
+// GradConv is the rule of Conv with further forms, unless more is nil.
+func GradConv(n *Node, more func(Conv) ConvForms) ([]string, error) {
+	wShape := n.Shape(n.Inputs[1]).Ints()
 	if len(wShape) < 3 {
-		return nil, fmt.Errorf("filter of shape %v: %w", n.shape(n.Inputs[1]), ErrModel)
+		return nil, fmt.Errorf("filter of shape %v: %w", n.Shape(n.Inputs[1]), emit.ErrModel)
 	}
-	w, err := n.windowOf(wShape[2:])
+	w, err := n.WindowOf(wShape[2:])
 	if err != nil {
 		return nil, err
 	}
-	c := conv{node: n, window: w, group: n.Int("group", 1), outC: wShape[0], groupC: wShape[1]}
+	c := Conv{Node: n, Window: w, Group: n.Int("group", 1), OutC: wShape[0], GroupC: wShape[1]}
+	var forms ConvForms
+	if more != nil {
+		forms = more(c)
+	}
 	dx := make([]string, len(n.Inputs))
-	if n.want[0] {
-		dx[0] = c.data()
+	if n.Want[0] {
+		dx[0] = c.data(forms)
 	}
-	if n.want[1] {
-		dx[1] = c.weight()
+	if n.Want[1] {
+		dx[1] = c.filter(forms)
 	}
-	if len(n.Inputs) > 2 && n.want[2] {
-		dx[2] = n.channelSum(n.dy[0])
+	if len(n.Inputs) > 2 && n.Want[2] {
+		dx[2] = n.ChannelSum(n.Dy[0])
 	}
 	return dx, nil
 }
@@ -35,10 +43,13 @@ func gradConv(n *node) ([]string, error) {
 // y = x spread through W + b, the data gradient of a convolution that maps y
 // to x: dx is that convolution of g, and dW its filter's gradient with g as
 // the image and x as the adjoint; db = sum of g over images and positions.
-func gradConvTranspose(n *node) ([]string, error) {
-	shape := n.shape(n.Inputs[1]).Ints() // input channels, output channels a group, kernel
+func gradConvTranspose(n *Node) ([]string, error) { return GradConvTranspose(n, nil) }
+
+// GradConvTranspose is the rule of ConvTranspose with further forms, unless more is nil.
+func GradConvTranspose(n *Node, more func(Conv) ConvForms) ([]string, error) {
+	shape := n.Shape(n.Inputs[1]).Ints() // input channels, output channels a group, kernel
 	if len(shape) < 3 {
-		return nil, fmt.Errorf("filter of shape %v: %w", n.shape(n.Inputs[1]), ErrModel)
+		return nil, fmt.Errorf("filter of shape %v: %w", n.Shape(n.Inputs[1]), emit.ErrModel)
 	}
 	if auto := n.Str("auto_pad", "NOTSET"); auto != "NOTSET" && auto != "" {
 		return nil, fmt.Errorf("auto_pad %q has no gradient: %w", auto, ErrNoRule)
@@ -47,153 +58,136 @@ func gradConvTranspose(n *node) ([]string, error) {
 		return nil, fmt.Errorf("output_shape has no gradient: %w", ErrNoRule)
 	}
 	back := *n.Node // the convolution from y to x
-	back.Inputs, back.Outputs = []string{n.dy[0], n.Inputs[1]}, []string{n.Inputs[0]}
-	mirror := &node{emitter: n.emitter, Node: &back, dy: []string{n.Inputs[0]}, lower: n.lower}
-	w, err := mirror.windowOf(shape[2:])
+	back.Inputs, back.Outputs = []string{n.Dy[0], n.Inputs[1]}, []string{n.Inputs[0]}
+	mirror := &Node{Builder: n.Builder, Node: &back, Dy: []string{n.Inputs[0]}, Walk: n.Walk}
+	w, err := mirror.WindowOf(shape[2:])
 	if err != nil {
 		return nil, err
 	}
-	for i := range w.end { // output padding lies beyond what any window reaches
-		w.end[i] = max((w.out[i]-1)*w.stride[i]+w.extent(i)-w.in[i]-w.begin[i], 0)
+	for i := range w.End { // output padding lies beyond what any window reaches
+		w.End[i] = max((w.Out[i]-1)*w.Stride[i]+w.extent(i)-w.In[i]-w.Begin[i], 0)
 	}
-	c := conv{node: mirror, window: w, group: n.Int("group", 1), outC: shape[0], groupC: shape[1]}
+	c := Conv{Node: mirror, Window: w, Group: n.Int("group", 1), OutC: shape[0], GroupC: shape[1]}
+	var forms ConvForms
+	if more != nil {
+		forms = more(c)
+	}
 	dx := make([]string, len(n.Inputs))
-	if n.want[0] {
-		pads := slices.Concat(w.begin, w.end)
-		dx[0] = n.op("Conv", attrs{
-			"kernel_shape": onnx.IntsAttr(w.kernel...), "dilations": onnx.IntsAttr(w.dilation...),
-			"strides": onnx.IntsAttr(w.stride...), "pads": onnx.IntsAttr(pads...), "group": onnx.IntAttr(c.group),
-		}, n.dy[0], n.Inputs[1])
+	if n.Want[0] {
+		pads := slices.Concat(w.Begin, w.End)
+		dx[0] = n.Emit("Conv", emit.Attrs{
+			"kernel_shape": onnx.IntsAttr(w.Kernel...), "dilations": onnx.IntsAttr(w.Dilation...),
+			"strides": onnx.IntsAttr(w.Stride...), "pads": onnx.IntsAttr(pads...), "group": onnx.IntAttr(c.Group),
+		}, n.Dy[0], n.Inputs[1])
 	}
-	if n.want[1] {
-		dx[1] = c.weight()
+	if n.Want[1] {
+		dx[1] = c.filter(forms)
 	}
-	if len(n.Inputs) > 2 && n.want[2] {
-		dx[2] = n.channelSum(n.dy[0])
+	if len(n.Inputs) > 2 && n.Want[2] {
+		dx[2] = n.ChannelSum(n.Dy[0])
 	}
 	return dx, nil
 }
 
-type conv struct {
-	*node
-	window
-	group, outC, groupC int64 // groups, output channels, input channels a group
+type Conv struct {
+	*Node
+	Window
+	Group, OutC, GroupC int64 // groups, output channels, input channels a group
 }
 
-// convTranspose spreads g over the input positions of w through the filter.
-func (e *emitter) convTranspose(g, filter string, w window, group int64) string {
-	r := w.rank()
-	pads, extra := make([]int64, 2*r), make([]int64, r)
-	padded := w.symmetric() // other padding has no CUDA kernel: crop instead
-	crop := !padded
-	for i := range r {
-		full := (w.out[i]-1)*w.stride[i] + w.extent(i)
-		if padded {
-			pads[i], pads[r+i] = w.begin[i], w.end[i]
-			extra[i] = w.in[i] + w.begin[i] + w.end[i] - full
-		} else {
-			extra[i] = max(w.begin[i]+w.in[i]-full, 0)
-		}
-		if extra[i] < 0 { // a window overhangs the padding (ceil_mode)
-			padded, crop = false, true
-		}
-	}
-	if !padded {
-		clear(pads)
-		for i := range r {
-			extra[i] = max(w.begin[i]+w.in[i]-(w.out[i]-1)*w.stride[i]-w.extent(i), 0)
-		}
-	}
-	a := attrs{
-		"strides": onnx.IntsAttr(w.stride...), "dilations": onnx.IntsAttr(w.dilation...),
-		"kernel_shape": onnx.IntsAttr(w.kernel...), "pads": onnx.IntsAttr(pads...), "group": onnx.IntAttr(group),
-	}
-	if slices.ContainsFunc(extra, func(x int64) bool { return x != 0 }) {
-		a["output_padding"] = onnx.IntsAttr(extra...)
-	}
-	dx := e.op("ConvTranspose", a, g, filter)
-	if crop {
-		dx = e.crop(dx, w.begin, w.in)
-	}
-	return dx
+// ConvForms are further forms of a convolution's gradients.
+type ConvForms struct {
+	Data       []Form // go before the plain ones, and so do
+	Filter     []Form // these
+	FilterLast []Form // go behind the plain ones
 }
+
+// flipArea is the smallest output area at which the flipped filter was measured
+// faster than ConvTranspose (ONNX Runtime CPU provider, 3x3 filters of 16 to 512 channels).
+const flipArea = 144
 
 // data is the gradient with respect to the image.
-func (c conv) data() string {
-	switch c.lower.data(c) {
-	case DataBlocked:
-		return c.dataBlocked()
-	case DataFlip:
-		return c.dataFlip()
+func (c Conv) data(more ConvForms) string {
+	able := c.UnitStride()
+	for i := range c.In {
+		able = able && c.extent(i)-1 >= max(c.Begin[i], c.End[i])
 	}
-	return c.convTranspose(c.dy[0], c.Inputs[1], c.window, c.group)
+	transpose := Form{DataTranspose, func() string { return c.convTranspose(c.Dy[0], c.Inputs[1], c.Window, c.Group) }}
+	flip := Form{DataFlip, c.dataFlip}
+	forms := []Form{transpose}
+	switch {
+	case able && c.Area() >= flipArea:
+		forms = []Form{flip, transpose}
+	case able:
+		forms = []Form{transpose, flip}
+	}
+	return c.choose(c.asCase(ConvData), c.Walk.Lowering.Data, slices.Concat(more.Data, forms))
 }
 
-func (c conv) dataFlip() string {
-	r := c.rank()
+// dataFlip is a convolution of the adjoint with the filter turned around.
+func (c Conv) dataFlip() string {
+	r := c.Rank()
 	filter := c.Inputs[1]
 	perm := []int64{1, 0}
 	for i := range r {
 		perm = append(perm, int64(2+i))
 	}
-	if c.group == 1 {
-		filter = c.transpose(filter, perm...)
+	if c.Group == 1 {
+		filter = c.Transpose(filter, perm...)
 	} else {
-		filter = c.flat(filter, append([]int64{c.group, c.outC / c.group, c.groupC}, c.kernel...)...)
+		filter = c.Flat(filter, append([]int64{c.Group, c.OutC / c.Group, c.GroupC}, c.Kernel...)...)
 		grouped := []int64{0, 2, 1}
 		for i := range r {
 			grouped = append(grouped, int64(3+i))
 		}
-		filter = c.transpose(filter, grouped...)
-		filter = c.flat(filter, append([]int64{c.group * c.groupC, c.outC / c.group}, c.kernel...)...)
+		filter = c.Transpose(filter, grouped...)
+		filter = c.Flat(filter, append([]int64{c.Group * c.GroupC, c.OutC / c.Group}, c.Kernel...)...)
 	}
-	filter = c.reversed(filter, c.kernel)
+	filter = c.Reversed(filter, c.Kernel)
 	pads := make([]int64, 2*r)
 	for i := range r {
-		pads[i], pads[r+i] = c.extent(i)-1-c.begin[i], c.extent(i)-1-c.end[i]
+		pads[i], pads[r+i] = c.extent(i)-1-c.Begin[i], c.extent(i)-1-c.End[i]
 	}
-	return c.op("Conv", attrs{
-		"kernel_shape": onnx.IntsAttr(c.kernel...), "dilations": onnx.IntsAttr(c.dilation...),
-		"strides": onnx.IntsAttr(c.stride...), "pads": onnx.IntsAttr(pads...), "group": onnx.IntAttr(c.group),
-	}, c.dy[0], filter)
+	return c.Emit("Conv", emit.Attrs{
+		"kernel_shape": onnx.IntsAttr(c.Kernel...), "dilations": onnx.IntsAttr(c.Dilation...),
+		"strides": onnx.IntsAttr(c.Stride...), "pads": onnx.IntsAttr(pads...), "group": onnx.IntAttr(c.Group),
+	}, c.Dy[0], filter)
 }
 
-// weight is the gradient with respect to the filter: the patches of the input
-// times the adjoint. Patches are [N, C, taps, positions], so that what comes
-// out has the filter's own order.
-func (c conv) weight() string {
-	return c.flat(c.weightIn(c.lower.weight(c)), append([]int64{c.outC, c.groupC}, c.kernel...)...)
+// filter is the gradient with respect to the filter: the patches of the input
+// times the adjoint. Forms give its elements in the filter's order but of any
+// shape: a branch that ended in a Reshape would copy them.
+func (c Conv) filter(more ConvForms) string {
+	forms := slices.Concat(more.Filter, c.PlainFilterForms(), more.FilterLast)
+	dw := c.choose(c.asCase(ConvFilter), c.Walk.Lowering.Weight, forms)
+	return c.Flat(dw, append([]int64{c.OutC, c.GroupC}, c.Kernel...)...)
 }
 
-// weightIn is the elements of the gradient in one form, in the filter's order
-// but of any shape: a branch that ended in a Reshape would copy them.
-func (c conv) weightIn(form string) string {
-	switch form {
-	case WeightEach:
-		return c.weightEach()
-	case WeightGemm, WeightImages, WeightTaps:
-		return c.weightPlain(form)
+// plainFilter takes one product an image where its result is smaller than its
+// operands, else one over the batch: where the two cross is where they were
+// measured equally fast. A grouped convolution has one form only.
+func (c Conv) PlainFilterForms() []Form {
+	form := func(name string) Form { return Form{name, func() string { return c.PlainFilter(name) }} }
+	columns := c.GroupC * c.TapCount()
+	switch {
+	case c.Group > 1:
+		return []Form{form(WeightImages)}
+	case c.OutC*columns > c.Area()*(c.OutC+columns):
+		return []Form{form(WeightGemm), form(WeightImages), form(WeightTaps)}
 	}
-	form = c.plainForms()[0]
-	switch n := c.shape(c.dy[0])[0]; {
-	case n.IsConst() && n.N%c.blocks.size == 0:
-		return c.weightBatch()
-	case !n.IsConst() && c.blocks.whole != "":
-		return c.either(c.blocks.whole, c.weightBatch, func() string { return c.plainly().weightPlain(form) })
-	}
-	return c.weightPlain(form)
+	return []Form{form(WeightImages), form(WeightGemm), form(WeightTaps)}
 }
 
 // weightPlain is made of standard operators, for any number of images.
-func (c conv) weightPlain(form string) string {
+func (c Conv) PlainFilter(form string) string {
 	if form == WeightTaps {
 		return c.weightTaps()
 	}
-	patches := c.patches(c.Inputs[0], c.window)
+	patches := c.patches(c.Inputs[0], c.Window)
 	switch {
-	case c.group > 1 && c.groupC == 1 && c.outC == c.group:
+	case c.Group > 1 && c.GroupC == 1 && c.OutC == c.Group:
 		return c.weightDepthwise(patches)
-	case c.group > 1:
+	case c.Group > 1:
 		return c.weightGrouped(patches)
 	case form == WeightImages:
 		return c.weightImages(patches)
@@ -202,48 +196,86 @@ func (c conv) weightPlain(form string) string {
 }
 
 // weightImages is one product an image, summed.
-func (c conv) weightImages(patches string) string {
-	patches = c.flat(patches, 0, c.groupC*c.tapCount(), c.area())
-	g := c.flat(c.dy[0], 0, c.outC, c.area())
-	return c.sum(c.matmul(g, c.transpose(patches, 0, 2, 1)), false, 0)
+func (c Conv) weightImages(patches string) string {
+	patches = c.Flat(patches, 0, c.GroupC*c.TapCount(), c.Area())
+	g := c.Flat(c.Dy[0], 0, c.OutC, c.Area())
+	return c.Sum(c.MatMul(g, c.Transpose(patches, 0, 2, 1)), false, 0)
 }
 
 // weightGemm is one product over the whole batch, channels first.
-func (c conv) weightGemm(patches string) string {
-	patches = c.transpose(c.flat(patches, 0, c.groupC*c.tapCount(), c.area()), 1, 0, 2)
-	g := c.transpose(c.flat(c.dy[0], 0, c.outC, c.area()), 1, 0, 2)
-	return c.gemm(c.flat(g, c.outC, -1), c.flat(patches, c.groupC*c.tapCount(), -1), false, true, 1)
+func (c Conv) weightGemm(patches string) string {
+	patches = c.Transpose(c.Flat(patches, 0, c.GroupC*c.TapCount(), c.Area()), 1, 0, 2)
+	g := c.Transpose(c.Flat(c.Dy[0], 0, c.OutC, c.Area()), 1, 0, 2)
+	return c.Gemm(c.Flat(g, c.OutC, -1), c.Flat(patches, c.GroupC*c.TapCount(), -1), false, true, 1)
 }
 
 // weightTaps is one product over the whole batch for each tap: nothing the
 // size of all patches is written.
-func (c conv) weightTaps() string {
+func (c Conv) weightTaps() string {
 	perm := []int64{1, 0}
-	for i := range c.rank() {
+	for i := range c.Rank() {
 		perm = append(perm, int64(2+i))
 	}
-	x := c.transpose(c.pad(c.Inputs[0], c.begin, c.reached()), perm...)
-	g := c.flat(c.transpose(c.flat(c.dy[0], 0, c.outC, c.area()), 1, 0, 2), c.outC, -1)
+	x := c.Transpose(c.Pad(c.Inputs[0], c.Begin, c.reached()), perm...)
+	g := c.Flat(c.Transpose(c.Flat(c.Dy[0], 0, c.OutC, c.Area()), 1, 0, 2), c.OutC, -1)
 	var parts []string
 	c.taps(func(tap []int64) {
-		part := c.gemm(g, c.flat(c.met(x, c.window, tap), c.groupC, -1), false, true, 1)
-		parts = append(parts, c.flat(part, c.outC, c.groupC, 1))
+		part := c.Gemm(g, c.Flat(c.met(x, c.Window, tap), c.GroupC, -1), false, true, 1)
+		parts = append(parts, c.Flat(part, c.OutC, c.GroupC, 1))
 	})
 	if len(parts) == 1 {
 		return parts[0]
 	}
-	return c.op("Concat", attrs{"axis": onnx.IntAttr(2)}, parts...)
+	return c.Emit("Concat", emit.Attrs{"axis": onnx.IntAttr(2)}, parts...)
 }
 
 // weightGrouped is one product an image and group, summed.
-func (c conv) weightGrouped(patches string) string {
-	patches = c.flat(patches, 0, c.group, c.groupC*c.tapCount(), c.area())
-	g := c.flat(c.dy[0], 0, c.group, c.outC/c.group, c.area())
-	return c.sum(c.matmul(g, c.transpose(patches, 0, 1, 3, 2)), false, 0)
+func (c Conv) weightGrouped(patches string) string {
+	patches = c.Flat(patches, 0, c.Group, c.GroupC*c.TapCount(), c.Area())
+	g := c.Flat(c.Dy[0], 0, c.Group, c.OutC/c.Group, c.Area())
+	return c.Sum(c.MatMul(g, c.Transpose(patches, 0, 1, 3, 2)), false, 0)
 }
 
 // weightDepthwise is one sum a channel and tap.
-func (c conv) weightDepthwise(patches string) string {
-	g := c.flat(c.dy[0], 0, c.outC, 1, c.area())
-	return c.sum(c.sum(c.mul(patches, g), false, 3), false, 0)
+func (c Conv) weightDepthwise(patches string) string {
+	g := c.Flat(c.Dy[0], 0, c.OutC, 1, c.Area())
+	return c.Sum(c.Sum(c.Mul(patches, g), false, 3), false, 0)
+}
+
+// convTranspose spreads g over the input positions of w through the filter.
+func (n *Node) convTranspose(g, filter string, w Window, group int64) string {
+	r := w.Rank()
+	pads, extra := make([]int64, 2*r), make([]int64, r)
+	padded := w.symmetric() // other padding has no CUDA kernel: crop instead
+	crop := !padded
+	for i := range r {
+		full := (w.Out[i]-1)*w.Stride[i] + w.extent(i)
+		if padded {
+			pads[i], pads[r+i] = w.Begin[i], w.End[i]
+			extra[i] = w.In[i] + w.Begin[i] + w.End[i] - full
+		} else {
+			extra[i] = max(w.Begin[i]+w.In[i]-full, 0)
+		}
+		if extra[i] < 0 { // a window overhangs the padding (ceil_mode)
+			padded, crop = false, true
+		}
+	}
+	if !padded {
+		clear(pads)
+		for i := range r {
+			extra[i] = max(w.Begin[i]+w.In[i]-(w.Out[i]-1)*w.Stride[i]-w.extent(i), 0)
+		}
+	}
+	a := emit.Attrs{
+		"strides": onnx.IntsAttr(w.Stride...), "dilations": onnx.IntsAttr(w.Dilation...),
+		"kernel_shape": onnx.IntsAttr(w.Kernel...), "pads": onnx.IntsAttr(pads...), "group": onnx.IntAttr(group),
+	}
+	if slices.ContainsFunc(extra, func(x int64) bool { return x != 0 }) {
+		a["output_padding"] = onnx.IntsAttr(extra...)
+	}
+	dx := n.Emit("ConvTranspose", a, g, filter)
+	if crop {
+		dx = n.Crop(dx, w.Begin, w.In)
+	}
+	return dx
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"winnow/onnx"
+	"winnow/onnx/emit"
 )
 
 // Largest axis of which a diagonal is taken: its mask has that many squared elements.
@@ -14,23 +15,23 @@ const maxDiagonal = 1 << 12
 // y = sum over the letters that the result lacks of a*b*...: the adjoint of an
 // operand is the same sum over g and the other operands, spread over letters
 // that only the operand has, and zero off the diagonal of letters that it has twice.
-func gradEinsum(n *node) ([]string, error) {
+func gradEinsum(n *Node) ([]string, error) {
 	left, result, explicit := strings.Cut(strings.ReplaceAll(n.Str("equation", ""), " ", ""), "->")
 	terms := strings.Split(left, ",")
 	if !explicit || strings.Contains(left, "...") || len(terms) != len(n.Inputs) { // infer.Fold spells out what it can
-		return nil, fmt.Errorf("equation %q for %d operands, whose ranks must be known: %w", n.Str("equation", ""), len(n.Inputs), ErrModel)
+		return nil, fmt.Errorf("equation %q for %d operands, whose ranks must be known: %w", n.Str("equation", ""), len(n.Inputs), emit.ErrModel)
 	}
 	for i, term := range terms {
-		if len(n.shape(n.Inputs[i])) != len(term) {
-			return nil, fmt.Errorf("equation %q for an operand of shape %v: %w", n.Str("equation", ""), n.shape(n.Inputs[i]), ErrModel)
+		if len(n.Shape(n.Inputs[i])) != len(term) {
+			return nil, fmt.Errorf("equation %q for an operand of shape %v: %w", n.Str("equation", ""), n.Shape(n.Inputs[i]), emit.ErrModel)
 		}
 	}
 	dx := make([]string, len(n.Inputs))
 	for i, term := range terms {
-		if !n.want[i] {
+		if !n.Want[i] {
 			continue
 		}
-		operands, equations := []string{n.dy[0]}, []string{result}
+		operands, equations := []string{n.Dy[0]}, []string{result}
 		have := result
 		for j, other := range terms {
 			if j != i {
@@ -39,7 +40,7 @@ func gradEinsum(n *node) ([]string, error) {
 		}
 		target := ""
 		var spread onnx.Shape // with 1 for letters that only this operand has, and for repetitions
-		shape := slices.Clone(n.shape(n.Inputs[i]))
+		shape := slices.Clone(n.Shape(n.Inputs[i]))
 		for k, letter := range term {
 			d := onnx.Const(1)
 			switch {
@@ -50,39 +51,39 @@ func gradEinsum(n *node) ([]string, error) {
 			}
 			spread = append(spread, d)
 		}
-		v := n.op("Einsum", attrs{"equation": onnx.StringAttr(strings.Join(equations, ",") + "->" + target)}, operands...)
+		v := n.Emit("Einsum", emit.Attrs{"equation": onnx.StringAttr(strings.Join(equations, ",") + "->" + target)}, operands...)
 		if target != term {
-			v = n.reshape(v, spread)
+			v = n.Reshape(v, spread)
 			for k, letter := range term {
 				if first := strings.IndexRune(term, letter); first < k {
 					mask, err := n.diagonal(n.Inputs[i], first, k)
 					if err != nil {
 						return nil, err
 					}
-					v = n.mul(v, mask)
+					v = n.Mul(v, mask)
 				}
 			}
-			v = n.broadcast(v, n.Inputs[i])
+			v = n.Broadcast(v, n.Inputs[i])
 		}
 		dx[i] = v
 	}
-	return dx, n.err
+	return dx, n.Err
 }
 
 // diagonal is 1 where two axes of x, of one size, have the same position.
-func (n *node) diagonal(x string, first, second int) (string, error) {
+func (n *Node) diagonal(x string, first, second int) (string, error) {
 	size, err := n.fixedDim(x, first)
 	if err != nil {
 		return "", err
 	}
 	if size > maxDiagonal {
-		return "", fmt.Errorf("a diagonal of %d elements: %w", size, ErrModel)
+		return "", fmt.Errorf("a diagonal of %d elements: %w", size, emit.ErrModel)
 	}
 	eye := make([]float32, size*size)
 	for i := range size {
 		eye[i*size+i] = 1
 	}
-	dims := slices.Repeat([]int64{1}, len(n.shape(x)))
+	dims := slices.Repeat([]int64{1}, len(n.Shape(x)))
 	dims[first], dims[second] = size, size
-	return n.like(n.floats(eye, dims...), x), nil
+	return n.like(n.Float32s(eye, dims...), x), nil
 }

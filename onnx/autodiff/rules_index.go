@@ -4,18 +4,19 @@ import (
 	"fmt"
 
 	"winnow/onnx"
+	"winnow/onnx/emit"
 )
 
 // known returns the elements of a small integer input; they must not be computed at run time.
-func (n *node) known(i int) ([]int64, error) {
-	content, ok := n.inf.Content(n.Input(i))
+func (n *Node) known(i int) ([]int64, error) {
+	content, ok := n.Inf.Content(n.Input(i))
 	if !ok {
-		return nil, fmt.Errorf("input %d, %q, is computed at run time: %w", i, n.Input(i), ErrModel)
+		return nil, fmt.Errorf("input %d, %q, is computed at run time: %w", i, n.Input(i), emit.ErrModel)
 	}
 	v := make([]int64, len(content))
 	for k, d := range content {
 		if !d.IsConst() {
-			return nil, fmt.Errorf("input %d, %q, depends on the batch: %w", i, n.Input(i), ErrModel)
+			return nil, fmt.Errorf("input %d, %q, depends on the batch: %w", i, n.Input(i), emit.ErrModel)
 		}
 		v[k] = d.N
 	}
@@ -23,22 +24,22 @@ func (n *node) known(i int) ([]int64, error) {
 }
 
 // fixedDim is a dimension that must not depend on the batch.
-func (n *node) fixedDim(x string, axis int) (int64, error) {
-	d := n.shape(x)[axis]
+func (n *Node) fixedDim(x string, axis int) (int64, error) {
+	d := n.Shape(x)[axis]
 	if !d.IsConst() {
-		return 0, fmt.Errorf("axis %d of %q has size %v, which is not fixed: %w", axis, x, d, ErrModel)
+		return 0, fmt.Errorf("axis %d of %q has size %v, which is not fixed: %w", axis, x, d, emit.ErrModel)
 	}
 	return d.N, nil
 }
 
 // y = every step-th element of x from a start on, along axes: dx has g there
 // and zeros elsewhere. Backward steps turn g around; gaps are filled with zeros.
-func gradSlice(n *node) ([]string, error) {
-	x, g := n.Inputs[0], n.dy[0]
-	rank := len(n.shape(x))
-	starts, ok := n.inf.Content(n.Input(1))
+func gradSlice(n *Node) ([]string, error) {
+	x, g := n.Inputs[0], n.Dy[0]
+	rank := len(n.Shape(x))
+	starts, ok := n.Inf.Content(n.Input(1))
 	if !ok {
-		return nil, fmt.Errorf("input 1, %q, is computed at run time: %w", n.Input(1), ErrModel)
+		return nil, fmt.Errorf("input 1, %q, is computed at run time: %w", n.Input(1), emit.ErrModel)
 	}
 	axes, steps := make([]int64, len(starts)), make([]int64, len(starts))
 	for i := range starts {
@@ -56,20 +57,20 @@ func gradSlice(n *node) ([]string, error) {
 		}
 	}
 	if len(axes) != len(starts) || len(steps) != len(starts) {
-		return nil, fmt.Errorf("%d starts, %d axes, %d steps: %w", len(starts), len(axes), len(steps), ErrModel)
+		return nil, fmt.Errorf("%d starts, %d axes, %d steps: %w", len(starts), len(axes), len(steps), emit.ErrModel)
 	}
 	begin, end := make([]int64, rank), make([]int64, rank)
 	for i := range starts {
-		axis, err := axisOf(axes[i], rank)
+		axis, err := emit.Axis(axes[i], rank)
 		if err != nil {
 			return nil, err
 		}
-		if n.shape(x)[axis] == n.shape(n.Outputs[0])[axis] && steps[i] == 1 {
+		if n.Shape(x)[axis] == n.Shape(n.Outputs[0])[axis] && steps[i] == 1 {
 			continue // the whole axis
 		}
-		if !n.shape(x)[axis].IsConst() {
+		if !n.Shape(x)[axis].IsConst() {
 			if steps[i] != 1 {
-				return nil, fmt.Errorf("steps of %d along axis %d of %q, whose size %v depends on the batch: %w", steps[i], axis, x, n.shape(x)[axis], ErrModel)
+				return nil, fmt.Errorf("steps of %d along axis %d of %q, whose size %v depends on the batch: %w", steps[i], axis, x, n.Shape(x)[axis], emit.ErrModel)
 			}
 			g = n.padOpen(g, axis, i)
 			continue
@@ -83,7 +84,7 @@ func gradSlice(n *node) ([]string, error) {
 			return nil, err
 		}
 		if !starts[i].IsConst() {
-			return nil, fmt.Errorf("input 1, %q, depends on the batch: %w", n.Input(1), ErrModel)
+			return nil, fmt.Errorf("input 1, %q, depends on the batch: %w", n.Input(1), emit.ErrModel)
 		}
 		step, start := steps[i], starts[i].N
 		if start < 0 {
@@ -94,7 +95,7 @@ func gradSlice(n *node) ([]string, error) {
 		} else {
 			start = min(max(start, 0), size-1)
 			last := start + (count-1)*step // lowest position taken
-			g = n.slice(g, []int64{-1}, []int64{-size - 1}, []int64{int64(axis)}, []int64{-1})
+			g = n.Slice(g, []int64{-1}, []int64{-size - 1}, []int64{int64(axis)}, []int64{-1})
 			start, step = last, -step
 		}
 		if step > 1 {
@@ -102,79 +103,79 @@ func gradSlice(n *node) ([]string, error) {
 		}
 		begin[axis], end[axis] = start, size-start-((count-1)*step+1)
 	}
-	return one(n.pad(g, begin, end))
+	return one(n.Pad(g, begin, end))
 }
 
 // padOpen puts zeros around g where a slice with step 1 cut an axis whose
 // length depends on the batch: as many before it as the i-th start says.
-func (n *node) padOpen(g string, axis, i int) string {
+func (n *Node) padOpen(g string, axis, i int) string {
 	x, y := n.Inputs[0], n.Outputs[0]
-	size := n.size(x, axis)
-	at := n.slice(n.Inputs[1], []int64{int64(i)}, []int64{int64(i + 1)}, []int64{0}, []int64{1})
-	if n.dtype(at) != onnx.Int64 {
-		at = n.cast(at, onnx.Int64)
+	size := n.Size(x, axis)
+	at := n.Slice(n.Inputs[1], []int64{int64(i)}, []int64{int64(i + 1)}, []int64{0}, []int64{1})
+	if n.DType(at) != onnx.Int64 {
+		at = n.Cast(at, onnx.Int64)
 	}
-	at = n.op("Where", nil, n.op("Less", nil, at, n.ints(0)), n.addOp(at, size), at)
-	at = n.op("Min", nil, n.op("Max", nil, at, n.ints(0)), size)
-	rest := n.sub(n.sub(size, at), n.size(y, axis))
-	pads := n.op("Concat", attrs{"axis": onnx.IntAttr(0)}, at, rest)
-	out := n.op("Pad", nil, g, pads, n.number(0, g), n.ints(int64(axis)))
-	shape := append(onnx.Shape{}, n.shape(g)...)
-	shape[axis] = n.shape(x)[axis]
-	n.inf.Set(onnx.Value{Name: out, DType: n.dtype(g), Shape: shape})
+	at = n.Emit("Where", nil, n.Emit("Less", nil, at, n.Int64s(0)), n.Add(at, size), at)
+	at = n.Emit("Min", nil, n.Emit("Max", nil, at, n.Int64s(0)), size)
+	rest := n.Sub(n.Sub(size, at), n.Size(y, axis))
+	pads := n.Emit("Concat", emit.Attrs{"axis": onnx.IntAttr(0)}, at, rest)
+	out := n.Emit("Pad", nil, g, pads, n.Number(0, g), n.Int64s(int64(axis)))
+	shape := append(onnx.Shape{}, n.Shape(g)...)
+	shape[axis] = n.Shape(x)[axis]
+	n.Inf.Set(onnx.Value{Name: out, DType: n.DType(g), Shape: shape})
 	return out
 }
 
 // spaced puts step-1 zeros between the count elements along an axis.
-func (n *node) spaced(g string, axis int, step, count int64) string {
-	shape := append(onnx.Shape{}, n.shape(g)...)
-	g = n.op("Unsqueeze", nil, g, n.ints(int64(axis+1)))
+func (n *Node) spaced(g string, axis int, step, count int64) string {
+	shape := append(onnx.Shape{}, n.Shape(g)...)
+	g = n.Emit("Unsqueeze", nil, g, n.Int64s(int64(axis+1)))
 	end := make([]int64, len(shape)+1)
 	end[axis+1] = step - 1
-	g = n.pad(g, make([]int64, len(end)), end)
+	g = n.Pad(g, make([]int64, len(end)), end)
 	shape[axis] = onnx.Const(count * step)
-	g = n.reshape(g, shape)
-	return n.slice(g, []int64{0}, []int64{(count-1)*step + 1}, []int64{int64(axis)}, []int64{1})
+	g = n.Reshape(g, shape)
+	return n.Slice(g, []int64{0}, []int64{(count-1)*step + 1}, []int64{int64(axis)}, []int64{1})
 }
 
 // y1, y2, ... = x cut along an axis: dx = their adjoints one behind the other.
-func gradSplit(n *node) ([]string, error) {
-	axis, err := axisOf(n.Int("axis", 0), len(n.shape(n.Inputs[0])))
+func gradSplit(n *Node) ([]string, error) {
+	axis, err := emit.Axis(n.Int("axis", 0), len(n.Shape(n.Inputs[0])))
 	if err != nil {
 		return nil, err
 	}
 	parts := make([]string, len(n.Outputs))
 	for i, y := range n.Outputs {
-		if parts[i] = n.dy[i]; parts[i] == "" {
-			parts[i] = n.zerosLike(y)
+		if parts[i] = n.Dy[i]; parts[i] == "" {
+			parts[i] = n.ZerosLike(y)
 		}
 	}
-	return one(n.op("Concat", attrs{"axis": onnx.IntAttr(int64(axis))}, parts...))
+	return one(n.Emit("Concat", emit.Attrs{"axis": onnx.IntAttr(int64(axis))}, parts...))
 }
 
 // y = x repeated along each axis: dx = the sum of g over the copies.
-func gradTile(n *node) ([]string, error) {
-	repeats, ok := n.inf.Content(n.Input(1))
+func gradTile(n *Node) ([]string, error) {
+	repeats, ok := n.Inf.Content(n.Input(1))
 	if !ok {
-		return nil, fmt.Errorf("input 1, %q, is computed at run time: %w", n.Input(1), ErrModel)
+		return nil, fmt.Errorf("input 1, %q, is computed at run time: %w", n.Input(1), emit.ErrModel)
 	}
 	var shape onnx.Shape
 	var axes []int64
-	for i, d := range n.shape(n.Inputs[0]) {
+	for i, d := range n.Shape(n.Inputs[0]) {
 		if repeats[i] != onnx.Const(1) {
 			axes = append(axes, int64(len(shape)))
 			shape = append(shape, repeats[i])
 		}
 		shape = append(shape, d)
 	}
-	return one(n.sum(n.reshape(n.dy[0], shape), false, axes...))
+	return one(n.Sum(n.Reshape(n.Dy[0], shape), false, axes...))
 }
 
 // y = x at indices along an axis: dx adds each part of g at its index.
-func gradGather(n *node) ([]string, error) {
+func gradGather(n *Node) ([]string, error) {
 	x := n.Inputs[0]
-	rank := len(n.shape(x))
-	axis, err := axisOf(n.Int("axis", 0), rank)
+	rank := len(n.Shape(x))
+	axis, err := emit.Axis(n.Int("axis", 0), rank)
 	if err != nil {
 		return nil, err
 	}
@@ -188,85 +189,22 @@ func gradGather(n *node) ([]string, error) {
 		if at < 0 {
 			at += size
 		}
-		shape := append(onnx.Shape{}, n.shape(x)...)
+		shape := append(onnx.Shape{}, n.Shape(x)...)
 		shape[axis] = onnx.Const(1)
 		begin, end := make([]int64, rank), make([]int64, rank)
 		begin[axis], end[axis] = at, size-at-1
-		return one(n.pad(n.reshape(n.dy[0], shape), begin, end))
+		return one(n.Pad(n.Reshape(n.Dy[0], shape), begin, end))
 	}
 	// Bring the axis, and the axes of the indices in g, to the front.
 	front, back := moveToFront(rank, axis, 1)
-	indexRank := len(n.shape(n.Inputs[1]))
+	indexRank := len(n.Shape(n.Inputs[1]))
 	gFront, _ := moveToFront(rank-1+indexRank, axis, indexRank)
-	zeros := n.transpose(n.zerosLike(x), front...)
-	dx, err := n.scatterAdd(zeros, n.op("Unsqueeze", nil, n.Inputs[1], n.ints(-1)), n.transpose(n.dy[0], gFront...))
+	zeros := n.Transpose(n.ZerosLike(x), front...)
+	dx, err := n.scatterAdd(zeros, n.Emit("Unsqueeze", nil, n.Inputs[1], n.Int64s(-1)), n.Transpose(n.Dy[0], gFront...))
 	if err != nil {
 		return nil, err
 	}
-	return one(n.transpose(dx, back...))
-}
-
-// scatterAdd adds updates [..., R] to zeros [D, R] at index tuples [..., k]
-// into D, the first k axes. ONNX Runtime's CPU kernel of ScatterND adds from
-// several threads without a lock and loses updates where tuples repeat
-// (microsoft/onnxruntime issue 18048), so this counts elements and takes
-// ScatterElements, which does not.
-func (e *emitter) scatterAdd(zeros, index, updates string) (string, error) {
-	if e.dtype(index) != onnx.Int64 {
-		index = e.cast(index, onnx.Int64)
-	}
-	shape, at := e.shape(zeros), e.shape(index)
-	if shape == nil || len(at) == 0 || !at[len(at)-1].IsConst() || at[len(at)-1].N < 1 || at[len(at)-1].N > int64(len(shape)) {
-		return "", fmt.Errorf("indices of shape %v into %v: %w", at, shape, ErrModel)
-	}
-	k := int(at[len(at)-1].N)
-	places, row := int64(1), int64(1) // -1 where the batch is in it
-	for i, d := range shape {
-		size := &places
-		if i >= k {
-			size = &row
-		}
-		switch {
-		case d.IsConst():
-			if *size > 0 {
-				*size *= d.N
-			}
-		case places < 0 || row < 0:
-			return "", fmt.Errorf("indices into %v, of which more than one dimension depends on the batch: %w", shape, ErrModel)
-		default:
-			*size = -1
-		}
-	}
-	var place string
-	stride := int64(1)
-	for i := k - 1; i >= 0; i-- {
-		part := e.op("Gather", attrs{"axis": onnx.IntAttr(-1)}, index, e.ints(int64(i)))
-		if d := shape[i]; d.IsConst() {
-			part = e.op("Where", nil, e.op("Less", nil, part, e.ints(0)), e.addOp(part, e.ints(d.N)), part)
-		} else if i > 0 {
-			return "", fmt.Errorf("indices into %v, whose axis %d has no fixed size: %w", shape, i, ErrModel)
-		}
-		part = e.mul(part, e.ints(stride))
-		if place == "" {
-			place = part
-		} else {
-			place = e.addOp(place, part)
-		}
-		stride *= max(shape[i].N, 1)
-	}
-	tuples := int64(-1)
-	if row < 0 {
-		n := at[:len(at)-1].Ints()
-		if n == nil {
-			return "", fmt.Errorf("indices of shape %v into %v: %w", at, shape, ErrModel)
-		}
-		tuples = product(n)
-	}
-	updates = e.flat(updates, tuples, row)
-	place = e.flat(place, -1, 1)
-	place = e.op("Where", nil, e.op("IsNaN", nil, updates), place, place) // spread over rows
-	dx := e.op("ScatterElements", attrs{"axis": onnx.IntAttr(0), "reduction": onnx.StringAttr("add")}, e.flat(zeros, places, row), place, updates)
-	return e.reshape(dx, shape), nil
+	return one(n.Transpose(dx, back...))
 }
 
 // moveToFront is the permutation that brings count axes from axis on to the front, and its inverse.
@@ -287,18 +225,18 @@ func moveToFront(rank, axis, count int) (perm, back []int64) {
 }
 
 // y = x at indices, element by element along an axis: dx adds g there.
-func gradGatherElements(n *node) ([]string, error) {
-	a := attrs{"axis": onnx.IntAttr(n.Int("axis", 0)), "reduction": onnx.StringAttr("add")}
-	return one(n.op("ScatterElements", a, n.zerosLike(n.Inputs[0]), n.Inputs[1], n.dy[0]))
+func gradGatherElements(n *Node) ([]string, error) {
+	a := emit.Attrs{"axis": onnx.IntAttr(n.Int("axis", 0)), "reduction": onnx.StringAttr("add")}
+	return one(n.Emit("ScatterElements", a, n.ZerosLike(n.Inputs[0]), n.Inputs[1], n.Dy[0]))
 }
 
 // y = x at index tuples, in each of the first axes by itself if they are
 // batches: dx adds g there.
-func gradGatherND(n *node) ([]string, error) {
+func gradGatherND(n *Node) ([]string, error) {
 	if batch := int(n.Int("batch_dims", 0)); batch > 0 {
 		return n.gatherNDBatches(batch)
 	}
-	dx, err := n.scatterAdd(n.zerosLike(n.Inputs[0]), n.Inputs[1], n.dy[0])
+	dx, err := n.scatterAdd(n.ZerosLike(n.Inputs[0]), n.Inputs[1], n.Dy[0])
 	if err != nil {
 		return nil, err
 	}
@@ -307,100 +245,163 @@ func gradGatherND(n *node) ([]string, error) {
 
 // gatherNDBatches adds along one axis: x as [batches, places, row], the tuples
 // as places within it.
-func (n *node) gatherNDBatches(batch int) ([]string, error) {
-	x, at := n.shape(n.Inputs[0]), n.shape(n.Inputs[1])
+func (n *Node) gatherNDBatches(batch int) ([]string, error) {
+	x, at := n.Shape(n.Inputs[0]), n.Shape(n.Inputs[1])
 	if len(at) <= batch || len(x) <= batch || !x[batch:].IsConst() || !at[batch:].IsConst() {
-		return nil, fmt.Errorf("indices of shape %v into %v after %d batch axes: %w", at, x, batch, ErrModel)
+		return nil, fmt.Errorf("indices of shape %v into %v after %d batch axes: %w", at, x, batch, emit.ErrModel)
 	}
 	k := int(at[len(at)-1].N)
 	if k < 1 || batch+k > len(x) {
-		return nil, fmt.Errorf("indices of shape %v into %v after %d batch axes: %w", at, x, batch, ErrModel)
+		return nil, fmt.Errorf("indices of shape %v into %v after %d batch axes: %w", at, x, batch, emit.ErrModel)
 	}
 	index := n.Inputs[1]
-	if n.dtype(index) != onnx.Int64 {
-		index = n.cast(index, onnx.Int64)
+	if n.DType(index) != onnx.Int64 {
+		index = n.Cast(index, onnx.Int64)
 	}
 	var place string
 	for i, d := range x[batch : batch+k] {
-		part := n.op("Gather", attrs{"axis": onnx.IntAttr(-1)}, index, n.ints(int64(i)))
-		part = n.op("Where", nil, n.op("Less", nil, part, n.ints(0)), n.addOp(part, n.ints(d.N)), part)
+		part := n.Emit("Gather", emit.Attrs{"axis": onnx.IntAttr(-1)}, index, n.Int64s(int64(i)))
+		part = n.Emit("Where", nil, n.Emit("Less", nil, part, n.Int64s(0)), n.Add(part, n.Int64s(d.N)), part)
 		if place == "" {
 			place = part
 		} else {
-			place = n.addOp(n.mul(place, n.ints(d.N)), part)
+			place = n.Add(n.Mul(place, n.Int64s(d.N)), part)
 		}
 	}
 	places, row, tuples := product(x[batch:batch+k].Ints()), product(x[batch+k:].Ints()), product(at[batch:len(at)-1].Ints())
-	place = n.op("Expand", nil, n.flat(place, -1, tuples, 1), n.ints(1, 1, row))
-	a := attrs{"axis": onnx.IntAttr(1), "reduction": onnx.StringAttr("add")}
-	zeros := n.zerosLike(n.flat(n.Inputs[0], -1, places, row))
-	return one(n.reshape(n.op("ScatterElements", a, zeros, place, n.flat(n.dy[0], -1, tuples, row)), x))
+	place = n.Emit("Expand", nil, n.Flat(place, -1, tuples, 1), n.Int64s(1, 1, row))
+	a := emit.Attrs{"axis": onnx.IntAttr(1), "reduction": onnx.StringAttr("add")}
+	zeros := n.ZerosLike(n.Flat(n.Inputs[0], -1, places, row))
+	return one(n.Reshape(n.Emit("ScatterElements", a, zeros, place, n.Flat(n.Dy[0], -1, tuples, row)), x))
 }
 
 // y = x with updates written (or added) at indices: dx = g with the written
 // places cleared; the updates' adjoint is g at the indices.
-func gradScatter(n *node) ([]string, error) {
+func gradScatter(n *Node) ([]string, error) {
 	reduction := n.Str("reduction", "none")
 	if reduction != "none" && reduction != "add" {
 		return nil, fmt.Errorf("reduction %q has no gradient: %w", reduction, ErrNoRule)
 	}
-	index, g := n.Inputs[1], n.dy[0]
-	gather, a := "GatherND", attrs{}
+	index, g := n.Inputs[1], n.Dy[0]
+	gather, a := "GatherND", emit.Attrs{}
 	if n.Op == "ScatterElements" {
-		gather, a = "GatherElements", attrs{"axis": onnx.IntAttr(n.Int("axis", 0))}
+		gather, a = "GatherElements", emit.Attrs{"axis": onnx.IntAttr(n.Int("axis", 0))}
 	}
 	dx := []string{g, "", ""}
-	if n.want[0] && reduction == "none" {
-		dx[0] = n.op(n.Op, a, g, index, n.zerosLike(n.Inputs[2]))
+	if n.Want[0] && reduction == "none" {
+		dx[0] = n.Emit(n.Op, a, g, index, n.ZerosLike(n.Inputs[2]))
 	}
-	if n.want[2] {
-		dx[2] = n.op(gather, a, g, index)
+	if n.Want[2] {
+		dx[2] = n.Emit(gather, a, g, index)
 	}
 	return dx, nil
 }
 
 // values, indices = the k largest along an axis: dx has the adjoint of the values at the indices.
-func gradTopK(n *node) ([]string, error) {
-	a := attrs{"axis": onnx.IntAttr(n.Int("axis", -1))}
+func gradTopK(n *Node) ([]string, error) {
+	a := emit.Attrs{"axis": onnx.IntAttr(n.Int("axis", -1))}
 	if len(n.Outputs) < 2 || n.Outputs[1] == "" {
-		return nil, fmt.Errorf("the indices are left out: %w", ErrModel)
+		return nil, fmt.Errorf("the indices are left out: %w", emit.ErrModel)
 	}
-	return one(n.op("ScatterElements", a, n.zerosLike(n.Inputs[0]), n.Outputs[1], n.dy[0]))
+	return one(n.Emit("ScatterElements", a, n.ZerosLike(n.Inputs[0]), n.Outputs[1], n.Dy[0]))
 }
 
 // y = the upper or lower triangle of x: dx = that of g.
-func gradTrilu(n *node) ([]string, error) {
-	in := append([]string{n.dy[0]}, n.Inputs[1:]...)
-	return one(n.op("Trilu", attrs{"upper": onnx.IntAttr(n.Int("upper", 1))}, in...))
+func gradTrilu(n *Node) ([]string, error) {
+	in := append([]string{n.Dy[0]}, n.Inputs[1:]...)
+	return one(n.Emit("Trilu", emit.Attrs{"upper": onnx.IntAttr(n.Int("upper", 1))}, in...))
 }
 
 // y = running sums of x along an axis: dx = running sums of g from the other end.
-func gradCumSum(n *node) ([]string, error) {
-	a := attrs{"exclusive": onnx.IntAttr(n.Int("exclusive", 0)), "reverse": onnx.IntAttr(1 - n.Int("reverse", 0))}
-	return one(n.op("CumSum", a, n.dy[0], n.Inputs[1]))
+func gradCumSum(n *Node) ([]string, error) {
+	a := emit.Attrs{"exclusive": onnx.IntAttr(n.Int("exclusive", 0)), "reverse": onnx.IntAttr(1 - n.Int("reverse", 0))}
+	return one(n.Emit("CumSum", a, n.Dy[0], n.Inputs[1]))
 }
 
 // y = blocks of channels spread over positions: dx puts them back.
-func gradDepthToSpace(n *node) ([]string, error) {
+func gradDepthToSpace(n *Node) ([]string, error) {
 	b := n.Int("blocksize", 0)
 	if n.Str("mode", "DCR") == "DCR" {
-		return one(n.op("SpaceToDepth", attrs{"blocksize": onnx.IntAttr(b)}, n.dy[0]))
+		return one(n.Emit("SpaceToDepth", emit.Attrs{"blocksize": onnx.IntAttr(b)}, n.Dy[0]))
 	}
-	shape := n.shape(n.Inputs[0])
+	shape := n.Shape(n.Inputs[0])
 	if len(shape) != 4 || !shape[1:].IsConst() {
-		return nil, fmt.Errorf("input of shape %v: %w", shape, ErrModel)
+		return nil, fmt.Errorf("input of shape %v: %w", shape, emit.ErrModel)
 	}
 	c, h, w := shape[1].N/(b*b), shape[2].N, shape[3].N
-	g := n.transpose(n.flat(n.dy[0], -1, c, h, b, w, b), 0, 1, 3, 5, 2, 4)
-	return one(n.reshape(g, shape))
+	g := n.Transpose(n.Flat(n.Dy[0], -1, c, h, b, w, b), 0, 1, 3, 5, 2, 4)
+	return one(n.Reshape(g, shape))
 }
 
 // y = positions gathered into channels: dx spreads them again.
-func gradSpaceToDepth(n *node) ([]string, error) {
-	return one(n.op("DepthToSpace", attrs{"blocksize": onnx.IntAttr(n.Int("blocksize", 0))}, n.dy[0]))
+func gradSpaceToDepth(n *Node) ([]string, error) {
+	return one(n.Emit("DepthToSpace", emit.Attrs{"blocksize": onnx.IntAttr(n.Int("blocksize", 0))}, n.Dy[0]))
 }
 
 // y = x with the first elements of each sequence turned around: dx = g turned around alike.
-func gradReverseSequence(n *node) ([]string, error) {
-	return one(n.op("ReverseSequence", n.Attrs, n.dy[0], n.Inputs[1]))
+func gradReverseSequence(n *Node) ([]string, error) {
+	return one(n.Emit("ReverseSequence", n.Attrs, n.Dy[0], n.Inputs[1]))
+}
+
+// scatterAdd adds updates [..., R] to zeros [D, R] at index tuples [..., k]
+// into D, the first k axes. ONNX Runtime's CPU kernel of ScatterND adds from
+// several threads without a lock and loses updates where tuples repeat
+// (microsoft/onnxruntime issue 18048), so this counts elements and takes
+// ScatterElements, which does not.
+func (n *Node) scatterAdd(zeros, index, updates string) (string, error) {
+	if n.DType(index) != onnx.Int64 {
+		index = n.Cast(index, onnx.Int64)
+	}
+	shape, at := n.Shape(zeros), n.Shape(index)
+	if shape == nil || len(at) == 0 || !at[len(at)-1].IsConst() || at[len(at)-1].N < 1 || at[len(at)-1].N > int64(len(shape)) {
+		return "", fmt.Errorf("indices of shape %v into %v: %w", at, shape, emit.ErrModel)
+	}
+	k := int(at[len(at)-1].N)
+	places, row := int64(1), int64(1) // -1 where the batch is in it
+	for i, d := range shape {
+		size := &places
+		if i >= k {
+			size = &row
+		}
+		switch {
+		case d.IsConst():
+			if *size > 0 {
+				*size *= d.N
+			}
+		case places < 0 || row < 0:
+			return "", fmt.Errorf("indices into %v, of which more than one dimension depends on the batch: %w", shape, emit.ErrModel)
+		default:
+			*size = -1
+		}
+	}
+	var place string
+	stride := int64(1)
+	for i := k - 1; i >= 0; i-- {
+		part := n.Emit("Gather", emit.Attrs{"axis": onnx.IntAttr(-1)}, index, n.Int64s(int64(i)))
+		if d := shape[i]; d.IsConst() {
+			part = n.Emit("Where", nil, n.Emit("Less", nil, part, n.Int64s(0)), n.Add(part, n.Int64s(d.N)), part)
+		} else if i > 0 {
+			return "", fmt.Errorf("indices into %v, whose axis %d has no fixed size: %w", shape, i, emit.ErrModel)
+		}
+		part = n.Mul(part, n.Int64s(stride))
+		if place == "" {
+			place = part
+		} else {
+			place = n.Add(place, part)
+		}
+		stride *= max(shape[i].N, 1)
+	}
+	tuples := int64(-1)
+	if row < 0 {
+		n := at[:len(at)-1].Ints()
+		if n == nil {
+			return "", fmt.Errorf("indices of shape %v into %v: %w", at, shape, emit.ErrModel)
+		}
+		tuples = product(n)
+	}
+	updates = n.Flat(updates, tuples, row)
+	place = n.Flat(place, -1, 1)
+	place = n.Emit("Where", nil, n.Emit("IsNaN", nil, updates), place, place) // spread over rows
+	dx := n.Emit("ScatterElements", emit.Attrs{"axis": onnx.IntAttr(0), "reduction": onnx.StringAttr("add")}, n.Flat(zeros, places, row), place, updates)
+	return n.Reshape(dx, shape), nil
 }

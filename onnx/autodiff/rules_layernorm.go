@@ -5,19 +5,20 @@ import (
 	"slices"
 
 	"winnow/onnx"
+	"winnow/onnx/emit"
 )
 
 // y = scale*xhat + bias, xhat = (x - mean)*inv over the axes from axis on:
 //
 //	dscale = sum(g*xhat), dbias = sum(g), h = g*scale
 //	dx     = inv*(h - mean(h) - xhat*mean(h*xhat))
-func gradLayerNorm(n *node) ([]string, error) {
-	if slices.ContainsFunc(n.dy[1:], func(dy string) bool { return dy != "" }) {
+func gradLayerNorm(n *Node) ([]string, error) {
+	if slices.ContainsFunc(n.Dy[1:], func(dy string) bool { return dy != "" }) {
 		return nil, fmt.Errorf("its mean or deviation is used, and has no gradient: %w", ErrNoRule)
 	}
-	x, scale, g := n.Inputs[0], n.Inputs[1], n.dy[0]
-	rank := len(n.shape(x))
-	first, err := axisOf(n.Int("axis", -1), rank)
+	x, scale, g := n.Inputs[0], n.Inputs[1], n.Dy[0]
+	rank := len(n.Shape(x))
+	first, err := emit.Axis(n.Int("axis", -1), rank)
 	if err != nil {
 		return nil, err
 	}
@@ -26,68 +27,41 @@ func gradLayerNorm(n *node) ([]string, error) {
 		axes = append(axes, int64(i))
 	}
 	mean, inv := n.layerStats(axes)
-	xhat := n.mul(n.sub(x, mean), inv)
-	dx := []string{"", n.mul(g, xhat), g}
-	if n.want[0] {
-		dx[0] = n.centred(n.mul(g, scale), xhat, inv, axes)
+	xhat := n.Mul(n.Sub(x, mean), inv)
+	dx := []string{"", n.Mul(g, xhat), g}
+	if n.Want[0] {
+		dx[0] = n.centred(n.Mul(g, scale), xhat, inv, axes)
 	}
 	return dx, nil
-}
-
-// centred is inv*(h - mean(h) - xhat*mean(h*xhat)) over axes: what a
-// normalisation by its own mean and deviation leaves of the adjoint h.
-func (e *emitter) centred(h, xhat, inv string, axes []int64) string {
-	return e.mul(inv, e.sub(e.sub(h, e.mean(h, axes)), e.mul(xhat, e.mean(e.mul(h, xhat), axes))))
-}
-
-func (e *emitter) mean(v string, axes []int64) string {
-	return e.op("ReduceMean", attrs{"keepdims": onnx.IntAttr(1)}, v, e.ints(axes...))
-}
-
-// moments is the mean and inverse deviation of x over axes.
-func (e *emitter) moments(x string, axes []int64, eps float32) (mean, inv string) {
-	mean = e.mean(x, axes)
-	d := e.sub(x, mean)
-	variance := e.mean(e.mul(d, d), axes)
-	return mean, e.op("Reciprocal", nil, e.op("Sqrt", nil, e.addOp(variance, e.number(float64(eps), x))))
 }
 
 // y = scale*xhat + bias by channel, xhat = (x - mean)*inv over the positions of
 // one image and channel: as LayerNormalization, with h = g*scale.
-func gradInstanceNorm(n *node) ([]string, error) {
-	x, scale, g := n.Inputs[0], n.Inputs[1], n.dy[0]
-	rank := len(n.shape(x))
-	axes := spatialAxes(rank, false)
+func gradInstanceNorm(n *Node) ([]string, error) {
+	x, scale, g := n.Inputs[0], n.Inputs[1], n.Dy[0]
+	rank := len(n.Shape(x))
+	axes := emit.SpatialAxes(rank, false)
 	mean, inv := n.moments(x, axes, n.Float("epsilon", 1e-5))
-	xhat := n.mul(n.sub(x, mean), inv)
+	xhat := n.Mul(n.Sub(x, mean), inv)
 	dx := []string{"", "", ""}
-	if n.want[0] {
-		dx[0] = n.centred(n.mul(g, n.reshape(scale, n.perChannel(scale, rank))), xhat, inv, axes)
+	if n.Want[0] {
+		dx[0] = n.centred(n.Mul(g, n.Reshape(scale, n.PerChannel(scale, rank))), xhat, inv, axes)
 	}
-	if n.want[1] {
-		dx[1] = n.channelSum(n.mul(g, xhat))
+	if n.Want[1] {
+		dx[1] = n.ChannelSum(n.Mul(g, xhat))
 	}
-	if n.want[2] {
-		dx[2] = n.channelSum(g)
+	if n.Want[2] {
+		dx[2] = n.ChannelSum(g)
 	}
 	return dx, nil
 }
 
-// perChannel is the shape in which a vector by channel meets an image of the given rank.
-func (e *emitter) perChannel(v string, rank int) onnx.Shape {
-	shape := onnx.Shape{e.shape(v)[0]}
-	for len(shape) < rank-1 {
-		shape = append(shape, onnx.Const(1))
-	}
-	return shape
-}
-
 // layerStats is the mean and inverse deviation that the operator has as its
 // optional outputs in float32; in other types they are computed.
-func (n *node) layerStats(axes []int64) (mean, inv string) {
+func (n *Node) layerStats(axes []int64) (mean, inv string) {
 	x := n.Inputs[0]
-	if n.dtype(x) == onnx.Float32 {
-		shape := append(onnx.Shape{}, n.shape(x)...)
+	if n.DType(x) == onnx.Float32 {
+		shape := append(onnx.Shape{}, n.Shape(x)...)
 		for _, a := range axes {
 			shape[a] = onnx.Const(1)
 		}
@@ -96,11 +70,25 @@ func (n *node) layerStats(axes []int64) (mean, inv string) {
 		}
 		for i := 1; i < 3; i++ {
 			if n.Outputs[i] == "" {
-				n.Outputs[i] = n.fresh("LayerStats")
-				n.inf.Set(onnx.Value{Name: n.Outputs[i], DType: onnx.Float32, Shape: shape})
+				n.Outputs[i] = n.Fresh("LayerStats")
+				n.Inf.Set(onnx.Value{Name: n.Outputs[i], DType: onnx.Float32, Shape: shape})
 			}
 		}
 		return n.Outputs[1], n.Outputs[2]
 	}
 	return n.moments(x, axes, n.Float("epsilon", 1e-5))
+}
+
+// moments is the mean and inverse deviation of x over axes.
+func (n *Node) moments(x string, axes []int64, eps float32) (mean, inv string) {
+	mean = n.Mean(x, axes)
+	d := n.Sub(x, mean)
+	variance := n.Mean(n.Mul(d, d), axes)
+	return mean, n.Emit("Reciprocal", nil, n.Emit("Sqrt", nil, n.Add(variance, n.Number(float64(eps), x))))
+}
+
+// centred is inv*(h - mean(h) - xhat*mean(h*xhat)) over axes: what a
+// normalisation by its own mean and deviation leaves of the adjoint h.
+func (n *Node) centred(h, xhat, inv string, axes []int64) string {
+	return n.Mul(inv, n.Sub(n.Sub(h, n.Mean(h, axes)), n.Mul(xhat, n.Mean(n.Mul(h, xhat), axes))))
 }

@@ -1,6 +1,10 @@
 package autodiff
 
-import "fmt"
+import (
+	"fmt"
+
+	"winnow/onnx/emit"
+)
 
 // Modes of Pad. Wrap is of opset 19, and ONNX Runtime's kernels of opset 18 take it.
 const (
@@ -13,7 +17,7 @@ const (
 // y = x cut where a pad is negative, then with elements around it, axis by
 // axis. dx = the inside of g, zeros where x was cut, and each part of g around
 // it added where its elements came from; a constant came from nowhere.
-func gradPad(n *node) ([]string, error) {
+func gradPad(n *Node) ([]string, error) {
 	mode := n.Str("mode", padConstant)
 	switch mode {
 	case padConstant, padReflect, padEdge, padWrap:
@@ -24,7 +28,7 @@ func gradPad(n *node) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	rank := len(n.shape(n.Inputs[0]))
+	rank := len(n.Shape(n.Inputs[0]))
 	axes := make([]int64, rank)
 	for i := range axes {
 		axes[i] = int64(i)
@@ -35,19 +39,19 @@ func gradPad(n *node) ([]string, error) {
 		}
 	}
 	if len(pads) != 2*len(axes) {
-		return nil, fmt.Errorf("%d pads for %d axes: %w", len(pads), len(axes), ErrModel)
+		return nil, fmt.Errorf("%d pads for %d axes: %w", len(pads), len(axes), emit.ErrModel)
 	}
 	begin, end := make([]int64, rank), make([]int64, rank)
 	for i, a := range axes {
-		axis, err := axisOf(a, rank)
+		axis, err := emit.Axis(a, rank)
 		if err != nil {
 			return nil, err
 		}
 		begin[axis], end[axis] = -pads[i], -pads[len(axes)+i]
 	}
-	g := n.dy[0]
+	g := n.Dy[0]
 	if mode == padConstant {
-		return one(n.pad(g, begin, end))
+		return one(n.Pad(g, begin, end))
 	}
 	for axis := range rank {
 		if begin[axis] == 0 && end[axis] == 0 {
@@ -61,7 +65,7 @@ func gradPad(n *node) ([]string, error) {
 }
 
 // unpad is the gradient along one axis of a Pad with elements of x.
-func (n *node) unpad(g string, axis int, mode string, begin, end int64) (string, error) {
+func (n *Node) unpad(g string, axis int, mode string, begin, end int64) (string, error) {
 	size, err := n.fixedDim(n.Inputs[0], axis)
 	if err != nil {
 		return "", err
@@ -77,20 +81,20 @@ func (n *node) unpad(g string, axis int, mode string, begin, end int64) (string,
 		most = begin + end
 	}
 	if inside < 1 || begin > most || end > most {
-		return "", fmt.Errorf("%s padding of axis %d by %d and %d, of which %d elements are left: %w", mode, axis, begin, end, max(inside, 0), ErrModel)
+		return "", fmt.Errorf("%s padding of axis %d by %d and %d, of which %d elements are left: %w", mode, axis, begin, end, max(inside, 0), emit.ErrModel)
 	}
 	// part takes g's elements [from, from+count) along the axis to x's from at on.
 	part := func(from, count, at int64, mode string) string {
-		v := n.slice(g, []int64{from}, []int64{from + count}, []int64{int64(axis)}, []int64{1})
+		v := n.Slice(g, []int64{from}, []int64{from + count}, []int64{int64(axis)}, []int64{1})
 		switch mode {
 		case padReflect:
-			v = n.slice(v, []int64{-1}, []int64{-count - 1}, []int64{int64(axis)}, []int64{-1})
+			v = n.Slice(v, []int64{-1}, []int64{-count - 1}, []int64{int64(axis)}, []int64{-1})
 		case padEdge:
-			v, count = n.sum(v, true, int64(axis)), 1
+			v, count = n.Sum(v, true, int64(axis)), 1
 		}
-		before, after := make([]int64, len(n.shape(g))), make([]int64, len(n.shape(g)))
+		before, after := make([]int64, len(n.Shape(g))), make([]int64, len(n.Shape(g)))
 		before[axis], after[axis] = cut+at, size-cut-at-count
-		return n.pad(v, before, after)
+		return n.Pad(v, before, after)
 	}
 	first, last := map[string]int64{padReflect: 1, padWrap: inside - begin}, map[string]int64{padReflect: inside - 1 - end, padEdge: inside - 1}
 	parts := []string{part(begin, inside, 0, padConstant)}
@@ -100,5 +104,5 @@ func (n *node) unpad(g string, axis int, mode string, begin, end int64) (string,
 	if end > 0 {
 		parts = append(parts, part(begin+inside, end, last[mode], mode))
 	}
-	return accumulate(n.emitter, parts), nil
+	return emit.SumOf(n.Builder, parts), nil
 }

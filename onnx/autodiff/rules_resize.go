@@ -5,16 +5,17 @@ import (
 	"math"
 
 	"winnow/onnx"
+	"winnow/onnx/emit"
 )
 
 // Largest interpolation matrix, in elements; one side is an image's height or width.
 const maxResizeMatrix = 1 << 24
 
 // y = x resampled: along each axis y = M*x with a constant matrix M, so dx = M^T*g.
-func gradResize(n *node) ([]string, error) {
-	x, y := n.shape(n.Inputs[0]), n.shape(n.Outputs[0])
+func gradResize(n *Node) ([]string, error) {
+	x, y := n.Shape(n.Inputs[0]), n.Shape(n.Outputs[0])
 	if x == nil || len(y) != len(x) {
-		return nil, fmt.Errorf("input of shape %v to %v: %w", x, y, ErrModel)
+		return nil, fmt.Errorf("input of shape %v to %v: %w", x, y, emit.ErrModel)
 	}
 	scales, err := n.resizeScales(len(x))
 	if err != nil {
@@ -24,7 +25,7 @@ func gradResize(n *node) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := n.dy[0]
+	g := n.Dy[0]
 	rank := len(x)
 	for axis := range x {
 		scale := scales[axis]
@@ -40,7 +41,7 @@ func gradResize(n *node) ([]string, error) {
 			return nil, err
 		}
 		if in*out > maxResizeMatrix || in < 1 || out < 1 {
-			return nil, fmt.Errorf("axis %d from %d to %d: %w", axis, in, out, ErrModel)
+			return nil, fmt.Errorf("axis %d from %d to %d: %w", axis, in, out, emit.ErrModel)
 		}
 		if scale == 0 {
 			scale = float64(out) / float64(in)
@@ -55,14 +56,14 @@ func gradResize(n *node) ([]string, error) {
 			perm[i] = int64(i)
 		}
 		perm[axis], perm[rank-1] = perm[rank-1], perm[axis]
-		g = n.transpose(n.matmul(n.transpose(g, perm...), n.floats(m, out, in)), perm...)
+		g = n.Transpose(n.MatMul(n.Transpose(g, perm...), n.Float32s(m, out, in)), perm...)
 	}
 	return one(g)
 }
 
 // resizeScales is the scale of each axis: 1 where it is left alone, 0 where a
 // size is given in its place.
-func (n *node) resizeScales(rank int) ([]float64, error) {
+func (n *Node) resizeScales(rank int) ([]float64, error) {
 	scales := make([]float64, rank)
 	axes := n.Ints("axes", nil)
 	if axes == nil {
@@ -76,17 +77,17 @@ func (n *node) resizeScales(rank int) ([]float64, error) {
 	}
 	var given []float32
 	if name := n.Input(2); name != "" {
-		t := n.graph.Initializers[name]
+		t := n.Graph.Initializers[name]
 		if t == nil {
-			return nil, fmt.Errorf("scales %q are computed at run time: %w", name, ErrModel)
+			return nil, fmt.Errorf("scales %q are computed at run time: %w", name, emit.ErrModel)
 		}
 		given = t.Float32s()
 	}
 	if len(given) > 0 && len(given) != len(axes) {
-		return nil, fmt.Errorf("%d scales for %d axes: %w", len(given), len(axes), ErrModel)
+		return nil, fmt.Errorf("%d scales for %d axes: %w", len(given), len(axes), emit.ErrModel)
 	}
 	for i, a := range axes {
-		axis, err := axisOf(a, rank)
+		axis, err := emit.Axis(a, rank)
 		if err != nil {
 			return nil, err
 		}
@@ -98,7 +99,7 @@ func (n *node) resizeScales(rank int) ([]float64, error) {
 		}
 		if len(given) > 0 {
 			if !(given[i] > 0) {
-				return nil, fmt.Errorf("a scale of %v: %w", given[i], ErrModel)
+				return nil, fmt.Errorf("a scale of %v: %w", given[i], emit.ErrModel)
 			}
 			scales[axis] = float64(given[i])
 		}
@@ -108,14 +109,14 @@ func (n *node) resizeScales(rank int) ([]float64, error) {
 
 // keptRatio is the one scale of all axes by a keep_aspect_ratio_policy: the
 // least or largest of size/length.
-func (n *node) keptRatio(axes []int64, least bool) (float64, error) {
+func (n *Node) keptRatio(axes []int64, least bool) (float64, error) {
 	sizes, err := n.known(3)
 	if err != nil {
 		return 0, err
 	}
 	var ratio float64
 	for i, a := range axes {
-		axis, err := axisOf(a, len(n.shape(n.Inputs[0])))
+		axis, err := emit.Axis(a, len(n.Shape(n.Inputs[0])))
 		if err != nil {
 			return 0, err
 		}
@@ -124,7 +125,7 @@ func (n *node) keptRatio(axes []int64, least bool) (float64, error) {
 			return 0, err
 		}
 		if len(sizes) != len(axes) || sizes[i] < 1 || length < 1 {
-			return 0, fmt.Errorf("sizes %v for %d axes: %w", sizes, len(axes), ErrModel)
+			return 0, fmt.Errorf("sizes %v for %d axes: %w", sizes, len(axes), emit.ErrModel)
 		}
 		if r := float64(float32(sizes[i]) / float32(length)); i == 0 || least == (r < ratio) {
 			ratio = r
@@ -135,7 +136,7 @@ func (n *node) keptRatio(axes []int64, least bool) (float64, error) {
 
 // resizeCrops is the part of each axis that tf_crop_and_resize takes, from
 // start to end, as fractions of its length; [0, 1] in other modes.
-func (n *node) resizeCrops(rank int) ([][2]float64, error) {
+func (n *Node) resizeCrops(rank int) ([][2]float64, error) {
 	crops := make([][2]float64, rank)
 	axes := n.Ints("axes", nil)
 	for i := range crops {
@@ -147,12 +148,12 @@ func (n *node) resizeCrops(rank int) ([][2]float64, error) {
 	if n.Str("coordinate_transformation_mode", "half_pixel") != "tf_crop_and_resize" {
 		return crops, nil
 	}
-	t := n.graph.Initializers[n.Input(1)]
+	t := n.Graph.Initializers[n.Input(1)]
 	if t == nil || t.DType != onnx.Float32 || t.Len() != 2*len(axes) {
-		return nil, fmt.Errorf("the region %q is no constant of %d float32 numbers: %w", n.Input(1), 2*len(axes), ErrModel)
+		return nil, fmt.Errorf("the region %q is no constant of %d float32 numbers: %w", n.Input(1), 2*len(axes), emit.ErrModel)
 	}
 	for i, a := range axes {
-		axis, err := axisOf(a, rank)
+		axis, err := emit.Axis(a, rank)
 		if err != nil {
 			return nil, err
 		}
@@ -194,7 +195,7 @@ func source[F float32 | float64](transform string, o, in, out, scale F, crop [2]
 
 // resample is the matrix, out by in, of one axis. What a position decides, the
 // nearest element and what lies outside, it decides in float32, as ONNX Runtime does.
-func (n *node) resample(in, out int64, scale float64, crop [2]float64) ([]float32, error) {
+func (n *Node) resample(in, out int64, scale float64, crop [2]float64) ([]float32, error) {
 	transform := n.Str("coordinate_transformation_mode", "half_pixel")
 	isCrop := transform == "tf_crop_and_resize"
 	m := make([]float32, in*out)
@@ -218,7 +219,7 @@ func (n *node) resample(in, out int64, scale float64, crop [2]float64) ([]float3
 }
 
 // spreadWeights adds to a row what each element of the input counts at a position.
-func (n *node) spreadWeights(row []float32, at, scale float64) error {
+func (n *Node) spreadWeights(row []float32, at, scale float64) error {
 	in := float64(len(row))
 	add := func(i, w float64) { row[int64(min(max(i, 0), in-1))] += float32(w) }
 	outside := n.Int("exclude_outside", 0) != 0

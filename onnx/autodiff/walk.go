@@ -2,28 +2,51 @@ package autodiff
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"sort"
-	"strings"
 
 	"winnow/onnx"
+	"winnow/onnx/emit"
 	"winnow/onnx/infer"
 	"winnow/onnx/opset"
 )
 
 // node is what a rule sees: one forward node, the adjoints of its outputs,
 // and which of its inputs want one. It emits through the embedded emitter.
-type node struct {
-	*emitter
+type Node struct {
+	*emit.Builder
 	*onnx.Node
-	dy    []string // adjoint of each output, "" where nothing flows back
-	want  []bool   // by input
-	lower Lowering
+	Dy   []string // adjoint of each output, "" where nothing flows back
+	Want []bool   // by input
+	Walk *Walk
+}
+
+// Walk says what backward goes by beside the plain rules; its zero value is
+// nothing else.
+type Walk struct {
+	Lowering Lowering
+	Record   func(Case)                // told of each gradient that has several forms; nil drops it
+	Stats    map[*onnx.Node]BatchStats // of batch normalisations by statistics of the batch
+	Layout   Layout                    // of images that have another form; nil for none
+}
+
+// RuleLayout is a layout of images that has rules of its own.
+type Layout interface {
+	Block() int64              // channels to a block
+	Blocked(value string) bool // whether a value has a form in this layout
+	Rule(op string) Rule       // goes before the plain rule; nil for none
+}
+
+// ruleOf is the rule that an operator takes.
+func (w *Walk) ruleOf(op string) Rule {
+	if w.Layout != nil {
+		if r := w.Layout.Rule(op); r != nil {
+			return r
+		}
+	}
+	return Rules[op]
 }
 
 // rule emits the adjoints of a node's inputs, in order; "" where none flows.
-type rule func(n *node) ([]string, error)
+type Rule func(n *Node) ([]string, error)
 
 // flow is one graph's dependence on its sources.
 type flow struct {
@@ -67,11 +90,12 @@ var stopsGradient = map[string]bool{
 	"Hardmax": true, "Xor": true, "BitShift": true, "BitwiseAnd": true, "BitwiseOr": true, "BitwiseXor": true, "BitwiseNot": true,
 }
 
-// backward emits the gradients of nodes. seeds holds the adjoints to start
-// from, by value; the result has the adjoint of every source that the seeded
-// values depend on. Names of what a node's gradient takes start with the
+// backward emits the gradients of nodes by the sources. seeds holds the adjoints
+// to start from, by value; the result has the adjoint of every source that the
+// seeded values depend on. Names of what a node's gradient takes start with the
 // emitter's part and the node's name.
-func backward(e *emitter, nodes []*onnx.Node, f flow, seeds map[string]string, lower Lowering) (map[string]string, error) {
+func Backward(e *emit.Builder, nodes []*onnx.Node, sources []string, seeds map[string]string, w Walk) (map[string]string, error) {
+	f := forwardFlow(nodes, e.Inf, sources)
 	parts := map[string][]string{} // contributions to each value's adjoint
 	for v, dy := range seeds {
 		parts[v] = append(parts[v], dy)
@@ -79,37 +103,37 @@ func backward(e *emitter, nodes []*onnx.Node, f flow, seeds map[string]string, l
 	if err := missingRules(nodes, f, seeds); err != nil {
 		return nil, err
 	}
-	part := e.part
+	part := e.Part
 	for i := len(nodes) - 1; i >= 0; i-- {
 		n := nodes[i]
 		if stopsGradient[n.Op] {
 			continue
 		}
-		e.within(part, n)
-		ctx := &node{emitter: e, Node: n, lower: lower, dy: make([]string, len(n.Outputs)), want: make([]bool, len(n.Inputs))}
+		e.Within(part, n)
+		ctx := &Node{Builder: e, Node: n, Walk: &w, Dy: make([]string, len(n.Outputs)), Want: make([]bool, len(n.Inputs))}
 		flows, wanted := false, false
 		for k, out := range n.Outputs {
 			if f.needs[out] && len(parts[out]) > 0 {
-				ctx.dy[k] = accumulate(e, parts[out])
+				ctx.Dy[k] = emit.SumOf(e, parts[out])
 				flows = true
 			}
 		}
 		for k, in := range n.Inputs {
-			ctx.want[k] = in != "" && f.needs[in]
-			wanted = wanted || ctx.want[k]
+			ctx.Want[k] = in != "" && f.needs[in]
+			wanted = wanted || ctx.Want[k]
 		}
 		if !flows || !wanted {
 			continue
 		}
-		dx, err := rules[n.Op](ctx)
+		dx, err := w.ruleOf(n.Op)(ctx)
 		if err == nil {
-			err = e.err
+			err = e.Err
 		}
 		if err != nil {
 			return nil, fmt.Errorf("autodiff: gradient of node %q (%s): %w", n.Name, n.Op, err)
 		}
 		for k, in := range n.Inputs {
-			if !ctx.want[k] {
+			if !ctx.Want[k] {
 				continue
 			}
 			if k >= len(dx) || dx[k] == "" {
@@ -122,55 +146,29 @@ func backward(e *emitter, nodes []*onnx.Node, f flow, seeds map[string]string, l
 			parts[in] = append(parts[in], part)
 		}
 	}
-	e.within(part, nil)
+	e.Within(part, nil)
 	grads := map[string]string{}
 	for _, source := range f.sources {
 		if len(parts[source]) > 0 {
-			grads[source] = accumulate(e, parts[source])
+			grads[source] = emit.SumOf(e, parts[source])
 		}
 	}
-	return grads, e.err
-}
-
-// within makes names of what is emitted from here on say its part of the graph
-// and the node of the model, unless nil, on whose behalf it is emitted.
-func (e *emitter) within(part string, n *onnx.Node) {
-	e.part, e.owner = part, ""
-	if n != nil {
-		e.owner = n.Name
-	}
-}
-
-// place is where in the graph nodes are emitted, for errors.
-func (e *emitter) place() string {
-	if e.owner == "" {
-		return e.part
-	}
-	return e.part + "." + e.owner
-}
-
-// accumulate adds the contributions to one adjoint.
-func accumulate(e *emitter, parts []string) string {
-	switch len(parts) {
-	case 1:
-		return parts[0]
-	case 2:
-		return e.addOp(parts[0], parts[1])
-	}
-	return e.op("Sum", nil, parts...)
+	return grads, e.Err
 }
 
 // unbroadcast sums an adjoint over the axes along which its value was spread.
-func unbroadcast(e *emitter, dy, value string) (string, error) {
-	from, to := e.shape(dy), e.shape(value)
+func unbroadcast(e *emit.Builder, dy, value string) (string, error) {
+	from, to := e.Shape(dy), e.Shape(value)
 	if from == nil || to == nil {
-		return "", fmt.Errorf("the shape of %q is unknown: %w", value, ErrModel)
+		return "", fmt.Errorf("the shape of %q is unknown: %w", value, emit.ErrModel)
 	}
 	if from.Equal(to) {
 		return dy, nil
 	}
-	if b := e.blocks.of[dy]; b != "" && onePosition(to) && from[0] == to[0] && from[1] == to[1] {
-		return e.mul(e.blockedMean(b), e.scalar(float64(from[2].N*from[3].N))), e.err
+	if e.Layout != nil && len(from) == 4 && emit.OnePosition(to) && from[0] == to[0] && from[1] == to[1] {
+		if sum := e.Layout.PositionSum(dy); sum != "" {
+			return sum, e.Err
+		}
 	}
 	lead := len(from) - len(to)
 	if lead < 0 {
@@ -190,16 +188,16 @@ func unbroadcast(e *emitter, dy, value string) (string, error) {
 	}
 	if axes = append(axes, kept...); len(axes) == len(from) && len(from) > 2 {
 		// All in one, ONNX Runtime's CPU adds up one after the other: by parts the error is a twentieth.
-		dy, axes = e.sum(dy, false, axes[2:]...), axes[:2]
+		dy, axes = e.Sum(dy, false, axes[2:]...), axes[:2]
 	}
-	return e.reshape(e.sum(dy, false, axes...), to), e.err
+	return e.Reshape(e.Sum(dy, false, axes...), to), e.Err
 }
 
 // unlikeShapes is the error of a gradient that no sum makes fit its value:
 // shape inference has lost how one of the two follows from the batch.
 func unlikeShapes(value string, from, to onnx.Shape) error {
 	return fmt.Errorf("%q is %v and its gradient %v, and how one follows from the other is not known; "+
-		"export the model with sizes that depend on the number of images alone: %w", value, to, from, ErrModel)
+		"export the model with sizes that depend on the number of images alone: %w", value, to, from, emit.ErrModel)
 }
 
 // missingRules lists every operator between the sources and the seeds that has no rule.
@@ -221,50 +219,26 @@ func missingRules(nodes []*onnx.Node, f flow, seeds map[string]string) error {
 		for _, in := range n.Inputs {
 			live[in] = true
 		}
-		if _, ok := rules[n.Op]; !ok || !isDefaultDomain(n.Domain) {
-			missing[qualified(n)] = append(missing[qualified(n)], n.Name)
+		if _, ok := Rules[n.Op]; !ok || !IsDefaultDomain(n.Domain) {
+			missing[Qualified(n)] = append(missing[Qualified(n)], n.Name)
 		}
 	}
-	return noRule(missing)
+	return NoRule(missing)
 }
-
-// qualified is an operator's name, with its domain unless that is the default one.
-func qualified(n *onnx.Node) string {
-	if isDefaultDomain(n.Domain) {
-		return n.Op
-	}
-	return n.Domain + "." + n.Op
-}
-
-// noRule names operators without a rule, each with one of its nodes; nil if there are none.
-func noRule(missing map[string][]string) error {
-	if len(missing) == 0 {
-		return nil
-	}
-	ops := make([]string, 0, len(missing))
-	for op := range missing {
-		ops = append(ops, op)
-	}
-	sort.Strings(ops)
-	var list []string
-	for _, op := range ops {
-		at := missing[op]
-		text := fmt.Sprintf("%s (node %q", op, at[len(at)-1])
-		if len(at) > 1 {
-			text += fmt.Sprintf(" and %d more", len(at)-1)
-		}
-		list = append(list, text+")")
-	}
-	return fmt.Errorf("autodiff: %w for %s", ErrNoRule, strings.Join(list, ", "))
-}
-
-func isDefaultDomain(d string) bool { return d == "" || d == "ai.onnx" }
 
 // HasRule reports whether gradients can be taken through an operator of the default domain,
 // if need be once it is rewritten, or whether none flows through it by its nature.
 func HasRule(op string) bool {
-	return rules[op] != nil || hasComposition(op) || stopsGradient[op] || op == "Dropout" || opset.Rewritten(op)
+	return Rules[op] != nil || hasComposition(op) || stopsGradient[op] || op == "Dropout" || opset.Rewritten(op)
 }
 
-// Operators lists the operators that have a rule, sorted.
-func Operators() []string { return slices.Sorted(maps.Keys(rules)) }
+// Gradients emits the adjoints of one node's inputs, from those of its outputs,
+// as its rule gives them.
+func Gradients(e *emit.Builder, n *onnx.Node, dy []string, want []bool, w Walk) ([]string, error) {
+	return w.ruleOf(n.Op)(&Node{Builder: e, Node: n, Dy: dy, Want: want, Walk: &w})
+}
+
+// Dependent are the values that depend on a source through floating point values.
+func Dependent(nodes []*onnx.Node, inf *infer.Inference, sources []string) map[string]bool {
+	return forwardFlow(nodes, inf, sources).needs
+}

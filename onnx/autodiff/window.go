@@ -2,41 +2,41 @@ package autodiff
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"winnow/onnx"
+	"winnow/onnx/emit"
 )
 
 // window is the geometry of a convolution or a pooling over spatial axes of
 // known size; begin and end hold the padding of each axis.
-type window struct {
-	in, out, kernel, stride, dilation, begin, end []int64
+type Window struct {
+	In, Out, Kernel, Stride, Dilation, Begin, End []int64
 }
 
 // extent is how many input positions one window spans along an axis.
-func (w window) extent(i int) int64 { return (w.kernel[i]-1)*w.dilation[i] + 1 }
+func (w Window) extent(i int) int64 { return (w.Kernel[i]-1)*w.Dilation[i] + 1 }
 
-func (w window) rank() int { return len(w.in) }
+func (w Window) Rank() int { return len(w.In) }
 
 // area is how many positions the output has.
-func (w window) area() int64 { return product(w.out) }
+func (w Window) Area() int64 { return product(w.Out) }
 
 // tapCount is how many elements the kernel has.
-func (w window) tapCount() int64 { return product(w.kernel) }
+func (w Window) TapCount() int64 { return product(w.Kernel) }
 
 // symmetric reports whether both sides of every axis are padded alike.
-func (w window) symmetric() bool {
-	for i := range w.begin {
-		if w.begin[i] != w.end[i] {
+func (w Window) symmetric() bool {
+	for i := range w.Begin {
+		if w.Begin[i] != w.End[i] {
 			return false
 		}
 	}
 	return true
 }
 
-func (w window) unitStride() bool {
-	for _, s := range w.stride {
+func (w Window) UnitStride() bool {
+	for _, s := range w.Stride {
 		if s != 1 {
 			return false
 		}
@@ -45,13 +45,13 @@ func (w window) unitStride() bool {
 }
 
 // taps calls f with the position of every element of the kernel, in row-major order.
-func (w window) taps(f func(tap []int64)) {
-	tap := make([]int64, w.rank())
+func (w Window) taps(f func(tap []int64)) {
+	tap := make([]int64, w.Rank())
 	for {
 		f(tap)
-		i := w.rank() - 1
+		i := w.Rank() - 1
 		for ; i >= 0; i-- {
-			if tap[i]++; tap[i] < w.kernel[i] {
+			if tap[i]++; tap[i] < w.Kernel[i] {
 				break
 			}
 			tap[i] = 0
@@ -63,14 +63,14 @@ func (w window) taps(f func(tap []int64)) {
 }
 
 // windowOf reads a node's geometry. kernel is nil where the node says it itself.
-func (n *node) windowOf(kernel []int64) (window, error) {
-	x, y := n.shape(n.Inputs[0]), n.shape(n.Outputs[0])
+func (n *Node) WindowOf(kernel []int64) (Window, error) {
+	x, y := n.Shape(n.Inputs[0]), n.Shape(n.Outputs[0])
 	if len(x) < 3 || len(y) != len(x) {
-		return window{}, fmt.Errorf("input of shape %v: %w", x, ErrModel)
+		return Window{}, fmt.Errorf("input of shape %v: %w", x, emit.ErrModel)
 	}
 	in, out := x[2:].Ints(), y[2:].Ints()
 	if in == nil || out == nil {
-		return window{}, fmt.Errorf("the image size %v is not fixed; export with a fixed height and width: %w", x, ErrModel)
+		return Window{}, fmt.Errorf("the image size %v is not fixed; export with a fixed height and width: %w", x, emit.ErrModel)
 	}
 	r := len(in)
 	if kernel == nil {
@@ -80,33 +80,33 @@ func (n *node) windowOf(kernel []int64) (window, error) {
 	for i := range ones {
 		ones[i] = 1
 	}
-	w := window{in: in, out: out, kernel: kernel, stride: n.Ints("strides", ones), dilation: n.Ints("dilations", ones)}
-	if len(w.kernel) != r || len(w.stride) != r || len(w.dilation) != r {
-		return window{}, fmt.Errorf("kernel, strides or dilations do not fit the rank of %v: %w", x, ErrModel)
+	w := Window{In: in, Out: out, Kernel: kernel, Stride: n.Ints("strides", ones), Dilation: n.Ints("dilations", ones)}
+	if len(w.Kernel) != r || len(w.Stride) != r || len(w.Dilation) != r {
+		return Window{}, fmt.Errorf("kernel, strides or dilations do not fit the rank of %v: %w", x, emit.ErrModel)
 	}
-	w.begin, w.end = make([]int64, r), make([]int64, r)
+	w.Begin, w.End = make([]int64, r), make([]int64, r)
 	switch auto := n.Str("auto_pad", "NOTSET"); auto {
 	case "NOTSET", "":
 		pads := n.Ints("pads", make([]int64, 2*r))
 		if len(pads) != 2*r {
-			return window{}, fmt.Errorf("%d pads for %d spatial axes: %w", len(pads), r, ErrModel)
+			return Window{}, fmt.Errorf("%d pads for %d spatial axes: %w", len(pads), r, emit.ErrModel)
 		}
-		copy(w.begin, pads[:r])
-		copy(w.end, pads[r:])
+		copy(w.Begin, pads[:r])
+		copy(w.End, pads[r:])
 	case "VALID":
 	case "SAME_UPPER", "SAME_LOWER":
 		for i := range r {
-			total := max((out[i]-1)*w.stride[i]+w.extent(i)-in[i], 0)
-			if w.extent(i) != w.kernel[i] { // ONNX Runtime pools pad for the kernel as it is without dilation
-				total = max(((in[i]-1)/w.stride[i])*w.stride[i]+w.kernel[i]-in[i], 0)
+			total := max((out[i]-1)*w.Stride[i]+w.extent(i)-in[i], 0)
+			if w.extent(i) != w.Kernel[i] { // ONNX Runtime pools pad for the kernel as it is without dilation
+				total = max(((in[i]-1)/w.Stride[i])*w.Stride[i]+w.Kernel[i]-in[i], 0)
 			}
-			w.begin[i], w.end[i] = total/2, total-total/2
+			w.Begin[i], w.End[i] = total/2, total-total/2
 			if auto == "SAME_LOWER" {
-				w.begin[i], w.end[i] = w.end[i], w.begin[i]
+				w.Begin[i], w.End[i] = w.End[i], w.Begin[i]
 			}
 		}
 	default:
-		return window{}, fmt.Errorf("auto_pad %q: %w", auto, ErrModel)
+		return Window{}, fmt.Errorf("auto_pad %q: %w", auto, emit.ErrModel)
 	}
 	return w, w.check()
 }
@@ -119,117 +119,41 @@ const (
 	maxFilter = 1 << 22 // elements of a filter that a rule makes
 )
 
-func (w window) check() error {
+func (w Window) check() error {
 	taps, area := int64(1), int64(1)
-	for i := range w.in {
-		for _, v := range []int64{w.kernel[i], w.stride[i], w.dilation[i], w.in[i], w.out[i]} {
+	for i := range w.In {
+		for _, v := range []int64{w.Kernel[i], w.Stride[i], w.Dilation[i], w.In[i], w.Out[i]} {
 			if v < 1 || v > maxExtent {
-				return fmt.Errorf("kernel %v, strides %v, dilations %v on an image of %v: %w", w.kernel, w.stride, w.dilation, w.in, ErrModel)
+				return fmt.Errorf("kernel %v, strides %v, dilations %v on an image of %v: %w", w.Kernel, w.Stride, w.Dilation, w.In, emit.ErrModel)
 			}
 		}
-		for _, v := range []int64{w.begin[i], w.end[i]} {
+		for _, v := range []int64{w.Begin[i], w.End[i]} {
 			if v < 0 || v > maxExtent {
-				return fmt.Errorf("pads %v and %v: %w", w.begin, w.end, ErrModel)
+				return fmt.Errorf("pads %v and %v: %w", w.Begin, w.End, emit.ErrModel)
 			}
 		}
-		if taps *= w.kernel[i]; taps > maxTaps {
-			return fmt.Errorf("a kernel of %v: %w", w.kernel, ErrModel)
+		if taps *= w.Kernel[i]; taps > maxTaps {
+			return fmt.Errorf("a kernel of %v: %w", w.Kernel, emit.ErrModel)
 		}
-		if area *= w.out[i]; area > maxArea {
-			return fmt.Errorf("an output of %v: %w", w.out, ErrModel)
+		if area *= w.Out[i]; area > maxArea {
+			return fmt.Errorf("an output of %v: %w", w.Out, emit.ErrModel)
 		}
 	}
 	return nil
-}
-
-// pad puts zeros around the spatial axes of x, the last len(begin) ones.
-func (e *emitter) pad(x string, begin, end []int64) string {
-	rank := len(e.shape(x))
-	lead := rank - len(begin)
-	pads := make([]int64, 2*rank)
-	some := false
-	for i := range begin {
-		pads[lead+i], pads[rank+lead+i] = begin[i], end[i]
-		some = some || begin[i] != 0 || end[i] != 0
-	}
-	if !some {
-		return x
-	}
-	return e.op("Pad", nil, x, e.ints(pads...), e.number(0, x))
-}
-
-// crop takes size elements from start on along the spatial axes.
-func (e *emitter) crop(x string, start, size []int64) string {
-	lead := len(e.shape(x)) - len(start)
-	ends, axes, steps := make([]int64, len(start)), make([]int64, len(start)), make([]int64, len(start))
-	whole := true
-	for i := range start {
-		ends[i], axes[i], steps[i] = start[i]+size[i], int64(lead+i), 1
-		whole = whole && start[i] == 0 && e.shape(x)[lead+i] == onnx.Const(size[i])
-	}
-	if whole {
-		return x
-	}
-	return e.slice(x, start, ends, axes, steps)
 }
 
 // Largest kernel whose patches a convolution takes: its work grows with the
 // square of the taps, that of slices with the taps alone.
 const maxPickTaps = 49
 
-// patches is, for every channel and tap of the window, the elements of x that
-// the tap meets: [N, C, taps, positions].
-func (e *emitter) patches(x string, w window) string {
-	shape := e.shape(x)
-	channels, taps, area := shape[1].N, w.tapCount(), w.area()
-	end := w.reached()
-	if taps == 1 && w.unitStride() && area == product(w.in) {
-		return e.flat(x, 0, channels, 1, area)
-	}
-	if taps <= maxPickTaps && channels*taps*taps <= maxFilter {
-		return e.flat(e.pick(x, w, channels, end), 0, channels, taps, area)
-	}
-	x = e.pad(x, w.begin, end)
-	var parts []string
-	w.taps(func(tap []int64) { parts = append(parts, e.flat(e.met(x, w, tap), 0, channels, 1, area)) })
-	return e.op("Concat", attrs{"axis": onnx.IntAttr(2)}, parts...)
-}
-
 // reached is the padding at the end that windows need: one may overhang what
 // the operator pads (ceil_mode).
-func (w window) reached() []int64 {
-	end := make([]int64, w.rank())
+func (w Window) reached() []int64 {
+	end := make([]int64, w.Rank())
 	for i := range end {
-		end[i] = max(w.end[i], (w.out[i]-1)*w.stride[i]+w.extent(i)-w.in[i]-w.begin[i])
+		end[i] = max(w.End[i], (w.Out[i]-1)*w.Stride[i]+w.extent(i)-w.In[i]-w.Begin[i])
 	}
 	return end
-}
-
-// met is what a tap meets in the padded image x: of the size of the output.
-func (e *emitter) met(x string, w window, tap []int64) string {
-	r := w.rank()
-	starts, ends, axes := make([]int64, r), make([]int64, r), make([]int64, r)
-	for i := range r {
-		starts[i] = tap[i] * w.dilation[i]
-		ends[i] = starts[i] + (w.out[i]-1)*w.stride[i] + 1
-		axes[i] = int64(2 + i)
-	}
-	return e.slice(x, starts, ends, axes, w.stride)
-}
-
-// pick is a convolution whose filters hold a single 1 each: channel c*taps + t
-// of the result is what tap t meets in channel c. It was measured 2 to 5 times
-// faster than slices joined together.
-func (e *emitter) pick(x string, w window, channels int64, end []int64) string {
-	taps := w.tapCount()
-	filter := make([]float32, channels*taps*taps)
-	for row := range channels * taps {
-		filter[row*taps+row%taps] = 1
-	}
-	return e.op("Conv", attrs{
-		"kernel_shape": onnx.IntsAttr(w.kernel...), "strides": onnx.IntsAttr(w.stride...), "dilations": onnx.IntsAttr(w.dilation...),
-		"pads": onnx.IntsAttr(slices.Concat(w.begin, end)...), "group": onnx.IntAttr(channels),
-	}, x, e.floats(filter, append([]int64{channels * taps, 1}, w.kernel...)...))
 }
 
 func product(dims []int64) int64 {
@@ -240,30 +164,47 @@ func product(dims []int64) int64 {
 	return p
 }
 
-// reversed flips the last r axes of x.
-func (e *emitter) reversed(x string, kernel []int64) string {
-	rank := len(e.shape(x))
-	var starts, ends, axes, steps []int64
-	for i, k := range kernel {
-		if k > 1 {
-			starts, ends = append(starts, -1), append(ends, math.MinInt32)
-			axes, steps = append(axes, int64(rank-len(kernel)+i)), append(steps, -1)
-		}
+// patches is, for every channel and tap of the window, the elements of x that
+// the tap meets: [N, C, taps, positions].
+func (n *Node) patches(x string, w Window) string {
+	shape := n.Shape(x)
+	channels, taps, area := shape[1].N, w.TapCount(), w.Area()
+	end := w.reached()
+	if taps == 1 && w.UnitStride() && area == product(w.In) {
+		return n.Flat(x, 0, channels, 1, area)
 	}
-	if len(axes) == 0 {
-		return x
+	if taps <= maxPickTaps && channels*taps*taps <= maxFilter {
+		return n.Flat(n.pick(x, w, channels, end), 0, channels, taps, area)
 	}
-	return e.slice(x, starts, ends, axes, steps)
+	x = n.Pad(x, w.Begin, end)
+	var parts []string
+	w.taps(func(tap []int64) { parts = append(parts, n.Flat(n.met(x, w, tap), 0, channels, 1, area)) })
+	return n.Emit("Concat", emit.Attrs{"axis": onnx.IntAttr(2)}, parts...)
 }
 
-// spatialAxes are the axes from 2 on, with the batch axis in front if asked.
-func spatialAxes(rank int, batch bool) []int64 {
-	var axes []int64
-	if batch {
-		axes = append(axes, 0)
+// pick is a convolution whose filters hold a single 1 each: channel c*taps + t
+// of the result is what tap t meets in channel c. It was measured 2 to 5 times
+// faster than slices joined together.
+func (n *Node) pick(x string, w Window, channels int64, end []int64) string {
+	taps := w.TapCount()
+	filter := make([]float32, channels*taps*taps)
+	for row := range channels * taps {
+		filter[row*taps+row%taps] = 1
 	}
-	for i := 2; i < rank; i++ {
-		axes = append(axes, int64(i))
+	return n.Emit("Conv", emit.Attrs{
+		"kernel_shape": onnx.IntsAttr(w.Kernel...), "strides": onnx.IntsAttr(w.Stride...), "dilations": onnx.IntsAttr(w.Dilation...),
+		"pads": onnx.IntsAttr(slices.Concat(w.Begin, end)...), "group": onnx.IntAttr(channels),
+	}, x, n.Float32s(filter, append([]int64{channels * taps, 1}, w.Kernel...)...))
+}
+
+// met is what a tap meets in the padded image x: of the size of the output.
+func (n *Node) met(x string, w Window, tap []int64) string {
+	r := w.Rank()
+	starts, ends, axes := make([]int64, r), make([]int64, r), make([]int64, r)
+	for i := range r {
+		starts[i] = tap[i] * w.Dilation[i]
+		ends[i] = starts[i] + (w.Out[i]-1)*w.Stride[i] + 1
+		axes[i] = int64(2 + i)
 	}
-	return axes
+	return n.Slice(x, starts, ends, axes, w.Stride)
 }

@@ -3,7 +3,7 @@
 // eval.onnx and init.safetensors, and optionally train.nchwc.onnx, the training
 // graph in the block layout of some CPUs, and forward.onnx, the model that all
 // were made from. A bundle is the one contract between
-// onnx/autodiff, or any other tool that makes training graphs, and the trainer.
+// onnx/export, or any other tool that makes training graphs, and the trainer.
 //
 // It refuses unknown formats by name, state without a pair, shapes and types
 // that contradict the graphs, and any path that leaves the bundle's folder.

@@ -13,8 +13,8 @@ import (
 	"winnow/internal/option"
 	"winnow/models"
 	"winnow/onnx"
-	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 	"winnow/onnx/wire"
 	"winnow/runtime/ortest"
 	"winnow/train/traintest"
@@ -28,7 +28,7 @@ func plainSGD(t *testing.T, name string) (*bundle.Bundle, *onnx.Model) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := autodiff.Build(m, autodiff.Options{Name: name})
+	b, err := export.Build(m, export.Options{Name: name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +309,7 @@ func TestCostsOfAnOwnLoss(t *testing.T) {
 	g.Outputs = append(g.Outputs, onnx.Value{Name: "own", DType: onnx.Float32, Shape: batch})
 	g.Nodes = append(g.Nodes, &onnx.Node{Name: "criterion", Op: "SoftmaxCrossEntropyLoss", Inputs: []string{"logits", "classes"},
 		Outputs: []string{"own"}, Attrs: map[string]onnx.Attr{"reduction": onnx.StringAttr("none")}})
-	b, err := autodiff.Build(m, autodiff.Options{Name: "own", Loss: bundle.Loss{Name: bundle.NoLoss}})
+	b, err := export.Build(m, export.Options{Name: "own", Loss: bundle.Loss{Name: bundle.NoLoss}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ type owner struct {
 
 func without(part Part) owner { return owner{part, "(" + string(part) + ")"} }
 
-// owners knows the nodes of a training graph by the names that onnx/autodiff
+// owners knows the nodes of a training graph by the names that onnx/emit
 // gives them.
 type owners struct {
 	nodes, values map[string]owner

@@ -26,7 +26,7 @@ type Parts struct {
 	NaNBelow                                                               float32 // the loss is NaN for learning rates below
 }
 
-// AllParts are the roles of what onnx/autodiff makes for a CPU.
+// AllParts are the roles of what onnx/export makes for a CPU.
 var AllParts = Parts{Weights: true, LossScale: true, PerSample: true, Logits: true}
 
 // graphBuilder collects nodes; each has one output.
@@ -70,7 +70,7 @@ func (b graphBuilder) forward() {
 	b.node("Flatten", "x", []string{"unit"}, map[string]onnx.Attr{"axis": onnx.IntAttr(1)})
 }
 
-// Bundle writes the graphs as a tool other than onnx/autodiff might:
+// Bundle writes the graphs as a tool other than onnx/export might:
 // cross-entropy, its gradient and SGD with momentum, with explicit nodes.
 func Bundle(t testing.TB, p Parts) *bundle.Bundle {
 	t.Helper()

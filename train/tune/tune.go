@@ -10,6 +10,7 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 	ortrun "winnow/runtime"
 )
 
@@ -91,7 +92,7 @@ func write(c autodiff.Case, forms []string, batch int) ([]graph, string, error) 
 	for i, form := range forms {
 		g := &graphs[i]
 		var err error
-		if g.model, g.inputs, g.outputs, err = c.Graph(form, int64(batch)); err != nil {
+		if g.model, g.inputs, g.outputs, err = export.CaseGraph(c, form, int64(batch)); err != nil {
 			return nil, "", err
 		}
 		fmt.Fprintf(h, "%s %d ", form, len(g.model))

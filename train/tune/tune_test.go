@@ -14,6 +14,7 @@ import (
 	"winnow/models"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 	ortrun "winnow/runtime"
 	"winnow/runtime/ortest"
 )
@@ -89,7 +90,7 @@ func lenet(t *testing.T, block int64, choose func([]autodiff.Case) (*bundle.Tune
 	if err != nil {
 		t.Fatal(err)
 	}
-	return autodiff.Build(m, autodiff.Options{Lowering: autodiff.Lowering{Block: block}, Tune: choose})
+	return export.Build(m, export.Options{Block: block, Tune: choose})
 }
 
 // What is timed once is taken from the cache: the cache's own times come back.

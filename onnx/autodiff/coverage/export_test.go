@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
@@ -66,14 +66,14 @@ func (j *job) run() error {
 	if err := d.Close(); err != nil {
 		return err
 	}
-	o := autodiff.Options{
+	o := export.Options{
 		Name: "coverage", FloatImages: true, Normalize: bundle.Normalize{Scale: 1}, Optimizer: bundle.Optimizer{Momentum: momentum},
-		Lowering: autodiff.Lowering{Block: int64(block)},
+		Block: int64(block),
 	}
 	o.Freeze, o.Train = named(j.Frozen), named(j.Trained)
 	var done made
 	o.Warn = func(text string) { done.Notices = append(done.Notices, text) }
-	b, err := autodiff.Build(m, o)
+	b, err := export.Build(m, o)
 	if err != nil {
 		return err
 	}

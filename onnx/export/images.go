@@ -1,0 +1,189 @@
+package export
+
+import (
+	"errors"
+	"fmt"
+
+	"winnow/internal/elements"
+	"winnow/onnx"
+	"winnow/onnx/autodiff"
+	"winnow/onnx/bundle"
+	"winnow/onnx/emit"
+	"winnow/onnx/infer"
+)
+
+// maxColours is the most channels that an axis is taken to hold when it tells
+// images with channels last, as Keras has them, from images with channels first.
+const maxColours = 4
+
+// imageShape is what an input takes: [N, C, H, W], [N, H, W, C] with few C, or
+// [N, F], which is {1, 1, F}.
+func imageShape(in onnx.Value) (shape [3]int64, nhwc bool, err error) {
+	switch {
+	case len(in.Shape) == 4 && in.Shape[1:].IsConst():
+		copy(shape[:], in.Shape[1:].Ints())
+		if nhwc = shape[2] <= maxColours && shape[0] > maxColours; nhwc {
+			shape = [3]int64{shape[2], shape[0], shape[1]}
+		}
+	case len(in.Shape) == 2 && in.Shape[1].IsConst():
+		shape = [3]int64{1, 1, in.Shape[1].N}
+	default:
+		return shape, false, fmt.Errorf("export: input %q has shape %v; [N, C, H, W] with fixed C, H and W, or [N, F], is needed: %w", in.Name, in.Shape, emit.ErrModel)
+	}
+	for _, d := range shape {
+		if d < 1 || d > 1<<20 {
+			return shape, false, fmt.Errorf("export: input %q takes images of %v: %w", in.Name, shape, emit.ErrModel)
+		}
+	}
+	return shape, nhwc, nil
+}
+
+// imageInput is the one input of a graph that takes images, labels aside.
+func imageInput(g *onnx.Graph, label string) (onnx.Value, error) {
+	var images []onnx.Value
+	for _, in := range g.Inputs {
+		if in.Name != label {
+			images = append(images, in)
+		}
+	}
+	if len(images) != 1 {
+		return onnx.Value{}, fmt.Errorf("export: the model has %d inputs (%s), and one that takes images is needed: %w", len(images), listed(images), emit.ErrModel)
+	}
+	return images[0], nil
+}
+
+// findImages finds the image input and what it takes.
+func (f *forward) findImages(o *Options) error {
+	in, err := imageInput(f.graph, f.label.Name)
+	if err != nil {
+		return err
+	}
+	f.image = in
+	if in.DType != onnx.Float32 {
+		return fmt.Errorf("export: input %q is %v, and images of float32, or of uint8 that the model casts, are needed: %w", in.Name, in.DType, emit.ErrModel)
+	}
+	if len(in.Shape) > 0 && in.Shape[0].IsConst() {
+		return fmt.Errorf("export: input %q has a fixed batch of %v; give --dynamic-batch, or export the model with a dynamic first axis: %w", in.Name, in.Shape[0], emit.ErrModel)
+	}
+	if f.shape, f.nhwc, err = imageShape(in); err != nil {
+		return err
+	}
+	if len(in.Shape) == 2 {
+		return f.shapeFlat(o)
+	}
+	if want := o.ImageShape; want != [3]int64{} && want != f.shape {
+		return fmt.Errorf("export: input %q takes images of %v, not %v: %w", in.Name, f.shape, want, emit.ErrModel)
+	}
+	return nil
+}
+
+// shapeFlat says what images the vectors of a flat input are.
+func (f *forward) shapeFlat(o *Options) error {
+	values := f.shape[2]
+	size := func(s [3]int64) int64 {
+		n, _ := elements.Count(s[:])
+		return n
+	}
+	switch {
+	case o.ImageShape != [3]int64{}:
+		if size(o.ImageShape) != values {
+			return fmt.Errorf("export: input %q takes %d values, and an image of %v has %d: %w", f.image.Name, values, o.ImageShape, size(o.ImageShape), emit.ErrModel)
+		}
+		f.shape = o.ImageShape
+	case size(o.DataShape) == values:
+		f.shape = o.DataShape
+		o.Warn(fmt.Sprintf("input %q takes %d values: the data's images, %dx%dx%d, one after the other; winnow export --input-size CxHxW says otherwise",
+			f.image.Name, values, f.shape[0], f.shape[1], f.shape[2]))
+	default:
+		o.Warn(fmt.Sprintf("input %q takes %d values, here for images of 1x1x%d; --input-size CxHxW says what images they are", f.image.Name, values, values))
+	}
+	return nil
+}
+
+// findScores finds the class scores and what the model does to them at its end.
+func (f *forward) findScores(inf *infer.Inference, named map[string]bool, o *Options) error {
+	c := outputs{graph: f.graph, inf: inf, want: o.Output, loss: f.loss.Name, fits: isBatch, named: named, warn: o.Warn}
+	out, err := c.choose()
+	switch {
+	case err != nil && o.Output != "" && errors.Is(err, emit.ErrModel):
+		return f.explain(inf, err)
+	case err != nil:
+		return err
+	case out.Name == "":
+		return f.explain(inf, fmt.Errorf("export: no output is a float32 [N, classes]; the model has %s: %w", listed(typed(inf, f.graph.Outputs)), emit.ErrModel))
+	}
+	return f.settleEnd(inf, out, o.Loss.Name, o.Warn)
+}
+
+func isBatch(d onnx.Dim) bool { return d == onnx.Symbol(onnx.BatchSymbol) }
+
+func typed(inf *infer.Inference, values []onnx.Value) []onnx.Value {
+	all := make([]onnx.Value, len(values))
+	for i, v := range values {
+		all[i], _ = inf.Type(v.Name)
+		all[i].Name = v.Name
+	}
+	return all
+}
+
+// explain gives the cause of an output that is not one of class scores: an
+// operator that is not known, which hides the types behind it, or a node that
+// fixes the number of images.
+func (f *forward) explain(inf *infer.Inference, err error) error {
+	missing := map[string][]string{}
+	for _, n := range f.graph.Nodes {
+		if !autodiff.IsDefaultDomain(n.Domain) || !autodiff.HasRule(n.Op) {
+			missing[autodiff.Qualified(n)] = append(missing[autodiff.Qualified(n)], n.Name)
+		}
+	}
+	if err := autodiff.NoRule(missing); err != nil {
+		return err
+	}
+	if cause := fixesBatch(f.graph, inf, f.image); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// readScores finds the scores of a model that save wrote: its first output of
+// class scores is the loss's, and a second one the evaluation's.
+func (f *forward) readScores(inf *infer.Inference) error {
+	for _, out := range f.graph.Outputs {
+		v, _ := inf.Type(out.Name)
+		v.Name = out.Name
+		if v.Name == f.loss.Name || v.DType != onnx.Float32 || len(v.Shape) != 2 || !isBatch(v.Shape[0]) || !v.Shape[1].IsConst() {
+			continue
+		}
+		if f.scores.Name == "" {
+			f.scores = v
+		}
+		f.logits = v
+	}
+	if f.scores.Name == "" {
+		return fmt.Errorf("export: no output is a float32 [N, classes]; the model has %s: %w", listed(typed(inf, f.graph.Outputs)), emit.ErrModel)
+	}
+	return nil
+}
+
+// onlyOutput leaves a graph the output of class scores alone, for what works
+// from the outputs back before the graph is ready.
+func onlyOutput(m *onnx.Model, o *Options) error {
+	if len(m.Graph.Outputs) < 2 || o.Loss.Name == bundle.NoLoss {
+		return nil
+	}
+	inf, _ := infer.Model(m) // what contradicts itself is reported once the graph is folded
+	if inf == nil {
+		return nil
+	}
+	named := map[string]bool{}
+	for name, t := range m.Graph.Initializers {
+		named[name] = t.DType == onnx.Float32 && len(t.Dims) > 0
+	}
+	c := outputs{graph: m.Graph, inf: inf, want: o.Output, fits: func(onnx.Dim) bool { return true }, named: named, warn: o.Warn}
+	out, err := c.choose()
+	if err != nil || out.Name == "" {
+		return err
+	}
+	m.Graph.Outputs = []onnx.Value{out}
+	return nil
+}

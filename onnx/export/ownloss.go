@@ -1,0 +1,114 @@
+package export
+
+import (
+	"fmt"
+
+	"winnow/onnx"
+	"winnow/onnx/bundle"
+	"winnow/onnx/emit"
+	"winnow/onnx/infer"
+)
+
+// shareBatch gives the dynamic first axes of images and labels one name: they
+// are one batch, whatever the exporter called them.
+func shareBatch(g *onnx.Graph) {
+	for i, in := range g.Inputs {
+		if len(in.Shape) > 0 && !in.Shape[0].IsConst() {
+			g.Inputs[i].Shape = append(onnx.Shape{onnx.Symbol(onnx.BatchSymbol)}, in.Shape[1:]...)
+		}
+	}
+}
+
+// findOwnLoss finds the loss and the labels of a model that ends in its loss:
+// a float32 scalar, [1] or [N], and an input beside the images whose first axis is the batch.
+func (f *forward) findOwnLoss(inf *infer.Inference) error {
+	for _, out := range f.graph.Outputs {
+		v, _ := inf.Type(out.Name)
+		scalar := v.Shape != nil && (len(v.Shape) == 0 || len(v.Shape) == 1 && v.Shape[0] == onnx.Const(1))
+		perSample := len(v.Shape) == 1 && v.Shape[0] == onnx.Symbol(onnx.BatchSymbol)
+		if v.DType == onnx.Float32 && (scalar || perSample) {
+			v.Name = out.Name
+			f.loss = v
+			break
+		}
+	}
+	if f.loss.Name == "" {
+		return fmt.Errorf("export: loss %q: no output is a float32 scalar or [N]: %w", bundle.NoLoss, emit.ErrModel)
+	}
+	for _, in := range f.graph.Inputs {
+		if len(in.Shape) == 0 || in.Shape[0].IsConst() {
+			continue
+		}
+		if in.DType == onnx.Int64 && len(in.Shape) == 1 || in.DType == onnx.Float32 && len(in.Shape) == 2 && in.Shape[1].IsConst() {
+			f.label = in
+			f.label.Shape = append(onnx.Shape{onnx.Symbol(onnx.BatchSymbol)}, in.Shape[1:]...)
+			if in.DType == onnx.Int64 {
+				return nil
+			}
+		}
+	}
+	if f.label.Name == "" {
+		return fmt.Errorf("export: loss %q: no input is int64 [N] or float32 [N, K], to take the labels: %w", bundle.NoLoss, emit.ErrModel)
+	}
+	return nil
+}
+
+// lossIsMean is whether the model's own loss is one number for the batch.
+func (f *forward) lossIsMean() bool {
+	return f.loss.Name != "" && (len(f.loss.Shape) == 0 || f.loss.Shape[0].IsConst())
+}
+
+// ownLoss emits the mean of the model's loss and its adjoint: the scale where
+// the loss is one number, else w_i/N.
+func (e *writer) ownLoss(f *forward, weights, scale string) (loss, perSample, seed string) {
+	if f.lossIsMean() {
+		loss = e.Named(e.Unique(nameLoss), "Reshape", nil, f.loss.Name, e.Constant(onnx.FromInt64(nil, 0)))
+		seed = scale
+		if len(f.loss.Shape) == 1 {
+			seed = e.Flat(scale, 1)
+		}
+		return loss, "", seed
+	}
+	loss = e.Named(e.Unique(nameLoss), "ReduceMean", emit.Attrs{"keepdims": onnx.IntAttr(0)}, f.loss.Name, e.Int64s(0))
+	seed = e.Emit("Reciprocal", nil, e.Batch)
+	if scale != "" {
+		seed = e.Mul(seed, scale)
+	}
+	if weights != "" {
+		return loss, f.loss.Name, e.Mul(seed, weights)
+	}
+	return loss, f.loss.Name, e.Broadcast(seed, f.loss.Name)
+}
+
+// ownLosses writes out the loss operators that stock builds have no kernel
+// for: class labels [N] on scores [N, K], without class weights or an ignored
+// class, not summed over the batch; any other form stays, and is named as an operator without a rule.
+func ownLosses(g *onnx.Graph, inf *infer.Inference) error {
+	e := emit.New(g, inf)
+	e.Within(bundle.PartLoss, nil)
+	nodes := g.Nodes
+	g.Nodes = nil
+	for _, n := range nodes {
+		x, labels := e.Shape(n.Input(0)), e.Shape(n.Input(1))
+		_, ignores := n.Attrs["ignore_index"]
+		known := n.Op == "SoftmaxCrossEntropyLoss" || n.Op == "NegativeLogLikelihoodLoss"
+		if !known || len(x) != 2 || len(labels) != 1 || n.Input(2) != "" || ignores && n.Int("ignore_index", -100) >= 0 || n.Output(1) != "" || n.Str("reduction", "mean") == "sum" {
+			g.Nodes = append(g.Nodes, n)
+			continue
+		}
+		logp := n.Inputs[0]
+		if n.Op == "SoftmaxCrossEntropyLoss" {
+			logp = e.Emit("LogSoftmax", emit.Attrs{"axis": onnx.IntAttr(1)}, logp)
+		}
+		picked := e.Emit("GatherElements", emit.Attrs{"axis": onnx.IntAttr(1)}, logp, e.Emit("Unsqueeze", nil, n.Inputs[1], e.Int64s(1)))
+		picked = e.Emit("Squeeze", nil, picked, e.Int64s(1))
+		switch n.Str("reduction", "mean") {
+		case "none":
+			e.Named(n.Outputs[0], "Neg", nil, picked)
+		default:
+			mean := e.Emit("ReduceMean", emit.Attrs{"keepdims": onnx.IntAttr(0)}, picked, e.Int64s(0))
+			e.Named(n.Outputs[0], "Neg", nil, mean)
+		}
+	}
+	return e.Err
+}
