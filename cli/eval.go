@@ -103,7 +103,7 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 		return err
 	}
 	if err := m.Spec.CheckData(src); err != nil {
-		return err
+		return fmt.Errorf("data %q: %w", o.Data, err)
 	}
 	device, err := openDevice(ctx, o.Device, func(text string) { out.notef("note: %s", text) })
 	if err != nil {
