@@ -44,6 +44,7 @@ type trainOptions struct {
 
 	Out       string
 	Overwrite bool
+	Saving    savingOptions
 	Quiet     bool
 }
 
@@ -55,7 +56,7 @@ func newTrainCommand(out *output) *cli.Command {
 		UsageText: "winnow train --bundle BUNDLE [--data SPEC] [FLAGS]",
 		Description: about(`Trains the model of --bundle on --data and writes a run folder: metrics.jsonl (one
 line per epoch), model.onnx (the trained model, for inference anywhere), a
-checkpoint and summary.json. --bundle takes the name of a shipped bundle, an
+checkpoints and summary.json. --bundle takes the name of a shipped bundle, an
 exported bundle (a folder or a zip file), or an .onnx file, which is exported in
 memory. Given an earlier run, or its model.onnx, training starts from its weights,
 with its normalisation and a new optimizer.
@@ -64,20 +65,30 @@ Shipped bundles, for 10 classes:
 `+shippedTable()+`
 Pruning methods:
 `+methodsText()+`
-Ctrl-C ends the run cleanly and keeps what was done; so do SIGTERM and closing the
-terminal (nohup keeps a run going). Only one process at a time can write to a run
+Ctrl-C ends the run cleanly and keeps what was done; so do SIGTERM, closing the
+terminal (nohup keeps a run going), and a file named stop in the run folder. A run
+that ended so, or was killed, goes on with --resume DIR from its newest checkpoint,
+on the CPU to the same bits as if it had never ended. --resume auto --out DIR
+starts it or goes on, for schedulers that restart jobs. Only one process at a time can write to a run
 folder. --overwrite replaces an earlier run as soon as the new one has finished an
 epoch; it never touches a folder that is not a run, nor the model of --bundle.`,
 			[]int{0, 1, 2, 3, 4, 130},
 			"winnow train --bundle lenet",
 			"winnow train --bundle lenet --data fashion-mnist --prune bls-infobatch --seed 1",
 			"winnow train --bundle resnet20 --data glyphs:color=rgb --crop-pad 2 --lr 0.1",
-			"winnow train --bundle model.onnx --data mnist:DIR --device cuda"),
+			"winnow train --bundle model.onnx --data mnist:DIR --device cuda",
+			"winnow train --resume runs/lenet-glyphs-auto-s0"),
 		Flags: trainFlags(&o),
 		Action: func(c *cli.Context) error {
 			if _, err := positional(c, 0, 0, ""); err != nil {
 				return err
 			}
+			if o.Saving.Resume != "" {
+				if done, err := o.goOn(c, out); done || err != nil {
+					return err
+				}
+			}
+			o.Saving.typed = typedFlags(c)
 			if err := setOptions(c, prune.UserOptions(), &o.Recipe.Prune); err != nil {
 				return err
 			}
@@ -142,7 +153,7 @@ func trainFlags(o *trainOptions) []cli.Flag {
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &o.Quiet, Category: flagsOutput,
 			Usage: "print nothing but errors"},
 	}
-	return slices.Concat(flags, o.Transforms.flags(), optionFlags(schedule.Options(), flagsRecipe), seeds, o.Forward.flags(),
+	return slices.Concat(flags, o.Saving.flags(), o.Transforms.flags(), optionFlags(schedule.Options(), flagsRecipe), seeds, o.Forward.flags(),
 		o.Graph.flags(flagsNew), o.Images.normalizeFlags(flagsNew), rest, optionFlags(prune.UserOptions(), flagsPrune), o.Device.flags())
 }
 
@@ -193,6 +204,9 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	}
 	training, test, err := limitedSplits(data, o.TrainSize, o.TestSize)
 	if err != nil {
+		return err
+	}
+	if err := o.Saving.apply(&run, p.Notice); err != nil {
 		return err
 	}
 	if run.Bad, err = badSamples(o.Transforms.OnBad); err != nil {
@@ -367,4 +381,7 @@ func printSummary(s *runs.Summary, dir string, out *output) {
 	out.printf("\n%s; %s of %s samples used, %s saved; %s\n", verdict,
 		countText(s.TrainSamplesUsed), countText(s.TrainSamplesFull), percent(s.SavedRatio), seconds(s.WallSeconds))
 	out.printf("run %s\n", dir)
+	if s.Interrupted {
+		out.printf("winnow train --resume %s goes on\n", dir)
+	}
 }

@@ -25,6 +25,15 @@ func Last(dir string) (*Position, error) {
 	return &c.Position, nil
 }
 
+// Newest is a run's newest whole checkpoint, read without taking the folder.
+func Newest(dir string) (*Checkpoint, error) {
+	c, errs := generations{realDisk{}, filepath.Join(dir, CheckpointDir)}.newest(true)
+	if c == nil {
+		return nil, nothing(dir, errs)
+	}
+	return c, nil
+}
+
 func nothing(dir string, errs []error) error {
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("run: %q: %w: %s", dir, ErrNothing, strings.ReplaceAll(err.Error(), "\n", "; "))
