@@ -7,6 +7,7 @@ GO       ?= go
 DATA     ?= glyphs
 FUZZTIME ?= 30s
 COUNT    ?= 5
+KILLS    ?= 50
 # Few enough epochs that a demo stays under four minutes on two cores.
 EPOCHS   ?= $(if $(filter glyphs%,$(DATA)),10,6)
 
@@ -19,7 +20,7 @@ DEMO_FLAGS    := --bundle lenet --data $(DATA) --epochs $(EPOCHS) --seed 1 --ove
 NODE          := $(TOOLS)/node
 PYTHON        ?= python3
 
-.PHONY: release help setup setup-cuda build demo test test-cuda test-no-gpu test-models test-broken check-node fmt lint fuzz bench bench-step bench-prune proto models
+.PHONY: release help setup setup-cuda build demo test test-cuda test-no-gpu test-models test-crash test-broken check-node fmt lint fuzz bench bench-step bench-prune proto models
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -73,6 +74,9 @@ test-no-gpu: setup-cuda ## show that CUDA without a GPU is refused with the reas
 	WINNOW_TEST_CUDA_CACHE=$(or $(XDG_CACHE_HOME),$(HOME)/.cache) \
 	WINNOW_TEST_CUDA_LIBRARIES=$$(find $(CURDIR)/runs/cuda-libraries -name lib -type d | paste -sd:) \
 	$(GO) test -tags cudalibraries -count=1 -v -run MissingGPU .
+
+test-crash: setup ## kill training at instants drawn from a seed until KILLS have been, and compare every run's bits with one never killed
+	CI=true WINNOW_TEST_KILLS=$(KILLS) $(GO) test -count=1 -timeout 60m -v -run '^TestCrash$$' .
 
 test-broken: setup build ## run the commands on broken files, and write docs/reliability.md
 	$(GO) run ./bench/broken -winnow bin/winnow -out docs/reliability.md

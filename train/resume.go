@@ -32,7 +32,11 @@ func (l *loop) takeFolder() (c *run.Checkpoint, err error) {
 	for _, note := range notes {
 		l.noticef("train: %s; the one before it is taken", note)
 	}
-	return c, l.continues(&c.Position)
+	if err := l.continues(&c.Position); err != nil {
+		return nil, err
+	}
+	l.noticef("goes on from checkpoint %s: %d of %d epochs and %d steps of the next are done", c.Name(), c.Epoch, o.Epochs, c.Step)
+	return c, nil
 }
 
 // continues refuses a checkpoint that these options, this bundle or this data

@@ -23,7 +23,7 @@ const (
 // Parts says which optional roles the bundle has.
 type Parts struct {
 	Weights, LossScale, Random, PerSample, Logits, FloatImages, SoftLabels bool
-	NaNBelow                                                               float32 // the loss is NaN for learning rates below
+	NaNBelow, NaNAbove                                                     float32 // the loss is NaN for learning rates below or above; 0 for none
 }
 
 // AllParts are the roles of what onnx/export makes for a CPU.
@@ -114,9 +114,13 @@ func Bundle(t testing.TB, p Parts) *bundle.Bundle {
 	b.node("ReduceSum", "logp_label", []string{"picked", "axis1"}, drop)
 	b.node("Neg", "losses", []string{"logp_label"}, nil)
 	b.node("ReduceMean", "mean_loss", []string{"losses", "axis0"}, drop)
-	if p.NaNBelow > 0 {
-		b.constant("limit", onnx.FromFloat32([]float32{p.NaNBelow}))
-		b.node("Sub", "above", []string{"lr", "limit"}, nil)
+	if limit := max(p.NaNBelow, p.NaNAbove); limit > 0 {
+		b.constant("limit", onnx.FromFloat32([]float32{limit}))
+		from := []string{"lr", "limit"}
+		if p.NaNAbove > 0 {
+			from = []string{"limit", "lr"}
+		}
+		b.node("Sub", "above", from, nil)
 		b.node("Sqrt", "root", []string{"above"}, nil)
 		b.node("Sub", "zero", []string{"root", "root"}, nil)
 		b.node("Add", "loss", []string{"mean_loss", "zero"}, nil)
