@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"winnow/internal/atomicfile"
 	"winnow/internal/files"
@@ -58,7 +57,9 @@ func earlierRun(dir string) ([]string, error) {
 		v := other
 		switch {
 		case name == CheckpointDir && info.IsDir():
-			v = judgeGenerations(path)
+			if v = judgeGenerations(path); v == fits { // nothing is in it
+				continue
+			}
 		case name != CheckpointDir && info.Mode().IsRegular():
 			f, size, err := files.Open(path)
 			if err != nil {
@@ -168,16 +169,20 @@ func judgePruner(r io.ReaderAt, _ int64) verdict {
 	return proven(err == nil && string(head) == prune.StateMagic)
 }
 
-// judgeGenerations wants nothing but generations, and in these nothing but their files.
+// judgeGenerations wants nothing but generations, and in these nothing but their
+// files; a whole one among them, unless there is none.
 func judgeGenerations(dir string) verdict {
 	g := generations{realDisk{}, dir}
 	names, err := g.disk.List(dir)
 	if err != nil {
 		return other
 	}
-	v := fits
+	if len(names) == 0 {
+		return fits
+	}
+	v := other
 	for _, name := range names {
-		if !generationName.MatchString(strings.TrimSuffix(name, unfinished)) {
+		if !generationName.MatchString(name) {
 			return other
 		}
 		inside, err := os.ReadDir(filepath.Join(dir, name))

@@ -58,6 +58,7 @@ func takeFolder(dir, source string, overwrite bool) (*Folder, error) {
 		return nil, err
 	}
 	f := &Folder{held: held, disk: realDisk{}, dir: dir}
+	f.generations().sweep()
 	if f.old, err = earlierRun(dir); err == nil && len(f.old) > 0 {
 		if overwrite {
 			err = f.held.Stage()
