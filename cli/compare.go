@@ -14,7 +14,7 @@ import (
 
 type compareOptions struct {
 	Runs []string
-	JSON bool
+	Form forms
 	Plot string
 	Axis string
 }
@@ -26,17 +26,22 @@ func newCompareCommand(out *output) *cli.Command {
 		Usage:     "compare runs: accuracy, samples and time saved",
 		ArgsUsage: "RUN RUN...",
 		Description: about(`Compares finished runs with the first of them: as a table, as JSON or as a chart
-of test accuracy over the samples or the seconds used.`,
+of test accuracy over the samples or the seconds used.
+
+Runs of the same options are a group, and a group is compared with that of the
+first run seed by seed: mean and standard deviation, the mean difference with its
+95% interval by a paired t-test, and a verdict, which says "no loss" only where
+the interval does. --csv and --markdown print the groups.`,
 			[]int{0, 1, 2, 3},
 			"winnow compare runs/full runs/pruned",
-			"winnow compare runs/full runs/pruned --plot compare.svg --axis seconds"),
-		Flags: []cli.Flag{
-			jsonFlag(&o.JSON),
+			"winnow compare runs/full runs/pruned --plot compare.svg --axis seconds",
+			"winnow compare runs/full-s* runs/pruned-s* --margin 0.3"),
+		Flags: append(o.Form.flags(),
 			&cli.StringFlag{Name: "plot", Destination: &o.Plot, Category: flagsOutput, TakesFile: true,
 				Usage: "also draw a chart to `FILE`, .svg or .png; replaces an older chart, never another file"},
 			&cli.StringFlag{Name: "axis", Value: string(eval.AxisSamples), Destination: &o.Axis, Category: flagsOutput,
 				Usage: "`samples|seconds`: x axis of the chart"},
-		},
+		),
 		Action: func(c *cli.Context) error {
 			args, err := positional(c, 1, -1, "the folders of the runs")
 			if err != nil {
@@ -64,6 +69,9 @@ func runCompare(ctx context.Context, o compareOptions, out *output) error {
 	if err := oneOf("--axis", o.Axis, string(eval.AxisSamples), string(eval.AxisSeconds)); err != nil {
 		return err
 	}
+	if err := o.Form.check(); err != nil {
+		return err
+	}
 	var runs []run.Run
 	for _, dir := range o.Runs {
 		if err := ctx.Err(); err != nil {
@@ -75,7 +83,7 @@ func runCompare(ctx context.Context, o compareOptions, out *output) error {
 		}
 		runs = append(runs, *r)
 	}
-	c, err := eval.Compare(runs)
+	c, err := eval.Compare(runs, o.Form.Margin/100)
 	if err != nil {
 		return err
 	}
@@ -85,8 +93,8 @@ func runCompare(ctx context.Context, o compareOptions, out *output) error {
 			return err
 		}
 	}
-	if o.JSON {
-		return out.printJSON(c)
+	if done, err := o.Form.write(c, out); done || err != nil {
+		return err
 	}
 	if err := c.WriteText(out.stdout); err != nil {
 		return err
@@ -95,4 +103,49 @@ func runCompare(ctx context.Context, o compareOptions, out *output) error {
 		out.printf("chart %s\n", o.Plot)
 	}
 	return nil
+}
+
+// forms are the forms that a comparison can be printed in.
+type forms struct {
+	JSON, CSV, Markdown bool
+	Margin              float64 // points
+}
+
+func (f *forms) flags() []cli.Flag {
+	return []cli.Flag{
+		jsonFlag(&f.JSON),
+		&cli.BoolFlag{Name: "csv", Destination: &f.CSV, Category: flagsOutput, Usage: "print the groups as CSV"},
+		&cli.BoolFlag{Name: "markdown", Destination: &f.Markdown, Category: flagsOutput, Usage: "print the groups as a Markdown table"},
+		&cli.Float64Flag{Name: "margin", Value: 100 * eval.DefaultMargin, Destination: &f.Margin, Category: flagsOutput,
+			Usage: "loss of accuracy `X`, in points, that the verdicts are about"},
+	}
+}
+
+func (f *forms) check() error {
+	if !(f.Margin > 0 && f.Margin <= 100) {
+		return usagef("--margin %v: give points of accuracy, above 0 to 100", f.Margin)
+	}
+	n := 0
+	for _, on := range []bool{f.JSON, f.CSV, f.Markdown} {
+		if on {
+			n++
+		}
+	}
+	if n > 1 {
+		return usagef("--json, --csv, --markdown: give one of them")
+	}
+	return nil
+}
+
+// write prints a comparison in the form that was asked for, if it is not text.
+func (f *forms) write(c *eval.Comparison, out *output) (done bool, err error) {
+	switch {
+	case f.JSON:
+		return true, out.printJSON(c)
+	case f.CSV:
+		return true, c.WriteGroups(out.stdout, eval.CSV)
+	case f.Markdown:
+		return true, c.WriteGroups(out.stdout, eval.Markdown)
+	}
+	return false, nil
 }

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"winnow/internal/printable"
 	"winnow/run"
@@ -31,13 +31,17 @@ type Row struct {
 
 // Comparison sets runs side by side.
 type Comparison struct {
-	Rows  []Row    `json:"runs"`
-	Notes []string `json:"notes,omitempty"` // what makes the runs hard to compare
-	runs  []run.Run
+	Rows   []Row    `json:"runs"`
+	Groups []Group  `json:"groups"`          // by configuration, the baseline's first
+	Margin float64  `json:"margin"`          // loss of accuracy that the verdicts are about
+	Notes  []string `json:"notes,omitempty"` // what makes the runs hard to compare
+	runs   []run.Run
 }
 
-// Compare compares runs with the first of them.
-func Compare(runs []run.Run) (*Comparison, error) {
+// Compare compares runs with the first of them, and groups of runs that differ
+// in their seeds with the first's group. margin is the loss of accuracy that the
+// verdicts are about.
+func Compare(runs []run.Run, margin float64) (*Comparison, error) {
 	if len(runs) == 0 {
 		return nil, errors.New("eval: compare: no runs")
 	}
@@ -54,6 +58,7 @@ func Compare(runs []run.Run) (*Comparison, error) {
 		})
 		c.note(&runs[i], base, i == 0)
 	}
+	c.group(margin)
 	return c, nil
 }
 
@@ -98,29 +103,51 @@ func (c *Comparison) note(r *run.Run, base *run.Summary, first bool) {
 	}
 }
 
-// WriteText writes the comparison as a table, texts from the runs made fit for
-// a terminal.
-func (c *Comparison) WriteText(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "run\tpruning\taccuracy\tdifference\tsamples used\tsamples saved\tseconds\tseconds saved\t")
-	for i, r := range c.Rows {
-		diff, samples, seconds := "", "", ""
-		if i > 0 {
-			diff = fmt.Sprintf("%+.2f pts", 100*r.Difference)
-			samples, seconds = percent(r.SamplesSaved), percent(r.SecondsSaved)
-		}
-		accuracy := percent(r.Accuracy)
-		if r.Epochs == 0 {
-			accuracy = "-"
-		}
-		if r.Epochs == 0 || c.Rows[0].Epochs == 0 {
-			diff = ""
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%.1f\t%s\t\n", printable.Text(r.Name), printable.Text(r.Method), accuracy, diff,
-			thousands(r.SamplesUsed), samples, r.Seconds, seconds)
+// runColumns are those of the table of runs.
+func (c *Comparison) runColumns() []column[Row] {
+	base := &c.Rows[0]
+	every := func(head string, text func(*Row) string) column[Row] { return column[Row]{head: head, text: text} }
+	beside := func(head string, text func(*Row) string) column[Row] { // of all runs but the baseline
+		return every(head, func(r *Row) string {
+			if r == base {
+				return ""
+			}
+			return text(r)
+		})
 	}
-	if err := t.Flush(); err != nil {
-		return fmt.Errorf("eval: table: %w", err)
+	return []column[Row]{
+		every("run", func(r *Row) string { return r.Name }),
+		every("pruning", func(r *Row) string { return r.Method }),
+		every("accuracy", func(r *Row) string {
+			if r.Epochs == 0 {
+				return "-"
+			}
+			return percent(r.Accuracy)
+		}),
+		beside("difference", func(r *Row) string {
+			if r.Epochs == 0 || base.Epochs == 0 {
+				return ""
+			}
+			return fmt.Sprintf("%+.2f pts", 100*r.Difference)
+		}),
+		every("samples used", func(r *Row) string { return thousands(r.SamplesUsed) }),
+		beside("samples saved", func(r *Row) string { return percent(r.SamplesSaved) }),
+		every("seconds", func(r *Row) string { return fmt.Sprintf("%.1f", r.Seconds) }),
+		beside("seconds saved", func(r *Row) string { return percent(r.SecondsSaved) }),
+	}
+}
+
+// WriteText writes the comparison as a table of runs and, where seeds repeat a
+// configuration, one of groups, texts from the runs made fit for a terminal.
+func (c *Comparison) WriteText(w io.Writer) error {
+	if err := writeTable(w, Text, c.runColumns(), c.Rows, 3); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(c.Groups, func(g Group) bool { return len(g.runs) > 1 }) {
+		fmt.Fprintln(w)
+		if err := c.WriteGroups(w, Text); err != nil {
+			return err
+		}
 	}
 	for _, n := range c.Notes {
 		if _, err := fmt.Fprintf(w, "note: %s\n", printable.Text(n)); err != nil {

@@ -55,6 +55,16 @@ type Result struct {
 	FirstBad  uint32 `json:"-"` // the first of them
 }
 
+// Worst is the class of lowest accuracy that has samples, the first of equals.
+func (r *Result) Worst() (w struct{ Class, Samples, Correct int }) {
+	for k, c := range r.PerClass {
+		if c.Samples > 0 && (w.Samples == 0 || c.Correct*w.Samples < w.Correct*c.Samples) {
+			w.Class, w.Samples, w.Correct = k, c.Samples, c.Correct
+		}
+	}
+	return w
+}
+
 // Evaluate runs every batch and measures its logits. A cancelled context ends
 // it with the context's error.
 func Evaluate(ctx context.Context, r Runner, it Batches, classes int) (*Result, error) {

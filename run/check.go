@@ -34,6 +34,9 @@ func (r *Run) check() error {
 	if s.TestAccuracy > s.BestTestAccuracy && s.Epochs > 0 {
 		fail("%s: test_accuracy %v is over the best, %v", SummaryFile, s.TestAccuracy, s.BestTestAccuracy)
 	}
+	if w := s.WorstClass; w.Correct < 0 || w.Correct > w.Samples {
+		fail("%s: worst_class has %d of %d samples correct", SummaryFile, w.Correct, w.Samples)
+	}
 	for _, f := range []struct {
 		name string
 		v    float64

@@ -58,6 +58,15 @@ type Result struct {
 	TrainSamplesUsed int64   `json:"train_samples_used"` // counted, over all steps
 	TrainSamplesFull int64   `json:"train_samples_full"` // what full training up to the same point would have used
 	SavedRatio       float64 `json:"saved_ratio"`
+
+	WorstClass ClassResult `json:"worst_class,omitzero"` // of model.onnx on the test samples
+}
+
+// ClassResult is how a model did on the samples of a class.
+type ClassResult struct {
+	Class   int `json:"class"`
+	Samples int `json:"samples"`
+	Correct int `json:"correct"`
 }
 
 // Place is where a run computed.

@@ -47,6 +47,7 @@ func (l *loop) epoch(ctx context.Context, epoch int) error {
 	l.counts.end()
 	s := &l.summary
 	s.Epochs, s.TestAccuracy, s.TestLoss = epoch, m.Top1, m.Loss
+	s.WorstClass = run.ClassResult(m.Worst())
 	if m.Top1 > s.BestTestAccuracy || l.bestEpoch == 0 {
 		s.BestTestAccuracy, l.bestEpoch = m.Top1, epoch
 	}

@@ -1,0 +1,210 @@
+package eval
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"winnow/run"
+)
+
+// DefaultMargin is the loss of accuracy, as a share of 1, that a verdict is
+// about: papers of the same methods differ by 0.3 points among themselves.
+const DefaultMargin = 0.005
+
+// Group is the runs of one configuration, which differ in their seeds. Its
+// differences are to the runs of the baseline with the same seeds; shares saved
+// are of what these used.
+type Group struct {
+	Name         string      `json:"name"` // the method, and what tells it from other groups of that method
+	Method       string      `json:"method"`
+	Ratio        float64     `json:"prune_ratio"`
+	Seeds        []uint64    `json:"seeds"`
+	Accuracy     Moments     `json:"test_accuracy"`
+	Worst        *Moments    `json:"worst_class_accuracy"` // nil where a run does not tell
+	Difference   *Difference `json:"accuracy_difference"`  // nil for the baseline, and where no seed is in both
+	SamplesUsed  float64     `json:"train_samples_used"`   // mean
+	SamplesSaved *float64    `json:"samples_saved"`        // of the pairs
+	Seconds      float64     `json:"wall_seconds"`         // mean
+	SecondsSaved *float64    `json:"seconds_saved"`        // of the pairs
+	PruneSeconds float64     `json:"prune_seconds"`        // mean
+	NoLoss       bool        `json:"no_loss"`              // within the margin, as the interval shows
+	SeedsNeeded  int         `json:"seeds_needed,omitempty"`
+	Verdict      string      `json:"verdict,omitempty"`
+
+	runs []*run.Run
+}
+
+// group collects the finished runs by configuration and compares each group
+// with the first run's.
+func (c *Comparison) group(margin float64) {
+	byKey := map[string]*Group{}
+	var groups []*Group
+	var fields []map[string]string
+	for i := range c.runs {
+		r := &c.runs[i]
+		if r.Summary.Interrupted || r.Summary.Epochs == 0 {
+			continue
+		}
+		f := configuration(&r.Summary)
+		key := fmt.Sprint(f) // in the order of its keys
+		g := byKey[key]
+		if g == nil {
+			g = &Group{Method: method(&r.Summary), Ratio: r.Summary.Config.Prune.Ratio}
+			byKey[key] = g
+			groups, fields = append(groups, g), append(fields, f)
+		}
+		if slices.Contains(g.Seeds, r.Summary.Seed) {
+			c.Notes = append(c.Notes, fmt.Sprintf("%s: seed %d is there before with the same options; left out of the groups", r.Name, r.Summary.Seed))
+			continue
+		}
+		g.Seeds, g.runs = append(g.Seeds, r.Summary.Seed), append(g.runs, r)
+	}
+	nameGroups(groups, fields)
+	for i, g := range groups {
+		g.measure()
+		if i > 0 {
+			c.Notes = append(c.Notes, g.pair(groups[0])...)
+			g.judge(margin)
+		}
+		c.Groups = append(c.Groups, *g)
+	}
+	c.Margin = margin
+}
+
+// configuration is what may change the result of a run, but for its seeds.
+func configuration(s *run.Summary) map[string]string {
+	c := s.Config
+	c.Seed, c.Workers, c.Prefetch, c.Command = 0, 0, 0, nil
+	c.Source.File = ""
+	if s.Policy == "full" {
+		c.Prune = run.PruneConfig{Method: c.Prune.Method}
+	}
+	text, err := json.Marshal(c)
+	if err != nil {
+		return nil
+	}
+	var tree map[string]any
+	_ = json.Unmarshal(text, &tree) // of what was just written
+	flat := map[string]string{"bundle": s.Bundle, "data": s.Data, "method": method(s)}
+	flatten(flat, "", tree)
+	return flat
+}
+
+func flatten(into map[string]string, prefix string, v any) {
+	tree, ok := v.(map[string]any)
+	if !ok {
+		into[strings.TrimSuffix(prefix, ".")] = fmt.Sprint(v)
+		return
+	}
+	for k, inner := range tree {
+		flatten(into, prefix+k+".", inner)
+	}
+}
+
+// nameGroups calls groups by their method, and those of one method by what
+// differs between them too.
+func nameGroups(groups []*Group, fields []map[string]string) {
+	for i, g := range groups {
+		differ := map[string]bool{}
+		for k, other := range groups {
+			if other.Method != g.Method {
+				continue
+			}
+			for name, value := range fields[k] {
+				if was, ok := fields[i][name]; !ok || was != value {
+					differ[name] = true
+				}
+			}
+		}
+		g.Name = g.Method
+		for _, name := range slices.Sorted(maps.Keys(differ)) {
+			if value, ok := fields[i][name]; ok {
+				g.Name += " " + name[strings.LastIndex(name, ".")+1:] + "=" + value
+			}
+		}
+	}
+}
+
+// measure fills in what needs no baseline.
+func (g *Group) measure() {
+	var accuracy, worst, used, seconds, pruning []float64
+	for _, r := range g.runs {
+		s := &r.Summary
+		accuracy, used = append(accuracy, s.TestAccuracy), append(used, float64(s.TrainSamplesUsed))
+		seconds, pruning = append(seconds, s.WallSeconds), append(pruning, s.PruneSeconds)
+		if w := s.WorstClass; w.Samples > 0 {
+			worst = append(worst, float64(w.Correct)/float64(w.Samples))
+		}
+	}
+	g.Accuracy, g.SamplesUsed = MomentsOf(accuracy), MomentsOf(used).Mean
+	g.Seconds, g.PruneSeconds = MomentsOf(seconds).Mean, MomentsOf(pruning).Mean
+	if len(worst) == len(g.runs) {
+		m := MomentsOf(worst)
+		g.Worst = &m
+	}
+}
+
+// pair compares a group with the baseline, seed by seed.
+func (g *Group) pair(base *Group) (notes []string) {
+	var differences []float64
+	var used, usedBase, seconds, secondsBase float64
+	for i, r := range g.runs {
+		k := slices.Index(base.Seeds, g.Seeds[i])
+		if k < 0 {
+			notes = append(notes, fmt.Sprintf("%s: seed %d has no run of %s to compare with", r.Name, g.Seeds[i], base.Name))
+			continue
+		}
+		s, b := &r.Summary, &base.runs[k].Summary
+		if x, y := initSeed(s), initSeed(b); x != y {
+			notes = append(notes, fmt.Sprintf("%s: its first weights are those of seed %s, those of %s of seed %s", r.Name, x, base.runs[k].Name, y))
+		}
+		differences = append(differences, s.TestAccuracy-b.TestAccuracy)
+		used, usedBase = used+float64(s.TrainSamplesUsed), usedBase+float64(b.TrainSamplesUsed)
+		seconds, secondsBase = seconds+s.WallSeconds, secondsBase+b.WallSeconds
+	}
+	if len(differences) == 0 {
+		return notes
+	}
+	d := Paired(differences)
+	samples, time := less(used, usedBase), less(seconds, secondsBase)
+	g.Difference, g.SamplesSaved, g.SecondsSaved = &d, &samples, &time
+	return notes
+}
+
+func initSeed(s *run.Summary) string {
+	if c := s.Config.Command; c != nil && c.InitSeed != nil {
+		return fmt.Sprint(*c.InitSeed)
+	}
+	return "none"
+}
+
+// judge says what the interval shows of a loss.
+func (g *Group) judge(margin float64) {
+	d := g.Difference
+	points := func(share float64) string { return fmt.Sprintf("%.2f", 100*share) }
+	within := fmt.Sprintf("no loss within %g points", 100*margin)
+	if d == nil {
+		g.Verdict = "not shown: no seed in common"
+		return
+	}
+	g.NoLoss, g.SeedsNeeded = d.Within(margin), d.Seeds(margin)
+	switch {
+	case g.NoLoss:
+		g.Verdict = within
+	case d.Pairs < 2:
+		g.Verdict = "not shown: one seed gives no interval"
+	case d.Low == nil:
+		g.Verdict = "not shown: all pairs differ by the same, which gives no interval"
+	case *d.High < 0:
+		g.Verdict = fmt.Sprintf("not shown: it loses %s to %s points", points(-*d.High), points(-*d.Low))
+	case d.Mean <= -margin:
+		g.Verdict = fmt.Sprintf("not shown: it loses %s points on average", points(-d.Mean))
+	case g.SeedsNeeded == 0:
+		g.Verdict = fmt.Sprintf("not shown: it would take over %d seeds", maxSeeds)
+	default:
+		g.Verdict = fmt.Sprintf("not shown: it would take about %d seeds", g.SeedsNeeded)
+	}
+}

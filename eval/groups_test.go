@@ -1,0 +1,144 @@
+package eval
+
+import (
+	"bytes"
+	"encoding/csv"
+	"strconv"
+	"strings"
+	"testing"
+
+	"winnow/run"
+)
+
+// seeded are runs of one method, a seed each from first on.
+func seeded(method string, ratio float64, first uint64, accuracies ...float64) (runs []run.Run) {
+	for i, a := range accuracies {
+		seed := first + uint64(i)
+		share := 1 - ratio/2
+		if method == "none" {
+			share = 1
+		}
+		r := made(method+"-s"+strconv.FormatUint(seed, 10), method, a, share)
+		s := &r.Summary
+		s.Seed, s.Config.Seed, s.Config.Prune.Ratio, s.Policy = seed, seed, ratio, "infobatch"
+		s.TestAccuracy = a
+		if method == "none" {
+			s.Policy = "full"
+		}
+		s.WorstClass = run.ClassResult{Class: 6, Samples: 100, Correct: 70 + i}
+		s.Config.Command = &run.Command{InitSeed: &seed}
+		runs = append(runs, r)
+	}
+	return runs
+}
+
+func grouped(t *testing.T, runs ...[]run.Run) *Comparison {
+	t.Helper()
+	var all []run.Run
+	for _, r := range runs {
+		all = append(all, r...)
+	}
+	c, err := Compare(all, DefaultMargin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func five() [][]run.Run {
+	return [][]run.Run{
+		seeded("none", 0.5, 0, 0.912, 0.914, 0.910, 0.913, 0.911),
+		seeded("infobatch", 0.3, 0, 0.912, 0.913, 0.911, 0.912, 0.912),
+		seeded("infobatch", 0.7, 0, 0.902, 0.903, 0.901, 0.904, 0.900),
+		seeded("random", 0.5, 0, 0.915, 0.905, 0.914, 0.904, 0.912),
+	}
+}
+
+func TestGroups(t *testing.T) {
+	c := grouped(t, five()...)
+	var names []string
+	for _, g := range c.Groups {
+		names = append(names, g.Name)
+	}
+	if got := strings.Join(names, ", "); got != "none, infobatch ratio=0.3, infobatch ratio=0.7, random" {
+		t.Fatal(got)
+	}
+	if g := c.Groups[0]; g.Difference != nil || g.Verdict != "" || g.Worst == nil || !near(g.Worst.Mean, 0.72) {
+		t.Errorf("baseline: %+v", g)
+	}
+	g := &c.Groups[1]
+	want := Paired([]float64{0, -0.001, 0.001, -0.001, 0.001})
+	if d := g.Difference; d.Pairs != 5 || !near(d.Mean, want.Mean) || !near(*d.Low, *want.Low) || !near(*d.High, *want.High) || !g.NoLoss {
+		t.Errorf("%s: %+v, want %+v", g.Name, d, want)
+	}
+	if full, used := 600000.0, 3*60000+7*60000*0.85; !near(g.SamplesUsed, used) || !near(*g.SamplesSaved, 1-used/full) {
+		t.Errorf("%s: %v used, %v saved", g.Name, g.SamplesUsed, *g.SamplesSaved)
+	}
+	for i, want := range []string{"", "no loss within 0.5 points", "not shown: it loses 0.88 to 1.12 points", "not shown: it would take about "} {
+		if got := c.Groups[i].Verdict; !strings.HasPrefix(got, want) || want == "" && got != "" {
+			t.Errorf("%s: %q", c.Groups[i].Name, got)
+		}
+	}
+	if len(c.Notes) > 0 {
+		t.Error(c.Notes)
+	}
+	var text, comma, mark bytes.Buffer
+	if err := c.WriteGroups(&text, Text); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "groups.txt", text.Bytes())
+	for line := range strings.Lines(text.String()) {
+		if n := len([]rune(strings.TrimRight(line, "\n"))); n > 90 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	if err := c.WriteGroups(&mark, Markdown); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "groups.md", mark.Bytes())
+	if err := c.WriteGroups(&comma, CSV); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(&comma).ReadAll()
+	if err != nil || len(rows) != 5 {
+		t.Fatal(err, len(rows))
+	}
+	for k, head := range rows[0] {
+		if x, err := strconv.ParseFloat(rows[2][k], 64); head == "difference_low" && (err != nil || x != *g.Difference.Low) {
+			t.Errorf("%s: %s, %v", head, rows[2][k], err)
+		}
+	}
+}
+
+// Only seeds that both have are compared, and what is odd about a pair is said.
+func TestGroupsUnpaired(t *testing.T) {
+	other := uint64(9)
+	odd := seeded("random", 0.5, 3, 0.91, 0.92, 0.90)
+	odd[0].Summary.Config.Command.InitSeed = &other
+	odd[2].Summary.Interrupted = true
+	again := seeded("random", 0.5, 4, 0.5)
+	c := grouped(t, seeded("none", 0.5, 2, 0.9, 0.93), odd, again)
+	g := c.Groups[1]
+	if len(g.Seeds) != 2 || g.Difference.Pairs != 1 || !near(g.Difference.Mean, -0.02) || g.NoLoss || g.Verdict != "not shown: one seed gives no interval" {
+		t.Errorf("%+v %+v", g, g.Difference)
+	}
+	notes := strings.Join(c.Notes, "\n")
+	for _, want := range []string{"random-s3: its first weights are those of seed 9", "random-s4: seed 4 has no run of none", "random-s4: seed 4 is there before", "random-s5: interrupted"} {
+		if !strings.Contains(notes, want) {
+			t.Errorf("the notes do not say %q:\n%s", want, notes)
+		}
+	}
+	if c = grouped(t, seeded("none", 0.5, 0, 0.9), seeded("random", 0.5, 1, 0.9)); c.Groups[1].Difference != nil || c.Groups[1].NoLoss {
+		t.Errorf("%+v", c.Groups[1])
+	}
+}
+
+func TestWorstClass(t *testing.T) {
+	r := Result{PerClass: []Class{{0, 0}, {10, 9}, {4, 2}, {2, 1}}}
+	if w := r.Worst(); w.Class != 2 || w.Samples != 4 || w.Correct != 2 {
+		t.Errorf("%+v", w)
+	}
+	if w := (&Result{}).Worst(); w.Samples != 0 {
+		t.Errorf("%+v", w)
+	}
+}

@@ -1,0 +1,110 @@
+package eval
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"winnow/internal/printable"
+)
+
+// groupColumns are those of the table of groups.
+func groupColumns() []column[Group] {
+	type G = Group
+	spread := func(m Moments) string {
+		if m.Deviation == nil {
+			return fmt.Sprintf("%.2f", 100*m.Mean)
+		}
+		return fmt.Sprintf("%.2f ±%.2f", 100*m.Mean, 100**m.Deviation)
+	}
+	share := func(x *float64) string {
+		if x == nil {
+			return ""
+		}
+		return fmt.Sprintf("%.1f%%", 100**x)
+	}
+	of := func(g *G, field func(*Difference) *float64) *float64 {
+		if g.Difference == nil {
+			return nil
+		}
+		return field(g.Difference)
+	}
+	mean := func(d *Difference) *float64 { return &d.Mean }
+	return []column[G]{
+		{"name", "pruning", func(g *G) string { return g.Name }, func(g *G) any { return g.Name }},
+		{key: "method", value: func(g *G) any { return g.Method }},
+		{key: "prune_ratio", value: func(g *G) any { return g.Ratio }},
+		{"seeds", "seeds", func(g *G) string { return fmt.Sprint(len(g.Seeds)) }, func(g *G) any { return len(g.Seeds) }},
+		{"test_accuracy", "accuracy", func(g *G) string { return spread(g.Accuracy) }, func(g *G) any { return g.Accuracy.Mean }},
+		{key: "test_accuracy_std", value: func(g *G) any { return g.Accuracy.Deviation }},
+		{key: "pairs", value: func(g *G) any {
+			if g.Difference == nil {
+				return 0
+			}
+			return g.Difference.Pairs
+		}},
+		{"accuracy_difference", "diff", func(g *G) string {
+			if g.Difference == nil {
+				return ""
+			}
+			return fmt.Sprintf("%+.2f", 100*g.Difference.Mean)
+		}, func(g *G) any { return of(g, mean) }},
+		{"difference_low", "95% interval", func(g *G) string {
+			if g.Difference == nil || g.Difference.Low == nil {
+				return ""
+			}
+			return fmt.Sprintf("%+.2f to %+.2f", 100**g.Difference.Low, 100**g.Difference.High)
+		}, func(g *G) any { return of(g, func(d *Difference) *float64 { return d.Low }) }},
+		{key: "difference_high", value: func(g *G) any { return of(g, func(d *Difference) *float64 { return d.High }) }},
+		{key: "difference_p", value: func(g *G) any { return of(g, func(d *Difference) *float64 { return d.P }) }},
+		{"worst_class_accuracy", "worst", func(g *G) string {
+			if g.Worst == nil {
+				return ""
+			}
+			return fmt.Sprintf("%.2f", 100*g.Worst.Mean)
+		}, func(g *G) any {
+			if g.Worst == nil {
+				return ""
+			}
+			return g.Worst.Mean
+		}},
+		{key: "train_samples_used", value: func(g *G) any { return g.SamplesUsed }},
+		{"samples_saved", "samples", func(g *G) string { return share(g.SamplesSaved) }, func(g *G) any { return g.SamplesSaved }},
+		{key: "wall_seconds", value: func(g *G) any { return g.Seconds }},
+		{"seconds_saved", "seconds", func(g *G) string { return share(g.SecondsSaved) }, func(g *G) any { return g.SecondsSaved }},
+		{key: "prune_seconds", value: func(g *G) any { return g.PruneSeconds }},
+		{key: "no_loss", value: func(g *G) any { return g.NoLoss }},
+		{key: "seeds_needed", value: func(g *G) any { return g.SeedsNeeded }},
+		{key: "verdict", value: func(g *G) any { return g.Verdict }},
+	}
+}
+
+// WriteGroups writes the table of groups; for people, with what its columns
+// mean and the verdicts.
+func (c *Comparison) WriteGroups(w io.Writer, f Format) error {
+	if len(c.Groups) == 0 {
+		return errors.New("eval: table: no run is finished")
+	}
+	if err := writeTable(w, f, groupColumns(), c.Groups, 2); err != nil || f == CSV {
+		return err
+	}
+	var b strings.Builder
+	if f == Markdown {
+		b.WriteString("\n")
+	}
+	base := printable.Text(c.Groups[0].Name)
+	fmt.Fprintf(&b, "%% of test samples, mean ±standard deviation over seeds; diff to %s in points,\n", base)
+	b.WriteString("with the interval of a paired t-test; worst class; samples and seconds saved\n")
+	for i := range c.Groups[1:] {
+		g := &c.Groups[i+1]
+		if i == 0 || f == Markdown {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "%s: %s\n", printable.Text(g.Name), g.Verdict)
+	}
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("eval: table: %w", err)
+	}
+	return nil
+}
