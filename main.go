@@ -19,6 +19,7 @@ import (
 	"winnow/internal/option"
 	"winnow/internal/printable"
 	"winnow/loader"
+	"winnow/models"
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
@@ -51,7 +52,7 @@ var codes = []struct {
 	{exitRuntime, []error{cli.ErrRuntime, ortrun.ErrNoLibrary, ortrun.ErrDamaged, ortrun.ErrOldLibrary, ortrun.ErrNoDevice}},
 	{exitUsage, []error{
 		cli.ErrUsage, option.ErrInvalid, export.ErrOptions, datasets.ErrSpec, runs.ErrExists, runs.ErrForeign, atomicfile.ErrInUse,
-		prune.ErrMethod, prune.ErrNeedsLoss, bundle.ErrExists, eval.ErrFormat,
+		models.ErrUnknown, prune.ErrMethod, prune.ErrNeedsLoss, bundle.ErrExists, eval.ErrFormat,
 	}},
 	{exitInput, []error{
 		cli.ErrInput, files.ErrNotRegular, files.ErrTooLarge,

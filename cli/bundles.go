@@ -93,7 +93,7 @@ func (s *bundleSource) open(ctx context.Context) (*bundle.Bundle, string, error)
 		b, err := models.Draw(s.Spec, s.InitSeed)
 		return b, from, err
 	}
-	b, err := s.finished(ctx)
+	b, err := s.finished()
 	return b, "the bundle's own; winnow export sets it", err
 }
 
@@ -113,7 +113,7 @@ func (s *bundleSource) make(ctx context.Context, model, name string) (*bundle.Bu
 
 // finished opens an exported bundle, which must be whole and have the recipe
 // that is asked for.
-func (s *bundleSource) finished(ctx context.Context) (*bundle.Bundle, error) {
+func (s *bundleSource) finished() (*bundle.Bundle, error) {
 	b, err := openBundle(s.Spec)
 	if err != nil {
 		return nil, err

@@ -76,7 +76,7 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if err != nil {
 		return err
 	}
-	m, err := openClassifier(ctx, o.Path, o.Output, func(text string) { out.notef("note: %s", text) })
+	m, err := openClassifier(o.Path, o.Output, func(text string) { out.notef("note: %s", text) })
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func evaluate(ctx context.Context, c *eval.Classifier, device *ortrun.Device, sr
 
 // openClassifier reads what is to be evaluated: a run folder, an .onnx file, or
 // a bundle, whose initial weights are put in.
-func openClassifier(ctx context.Context, path, output string, notice func(string)) (*eval.Classifier, error) {
+func openClassifier(path, output string, notice func(string)) (*eval.Classifier, error) {
 	switch {
 	case isModelFile(path):
 		return eval.OpenFile(path, output, notice)

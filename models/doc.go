@@ -7,6 +7,6 @@
 // resnet20, the CIFAR form of He et al. 2016 (arXiv 1512.03385, section 4.2) with
 // projection shortcuts, 16-32-64 channels. Forward graphs alone, for measurements:
 // resnet18 for 32x32 images (64 to 512 channels) and resnet50 (He et al. 2016,
-// arXiv 1512.03385, table 1, strides in the 3x3 convolutions). Weights start as PyTorch's layers
-// do: uniform in +-1/sqrt(fan in).
+// arXiv 1512.03385, table 1, strides in the 3x3 convolutions). Weights start as
+// PyTorch's layers do: uniform in +-1/sqrt(fan in).
 package models

@@ -1,7 +1,6 @@
 package models
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -11,9 +10,6 @@ import (
 	"winnow/internal/elements"
 	"winnow/onnx"
 )
-
-// ErrUnknown is wrapped by errors about a model of no known name.
-var ErrUnknown = errors.New("unknown model")
 
 // DefaultClasses is how many classes the shipped models tell apart.
 const DefaultClasses = 10
@@ -67,7 +63,7 @@ func Forward(name string, seed uint64) (*onnx.Model, error) {
 		b.graph.Outputs = []onnx.Value{{Name: "logits", DType: onnx.Float32, Shape: onnx.Shape{onnx.Symbol("N"), onnx.Const(b.classes)}}}
 		return &onnx.Model{IRVersion: 8, Opset: 18, Producer: onnx.Producer, Graph: b.graph}, nil
 	}
-	return nil, fmt.Errorf("models: %w %q; there are %s", ErrUnknown, name, strings.Join(known, ", "))
+	return nil, unknown(name, known)
 }
 
 func mlp(b *builder) {

@@ -6,7 +6,6 @@ import (
 	"embed"
 	"fmt"
 	"slices"
-	"strings"
 
 	"winnow/onnx/bundle"
 	"winnow/onnx/export"
@@ -61,7 +60,7 @@ func Draw(name string, seed uint64) (*bundle.Bundle, error) {
 // Seed: the shipped one, or one built now.
 func Builtin(name string) (*bundle.Bundle, error) {
 	if !slices.Contains(Names(), name) {
-		return nil, fmt.Errorf("models: %w %q; there are %s", ErrUnknown, name, strings.Join(Names(), ", "))
+		return nil, unknown(name, Names())
 	}
 	if !slices.Contains(shipped, name) {
 		return Build(name)

@@ -49,9 +49,9 @@ func (s *lossScorer) observeSamples(indices []uint32, losses []float32) {
 	}
 }
 
-// The running average is s + b(x-s), a form that leaves a constant x exactly
-// constant. replaceNonFinite is the new score where that is no finite number: first for a
-// sample without a score, none for one held out, and the average in float64
+// replaceNonFinite is the new score where the running average s + b(x-s), a form
+// that leaves a constant x exactly constant, is no finite number: first for a
+// sample without a score, no score for one held out, and the average in float64
 // where the difference of two finite numbers overflows.
 func replaceNonFinite(s, x, b, first float32) float32 {
 	switch {

@@ -86,8 +86,9 @@ func (t *table) spread(i uint32, x float32) {
 	}
 }
 
-// mean counts the samples with a score and gives the mean of their scores. The sum is in float64 over fixed blocks, so that it is exact for
-// equal scores and does not lose small ones to a large total.
+// mean counts the samples with a score and gives the mean of their scores. The
+// sum is taken in float64 over fixed blocks, so that it is exact for equal
+// scores and does not lose small ones to a large total.
 func (t *table) mean() (count int, mean float64) {
 	var sum float64
 	largest := math.Inf(-1)
@@ -142,7 +143,7 @@ func keepCount(ratio float64, m int) int {
 // batch costs neither a bounds check nor a branch an index.
 func within(indices []uint32, n int) bool {
 	last := int64(n) - 1
-	var a, b int64 // negative once an index is too large; two, since one would wait for the last
+	var a, b int64 // negative once an index is too large; two of them run side by side
 	for len(indices) >= 8 {
 		x := (*[8]uint32)(indices)
 		a |= (last - int64(x[0])) | (last - int64(x[1])) | (last - int64(x[2])) | (last - int64(x[3]))

@@ -35,8 +35,9 @@ type Folder struct {
 }
 
 // Take makes the folder, or takes one that is there, and locks it; the error of
-// one that another process holds wraps ErrInUse. names are the files of the set:
-// the first marks a whole set, so it is the first to go and the last to come.
+// one that another process holds wraps ErrInUse. names are the files of the set.
+// The first of them says that the set is whole, so it is removed first and
+// written last.
 // What a dead owner left is cleared away, and a commit that it began is ended.
 func Take(dir string, names []string) (*Folder, error) {
 	f := &Folder{dir: dir, names: names}
@@ -151,7 +152,7 @@ func (f *Folder) settle() error {
 		return err
 	}
 	f.drop(asideDir)
-	f.drop(readyDir) // the last, so that its absence says that an old set aside is to come back
+	f.drop(readyDir) // last: without it, recover brings the old set back
 	return syncDir(f.dir)
 }
 
