@@ -141,7 +141,10 @@ func (g generations) fill(dir string, c *Checkpoint) error {
 }
 
 func writeAll(w io.Writer, data []byte) error {
-	_, err := w.Write(data)
+	n, err := w.Write(data)
+	if err == nil && n < len(data) {
+		err = io.ErrShortWrite
+	}
 	return err
 }
 
