@@ -9,7 +9,7 @@ import (
 	"winnow/onnx/emit"
 )
 
-// checkArity refuses nodes that lack an input or output their operator cannot do without.
+// CheckArity refuses nodes that lack an input or output their operator cannot do without.
 func CheckArity(nodes []*onnx.Node) error {
 	for _, n := range nodes {
 		for i := range max(leastInputs[n.Op], min(1, len(n.Inputs))) {
@@ -24,7 +24,7 @@ func CheckArity(nodes []*onnx.Node) error {
 	return nil
 }
 
-// controlFlow refuses what folding left of If, Loop and Scan: control flow on data.
+// ControlFlow refuses what folding left of If, Loop and Scan: control flow on data.
 func ControlFlow(nodes []*onnx.Node) error {
 	missing := map[string][]string{}
 	for _, n := range nodes {
@@ -46,7 +46,7 @@ var leastInputs = map[string]int{
 	"ScatterND": 3, "TopK": 2, "CumSum": 2, "Mod": 2, "ReverseSequence": 2, "MaxUnpool": 2, "LSTM": 3, "GRU": 3, "RNN": 3, "GridSample": 2,
 }
 
-// checkQuantised refuses quantised models of which a part would not be trained
+// CheckQuantised refuses quantised models of which a part would not be trained
 // without a word: weights stored as integers, and integers computed with.
 func CheckQuantised(g *onnx.Graph) error {
 	const wayOut = "export the float model, or one that is quantised for training, with float weights and QuantizeLinear behind them"
@@ -69,7 +69,7 @@ func CheckQuantised(g *onnx.Graph) error {
 	return nil
 }
 
-// qualified is an operator's name, with its domain unless that is the default one.
+// Qualified is an operator's name, with its domain unless that is the default one.
 func Qualified(n *onnx.Node) string {
 	if IsDefaultDomain(n.Domain) {
 		return n.Op
@@ -77,7 +77,7 @@ func Qualified(n *onnx.Node) string {
 	return n.Domain + "." + n.Op
 }
 
-// noRule names operators without a rule, each with one of its nodes; nil if there are none.
+// NoRule names operators without a rule, each with one of its nodes; nil if there are none.
 func NoRule(missing map[string][]string) error {
 	if len(missing) == 0 {
 		return nil
@@ -99,4 +99,5 @@ func NoRule(missing map[string][]string) error {
 	return fmt.Errorf("autodiff: %w for %s", ErrNoRule, strings.Join(list, ", "))
 }
 
+// IsDefaultDomain is whether a domain is that of ONNX's own operators.
 func IsDefaultDomain(d string) bool { return d == "" || d == "ai.onnx" }

@@ -30,7 +30,7 @@ var compositions = map[string]composition{
 	onnx.LaterDomain + ".AveragePool": composeAveragePool,
 }
 
-// compose replaces the nodes of a graph, whose shapes are inferred, that have a composition.
+// Compose replaces the nodes of a graph, whose shapes are inferred, that have a composition.
 func Compose(g *onnx.Graph) error {
 	some := func(n *onnx.Node) bool { return compositions[Qualified(n)] != nil }
 	if !slices.ContainsFunc(g.Nodes, some) {

@@ -5,5 +5,5 @@ import (
 	"slices"
 )
 
-// composedOperators lists the operators that are composed of others.
+// ComposedOperators lists the operators that are composed of others.
 func ComposedOperators() []string { return slices.Sorted(maps.Keys(compositions)) }

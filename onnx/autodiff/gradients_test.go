@@ -12,7 +12,7 @@ import (
 
 func TestGradients(t *testing.T) {
 	d := gradtest.Device(t)
-	for _, c := range gradtest.Cases() {
+	for _, c := range append(gradtest.Cases(), gradtest.Corners()...) {
 		t.Run(c.String(), func(t *testing.T) { gradtest.Check(t, d, c) })
 	}
 }

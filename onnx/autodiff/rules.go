@@ -1,34 +1,33 @@
 package autodiff
 
 // Rules maps an operator of the default domain, at opset 18, to its gradient.
-// Every formula is written beside its rule, with y the output, g its adjoint.
+// Every formula is written beside its rule, with y the output, g its adjoint, in
+// the file that its heading names.
 var Rules map[string]Rule
 
 func init() {
 	Rules = map[string]Rule{
-		// Elementwise, two operands.
-		"Add":   gradAdd,
-		"Sub":   gradSub,
-		"Mul":   gradMul,
-		"Div":   gradDiv,
-		"Pow":   gradPow,
-		"PRelu": gradPRelu,
-		"Mod":   gradMod,
+		// The plainest of those that take every element by itself: rules_elementwise.go.
+		"Add":      gradAdd,
+		"Sub":      gradSub,
+		"Mul":      gradMul,
+		"Div":      gradDiv,
+		"Relu":     gradRelu,
+		"Sigmoid":  gradSigmoid,
+		"Tanh":     gradTanh,
+		"Clip":     gradClip,
+		"Identity": gradIdentity,
+		"Cast":     gradCast,
 
-		// Elementwise, any number of operands.
-		"Sum":   gradSum,
-		"Mean":  gradMean,
-		"Max":   gradExtreme,
-		"Min":   gradExtreme,
-		"Where": gradWhere,
-
-		// Elementwise, one operand.
-		"Relu":            gradRelu,
-		"Sigmoid":         gradSigmoid,
-		"Tanh":            gradTanh,
-		"Clip":            gradClip,
-		"Identity":        gradIdentity,
-		"Cast":            gradCast,
+		// Functions of every element: rules_math.go.
+		"Pow":             gradPow,
+		"PRelu":           gradPRelu,
+		"Mod":             gradMod,
+		"Sum":             gradSum,
+		"Mean":            gradMean,
+		"Max":             gradExtreme,
+		"Min":             gradExtreme,
+		"Where":           gradWhere,
 		"Neg":             gradNeg,
 		"Abs":             gradAbs,
 		"Sqrt":            gradSqrt,
@@ -47,19 +46,21 @@ func init() {
 		"HardSigmoid":     gradHardSigmoid,
 		"HardSwish":       gradHardSwish,
 		"Mish":            gradMish,
-		"Tan":             gradTan,
-		"Asin":            gradAsin,
-		"Acos":            gradAcos,
-		"Atan":            gradAtan,
-		"Sinh":            gradSinh,
-		"Cosh":            gradCosh,
-		"Asinh":           gradAsinh,
-		"Acosh":           gradAcosh,
-		"Atanh":           gradAtanh,
 		"Shrink":          gradShrink,
 		"ThresholdedRelu": gradThresholdedRelu,
 
-		// Along an axis.
+		// Angles and their inverses: rules_trig.go.
+		"Tan":   gradTan,
+		"Asin":  gradAsin,
+		"Acos":  gradAcos,
+		"Atan":  gradAtan,
+		"Sinh":  gradSinh,
+		"Cosh":  gradCosh,
+		"Asinh": gradAsinh,
+		"Acosh": gradAcosh,
+		"Atanh": gradAtanh,
+
+		// Along an axis: rules_reduce.go.
 		"Softmax":         gradSoftmax,
 		"LogSoftmax":      gradLogSoftmax,
 		"ReduceMean":      gradReduceMean,
@@ -74,34 +75,47 @@ func init() {
 		"ReduceLogSum":    gradReduceLogSum,
 		"CumSum":          gradCumSum,
 
-		// Products.
-		"Gemm":          gradGemm,
-		"MatMul":        gradMatMul,
-		"Conv":          gradConv,
-		"Einsum":        gradEinsum,
-		"ConvTranspose": gradConvTranspose,
-		"Resize":        gradResize,
-		"GridSample":    gradGridSample,
+		// Products of matrices: rules_product.go.
+		"Gemm":   gradGemm,
+		"MatMul": gradMatMul,
 
-		// Over the steps of a sequence.
+		// Products by letters: rules_einsum.go.
+		"Einsum": gradEinsum,
+
+		// Convolutions: rules_conv.go.
+		"Conv":          gradConv,
+		"ConvTranspose": gradConvTranspose,
+
+		// Poolings: rules_pool.go.
+		"MaxPool":           gradMaxPool,
+		"AveragePool":       gradAveragePool,
+		"GlobalAveragePool": gradGlobalAveragePool,
+		"GlobalMaxPool":     gradGlobalMaxPool,
+		"MaxUnpool":         gradMaxUnpool,
+
+		// Resampling by scales: rules_resize.go.
+		"Resize": gradResize,
+
+		// Resampling by positions: rules_gridsample.go.
+		"GridSample": gradGridSample,
+
+		// Over the steps of a sequence: rules_recurrent.go.
 		"LSTM": gradRecurrent([]string{"Sigmoid", "Tanh", "Tanh"}, gradLSTM),
 		"GRU":  gradRecurrent([]string{"Sigmoid", "Tanh"}, gradGRU),
 		"RNN":  gradRecurrent([]string{"Tanh"}, gradRNN),
 
-		// Normalisation and pooling.
-		"BatchNormalization":    gradBatchNorm,
-		"MaxPool":               gradMaxPool,
-		"AveragePool":           gradAveragePool,
-		"GlobalAveragePool":     gradGlobalAveragePool,
-		"GlobalMaxPool":         gradGlobalMaxPool,
+		// Normalisation by channel: rules_norm.go.
+		"BatchNormalization": gradBatchNorm,
+
+		// Normalisation of each image: rules_layernorm.go.
 		"InstanceNormalization": gradInstanceNorm,
 		"LayerNormalization":    gradLayerNorm,
 
-		// Fake quantisation.
+		// Fake quantisation: rules_quantize.go.
 		"QuantizeLinear":   gradQuantize,
 		"DequantizeLinear": gradDequantize,
 
-		// Shape.
+		// Shape: rules_shape.go.
 		"Flatten":      gradReshape,
 		"Reshape":      gradReshape,
 		"Squeeze":      gradReshape,
@@ -111,13 +125,15 @@ func init() {
 		"Expand":       gradExpand,
 		"Split":        gradSplit,
 		"Slice":        gradSlice,
-		"Pad":          gradPad,
 		"Tile":         gradTile,
 		"Trilu":        gradTrilu,
 		"DepthToSpace": gradDepthToSpace,
 		"SpaceToDepth": gradSpaceToDepth,
 
-		// By index.
+		// Padding: rules_pad.go.
+		"Pad": gradPad,
+
+		// By index: rules_index.go.
 		"Gather":          gradGather,
 		"GatherElements":  gradGatherElements,
 		"GatherND":        gradGatherND,
@@ -125,6 +141,5 @@ func init() {
 		"ScatterND":       gradScatter,
 		"TopK":            gradTopK,
 		"ReverseSequence": gradReverseSequence,
-		"MaxUnpool":       gradMaxUnpool,
 	}
 }

@@ -89,6 +89,7 @@ func GradConvTranspose(n *Node, more func(Conv) ConvForms) ([]string, error) {
 	return dx, nil
 }
 
+// Conv is a convolution whose gradients are taken, with its geometry.
 type Conv struct {
 	*Node
 	Window
@@ -163,7 +164,7 @@ func (c Conv) filter(more ConvForms) string {
 	return c.Flat(dw, append([]int64{c.OutC, c.GroupC}, c.Kernel...)...)
 }
 
-// plainFilter takes one product an image where its result is smaller than its
+// PlainFilterForms takes one product an image where its result is smaller than its
 // operands, else one over the batch: where the two cross is where they were
 // measured equally fast. A grouped convolution has one form only.
 func (c Conv) PlainFilterForms() []Form {
@@ -178,7 +179,7 @@ func (c Conv) PlainFilterForms() []Form {
 	return []Form{form(WeightImages), form(WeightGemm), form(WeightTaps)}
 }
 
-// weightPlain is made of standard operators, for any number of images.
+// PlainFilter is made of standard operators, for any number of images.
 func (c Conv) PlainFilter(form string) string {
 	if form == WeightTaps {
 		return c.weightTaps()

@@ -44,7 +44,7 @@ func (n *Node) canComparePool(w Window) bool {
 	return w.SideBySide() && channels.IsConst() && channels.N*w.TapCount()*w.TapCount() <= maxFilter
 }
 
-// sideBySide is whether the windows tile the image, but for a rest at its far edges.
+// SideBySide is whether the windows tile the image, but for a rest at its far edges.
 func (w Window) SideBySide() bool {
 	for i := range w.In {
 		if w.Kernel[i] != w.Stride[i] || w.Dilation[i] != 1 || w.Begin[i] != 0 || w.Out[i]*w.Stride[i] > w.In[i] {
@@ -54,7 +54,7 @@ func (w Window) SideBySide() bool {
 	return true
 }
 
-// tiled is the part of an image that windows side by side cover, and the padding that restores the rest.
+// Tiled is the part of an image that windows side by side cover, and the padding that restores the rest.
 func (w Window) Tiled() (size, rest []int64) {
 	for i := range w.In {
 		size = append(size, w.Out[i]*w.Stride[i])
@@ -201,4 +201,9 @@ func (n *Node) enlarge(v string, w Window) string {
 		"mode": onnx.StringAttr("nearest"), "nearest_mode": onnx.StringAttr("floor"),
 		"coordinate_transformation_mode": onnx.StringAttr("asymmetric"),
 	}, v, "", n.Float32s(scales, int64(len(scales))))
+}
+
+// y = the largest of x over all positions, as ReduceMax.
+func gradGlobalMaxPool(n *Node) ([]string, error) {
+	return one(n.toEqual(n.Dy[0], n.Outputs[0], emit.SpatialAxes(len(n.Shape(n.Inputs[0])), false)))
 }

@@ -9,7 +9,7 @@ import (
 	"winnow/onnx/opset"
 )
 
-// node is what a rule sees: one forward node, the adjoints of its outputs,
+// Node is what a rule sees: one forward node, the adjoints of its outputs,
 // and which of its inputs want one. It emits through the embedded emitter.
 type Node struct {
 	*emit.Builder
@@ -28,7 +28,7 @@ type Walk struct {
 	Layout   Layout                    // of images that have another form; nil for none
 }
 
-// RuleLayout is a layout of images that has rules of its own.
+// Layout is a layout of images that has rules of its own.
 type Layout interface {
 	Block() int64              // channels to a block
 	Blocked(value string) bool // whether a value has a form in this layout
@@ -45,7 +45,7 @@ func (w *Walk) ruleOf(op string) Rule {
 	return Rules[op]
 }
 
-// rule emits the adjoints of a node's inputs, in order; "" where none flows.
+// Rule emits the adjoints of a node's inputs, in order; "" where none flows.
 type Rule func(n *Node) ([]string, error)
 
 // flow is one graph's dependence on its sources.
@@ -90,7 +90,7 @@ var stopsGradient = map[string]bool{
 	"Hardmax": true, "Xor": true, "BitShift": true, "BitwiseAnd": true, "BitwiseOr": true, "BitwiseXor": true, "BitwiseNot": true,
 }
 
-// backward emits the gradients of nodes by the sources. seeds holds the adjoints
+// Backward emits the gradients of nodes by the sources. seeds holds the adjoints
 // to start from, by value; the result has the adjoint of every source that the
 // seeded values depend on. Names of what a node's gradient takes start with the
 // emitter's part and the node's name.

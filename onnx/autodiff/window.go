@@ -8,7 +8,7 @@ import (
 	"winnow/onnx/emit"
 )
 
-// window is the geometry of a convolution or a pooling over spatial axes of
+// Window is the geometry of a convolution or a pooling over spatial axes of
 // known size; begin and end hold the padding of each axis.
 type Window struct {
 	In, Out, Kernel, Stride, Dilation, Begin, End []int64
@@ -17,12 +17,13 @@ type Window struct {
 // extent is how many input positions one window spans along an axis.
 func (w Window) extent(i int) int64 { return (w.Kernel[i]-1)*w.Dilation[i] + 1 }
 
+// Rank is how many spatial axes there are.
 func (w Window) Rank() int { return len(w.In) }
 
-// area is how many positions the output has.
+// Area is how many positions the output has.
 func (w Window) Area() int64 { return product(w.Out) }
 
-// tapCount is how many elements the kernel has.
+// TapCount is how many elements the kernel has.
 func (w Window) TapCount() int64 { return product(w.Kernel) }
 
 // symmetric reports whether both sides of every axis are padded alike.
@@ -35,6 +36,7 @@ func (w Window) symmetric() bool {
 	return true
 }
 
+// UnitStride is whether windows lie at every position.
 func (w Window) UnitStride() bool {
 	for _, s := range w.Stride {
 		if s != 1 {
@@ -62,7 +64,7 @@ func (w Window) taps(f func(tap []int64)) {
 	}
 }
 
-// windowOf reads a node's geometry. kernel is nil where the node says it itself.
+// WindowOf reads a node's geometry. kernel is nil where the node says it itself.
 func (n *Node) WindowOf(kernel []int64) (Window, error) {
 	x, y := n.Shape(n.Inputs[0]), n.Shape(n.Outputs[0])
 	if len(x) < 3 || len(y) != len(x) {

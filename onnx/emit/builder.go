@@ -14,10 +14,10 @@ import (
 	"winnow/onnx/infer"
 )
 
-// attrs is shorthand for the attributes of an emitted node.
+// Attrs is shorthand for the attributes of an emitted node.
 type Attrs = map[string]onnx.Attr
 
-// emitter appends nodes to a graph. Each node's types are inferred as it is
+// Builder appends nodes to a graph. Each node's types are inferred as it is
 // added, so rules can ask for the shape of anything that exists; a node equal
 // to an earlier one is not added again. The first error sticks.
 type Builder struct {
@@ -46,6 +46,7 @@ type Layout interface {
 	PositionSum(x string) string
 }
 
+// New appends to g, of whose values inf knows the types.
 func New(g *onnx.Graph, inf *infer.Inference) *Builder {
 	e := &Builder{Graph: g, Inf: inf, shared: map[string][]string{}}
 	for _, v := range g.Inputs {
@@ -60,36 +61,37 @@ func New(g *onnx.Graph, inf *infer.Inference) *Builder {
 	return e
 }
 
-// take marks names as used.
+// Take marks names as used.
 func (e *Builder) Take(names ...string) { e.names.Take(names...) }
 
-// unique returns want, or want with a number behind it if the name is taken, and takes it.
+// Unique returns want, or want with a number behind it if the name is taken, and takes it.
 func (e *Builder) Unique(want string) string { return e.names.Numbered(want, ".", 1) }
 
-// forget lets go of the values that were emitted, but not of constants: what is
+// Forget lets go of the values that were emitted, but not of constants: what is
 // emitted from here on is computed anew.
 func (e *Builder) Forget() {
 	maps.DeleteFunc(e.shared, func(key string, _ []string) bool { return !strings.HasPrefix(key, "const/") })
 }
 
+// Fail keeps an error, unless there is one already.
 func (e *Builder) Fail(format string, args ...any) {
 	if e.Err == nil {
 		e.Err = fmt.Errorf("emit: "+format, args...)
 	}
 }
 
-// fresh makes a name for a new value.
+// Fresh makes a name for a new value.
 func (e *Builder) Fresh(op string) string {
 	e.serial++
 	return e.Unique(bundle.NodeName(e.Part, e.owner, op, e.serial))
 }
 
-// op emits a node with one output and returns the output's name.
+// Emit emits a node with one output and returns the output's name.
 func (e *Builder) Emit(op string, a Attrs, inputs ...string) string {
 	return e.EmitN(op, 1, a, inputs...)[0]
 }
 
-// ops emits a node with n outputs.
+// EmitN emits a node with n outputs.
 func (e *Builder) EmitN(op string, n int, a Attrs, inputs ...string) []string {
 	if e.Layout != nil {
 		if y := e.Layout.Elementwise(op, a, inputs); y != "" {
@@ -105,11 +107,11 @@ var broadcasts = map[string]bool{
 	"Where": true, "Equal": true, "Greater": true, "GreaterOrEqual": true, "Less": true, "LessOrEqual": true,
 }
 
-// levelled gives single numbers as many dimensions as the values beside them
+// withEqualRank gives single numbers as many dimensions as the values beside them
 // if those end in a dimension of 1, as the filters of 1x1 convolutions do.
 // Without, ONNX Runtime's CPU kernels go through them element by element,
 // twenty times as long for 2048x512x1x1 (BenchmarkNumberBesideFilter).
-func (e *Builder) levelled(op string, inputs []string) []string {
+func (e *Builder) withEqualRank(op string, inputs []string) []string {
 	single := func(s onnx.Shape) bool { return s != nil && len(s) == 0 || len(s) == 1 && s[0] == onnx.Const(1) }
 	rank := 0
 	for _, in := range inputs {
@@ -139,10 +141,10 @@ func (e *Builder) levelled(op string, inputs []string) []string {
 	return inputs
 }
 
-// opsIn emits a node of a domain, on the operands as they are named.
+// EmitIn emits a node of a domain, on the operands as they are named.
 func (e *Builder) EmitIn(domain, op string, n int, a Attrs, inputs ...string) []string {
 	if domain == "" {
-		inputs = e.levelled(op, inputs)
+		inputs = e.withEqualRank(op, inputs)
 	}
 	key := identity(domain+op, n, a, inputs)
 	if out, ok := e.shared[key]; ok {
@@ -157,13 +159,13 @@ func (e *Builder) EmitIn(domain, op string, n int, a Attrs, inputs ...string) []
 	return out
 }
 
-// named emits a node whose single output has a given, free name.
+// Named emits a node whose single output has a given, free name.
 func (e *Builder) Named(name, op string, a Attrs, inputs ...string) string {
 	e.Append(&onnx.Node{Name: name, Op: op, Inputs: inputs, Outputs: []string{name}, Attrs: a})
 	return name
 }
 
-// rename gives the value emitted last another, free name.
+// Rename gives the value emitted last another, free name.
 func (e *Builder) Rename(value, name string) string {
 	if e.Err != nil {
 		return name
@@ -179,6 +181,7 @@ func (e *Builder) Rename(value, name string) string {
 	return name
 }
 
+// Append adds a node as it is, with the types of its outputs.
 func (e *Builder) Append(n *onnx.Node) {
 	if e.Err != nil {
 		return
@@ -190,7 +193,7 @@ func (e *Builder) Append(n *onnx.Node) {
 	e.Graph.Nodes = append(e.Graph.Nodes, n)
 }
 
-// either is what then emits where cond, a boolean of one element, holds, else
+// If is what then emits where cond, a boolean of one element, holds, else
 // what other emits. Only the one that is taken is computed.
 func (e *Builder) If(cond string, then, other func() string) string {
 	branch := func(emit func() string) onnx.Attr {
@@ -200,7 +203,7 @@ func (e *Builder) If(cond string, then, other func() string) string {
 	return e.Emit("If", Attrs{"then_branch": branch(then), "else_branch": branch(other)}, cond)
 }
 
-// inside is the value that emit gives and the nodes it takes, for a graph within this one.
+// Inside is the value that emit gives and the nodes it takes, for a graph within this one.
 func (e *Builder) Inside(emit func() string) (onnx.Value, []*onnx.Node) {
 	nodes, shared := e.Graph.Nodes, e.shared
 	e.Graph.Nodes, e.shared = nil, maps.Clone(shared)
@@ -229,7 +232,7 @@ func identity(op string, n int, a Attrs, inputs []string) string {
 	return b.String()
 }
 
-// constant adds t as an initializer, once for equal content.
+// Constant adds t as an initializer, once for equal content.
 func (e *Builder) Constant(t *onnx.Tensor) string {
 	key := fmt.Sprintf("const/%v/%v/%x", t.DType, t.Dims, sha256.Sum256(t.Data))
 	if out, ok := e.shared[key]; ok {
@@ -242,48 +245,41 @@ func (e *Builder) Constant(t *onnx.Tensor) string {
 	return name
 }
 
+// Scalar is a float32 constant without dimensions.
 func (e *Builder) Scalar(v float64) string {
 	return e.Constant(onnx.FromFloat32([]float32{float32(v)}))
 }
 
+// Float32s is a float32 constant.
 func (e *Builder) Float32s(v []float32, dims ...int64) string {
 	return e.Constant(onnx.FromFloat32(v, dims...))
 }
 
+// Int64s is an int64 constant of one dimension.
 func (e *Builder) Int64s(v ...int64) string {
 	return e.Constant(onnx.FromInt64(v, int64(len(v))))
 }
 
-// always is a true scalar condition: Where with it spreads a value.
+// True is a true scalar condition: Where with it spreads a value.
 func (e *Builder) True() string {
 	t := onnx.NewTensor(onnx.Bool)
 	t.Data[0] = 1
 	return e.Constant(t)
 }
 
-// shape returns what is known of a value's shape, nil for an unknown rank.
+// Shape returns what is known of a value's shape, nil for an unknown rank.
 func (e *Builder) Shape(name string) onnx.Shape {
 	v, _ := e.Inf.Type(name)
 	return v.Shape
 }
 
+// DType is the element type of a value.
 func (e *Builder) DType(name string) onnx.DType {
 	v, _ := e.Inf.Type(name)
 	return v.DType
 }
 
-// Shorthands for the operators that rules use most.
-func (e *Builder) Add(a, b string) string { return e.Emit("Add", nil, a, b) }
-func (e *Builder) Sub(a, b string) string { return e.Emit("Sub", nil, a, b) }
-func (e *Builder) Mul(a, b string) string { return e.Emit("Mul", nil, a, b) }
-func (e *Builder) Div(a, b string) string { return e.Emit("Div", nil, a, b) }
-func (e *Builder) Neg(a string) string    { return e.Emit("Neg", nil, a) }
-
-func (e *Builder) Cast(a string, to onnx.DType) string {
-	return e.Emit("Cast", Attrs{"to": onnx.IntAttr(int64(to))}, a)
-}
-
-// number is a scalar constant of the element type of like.
+// Number is a scalar constant of the element type of like.
 func (e *Builder) Number(v float64, like string) string {
 	switch e.DType(like) {
 	case onnx.Float64:
@@ -298,6 +294,7 @@ func (e *Builder) Number(v float64, like string) string {
 	}
 }
 
+// Transpose permutes the axes of x.
 func (e *Builder) Transpose(x string, perm ...int64) string {
 	for i, p := range perm {
 		if int64(i) != p {
@@ -307,7 +304,7 @@ func (e *Builder) Transpose(x string, perm ...int64) string {
 	return x
 }
 
-// sum reduces over axes; keep leaves them in place with size 1.
+// Sum reduces over axes; keep leaves them in place with size 1.
 func (e *Builder) Sum(x string, keep bool, axes ...int64) string {
 	if len(axes) == 0 {
 		return x
@@ -319,7 +316,7 @@ func (e *Builder) Sum(x string, keep bool, axes ...int64) string {
 	return e.Emit("ReduceSum", Attrs{"keepdims": onnx.IntAttr(k)}, x, e.Int64s(axes...))
 }
 
-// reshape gives x the target shape, in which one dimension may be symbolic.
+// Reshape gives x the target shape, in which one dimension may be symbolic.
 func (e *Builder) Reshape(x string, target onnx.Shape) string {
 	if e.Shape(x).Equal(target) {
 		return x
@@ -344,7 +341,7 @@ func (e *Builder) Reshape(x string, target onnx.Shape) string {
 	return e.Emit("Reshape", nil, x, e.Int64s(dims...))
 }
 
-// size is how long x is along an axis, int64 [1].
+// Size is how long x is along an axis, int64 [1].
 func (e *Builder) Size(x string, axis int) string {
 	if d := e.Shape(x)[axis]; d.IsConst() {
 		return e.Int64s(d.N)
@@ -352,12 +349,12 @@ func (e *Builder) Size(x string, axis int) string {
 	return e.Emit("Shape", Attrs{"start": onnx.IntAttr(int64(axis)), "end": onnx.IntAttr(int64(axis + 1))}, x)
 }
 
-// flat reshapes to literal dimensions, with 0 and -1 as Reshape defines them.
+// Flat reshapes to literal dimensions, with 0 and -1 as Reshape defines them.
 func (e *Builder) Flat(x string, dims ...int64) string {
 	return e.Emit("Reshape", nil, x, e.Int64s(dims...))
 }
 
-// broadcast spreads x to the shape of like.
+// Broadcast spreads x to the shape of like.
 func (e *Builder) Broadcast(x, like string) string {
 	if e.Shape(x).Equal(e.Shape(like)) {
 		return x
@@ -365,17 +362,17 @@ func (e *Builder) Broadcast(x, like string) string {
 	return e.Emit("Where", nil, e.True(), x, like)
 }
 
-// zerosLike makes zeros of the shape and type of x, whatever x holds.
+// ZerosLike makes zeros of the shape and type of x, whatever x holds.
 func (e *Builder) ZerosLike(x string) string {
 	return e.Emit("Where", nil, e.True(), e.Number(0, x), x)
 }
 
-// slice takes [start, end) by step along axes.
+// Slice takes [start, end) by step along axes.
 func (e *Builder) Slice(x string, starts, ends, axes, steps []int64) string {
 	return e.Emit("Slice", nil, x, e.Int64s(starts...), e.Int64s(ends...), e.Int64s(axes...), e.Int64s(steps...))
 }
 
-// within makes names of what is emitted from here on say its part of the graph
+// Within makes names of what is emitted from here on say its part of the graph
 // and the node of the model, unless nil, on whose behalf it is emitted.
 func (e *Builder) Within(part string, n *onnx.Node) {
 	e.Part, e.owner = part, ""
@@ -384,7 +381,7 @@ func (e *Builder) Within(part string, n *onnx.Node) {
 	}
 }
 
-// place is where in the graph nodes are emitted, for errors.
+// Place is where in the graph nodes are emitted, for errors.
 func (e *Builder) Place() string {
 	if e.owner == "" {
 		return e.Part
@@ -392,7 +389,7 @@ func (e *Builder) Place() string {
 	return e.Part + "." + e.owner
 }
 
-// input declares a graph input under a free name like want.
+// AddInput declares a graph input under a free name like want.
 func (e *Builder) AddInput(want string, d onnx.DType, shape onnx.Shape) onnx.Value {
 	v := onnx.Value{Name: e.Unique(want), DType: d, Shape: shape}
 	e.Graph.Inputs = append(e.Graph.Inputs, v)
@@ -400,7 +397,7 @@ func (e *Builder) AddInput(want string, d onnx.DType, shape onnx.Shape) onnx.Val
 	return v
 }
 
-// output declares a graph output that exists as a value.
+// AddOutput declares a graph output that exists as a value.
 func (e *Builder) AddOutput(name string) onnx.Value {
 	v, _ := e.Inf.Type(name)
 	v.Name = name
@@ -408,5 +405,5 @@ func (e *Builder) AddOutput(name string) onnx.Value {
 	return v
 }
 
-// nextName is the output that replaces a state tensor.
+// NextName is the output that replaces a state tensor.
 func (e *Builder) NextName(name string) string { return e.Unique(name + ".next") }

@@ -9,7 +9,7 @@ import (
 	"winnow/onnx/wire"
 )
 
-// encode writes a graph as a model of the opset and IR version that ONNX
+// Encode writes a graph as a model of the opset and IR version that ONNX
 // Runtime 1.24 and later have kernels for on every provider; domains are others
 // than ONNX's that it may have operators of.
 func Encode(g *onnx.Graph, domains ...string) ([]byte, error) {
@@ -26,7 +26,7 @@ func Encode(g *onnx.Graph, domains ...string) ([]byte, error) {
 	return wire.Encode(m)
 }
 
-// sweep drops nodes and initializers that lead to no output.
+// Sweep drops nodes and initializers that lead to no output.
 func Sweep(g *onnx.Graph) {
 	live := map[string]bool{}
 	for _, o := range g.Outputs {

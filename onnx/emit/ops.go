@@ -7,16 +7,38 @@ import (
 	"winnow/onnx"
 )
 
-// where emits a where the condition holds, b elsewhere.
+// Add is a + b.
+func (e *Builder) Add(a, b string) string { return e.Emit("Add", nil, a, b) }
+
+// Sub is a - b.
+func (e *Builder) Sub(a, b string) string { return e.Emit("Sub", nil, a, b) }
+
+// Mul is a * b, by element.
+func (e *Builder) Mul(a, b string) string { return e.Emit("Mul", nil, a, b) }
+
+// Div is a / b, by element.
+func (e *Builder) Div(a, b string) string { return e.Emit("Div", nil, a, b) }
+
+// Neg is -a.
+func (e *Builder) Neg(a string) string { return e.Emit("Neg", nil, a) }
+
+// Cast is a in another element type.
+func (e *Builder) Cast(a string, to onnx.DType) string {
+	return e.Emit("Cast", Attrs{"to": onnx.IntAttr(int64(to))}, a)
+}
+
+// Where emits a where the condition holds, b elsewhere.
 func (e *Builder) Where(cond, a, b string) string { return e.Emit("Where", nil, cond, a, b) }
 
+// Greater is whether a > b.
 func (e *Builder) Greater(a, b string) string { return e.Emit("Greater", nil, a, b) }
 
+// Mean reduces over axes, which stay with size 1.
 func (e *Builder) Mean(v string, axes []int64) string {
 	return e.Emit("ReduceMean", Attrs{"keepdims": onnx.IntAttr(1)}, v, e.Int64s(axes...))
 }
 
-// perChannel is the shape in which a vector by channel meets an image of the given rank.
+// PerChannel is the shape in which a vector by channel meets an image of the given rank.
 func (e *Builder) PerChannel(v string, rank int) onnx.Shape {
 	shape := onnx.Shape{e.Shape(v)[0]}
 	for len(shape) < rank-1 {
@@ -25,7 +47,7 @@ func (e *Builder) PerChannel(v string, rank int) onnx.Shape {
 	return shape
 }
 
-// channelSum reduces every axis but that of the channels: positions first,
+// ChannelSum reduces every axis but that of the channels: positions first,
 // then images. One reduction over both adds tens of thousands of elements one
 // by one, which was measured 5 to 50 times less exact, and slower.
 func (e *Builder) ChannelSum(x string) string {
@@ -40,7 +62,7 @@ func (e *Builder) ChannelSum(x string) string {
 	return e.Sum(x, false, 0)
 }
 
-// countOf is a scalar: how many elements of x a reduction over axes takes together.
+// CountOf is a scalar: how many elements of x a reduction over axes takes together.
 func (e *Builder) CountOf(x string, axes []int64) (string, error) {
 	fixed, batches := int64(1), 0
 	for _, a := range axes {
@@ -64,7 +86,7 @@ func (e *Builder) CountOf(x string, axes []int64) (string, error) {
 	return e.Mul(count, e.Number(float64(fixed), count)), nil
 }
 
-// gemm emits alpha*op(a)*op(b).
+// Gemm emits alpha*op(a)*op(b).
 func (e *Builder) Gemm(a, b string, transA, transB bool, alpha float32) string {
 	at := Attrs{}
 	if transA {
@@ -79,9 +101,10 @@ func (e *Builder) Gemm(a, b string, transA, transB bool, alpha float32) string {
 	return e.Emit("Gemm", at, a, b)
 }
 
+// MatMul is a*b over the last two axes.
 func (e *Builder) MatMul(a, b string) string { return e.Emit("MatMul", nil, a, b) }
 
-// swapLast transposes the last two axes.
+// SwapLast transposes the last two axes.
 func (e *Builder) SwapLast(x string) string {
 	rank := len(e.Shape(x))
 	perm := make([]int64, rank)
@@ -92,17 +115,17 @@ func (e *Builder) SwapLast(x string) string {
 	return e.Transpose(x, perm...)
 }
 
-// join puts values one behind the other along the last axis.
+// Join puts values one behind the other along the last axis.
 func (e *Builder) Join(parts ...string) string {
 	return e.Emit("Concat", Attrs{"axis": onnx.IntAttr(-1)}, parts...)
 }
 
-// square is the sum of a value's squared elements.
+// SumSquare is the sum of a value's squared elements.
 func (e *Builder) SumSquare(v string) string {
 	return e.Emit("ReduceSumSquare", Attrs{"keepdims": onnx.IntAttr(0)}, v)
 }
 
-// pad puts zeros around the spatial axes of x, the last len(begin) ones.
+// Pad puts zeros around the spatial axes of x, the last len(begin) ones.
 func (e *Builder) Pad(x string, begin, end []int64) string {
 	rank := len(e.Shape(x))
 	lead := rank - len(begin)
@@ -118,7 +141,7 @@ func (e *Builder) Pad(x string, begin, end []int64) string {
 	return e.Emit("Pad", nil, x, e.Int64s(pads...), e.Number(0, x))
 }
 
-// crop takes size elements from start on along the spatial axes.
+// Crop takes size elements from start on along the spatial axes.
 func (e *Builder) Crop(x string, start, size []int64) string {
 	lead := len(e.Shape(x)) - len(start)
 	ends, axes, steps := make([]int64, len(start)), make([]int64, len(start)), make([]int64, len(start))
@@ -133,7 +156,7 @@ func (e *Builder) Crop(x string, start, size []int64) string {
 	return e.Slice(x, start, ends, axes, steps)
 }
 
-// reversed flips the last r axes of x.
+// Reversed flips the last r axes of x.
 func (e *Builder) Reversed(x string, kernel []int64) string {
 	rank := len(e.Shape(x))
 	var starts, ends, axes, steps []int64
@@ -149,7 +172,7 @@ func (e *Builder) Reversed(x string, kernel []int64) string {
 	return e.Slice(x, starts, ends, axes, steps)
 }
 
-// spatialAxes are the axes from 2 on, with the batch axis in front if asked.
+// SpatialAxes are the axes from 2 on, with the batch axis in front if asked.
 func SpatialAxes(rank int, batch bool) []int64 {
 	var axes []int64
 	if batch {
@@ -161,7 +184,7 @@ func SpatialAxes(rank int, batch bool) []int64 {
 	return axes
 }
 
-// axisOf resolves a possibly negative axis.
+// Axis resolves a possibly negative axis.
 func Axis(axis int64, rank int) (int, error) {
 	if axis < 0 {
 		axis += int64(rank)
@@ -172,7 +195,7 @@ func Axis(axis int64, rank int) (int, error) {
 	return int(axis), nil
 }
 
-// accumulate adds the contributions to one adjoint.
+// SumOf adds the contributions to one adjoint.
 func SumOf(e *Builder, parts []string) string {
 	switch len(parts) {
 	case 1:
@@ -183,7 +206,7 @@ func SumOf(e *Builder, parts []string) string {
 	return e.Emit("Sum", nil, parts...)
 }
 
-// onePosition is whether images of shape s have one: their blocks lie in
+// OnePosition is whether images of shape s have one: their blocks lie in
 // memory as they do without.
 func OnePosition(s onnx.Shape) bool {
 	return len(s) == 4 && s[2] == onnx.Const(1) && s[3] == onnx.Const(1)

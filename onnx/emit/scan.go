@@ -2,7 +2,7 @@ package emit
 
 import "winnow/onnx"
 
-// scan emits a Scan over the first axis of seqs, from its end if reverse. The
+// Scan emits a Scan over the first axis of seqs, from its end if reverse. The
 // body gets the states and one element of each sequence, and gives the next
 // states and values to be stacked, in the order of the elements. The result is
 // the last states, and then the stacks.

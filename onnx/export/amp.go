@@ -61,15 +61,15 @@ func operatorSet(names string) map[string]bool {
 // first needed and shared.
 type halver struct {
 	*emit.Builder
-	half   onnx.DType
-	halves map[string]string // value -> its half version, where there is one
-	born   map[string]bool   // values computed in half precision
-	cast   map[string]bool   // of those: the float32 version exists too
-	masks  map[string]string // float32 values that are a cast of a boolean -> that
-	exact  map[string]bool   // float32 values without a type of their own, like constants: masks, scaled or not
-	sinks  map[string]bool   // values that nothing but products read, directly or moved
-	linear map[string]bool   // values that a product makes
-	late   map[string]bool   // values of a model's own loss, from its scores on
+	half           onnx.DType
+	halves         map[string]string // value -> its half version, where there is one
+	computedInHalf map[string]bool   // values computed in half precision
+	hasFloat32     map[string]bool   // of those: the float32 version exists too
+	maskOf         map[string]string // float32 values that are a cast of a boolean -> that
+	exact          map[string]bool   // float32 values without a type of their own, like constants: masks, scaled or not
+	onlyRounded    map[string]bool   // values that nothing but products read, directly or moved
+	fromProduct    map[string]bool   // values that a product makes
+	ofLoss         map[string]bool   // values of a model's own loss, from its scores on
 }
 
 // halve is torch.autocast for the nodes emitted so far. Nodes from loss up to
@@ -77,56 +77,56 @@ type halver struct {
 // with a loss of its own ends, else "". Values in keep are needed in float32.
 func halve(e *emit.Builder, half onnx.DType, loss, grad int, scores string, keep []string) {
 	h := &halver{
-		Builder: e, half: half, halves: map[string]string{}, born: map[string]bool{}, cast: map[string]bool{}, masks: map[string]string{},
-		exact: map[string]bool{}, linear: map[string]bool{}, late: map[string]bool{},
+		Builder: e, half: half, halves: map[string]string{}, computedInHalf: map[string]bool{}, hasFloat32: map[string]bool{}, maskOf: map[string]string{},
+		exact: map[string]bool{}, fromProduct: map[string]bool{}, ofLoss: map[string]bool{},
 	}
 	for _, o := range e.Graph.Outputs {
 		keep = append(keep, o.Name)
 	}
 	nodes := e.Graph.Nodes
-	h.findSinks(nodes, keep)
+	h.findOnlyRounded(nodes, keep)
 	if scores != "" {
-		h.late[scores] = true
+		h.ofLoss[scores] = true
 	}
 	e.Graph.Nodes = nil
 	for i, n := range nodes {
-		late := i < loss && slices.ContainsFunc(n.Inputs, func(in string) bool { return h.late[in] })
+		late := i < loss && slices.ContainsFunc(n.Inputs, func(in string) bool { return h.ofLoss[in] })
 		for _, out := range n.Outputs {
-			h.late[out] = out != "" && (h.late[out] || late)
+			h.ofLoss[out] = out != "" && (h.ofLoss[out] || late)
 		}
 		switch {
 		case i >= loss && i < grad || late:
-			h.single(n)
+			h.keepFloat32(n)
 		case halfProducts[half][n.Op] && h.DType(n.Outputs[0]) == onnx.Float32:
-			h.lower(n)
-			h.linear[n.Outputs[0]] = true
+			h.computeInHalf(n)
+			h.fromProduct[n.Outputs[0]] = true
 		case h.follows(n) || i < loss && h.isBias(n):
-			h.lower(n)
-		case i < loss && (n.Op == "BatchNormalization" || n.Op == "InstanceNormalization") && h.born[n.Inputs[0]]:
+			h.computeInHalf(n)
+		case i < loss && (n.Op == "BatchNormalization" || n.Op == "InstanceNormalization") && h.computedInHalf[n.Inputs[0]]:
 			h.normalised(n)
 		default:
-			h.single(n)
+			h.keepFloat32(n)
 		}
 	}
 	for _, name := range keep {
-		h.full(name)
+		h.inFloat32(name)
 	}
 	// What is emitted from now on may share constants, but not values that may be gone.
 	e.Forget()
 }
 
-// findSinks marks the values that would be rounded wherever they are read.
-func (h *halver) findSinks(nodes []*onnx.Node, keep []string) {
-	h.sinks = map[string]bool{}
+// findOnlyRounded marks the values that would be rounded wherever they are read.
+func (h *halver) findOnlyRounded(nodes []*onnx.Node, keep []string) {
+	h.onlyRounded = map[string]bool{}
 	wide := map[string]bool{}
 	for _, name := range keep {
 		wide[name] = true
 	}
 	for _, n := range slices.Backward(nodes) {
-		rounds := halfProducts[h.half][n.Op] || halfMovers[h.half][n.Op] && !slices.ContainsFunc(n.Outputs, func(o string) bool { return !h.sinks[o] })
+		rounds := halfProducts[h.half][n.Op] || halfMovers[h.half][n.Op] && !slices.ContainsFunc(n.Outputs, func(o string) bool { return !h.onlyRounded[o] })
 		for _, in := range onnx.Uses(n) {
 			wide[in] = wide[in] || !rounds
-			h.sinks[in] = !wide[in]
+			h.onlyRounded[in] = !wide[in]
 		}
 	}
 }
@@ -150,20 +150,20 @@ func (h *halver) floats(n *onnx.Node) []string {
 func (h *halver) follows(n *onnx.Node) bool {
 	switch {
 	case n.Op == "Cast": // to another type than float32, half precision will do as well
-		return h.born[n.Inputs[0]] && h.DType(n.Outputs[0]) != onnx.Float32
+		return h.computedInHalf[n.Inputs[0]] && h.DType(n.Outputs[0]) != onnx.Float32
 	case !halfFollowers[h.half][n.Op] || strings.HasPrefix(n.Op, "Scatter") && n.Str("reduction", "none") != "none":
 		return false
-	case halfMovers[h.half][n.Op] && h.DType(n.Outputs[0]) == onnx.Float32 && !slices.ContainsFunc(n.Outputs, func(o string) bool { return !h.sinks[o] }):
+	case halfMovers[h.half][n.Op] && h.DType(n.Outputs[0]) == onnx.Float32 && !slices.ContainsFunc(n.Outputs, func(o string) bool { return !h.onlyRounded[o] }):
 		return true
 	case n.Op == "Where" && h.isTrue(n.Inputs[0]): // the second operand spread to the shape of the third, a value like it
-		return h.born[n.Inputs[2]] && (h.Graph.Initializers[n.Inputs[1]] == nil || h.fits(n.Inputs[1]))
+		return h.computedInHalf[n.Inputs[2]] && (h.Graph.Initializers[n.Inputs[1]] == nil || h.fits(n.Inputs[1]))
 	}
 	some := false
 	for _, in := range h.floats(n) {
-		if !h.born[in] && !h.exact[in] && !h.fits(in) {
+		if !h.computedInHalf[in] && !h.exact[in] && !h.fits(in) {
 			return false
 		}
-		some = some || h.born[in]
+		some = some || h.computedInHalf[in]
 	}
 	return some
 }
@@ -182,7 +182,7 @@ func (h *halver) isBias(n *onnx.Node) bool {
 	for i, in := range n.Inputs {
 		bias := n.Inputs[1-i]
 		fed := h.Graph.Initializers[bias] != nil || slices.ContainsFunc(h.Graph.Inputs, func(v onnx.Value) bool { return v.Name == bias })
-		if h.linear[in] && fed && len(h.Shape(bias)) == 1 {
+		if h.fromProduct[in] && fed && len(h.Shape(bias)) == 1 {
 			return true
 		}
 	}
@@ -208,8 +208,8 @@ func (h *halver) fits(name string) bool {
 	return true
 }
 
-// low is the half version of a value.
-func (h *halver) low(v string) string {
+// inHalf is the half version of a value.
+func (h *halver) inHalf(v string) string {
 	if name := h.halves[v]; name != "" {
 		return name
 	}
@@ -223,7 +223,7 @@ func (h *halver) low(v string) string {
 		return h.halves[v]
 	}
 	name, from := h.halfName(v), v
-	if mask := h.masks[v]; mask != "" {
+	if mask := h.maskOf[v]; mask != "" {
 		from = mask
 	}
 	h.emitCast(from, name, h.half)
@@ -231,10 +231,10 @@ func (h *halver) low(v string) string {
 	return name
 }
 
-// full makes sure that the float32 version of a value exists.
-func (h *halver) full(v string) {
-	if h.born[v] && !h.cast[v] {
-		h.cast[v] = true
+// inFloat32 makes sure that the float32 version of a value exists.
+func (h *halver) inFloat32(v string) {
+	if h.computedInHalf[v] && !h.hasFloat32[v] {
+		h.hasFloat32[v] = true
 		h.emitCast(h.halves[v], v, onnx.Float32)
 	}
 }
@@ -252,34 +252,34 @@ func (h *halver) halfName(v string) string {
 	return name
 }
 
-// single leaves a node in float32.
-func (h *halver) single(n *onnx.Node) {
+// keepFloat32 leaves a node in float32.
+func (h *halver) keepFloat32(n *onnx.Node) {
 	for _, in := range onnx.Uses(n) {
-		h.full(in)
+		h.inFloat32(in)
 	}
 	h.Graph.Nodes = append(h.Graph.Nodes, n)
 	switch {
 	case n.Op == "Cast" && h.DType(n.Inputs[0]) == onnx.Bool && h.DType(n.Outputs[0]) == onnx.Float32:
-		h.masks[n.Outputs[0]], h.exact[n.Outputs[0]] = n.Inputs[0], true
+		h.maskOf[n.Outputs[0]], h.exact[n.Outputs[0]] = n.Inputs[0], true
 	case n.Op == "Mul" || n.Op == "Div": // a mask scaled by a constant, as dropout has it
-		h.exact[n.Outputs[0]] = h.masks[n.Inputs[0]] != "" && h.fits(n.Inputs[1])
+		h.exact[n.Outputs[0]] = h.maskOf[n.Inputs[0]] != "" && h.fits(n.Inputs[1])
 	}
 }
 
-// lower runs a node in half precision.
-func (h *halver) lower(n *onnx.Node) {
+// computeInHalf runs a node in half precision.
+func (h *halver) computeInHalf(n *onnx.Node) {
 	c := *n
 	c.Inputs, c.Outputs = slices.Clone(n.Inputs), slices.Clone(n.Outputs)
 	floats := h.floats(n)
 	for i, in := range n.Inputs {
 		if slices.Contains(floats, in) {
-			c.Inputs[i] = h.low(in)
+			c.Inputs[i] = h.inHalf(in)
 		}
 	}
 	for i, out := range n.Outputs {
 		if out != "" && h.DType(out) == onnx.Float32 {
 			c.Outputs[i] = h.halfName(out)
-			h.halves[out], h.born[out] = c.Outputs[i], true
+			h.halves[out], h.computedInHalf[out] = c.Outputs[i], true
 		}
 	}
 	h.Graph.Nodes = append(h.Graph.Nodes, &c)
@@ -293,7 +293,7 @@ func (h *halver) normalised(n *onnx.Node) {
 	c.Outputs = slices.Clone(n.Outputs)
 	c.Outputs[0] = h.Unique(y + "." + onnx.Float32.String())
 	h.Inf.Set(onnx.Value{Name: c.Outputs[0], DType: onnx.Float32, Shape: h.Shape(y)})
-	h.single(&c)
-	h.halves[y], h.born[y] = h.halfName(y), true
+	h.keepFloat32(&c)
+	h.halves[y], h.computedInHalf[y] = h.halfName(y), true
 	h.emitCast(c.Outputs[0], h.halves[y], h.half)
 }

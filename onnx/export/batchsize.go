@@ -8,11 +8,11 @@ import (
 	"winnow/onnx/infer"
 )
 
-// spread removes what computes with the number of images at run time, such as
+// expandOverBatch removes what computes with the number of images at run time, such as
 // a class token expanded to the batch: a Shape sits on the CPU, and the graph
 // around it then neither stays on the device nor is captured there. What it
 // fed is made from the images by broadcasting, whatever they hold.
-func (f *forward) spread(inf *infer.Inference) error {
+func (f *forward) expandOverBatch(inf *infer.Inference) error {
 	e := &spreader{emit.New(f.graph, inf), f.image}
 	e.Within("batchsize", nil)
 	nodes := f.graph.Nodes

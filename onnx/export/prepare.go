@@ -30,77 +30,113 @@ type forward struct {
 	convBiased bool // a convolution with a bias and no normalisation behind it
 }
 
-// prepare takes ownership of m.
+// preparation is a model between the file and what is trained.
+type preparation struct {
+	m      *onnx.Model
+	o      *Options
+	f      *forward
+	inf    *infer.Inference
+	named  map[string]bool // initializers that may be trained
+	others []Tensor
+}
+
+// prepare makes a model ready, which it takes over, in four stages; each relies
+// on what those before it leave.
 func prepare(m *onnx.Model, o *Options) (*forward, error) {
-	if twice := opset.Rename(m); len(twice) > 0 {
-		o.Warn(RenamedNotice(twice))
-	}
-	if err := standardise(m); err != nil {
-		return nil, err
-	}
-	if err := takeBytes(m, o); err != nil {
-		return nil, err
-	}
-	if o.DynamicBatch {
-		openBatch(m.Graph)
-	}
-	if o.Classes > 0 {
-		if err := onlyOutput(m, o); err != nil {
+	p := &preparation{m: m, o: o, f: &forward{}}
+	for _, stage := range []func() error{p.normalise, p.findTask, p.optimise, p.findState} {
+		if err := stage(); err != nil {
 			return nil, err
 		}
-		layer, err := replaceHead(m.Graph, o.Classes, o.Seed)
-		if err != nil {
-			return nil, err
-		}
-		o.Warn(fmt.Sprintf("the last layer, node %q, is replaced by one of %d classes with new weights", layer, o.Classes))
 	}
-	if o.Loss.Name == bundle.NoLoss {
-		shareBatch(m.Graph)
+	return p.f, nil
+}
+
+// normalise makes of whatever the file holds one graph of opset 18 and float32,
+// of operators that have rules, with the last layer and the batch that are asked for.
+func (p *preparation) normalise() error {
+	if twice := opset.Rename(p.m); len(twice) > 0 {
+		p.o.Warn(RenamedNotice(twice))
 	}
-	named, others := o.candidates(m.Graph)
-	split := newUnsharing(m.Graph, named)
-	err := infer.Fold(m, infer.FoldOptions{Keep: func(name string) bool { return named[name] }, KeepDropout: true})
+	if err := standardise(p.m); err != nil {
+		return err
+	}
+	if err := takeBytes(p.m, p.o); err != nil {
+		return err
+	}
+	if p.o.DynamicBatch {
+		openBatch(p.m.Graph)
+	}
+	if err := p.newHead(); err != nil {
+		return err
+	}
+	if p.o.Loss.Name == bundle.NoLoss {
+		shareBatch(p.m.Graph)
+	}
+	p.named, p.others = p.o.candidates(p.m.Graph)
+	split := newUnsharing(p.m.Graph, p.named)
+	err := infer.Fold(p.m, infer.FoldOptions{Keep: func(name string) bool { return p.named[name] }, KeepDropout: true})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, text := range split.do() {
-		o.Warn(text)
+		p.o.Warn(text)
 	}
-	if err := autodiff.ControlFlow(m.Graph.Nodes); err != nil {
-		return nil, err
+	if err := autodiff.ControlFlow(p.m.Graph.Nodes); err != nil {
+		return err
 	}
-	if _, err := infer.Model(m); err != nil {
-		return nil, err
+	if _, err := infer.Model(p.m); err != nil {
+		return err
 	}
-	if err := autodiff.CheckQuantised(m.Graph); err != nil {
-		return nil, err
+	if err := autodiff.CheckQuantised(p.m.Graph); err != nil {
+		return err
 	}
-	if err := autodiff.Compose(m.Graph); err != nil {
-		return nil, err
+	if err := autodiff.Compose(p.m.Graph); err != nil {
+		return err
 	}
-	inf, err := infer.Model(m)
+	p.inf, err = infer.Model(p.m)
+	return err
+}
+
+// newHead replaces the last layer, where classes are asked for.
+func (p *preparation) newHead() error {
+	if p.o.Classes == 0 {
+		return nil
+	}
+	if err := onlyOutput(p.m, p.o); err != nil {
+		return err
+	}
+	layer, err := replaceHead(p.m.Graph, p.o.Classes, p.o.Seed)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	f := &forward{graph: m.Graph}
-	if err := ownLosses(f.graph, inf); err != nil {
-		return nil, err
+	p.o.Warn(fmt.Sprintf("the last layer, node %q, is replaced by one of %d classes with new weights", layer, p.o.Classes))
+	return nil
+}
+
+// findTask finds images, scores and loss, and decides from the graph as it is
+// written which tensors are trained.
+func (p *preparation) findTask() (err error) {
+	f := p.f
+	f.graph = p.m.Graph
+	if err := ownLosses(f.graph, p.inf); err != nil {
+		return err
 	}
-	if o.Loss.Name == bundle.NoLoss {
-		if err := f.findOwnLoss(inf); err != nil {
-			return nil, err
+	if p.o.Loss.Name == bundle.NoLoss {
+		if err := f.findOwnLoss(p.inf); err != nil {
+			return err
 		}
 	}
-	if err := f.findImages(o); err != nil {
-		return nil, err
+	if err := f.findImages(p.o); err != nil {
+		return err
 	}
-	if o.DynamicBatch {
-		if inf, err = freeBatch(m, f.image, o.Warn); err != nil {
-			return nil, err
+	if p.o.DynamicBatch {
+		if p.inf, err = freeBatch(p.m, f.image, p.o.Warn); err != nil {
+			return err
 		}
 	}
-	if err := f.findScores(inf, named, o); err != nil {
-		return nil, err
+	if err := f.findScores(p.inf, p.named, p.o); err != nil {
+		return err
 	}
 	f.graph.Outputs = []onnx.Value{f.scores}
 	if f.loss.Name != "" {
@@ -109,29 +145,42 @@ func prepare(m *onnx.Model, o *Options) (*forward, error) {
 	if f.logits.Name != f.scores.Name {
 		f.graph.Outputs = append(f.graph.Outputs, f.logits)
 	}
-	f.decide(named, o)
-	if err := f.spread(inf); err != nil {
-		return nil, err
+	f.decide(p.named, p.o)
+	return nil
+}
+
+// optimise rewrites what ONNX Runtime computes slowly, on the CPU or wrongly,
+// and drops what leads to no output.
+func (p *preparation) optimise() error {
+	f := p.f
+	if err := f.expandOverBatch(p.inf); err != nil {
+		return err
 	}
-	if err := f.sidestep(inf); err != nil {
-		return nil, err
+	if err := f.sidestep(p.inf); err != nil {
+		return err
 	}
 	emit.Sweep(f.graph)
 	if err := checkMasks(f.graph.Nodes); err != nil {
-		return nil, err
+		return err
 	}
 	poolFirst(f.graph)
-	if err := f.findState(inf, others, o); err != nil {
-		return nil, err
+	return nil
+}
+
+// findState tells parameters and running statistics from constants.
+func (p *preparation) findState() error {
+	f := p.f
+	if err := f.findState(p.inf, p.others, p.o); err != nil {
+		return err
 	}
 	if len(f.params) == 0 {
-		return nil, fmt.Errorf("export: the model has no float32 initializer on the way to %q, so nothing to train; "+
+		return fmt.Errorf("export: the model has no float32 initializer on the way to %q, so nothing to train; "+
 			"export it with its weights inside: %w", f.scores.Name, emit.ErrModel)
 	}
-	if o.Reinit {
-		f.reinit(o.Seed)
+	if p.o.Reinit {
+		f.reinit(p.o.Seed)
 	}
-	return f, f.checkState()
+	return f.checkState()
 }
 
 // standardise makes a model one of float32 and opset 18 without functions, and

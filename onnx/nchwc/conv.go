@@ -161,7 +161,7 @@ func (c blockedConv) dataBlocked() string {
 		}
 	}
 	dx := c.Emit("Concat", emit.Attrs{"axis": onnx.IntAttr(1)}, parts...)
-	dx = c.exchange(c.Flat(dx, -1, c.Stride[1], 1, run))
+	dx = c.swapBlocks(c.Flat(dx, -1, c.Stride[1], 1, run))
 	dx = c.Crop(c.Flat(dx, -1, size[0]*c.Stride[0], run*c.Stride[1]), []int64{0, 0}, []int64{c.In[0], c.In[1] * b})
 	return c.ToPlain(c.Flat(dx, -1, c.GroupC*c.Group, c.In[0], c.In[1]))
 }
@@ -269,9 +269,9 @@ func (c blockedConv) weightEach() string {
 	return c.Crop(c.Flat(dw, c.Group, 1, size[0], size[1]), []int64{0, 0}, c.Kernel)
 }
 
-// plainly is c with its image and adjoint taken out of their blocks here, and
+// outOfBlocks is c with its image and adjoint taken out of their blocks here, and
 // not where every step would pass.
-func (c blockedConv) plainly() autodiff.Conv {
+func (c blockedConv) outOfBlocks() autodiff.Conv {
 	out := func(v string) string {
 		b := c.of[v]
 		if b == "" {

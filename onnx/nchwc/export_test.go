@@ -2,5 +2,5 @@ package nchwc
 
 import "winnow/onnx/autodiff"
 
-// overRules lists the rules of the layout.
+// OverRules lists the rules of the layout.
 func OverRules() map[string]autodiff.Rule { return new(Layout).over() }

@@ -8,14 +8,14 @@ import (
 	"winnow/onnx/emit"
 )
 
-// blockedDomain has ONNX Runtime's CPU operators on blocked images: in memory
+// Domain has ONNX Runtime's CPU operators on blocked images: in memory
 // [N, C/b, H, W, b] with b channels to a block, though the shape still reads
 // [N, C, H, W]. Their convolution takes filters that are no constants. The
 // library turns to them by itself only where filters are constants, which
 // those of a training graph never are.
 const Domain = "com.microsoft.nchwc"
 
-// nchwcLayout is a graph's use of the blocked layout: the blocked form of values
+// Layout is a graph's use of the blocked layout: the blocked form of values
 // that were made from one stands beside the plain form, which is dropped where
 // nothing reads it.
 type Layout struct {
@@ -30,7 +30,7 @@ type Layout struct {
 
 var _ emit.Layout = (*Layout)(nil)
 
-// newLayout turns a graph for the CPU to the blocked layout, with block channels
+// New turns a graph for the CPU to the blocked layout, with block channels
 // to a block. The number of images is that of labels, and unknown for "".
 func New(e *emit.Builder, block int64, labels string) *Layout {
 	l := &Layout{Builder: e, block: block, of: map[string]string{}, scaled: map[string]*scaled{}}
@@ -175,8 +175,8 @@ func (l *Layout) enlargeBlocked(x string, h, w int64) string {
 	return y
 }
 
-// joinable is whether joining these along axis joins whole blocks of channels.
-func (l *Layout) joinable(axis int64, images ...string) bool {
+// canConcat is whether joining these along axis joins whole blocks of channels.
+func (l *Layout) canConcat(axis int64, images ...string) bool {
 	if axis != 1 && axis != -3 {
 		return false
 	}
@@ -189,22 +189,22 @@ func (l *Layout) joinable(axis int64, images ...string) bool {
 	return true
 }
 
-// rows is blocked images with their blocks as the second of three dimensions.
-func (l *Layout) rows(x string) string {
+// blockRows is blocked images with their blocks as the second of three dimensions.
+func (l *Layout) blockRows(x string) string {
 	s, b := l.images(x), l.block
 	return l.Flat(x, 0, s[1].N/b, s[2].N*s[3].N*b)
 }
 
 // blockedConcat joins images in blocks along their channels.
 func (l *Layout) blockedConcat(n *onnx.Node) string {
-	if !slices.ContainsFunc(n.Inputs, func(x string) bool { return l.of[x] != "" }) || !l.joinable(n.Int("axis", 0), n.Inputs...) {
+	if !slices.ContainsFunc(n.Inputs, func(x string) bool { return l.of[x] != "" }) || !l.canConcat(n.Int("axis", 0), n.Inputs...) {
 		return ""
 	}
 	s, channels := l.images(n.Inputs[0]), int64(0)
 	parts := make([]string, len(n.Inputs))
 	for i, x := range n.Inputs {
 		channels += l.channels(x)
-		parts[i] = l.rows(l.ToBlocks(x))
+		parts[i] = l.blockRows(l.ToBlocks(x))
 	}
 	return l.Flat(l.Emit("Concat", emit.Attrs{"axis": onnx.IntAttr(1)}, parts...), 0, channels, s[2].N, s[3].N)
 }
@@ -288,8 +288,8 @@ func (l *Layout) interleave(x string, dims ...int64) string {
 	return l.reorder(l.Flat(x, dims...), nil)
 }
 
-// exchange makes [N, H, 1, W*b] into the memory of [N, W, H, b].
-func (l *Layout) exchange(x string) string {
+// swapBlocks makes [N, H, 1, W*b] into the memory of [N, W, H, b].
+func (l *Layout) swapBlocks(x string) string {
 	return l.reorder(x, emit.Attrs{"channels_last": onnx.IntAttr(1)})
 }
 
@@ -332,7 +332,7 @@ func (l *Layout) channels(x string) int64 {
 	return l.images(x)[1].N
 }
 
-// blockIn is the blocked form of images.
+// ToBlocks is the blocked form of images.
 func (l *Layout) ToBlocks(x string) string {
 	if b := l.of[x]; b != "" {
 		return b
@@ -340,7 +340,7 @@ func (l *Layout) ToBlocks(x string) string {
 	return l.reorder(x, nil)
 }
 
-// blockOut is the plain form of blocked images.
+// ToPlain is the plain form of blocked images.
 func (l *Layout) ToPlain(b string) string {
 	x := l.EmitIn(Domain, "ReorderOutput", 1, emit.Attrs{"channels": onnx.IntAttr(l.channels(b))}, b)[0]
 	l.of[x] = b

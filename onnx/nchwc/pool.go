@@ -57,7 +57,7 @@ func (l *Layout) maxPoolBlocked(n *autodiff.Node, w autodiff.Window) string {
 	tiled, rest := w.Tiled()
 	x := n.Flat(l.of[n.Inputs[0]], -1, w.In[0], w.In[1]*b)
 	x = n.Crop(x, []int64{0, 0}, []int64{tiled[0], tiled[1] * b})
-	x = l.exchange(n.Flat(x, -1, size, 1, w.Kernel[1]*b)) // [rows, columns of the kernel, size, b]
+	x = l.swapBlocks(n.Flat(x, -1, size, 1, w.Kernel[1]*b)) // [rows, columns of the kernel, size, b]
 	row := func(v string) string { return n.Flat(v, -1, 1, size*b) }
 	below := n.Sub(row(l.of[n.Outputs[0]]), n.Flat(x, -1, taps, size*b))
 	largest := n.Emit("HardSigmoid", emit.Attrs{"alpha": onnx.FloatAttr(-math.MaxFloat32), "beta": onnx.FloatAttr(1)}, below)
@@ -73,7 +73,7 @@ func (l *Layout) maxPoolBlocked(n *autodiff.Node, w autodiff.Window) string {
 		"kernel_shape": onnx.IntsAttr(taps, 1), "pads": onnx.IntsAttr(taps-1, 0, 0, 0), "group": onnx.IntAttr(b), "activation": onnx.StringAttr("Relu"),
 	}, n.Flat(largest, -1, b, taps, size), n.Float32s(filter, b, 1, taps, 1))[0]
 	dx := n.Mul(n.Flat(first, -1, taps, size*b), row(l.ToBlocks(n.Dy[0])))
-	dx = l.exchange(n.Flat(dx, -1, w.Kernel[1], 1, size*b))
+	dx = l.swapBlocks(n.Flat(dx, -1, w.Kernel[1], 1, size*b))
 	dx = n.Pad(n.Flat(dx, -1, tiled[0], tiled[1]*b), []int64{0, 0}, []int64{rest[0], rest[1] * b})
 	return l.ToPlain(n.Flat(dx, -1, l.channels(n.Inputs[0]), w.In[0], w.In[1]))
 }

@@ -55,7 +55,7 @@ func (c blockedConv) weightWholeOrPlain() string {
 	case n.IsConst() && n.N%c.block == 0:
 		return c.weightBatch()
 	case !n.IsConst() && c.whole != "":
-		return c.If(c.whole, c.weightBatch, func() string { return c.plainly().PlainFilter(plain) })
+		return c.If(c.whole, c.weightBatch, func() string { return c.outOfBlocks().PlainFilter(plain) })
 	}
 	return c.PlainFilter(plain)
 }
@@ -132,14 +132,14 @@ func finite(t *onnx.Tensor) bool {
 
 // y = x1, x2, ... one behind the other along the channels: each dx is its stretch of g.
 func (l *Layout) gradConcat(n *autodiff.Node) ([]string, error) {
-	if l.of[n.Outputs[0]] == "" || !l.joinable(n.Int("axis", 0), n.Inputs...) {
+	if l.of[n.Outputs[0]] == "" || !l.canConcat(n.Int("axis", 0), n.Inputs...) {
 		return autodiff.Rules["Concat"](n)
 	}
 	dx, at := make([]string, len(n.Inputs)), int64(0)
 	for i, in := range n.Inputs {
 		s := n.Shape(in)
 		if n.Want[i] {
-			part := n.Slice(l.rows(l.ToBlocks(n.Dy[0])), []int64{at / l.block}, []int64{(at + s[1].N) / l.block}, []int64{1}, []int64{1})
+			part := n.Slice(l.blockRows(l.ToBlocks(n.Dy[0])), []int64{at / l.block}, []int64{(at + s[1].N) / l.block}, []int64{1}, []int64{1})
 			dx[i] = l.ToPlain(n.Flat(part, 0, s[1].N, s[2].N, s[3].N))
 		}
 		at += s[1].N

@@ -13,7 +13,7 @@ func is(v ...int64) onnx.Attr { return onnx.IntsAttr(v...) }
 func fa(v float32) onnx.Attr  { return onnx.FloatAttr(v) }
 func sa(v string) onnx.Attr   { return onnx.StringAttr(v) }
 
-// gradCases is the table of gradient checks.
+// Cases is the table of gradient checks.
 func Cases() []Case {
 	var cases []Case
 	add := func(op, name string, a emit.Attrs, args ...Arg) *Case {

@@ -7,7 +7,7 @@ import (
 	"winnow/onnx/emit"
 )
 
-// blockedCases check the gradients of the blocked layout: 16 and 32 channels
+// Blocked check the gradients of the blocked layout: 16 and 32 channels
 // are whole blocks on every machine, batches of 16 and 32 whole blocks of images.
 func Blocked() []Case {
 	var cases []Case

@@ -8,7 +8,7 @@ import (
 	"winnow/onnx/emit"
 )
 
-// composedCases check the operators that are composed of others.
+// Composed check the operators that are composed of others.
 func Composed() []Case {
 	var cases []Case
 	add := func(op, name string, a emit.Attrs, args ...Arg) *Case {
@@ -89,6 +89,7 @@ type dilatedPool struct {
 	Attrs emit.Attrs
 }
 
+// DilatedPools are average poolings of dilated windows, which opset 19 has.
 func DilatedPools() []dilatedPool {
 	var all []dilatedPool
 	for _, count := range []int64{0, 1} {

@@ -8,7 +8,7 @@ import (
 	"winnow/onnx/emit"
 )
 
-// randomCases draw a case of an operator whose attributes interact.
+// Random draw a case of an operator whose attributes interact.
 var Random = map[string]func(r *rand.Rand) Case{
 	"Conv": randomConv, "ConvBlocked": randomBlockedConv, "MaxPool": randomPool("MaxPool"), "AveragePool": randomPool("AveragePool"),
 	"Slice": randomSlice, "Pad": randomPad, "Gather": randomGather,

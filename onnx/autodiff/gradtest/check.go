@@ -19,12 +19,13 @@ import (
 	"winnow/runtime/ortest"
 )
 
+// Device is the CPU, with two threads.
 func Device(t testing.TB) *ortrun.Device {
 	t.Helper()
 	return ortest.CPU(t, 2)
 }
 
-// blockOf is the machine's block of channels.
+// BlockOf is the machine's block of channels.
 func BlockOf(t testing.TB, d *ortrun.Device) int64 {
 	t.Helper()
 	block := d.ConvBlock()
@@ -37,7 +38,7 @@ func BlockOf(t testing.TB, d *ortrun.Device) int64 {
 	return int64(block)
 }
 
-// arg is one input of a checked node: a differentiable tensor drawn at random,
+// Arg is one input of a checked node: a differentiable tensor drawn at random,
 // or constant integers.
 type Arg struct {
 	Dims   []int64
@@ -47,12 +48,14 @@ type Arg struct {
 	keep32 bool                              // fixed stays float32 whatever is checked
 }
 
+// Tensor is an argument drawn from a normal distribution.
 func Tensor(dims ...int64) Arg { return Arg{Dims: dims} }
 
 func ints(v ...int64) Arg { return Arg{Fixed: onnx.FromInt64(v, int64(len(v)))} }
 
 func scalarArg(v float32) Arg { return Arg{Fixed: onnx.FromFloat32([]float32{v})} }
 
+// Drawn is an argument drawn otherwise.
 func (a Arg) Drawn(f func(r *rand.Rand, i int) float64) Arg { a.Draw = f; return a }
 
 func (a Arg) constant() Arg { a.Skip = true; return a }
@@ -79,7 +82,7 @@ func withZeros(r *rand.Rand, i int) float64 {
 	return r.NormFloat64()
 }
 
-// gradCase is one row of the table: a node, checked by central differences of
+// Case is one row of the table: a node, checked by central differences of
 // sum(r*y) with random r.
 type Case struct {
 	Op     string
@@ -88,7 +91,7 @@ type Case struct {
 	Attrs  emit.Attrs
 	Args   []Arg
 	DType  onnx.DType // 0: float64
-	// step of the difference and largest relative error; 0: 1e-5 and 1e-6 in
+	// Step of the difference and largest relative error; 0: 1e-5 and 1e-6 in
 	// float64, 0.5 and 1e-4 in float32, which suits functions linear in each input.
 	Step, Tol float64
 	BatchNorm bool // rewritten for training first
@@ -101,22 +104,40 @@ type Case struct {
 
 func (c Case) String() string { return c.Op + "/" + c.Name }
 
-// composedOf is a node, or the nodes that compose it, and whether there is a
-// composition of its operator.
-func composedOf(t *testing.T, g *onnx.Graph, n *onnx.Node) ([]*onnx.Node, bool) {
-	t.Helper()
-	g.Nodes = []*onnx.Node{n}
-	if err := autodiff.Compose(g); err != nil {
-		t.Fatal(err)
-	}
-	nodes := g.Nodes
-	g.Nodes = nil
-	return nodes, len(nodes) != 1 || nodes[0] != n
-}
-
-// checkGradient compares the gradients of a case with central differences.
+// Check compares the gradients of a case with central differences of
+// sum(r*y), r drawn at random.
 func Check(t *testing.T, d *ortrun.Device, c Case) {
 	t.Helper()
+	k := newCheck(t, c)
+	k.inputs()
+	k.forward(d)
+	k.gradients()
+	f := k.function(d)
+	defer f.Close()
+	k.compare(f)
+}
+
+// check is one case on its way: a graph with inputs x0, x1, ..., the output y,
+// and then the adjoints.
+type check struct {
+	t    *testing.T
+	c    Case
+	r    *rand.Rand
+	g    *onnx.Graph
+	e    *emit.Builder
+	node *onnx.Node
+	walk autodiff.Walk
+
+	names          []string          // of the inputs whose gradient is checked
+	from           map[string]string // input -> the value that the node reads, where that is another
+	nodes          []*onnx.Node      // the node, or those that compose it
+	composed       bool
+	values         [][]float64 // by input
+	slots, outputs []ortrun.Slot
+	weights        [][]float64 // by checked output
+}
+
+func newCheck(t *testing.T, c Case) *check {
 	if c.DType == 0 {
 		c.DType = onnx.Float64
 	}
@@ -128,218 +149,237 @@ func Check(t *testing.T, d *ortrun.Device, c Case) {
 	}
 	h := fnv.New64a()
 	fmt.Fprint(h, c)
-	r := rand.New(rand.NewPCG(h.Sum64(), 1))
-
-	// The graph: inputs x0, x1, ...; output y; then the adjoints.
-	g := &onnx.Graph{Name: "check", Initializers: map[string]*onnx.Tensor{}}
-	node := &onnx.Node{Name: "checked", Op: c.Op, Domain: c.Domain, Attrs: c.Attrs, Outputs: []string{"y"}}
-	var values [][]float64
-	var slots []ortrun.Slot
-	var sources []string
-	for i, a := range c.Args {
-		name := fmt.Sprintf("x%d", i)
-		if a.Fixed == nil && a.Dims == nil {
-			node.Inputs = append(node.Inputs, "")
-			continue
-		}
-		node.Inputs = append(node.Inputs, name)
-		if a.Fixed != nil {
-			fixed := a.Fixed
-			if !a.keep32 && fixed.DType == onnx.Float32 && c.DType == onnx.Float64 {
-				fixed = toFloat64(fixed)
-			}
-			g.Initializers[name] = fixed
-			continue
-		}
-		n := 1
-		for _, x := range a.Dims {
-			n *= int(x)
-		}
-		draw := a.Draw
-		if draw == nil {
-			draw = func(r *rand.Rand, _ int) float64 { return r.NormFloat64() }
-		}
-		v := make([]float64, n)
-		for k := range v {
-			v[k] = draw(r, k)
-			if c.DType == onnx.Float32 {
-				v[k] = float64(float32(v[k]))
-			}
-		}
-		values = append(values, v)
-		g.Inputs = append(g.Inputs, onnx.Value{Name: name, DType: c.DType, Shape: onnx.ShapeOf(a.Dims...)})
-		slots = append(slots, ortrun.Slot{Name: name, DType: ortrun.DType(c.DType), Shape: a.Dims})
-		if !a.Skip {
-			sources = append(sources, name)
-		}
+	k := &check{
+		t: t, c: c, r: rand.New(rand.NewPCG(h.Sum64(), 1)), from: map[string]string{},
+		g:    &onnx.Graph{Name: "check", Initializers: map[string]*onnx.Tensor{}},
+		node: &onnx.Node{Name: "checked", Op: c.Op, Domain: c.Domain, Attrs: c.Attrs, Outputs: []string{"y"}},
+		walk: autodiff.Walk{Lowering: c.Lower, Stats: map[*onnx.Node]autodiff.BatchStats{}},
 	}
 	for i := 1; i < c.Outputs; i++ {
-		node.Outputs = append(node.Outputs, fmt.Sprintf("y%d", i))
+		k.node.Outputs = append(k.node.Outputs, fmt.Sprintf("y%d", i))
 	}
-	nodes, composed := composedOf(t, g, node)
-	e := emit.New(g, infer.New(g))
-	e.Take("y")
-	walk := autodiff.Walk{Lowering: c.Lower, Stats: map[*onnx.Node]autodiff.BatchStats{}}
-	from := map[string]string{} // source -> the value that the node reads
+	return k
+}
+
+// inputs draws the arguments.
+func (k *check) inputs() {
+	for i, a := range k.c.Args {
+		name := fmt.Sprintf("x%d", i)
+		switch {
+		case a.Fixed == nil && a.Dims == nil:
+			k.node.Inputs = append(k.node.Inputs, "")
+			continue
+		case a.Fixed != nil && !a.keep32 && a.Fixed.DType == onnx.Float32 && k.c.DType == onnx.Float64:
+			k.g.Initializers[name] = toFloat64(a.Fixed)
+		case a.Fixed != nil:
+			k.g.Initializers[name] = a.Fixed
+		default:
+			k.draw(name, a)
+		}
+		k.node.Inputs = append(k.node.Inputs, name)
+	}
+}
+
+func (k *check) draw(name string, a Arg) {
+	draw := a.Draw
+	if draw == nil {
+		draw = func(r *rand.Rand, _ int) float64 { return r.NormFloat64() }
+	}
+	v := make([]float64, count(a.Dims))
+	for i := range v {
+		v[i] = draw(k.r, i)
+		if k.c.DType == onnx.Float32 {
+			v[i] = float64(float32(v[i]))
+		}
+	}
+	k.values = append(k.values, v)
+	k.g.Inputs = append(k.g.Inputs, onnx.Value{Name: name, DType: k.c.DType, Shape: onnx.ShapeOf(a.Dims...)})
+	k.slots = append(k.slots, ortrun.Slot{Name: name, DType: ortrun.DType(k.c.DType), Shape: a.Dims})
+	if !a.Skip {
+		k.names = append(k.names, name)
+	}
+}
+
+// forward emits the node, composed, trained or in blocks as the case has it.
+func (k *check) forward(d *ortrun.Device) {
+	k.compose()
+	k.e = emit.New(k.g, infer.New(k.g))
+	k.e.Take("y")
 	var layout *nchwc.Layout
-	if c.blocked {
-		block := BlockOf(t, d)
-		layout = nchwc.New(e, block, "")
-		walk.Layout = layout
-		for _, v := range g.Inputs { // as if a blocked convolution had made it
-			if len(v.Shape) == 4 && v.Shape[1].N%block == 0 && (v.Name != "x1" || c.Op != "Conv") {
-				from[v.Name] = layout.ToPlain(layout.ToBlocks(v.Name))
-				node.Inputs[slices.Index(node.Inputs, v.Name)] = from[v.Name]
+	var centre func(x, mean string) string
+	if k.c.blocked {
+		block := BlockOf(k.t, d)
+		layout = nchwc.New(k.e, block, "")
+		k.walk.Layout, centre = layout, layout.Centre
+		for _, v := range k.g.Inputs { // as if a blocked convolution had made it
+			if len(v.Shape) == 4 && v.Shape[1].N%block == 0 && (v.Name != "x1" || k.c.Op != "Conv") {
+				k.from[v.Name] = layout.ToPlain(layout.ToBlocks(v.Name))
+				k.node.Inputs[slices.Index(k.node.Inputs, v.Name)] = k.from[v.Name]
 			}
 		}
 	}
-	names := slices.Clone(sources)
-	for i, s := range sources {
-		if from[s] == "" {
-			from[s] = s
-		}
-		sources[i] = from[s]
-	}
-	if c.BatchNorm {
-		e.Batch = e.Scalar(float64(c.Args[0].Dims[0]))
-		var centre func(x, mean string) string
-		if layout != nil {
-			centre = layout.Centre
-		}
-		training, stats, _, _, err := autodiff.TrainingNorm(e, node, centre)
+	if k.c.BatchNorm {
+		k.e.Batch = k.e.Scalar(float64(k.c.Args[0].Dims[0]))
+		training, stats, _, _, err := autodiff.TrainingNorm(k.e, k.node, centre)
 		if err != nil {
-			t.Fatal(err)
+			k.t.Fatal(err)
 		}
-		walk.Stats[training] = stats
-		node, nodes = training, []*onnx.Node{training}
+		k.walk.Stats[training] = stats
+		k.node, k.nodes = training, []*onnx.Node{training}
 	}
-	for _, n := range nodes {
-		if layout == nil || !layout.Forward(n, walk.Stats[n].Centred) {
-			e.Append(n)
+	for _, n := range k.nodes {
+		if layout == nil || !layout.Forward(n, k.walk.Stats[n].Centred) {
+			k.e.Append(n)
 		}
 	}
-	if composed && node.Domain == "" && !c.Alone && !c.blocked { // beside the kernel of its own
-		e.Append(&onnx.Node{Name: "kernel", Op: node.Op, Inputs: node.Inputs, Outputs: []string{"kernel"}, Attrs: node.Attrs})
+	if k.composed && k.node.Domain == "" && !k.c.Alone && !k.c.blocked { // beside the kernel of its own
+		k.e.Append(&onnx.Node{Name: "kernel", Op: k.node.Op, Inputs: k.node.Inputs, Outputs: []string{"kernel"}, Attrs: k.node.Attrs})
 	}
-	checked := node.Outputs[:1]
-	if c.all {
-		checked = node.Outputs
+}
+
+// compose takes the nodes that compose the node, where there are such.
+func (k *check) compose() {
+	k.g.Nodes = []*onnx.Node{k.node}
+	if err := autodiff.Compose(k.g); err != nil {
+		k.t.Fatal(err)
 	}
-	var outputs []ortrun.Slot
-	var weights [][]float64
-	seeds := map[string]string{}
+	k.nodes, k.g.Nodes = k.g.Nodes, nil
+	k.composed = len(k.nodes) != 1 || k.nodes[0] != k.node
+}
+
+// gradients declares the outputs: what is checked, and its gradients.
+func (k *check) gradients() {
+	checked, seeds := k.node.Outputs[:1], map[string]string{}
+	if k.c.all {
+		checked = k.node.Outputs
+	}
 	for _, name := range checked {
-		y, _ := e.Inf.Type(name)
-		ySize := int64(1)
-		for _, n := range y.Shape.Ints() {
-			ySize *= n
-		}
-		weight := make([]float64, ySize)
+		y, _ := k.e.Inf.Type(name)
+		weight := make([]float64, count(y.Shape.Ints()))
 		for i := range weight {
-			weight[i] = float64(float32(r.NormFloat64()))
+			weight[i] = float64(float32(k.r.NormFloat64()))
 		}
-		weights = append(weights, weight)
-		wt := onnx.NewTensor(c.DType, y.Shape.Ints()...)
-		PutFloats(wt.Data, c.DType, weight)
-		seeds[name] = e.Constant(wt)
-		outputs = append(outputs, ortrun.Slot{Name: name, DType: ortrun.DType(y.DType), Shape: y.Shape.Ints()})
-		g.Outputs = append(g.Outputs, y)
+		k.weights = append(k.weights, weight)
+		seed := onnx.NewTensor(k.c.DType, y.Shape.Ints()...)
+		PutFloats(seed.Data, k.c.DType, weight)
+		seeds[name] = k.e.Constant(seed)
+		k.output(y)
 	}
-	grads, err := autodiff.Backward(e, nodes, sources, seeds, walk)
+	sources := slices.Clone(k.names)
+	for i, name := range sources {
+		if read := k.from[name]; read != "" {
+			sources[i] = read
+		}
+	}
+	grads, err := autodiff.Backward(k.e, k.nodes, sources, seeds, k.walk)
 	if err != nil {
-		t.Fatal(err)
+		k.t.Fatal(err)
 	}
-	for _, s := range names {
-		at := slices.IndexFunc(slots, func(x ortrun.Slot) bool { return x.Name == s })
-		if grads[from[s]] == "" {
-			t.Fatalf("no gradient for %s", s)
+	for i, name := range k.names {
+		if grads[sources[i]] == "" {
+			k.t.Fatalf("no gradient for %s", name)
 		}
-		out := e.Named("grad_of_"+s, "Identity", nil, grads[from[s]])
-		v, _ := e.Inf.Type(out)
+		out := k.e.Named("grad_of_"+name, "Identity", nil, grads[sources[i]])
+		v, _ := k.e.Inf.Type(out)
 		v.Name = out
-		if !v.Shape.Equal(onnx.ShapeOf(slots[at].Shape...)) {
-			t.Errorf("gradient of %s has shape %v, want %v", s, v.Shape, slots[at].Shape)
+		if want := k.slots[k.at(name)].Shape; !v.Shape.Equal(onnx.ShapeOf(want...)) {
+			k.t.Errorf("gradient of %s has shape %v, want %v", name, v.Shape, want)
 		}
-		g.Outputs = append(g.Outputs, v)
-		outputs = append(outputs, ortrun.Slot{Name: out, DType: ortrun.DType(c.DType), Shape: slots[at].Shape})
+		k.output(v)
 	}
-	if e.Err != nil {
-		t.Fatal(e.Err)
+	if kernel, ok := k.e.Inf.Type("kernel"); k.composed && ok {
+		k.output(kernel)
 	}
-	if kernel, ok := e.Inf.Type("kernel"); composed && ok {
-		g.Outputs = append(g.Outputs, kernel)
-		outputs = append(outputs, ortrun.Slot{Name: "kernel", DType: ortrun.DType(kernel.DType), Shape: kernel.Shape.Ints()})
+}
+
+func (k *check) output(v onnx.Value) {
+	k.g.Outputs = append(k.g.Outputs, v)
+	k.outputs = append(k.outputs, ortrun.Slot{Name: v.Name, DType: ortrun.DType(v.DType), Shape: v.Shape.Ints()})
+}
+
+// at is the place of an input.
+func (k *check) at(name string) int {
+	return slices.IndexFunc(k.slots, func(x ortrun.Slot) bool { return x.Name == name })
+}
+
+func (k *check) function(d *ortrun.Device) *ortrun.Function {
+	if k.e.Err != nil {
+		k.t.Fatal(k.e.Err)
 	}
-	model, err := emit.Encode(g, nchwc.Domain)
+	model, err := emit.Encode(k.g, nchwc.Domain)
 	if err != nil {
-		t.Fatal(err)
+		k.t.Fatal(err)
 	}
-	f, err := d.NewFunction(model, slots, outputs)
+	f, err := d.NewFunction(model, k.slots, k.outputs)
 	if err != nil {
-		t.Fatal(err)
+		k.t.Fatal(err)
 	}
-	defer f.Close()
-	run := func() [][]float64 {
-		raw := make([][]byte, len(slots))
-		for i := range slots {
-			raw[i] = make([]byte, len(values[i])*c.DType.Size())
-			PutFloats(raw[i], c.DType, values[i])
-		}
-		out, err := f.Run(raw...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res := make([][]float64, len(out))
-		for i := range out {
-			res[i] = GetFloats(out[i], c.DType)
-		}
-		return res
+	return f
+}
+
+func (k *check) run(f *ortrun.Function) [][]float64 {
+	raw := make([][]byte, len(k.slots))
+	for i := range k.slots {
+		raw[i] = make([]byte, len(k.values[i])*k.c.DType.Size())
+		PutFloats(raw[i], k.c.DType, k.values[i])
 	}
-	analytic := run()
-	if last := len(outputs) - 1; outputs[last].Name == "kernel" {
+	out, err := f.Run(raw...)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	values := make([][]float64, len(out))
+	for i := range out {
+		values[i] = GetFloats(out[i], k.c.DType)
+	}
+	return values
+}
+
+// objective is what is differentiated.
+func (k *check) objective(f *ortrun.Function) (sum float64) {
+	out := k.run(f)
+	for i, weight := range k.weights {
+		for j, v := range out[i] {
+			sum += v * weight[j]
+		}
+	}
+	return sum
+}
+
+// maxDifferences bounds the elements of an input that are moved.
+const maxDifferences = 60
+
+func (k *check) compare(f *ortrun.Function) {
+	analytic := k.run(f)
+	if last := len(k.outputs) - 1; k.outputs[last].Name == "kernel" {
 		for i, want := range analytic[last] {
 			if got := analytic[0][i]; !(math.Abs(got-want) <= 2e-6*max(1, math.Abs(want))) {
-				t.Fatalf("element %d of the composed value is %v, the operator's own kernel gives %v", i, got, want)
+				k.t.Fatalf("element %d of the composed value is %v, the operator's own kernel gives %v", i, got, want)
 			}
 		}
 	}
-	objective := func() float64 {
-		sum := 0.0
-		out := run()
-		for k, weight := range weights {
-			for i, v := range out[k] {
-				sum += v * weight[i]
-			}
-		}
-		return sum
-	}
-	for k, s := range names {
-		at := slices.IndexFunc(slots, func(x ortrun.Slot) bool { return x.Name == s })
-		v := values[at]
-		picks := r.Perm(len(v))
-		if len(picks) > 60 {
-			picks = picks[:60]
-		}
+	for n, name := range k.names {
+		v := k.values[k.at(name)]
+		picks := k.r.Perm(len(v))
 		var diff, norm float64
-		for _, i := range picks {
+		for _, i := range picks[:min(len(picks), maxDifferences)] {
 			was := v[i]
-			v[i] = was + c.Step
-			up := objective()
-			v[i] = was - c.Step
-			down := objective()
+			v[i] = was + k.c.Step
+			up := k.objective(f)
+			v[i] = was - k.c.Step
+			down := k.objective(f)
 			v[i] = was
-			numeric := (up - down) / (2 * c.Step)
-			got := analytic[len(weights)+k][i]
+			numeric := (up - down) / (2 * k.c.Step)
+			got := analytic[len(k.weights)+n][i]
 			diff += (numeric - got) * (numeric - got)
 			norm += numeric*numeric + got*got
 		}
-		relative := math.Sqrt(diff / max(norm/2, 1e-12))
-		if !(relative <= c.Tol) {
-			t.Errorf("gradient of %s: relative error %.3g, more than %.3g", s, relative, c.Tol)
+		if relative := math.Sqrt(diff / max(norm/2, 1e-12)); !(relative <= k.c.Tol) {
+			k.t.Errorf("gradient of %s: relative error %.3g, more than %.3g", name, relative, k.c.Tol)
 		}
 	}
 }
 
+// PutFloats writes numbers as elements of a type.
 func PutFloats(dst []byte, d onnx.DType, v []float64) {
 	for i, x := range v {
 		if d == onnx.Float64 {
@@ -350,6 +390,7 @@ func PutFloats(dst []byte, d onnx.DType, v []float64) {
 	}
 }
 
+// GetFloats reads elements of a type as numbers.
 func GetFloats(src []byte, d onnx.DType) []float64 {
 	v := make([]float64, len(src)/d.Size())
 	for i := range v {
