@@ -18,6 +18,7 @@ type Inference struct {
 	b     *Bundle
 	model *onnx.Model
 	state map[string]int // index of the state tensor that an input takes, by the input's name
+	kinds map[string]onnx.Kind
 }
 
 // Inference decodes the inference graph.
@@ -26,7 +27,12 @@ func (b *Bundle) Inference() (*Inference, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bundle: %s: %w", EvalFile, err)
 	}
-	f := &Inference{b: b, model: m, state: map[string]int{}}
+	f := &Inference{b: b, model: m, state: map[string]int{}, kinds: map[string]onnx.Kind{}}
+	for name, t := range m.Graph.Initializers {
+		if t.DType.IsFloat() {
+			f.kinds[name] = onnx.KindBuffer
+		}
+	}
 	evaluated := b.Manifest.Evaluated()
 	for _, in := range m.Graph.Inputs {
 		if in.Name == b.Manifest.Eval.Images.Name {
@@ -37,6 +43,10 @@ func (b *Bundle) Inference() (*Inference, error) {
 			return nil, fmt.Errorf("bundle: %s: %w: input %q is no state", EvalFile, ErrInvalid, in.Name)
 		}
 		f.state[in.Name] = evaluated[i]
+		f.kinds[in.Name] = onnx.KindBuffer
+		if b.Manifest.State[i].Kind == KindParameter {
+			f.kinds[in.Name] = onnx.KindParameter
+		}
 	}
 	return f, nil
 }
@@ -47,11 +57,13 @@ func (f *Inference) State() map[string]int { return maps.Clone(f.state) }
 
 // Model makes a plain model: images in, as the bundle takes them, class scores
 // out, or what the model makes of them, with the state given, by name, as
-// initializers; averaged weights where there are any. The models share their
+// initializers; averaged weights where there are any. What was trained is said
+// to be a parameter, and what was not a buffer, for training that goes on from
+// the model. The models share their
 // nodes, which must not be changed.
 func (f *Inference) Model(state map[string]*onnx.Tensor) (*onnx.Model, error) {
 	m, g := *f.model, *f.model.Graph
-	m.Graph, g.Initializers = &g, maps.Clone(g.Initializers)
+	m.Graph, g.Initializers, g.Kinds = &g, maps.Clone(g.Initializers), f.kinds
 	if g.Initializers == nil {
 		g.Initializers = map[string]*onnx.Tensor{}
 	}

@@ -81,6 +81,28 @@ func TestBytesThatTheModelCasts(t *testing.T) {
 	}
 }
 
+// A trained model says what was trained: a number without dimensions goes on
+// training, and what was frozen stays, without the flags that said so.
+func TestTrainedModelSaysWhatTrains(t *testing.T) {
+	m := tiny(map[string][]int64{"v": {16, 8}, "w": {8, 3}}, op("MatMul", nil, "a", "x", "v"), op("Relu", nil, "b", "a"), op("MatMul", nil, "c", "b", "w"), op("Mul", nil, "y", "c", "head.t"))
+	m.Graph.Initializers["head.t"] = onnx.FromFloat32([]float32{1.5})
+	b := build(t, m, export.Options{Train: regexp.MustCompile("^head.t$"), Freeze: regexp.MustCompile("^v$")})
+	trained, err := inference(b, b.Init)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := wire.Encode(trained)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err = wire.Decode(file, ""); err != nil {
+		t.Fatal(err)
+	}
+	if again := build(t, m, export.Options{}); parameters(b) != 25 || parameters(again) != 25 {
+		t.Errorf("%d values are trained, and %d of the trained model", parameters(b), parameters(again))
+	}
+}
+
 // A batch that a model fixes is opened where it is sure how, and else the node is named.
 func TestFixedBatch(t *testing.T) {
 	weights := map[string][]int64{"w": {16, 3}}

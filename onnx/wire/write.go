@@ -36,6 +36,7 @@ const (
 
 // Encode returns the model's protobuf form, with all weights inside. Equal
 // models give equal bytes: what has no order of its own is sorted by name.
+// Kinds of initializers are written as PyTorch's exporter writes them.
 // The IR version written is the model's, moved into 8..10.
 func Encode(m *onnx.Model) ([]byte, error) {
 	if m == nil || m.Graph == nil {
@@ -115,6 +116,15 @@ func (e *encoder) graph(g *onnx.Graph) *onnxpb.GraphProto {
 		v := g.Values[name]
 		v.Name = name
 		pb.ValueInfo = append(pb.ValueInfo, valueProto(v))
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.Kinds)) {
+		t := g.Initializers[name]
+		if t == nil || g.Values[name].Name != "" {
+			continue
+		}
+		v := valueProto(onnx.Value{Name: name, DType: t.DType, Shape: onnx.ShapeOf(t.Dims...)})
+		v.MetadataProps = []*onnxpb.StringStringEntryProto{{Key: kindKey, Value: string(g.Kinds[name])}}
+		pb.ValueInfo = append(pb.ValueInfo, v)
 	}
 	pb.Node = e.nodes(g.Nodes)
 	return pb
