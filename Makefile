@@ -20,7 +20,7 @@ DEMO_FLAGS    := --bundle lenet --data $(DATA) --epochs $(EPOCHS) --seed 1 --ove
 NODE          := $(TOOLS)/node
 PYTHON        ?= python3
 
-.PHONY: release help setup setup-cuda build demo test test-cuda test-no-gpu test-models test-crash test-broken check-node fmt lint fuzz bench bench-step bench-prune proto models
+.PHONY: release help setup setup-cuda setup-jpeg build demo test test-cuda test-no-gpu test-models test-crash test-broken check-node fmt lint fuzz bench bench-step bench-prune proto models
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -30,6 +30,12 @@ setup: ## install the ONNX Runtime library (pinned, checked, safe to repeat)
 
 setup-cuda: ## install the CUDA provider beside the library (Linux x64, CUDA 13)
 	@$(GO) run . setup --cuda
+
+setup-jpeg: ## install libturbojpeg by the system's packages, where it is missing and the user may
+	@ldconfig -p 2>/dev/null | grep -q 'libturbojpeg\.so\.0' || \
+	  if command -v brew >/dev/null; then brew install jpeg-turbo; \
+	  else apt-get install -qq -y --no-install-recommends libturbojpeg0 || \
+	    { apt-get update -qq && apt-get install -qq -y --no-install-recommends libturbojpeg0; }; fi
 
 build: ## build bin/winnow
 	@mkdir -p bin

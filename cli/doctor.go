@@ -2,10 +2,12 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"winnow/loader/raster"
 	ortrun "winnow/runtime"
 )
 
@@ -20,7 +22,7 @@ func newDoctorCommand(out *output) *cli.Command {
 		Name:  "doctor",
 		Usage: "check whether ONNX Runtime and CUDA can be used, and if not, why",
 		Description: about(`Checks what training needs: the ONNX Runtime library with its version and
-providers, CUDA, the GPUs and the CPU. The exit code is 4 if the library, or the
+providers, CUDA, the GPUs and the CPU, and what decodes JPEG. The exit code is 4 if the library, or the
 device asked for, cannot be used.`,
 			[]int{0, 2, 4},
 			"winnow doctor",
@@ -35,19 +37,43 @@ device asked for, cannot be used.`,
 	}
 }
 
+// doctorReport is what doctor found.
+type doctorReport struct {
+	ortrun.Report
+	JPEG        string `json:"jpeg_decoder"` // what --decoder auto takes
+	JPEGLibrary string `json:"jpeg_library,omitempty"`
+	JPEGReason  string `json:"jpeg_reason,omitempty"` // why it is not turbo
+}
+
+func (r *doctorReport) lookForTurbo() {
+	d, err := raster.NewDecoder(raster.TurboDecoder)
+	r.JPEG, r.JPEGLibrary = raster.TurboDecoder, d.File()
+	if err != nil {
+		r.JPEG, r.JPEGReason = raster.GoDecoder, err.Error()
+	}
+}
+
+func (r *doctorReport) jpegLine() string {
+	if r.JPEGReason != "" {
+		return fmt.Sprintf("%-14s Go's decoder, slow: %s; %s\n", "jpeg", r.JPEGReason, installTurbo)
+	}
+	return fmt.Sprintf("%-14s libturbojpeg, %s\n", "jpeg", r.JPEGLibrary)
+}
+
 func runDoctor(ctx context.Context, o doctorOptions, out *output) error {
 	opts, err := o.Device.resolve(func(string, ...any) {})
 	if err != nil {
 		return err
 	}
 	opts.Context = ctx
-	r := ortrun.Doctor(opts)
+	r := doctorReport{Report: ortrun.Doctor(opts)}
+	r.lookForTurbo()
 	if o.JSON {
 		if err := out.printJSON(r); err != nil {
 			return err
 		}
 	} else {
-		out.lines(r.String())
+		out.lines(r.String() + r.jpegLine())
 	}
 	if r.Err != nil {
 		return r.Err

@@ -22,6 +22,7 @@ type evalOptions struct {
 	Split  string
 	Limit  int
 	OnBad  string
+	Decode string
 	Batch  int
 	Images imageOptions
 	Device deviceOptions
@@ -38,6 +39,7 @@ func newEvalCommand(out *output) *cli.Command {
 		&cli.IntFlag{Name: "batch-size", Aliases: []string{"b"}, Value: loader.DefaultBatchSize, Destination: &o.Batch, Category: flagsMachine,
 			Usage: "batch size `N`"},
 		scoresFlag(&o.Output),
+		decoderFlag(&o.Decode),
 		onBadFlag(&o.OnBad),
 		jsonFlag(&o.JSON),
 	}
@@ -72,6 +74,9 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if err := o.Images.validate(); err != nil {
 		return err
 	}
+	if err := checkDecoder(o.Decode); err != nil {
+		return err
+	}
 	bad, err := badSamples(o.OnBad)
 	if err != nil {
 		return err
@@ -98,7 +103,7 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if records, err = limited(records, o.Limit, "--limit"); err != nil {
 		return err
 	}
-	src, err := evalSource(records, m.Spec.ImageShape, m.Images, func(text string) { out.notef("note: %s", text) })
+	src, err := evalSource(records, m.Spec.ImageShape, m.Images, o.Decode, func(text string) { out.notef("note: %s", text) })
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"winnow/datasets"
 	"winnow/loader"
+	"winnow/loader/raster"
 	"winnow/train"
 )
 
@@ -28,6 +29,8 @@ type transformOptions struct {
 	CropPct       float64
 	Interpolation string
 	OnBad         string
+	Decoder       string
+	ScaledDecode  bool
 	given         func(flag string) bool
 }
 
@@ -91,12 +94,15 @@ func (o *transformOptions) flags() []cli.Flag {
 			Usage: "evaluation: share `P` of the shorter side that the centre crop takes"},
 		&cli.StringFlag{Name: "interpolation", Value: "bilinear", Destination: &o.Interpolation, Category: flagsData,
 			Usage: "how images are resized, `NAME`: bilinear, bicubic; both antialiased"},
+		decoderFlag(&o.Decoder),
+		&cli.BoolFlag{Name: "scaled-decode", Value: true, Destination: &o.ScaledDecode, Category: flagsData,
+			Usage: "let libturbojpeg halve, quarter or eighth a JPEG as it decodes, where a random crop stays twice the model's size; --scaled-decode=false decodes all pixels"},
 		onBadFlag(&o.OnBad),
 	}
 }
 
 // resized are the flags that only images which are resized have a use for.
-var resizedFlags = []string{"vflip", "scale", "ratio", "crop-pct", "interpolation"}
+var resizedFlags = []string{"vflip", "scale", "ratio", "crop-pct", "interpolation", "scaled-decode"}
 
 // validate looks at what needs no data.
 func (o *transformOptions) validate() error {
@@ -104,6 +110,9 @@ func (o *transformOptions) validate() error {
 		return err
 	}
 	if _, err := badSamples(o.OnBad); err != nil {
+		return err
+	}
+	if err := checkDecoder(o.Decoder); err != nil {
 		return err
 	}
 	if err := o.Augment.Validate(); err != nil {
@@ -190,6 +199,17 @@ func (o *transformOptions) sources(run *train.Options, training, test loader.Rec
 	if err != nil {
 		return err
 	}
+	if c == 0 {
+		name, said, err := decoderHere(o.Decoder)
+		if err != nil {
+			return err
+		}
+		p.Train.Decoder, p.Eval.Decoder = name, name
+		p.Train.ScaledDecode = name == raster.TurboDecoder && o.ScaledDecode && p.Train.CropPct == 0
+		if said != "" {
+			notice(said)
+		}
+	}
 	if o.Aug == "" {
 		notice(fmt.Sprintf("images: %s (--aug %s, the default for files of images); evaluation: %s", p.Train.Text(), aug, p.Eval.Text()))
 	}
@@ -244,15 +264,23 @@ func through(r loader.Records, p loader.Images) (*loader.Source, error) {
 
 // evalSource puts images as evaluation sees them: as the run did, where one is
 // evaluated, as they are where they are of one shape, else resized and cut.
-func evalSource(r loader.Records, shape [3]int64, recorded *loader.Pipelines, notice func(string)) (*loader.Source, error) {
-	if recorded != nil {
-		return through(r, recorded.Eval)
-	}
-	if c, _, _ := loader.ShapeOf(r); c > 0 {
+func evalSource(r loader.Records, shape [3]int64, recorded *loader.Pipelines, decoder string, notice func(string)) (*loader.Source, error) {
+	c, _, _ := loader.ShapeOf(r)
+	if recorded == nil && c > 0 {
 		return loader.NewSource(r, nil)
 	}
 	p := loader.Images{Channels: int(shape[0]), Height: int(shape[1]), Width: int(shape[2]), Interpolation: "bilinear", CropPct: loader.DefaultCropPct}
-	notice("images: " + p.Text())
+	if recorded != nil {
+		p = recorded.Eval
+	} else {
+		notice("images: " + p.Text())
+	}
+	if c == 0 {
+		var err error
+		if p.Decoder, err = evalDecoder(decoder, recorded, notice); err != nil {
+			return nil, err
+		}
+	}
 	return through(r, p)
 }
 

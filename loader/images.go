@@ -3,6 +3,7 @@ package loader
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"winnow/internal/random"
 	"winnow/loader/raster"
@@ -34,6 +35,12 @@ type Images struct {
 	Scale [2]float64 `json:"scale,omitzero"`
 	Ratio [2]float64 `json:"ratio,omitzero"`
 
+	// Decoder is what decodes JPEG: raster.TurboDecoder, or Go's where it is "".
+	Decoder string `json:"decoder,omitempty"`
+	// ScaledDecode lets a decoder that can shrink the image of a random crop by
+	// 2, 4 or 8, where the crop stays reducingGap times the model's size.
+	ScaledDecode bool `json:"scaled_decode,omitempty"`
+
 	CropPad int     `json:"crop_pad,omitempty"` // shift by up to so many pixels, what is uncovered black
 	HFlip   float64 `json:"hflip,omitempty"`    // probability of mirroring
 	VFlip   float64 `json:"vflip,omitempty"`
@@ -61,6 +68,8 @@ func (o *Images) Validate() error {
 		return bad("ratio", "%v,%v: want two ratios above 0, the smaller first", o.Ratio[0], o.Ratio[1])
 	case o.CropPad < 0 || o.CropPad > MaxCropPad:
 		return bad("crop-pad", "%d: want 0 to %d", o.CropPad, MaxCropPad)
+	case !slices.Contains([]string{"", raster.GoDecoder, raster.TurboDecoder}, o.Decoder):
+		return bad("decoder", "%q: want %s or %s", o.Decoder, raster.TurboDecoder, raster.GoDecoder)
 	case !share(o.HFlip):
 		return bad("hflip", "%v: want 0 to 1", o.HFlip)
 	case !share(o.VFlip):
@@ -78,12 +87,20 @@ func (o *Images) filter() *raster.Filter {
 	return nil
 }
 
-// Transform is the options as a transform.
+// Transform is the options as a transform. Where the decoder's library is
+// missing, the error wraps raster.ErrNoTurbo.
 func (o Images) Transform() (Transform, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	return &images{o, o.filter()}, nil
+	if o.Decoder == "" {
+		o.Decoder = raster.GoDecoder
+	}
+	decoder, err := raster.NewDecoder(o.Decoder)
+	if err != nil {
+		return nil, fmt.Errorf("loader: decoder %q: %w", o.Decoder, err)
+	}
+	return &images{o, o.filter(), decoder}, nil
 }
 
 // Pipelines are what a run does to images: in training, and in evaluation.
@@ -114,7 +131,8 @@ func (o *Images) Text() string {
 // images applies Images.
 type images struct {
 	Images
-	kernel *raster.Filter
+	kernel  *raster.Filter
+	decoder raster.Decoder
 }
 
 var _ Transform = (*images)(nil)
@@ -124,18 +142,18 @@ func (t *images) Shape() (c, h, w int) { return t.Channels, t.Height, t.Width }
 
 // Apply decodes, cuts, resizes, shifts and mirrors.
 func (t *images) Apply(d Draw, s *Scratch, dst []byte) error {
-	if err := s.decode(t.Channels); err != nil {
-		return fmt.Errorf("%w: %w", ErrBadData, err)
-	}
 	src := &s.image
 	out := raster.Image{C: t.Channels, H: t.Height, W: t.Width, Pix: dst[:t.Channels*t.Height*t.Width]}
 	if t.CropPct > 0 {
+		if err := s.decode(t.decoder, t.Channels, 1); err != nil {
+			return fmt.Errorf("%w: %w", ErrBadData, err)
+		}
 		h, w := t.beforeCrop(src.H, src.W)
 		s.resizer.Resize(&out, src, src.Whole(), h, w, centre(h, t.Height), centre(w, t.Width), t.kernel)
 	} else {
-		r := d.stream(purposeCrop)
-		box := randomBox(&r, src.H, src.W, t.Scale, t.Ratio)
-		s.resizer.Resize(&out, src, box, t.Height, t.Width, 0, 0, t.kernel)
+		if err := t.crop(d, s, &out); err != nil {
+			return fmt.Errorf("%w: %w", ErrBadData, err)
+		}
 	}
 	if t.CropPad > 0 {
 		s.work = append(s.work[:0], out.Pix...)
@@ -159,11 +177,55 @@ func (d Draw) stream(purpose uint64) random.Stream {
 	return random.Stream(random.Mix(random.Mix(random.Mix(d.Seed^purpose)+uint64(d.Epoch)) + uint64(d.Index)))
 }
 
-// decode puts the record's pixels into the scratch image.
-func (s *Scratch) decode(channels int) error {
+// reducingGap is how many times the model's size a crop of a shrunk image has
+// at least: Pillow's documentation of Image.thumbnail says that from 2 on the
+// result is hardly told from one without shrinking.
+const reducingGap = 2
+
+// crop decodes a record, draws a box of it and resizes that.
+func (t *images) crop(d Draw, s *Scratch, out *raster.Image) error {
+	r := d.stream(purposeCrop)
+	h, w, shrink := 0, 0, 1
+	var box raster.Box
+	if t.ScaledDecode && s.Record.C == 0 {
+		var err error
+		if h, w, err = t.decoder.Size(s.Record.Data); err != nil {
+			return err
+		}
+		box = randomBox(&r, h, w, t.Scale, t.Ratio)
+		shrink = t.shrink(box)
+	}
+	if err := s.decode(t.decoder, t.Channels, shrink); err != nil {
+		return err
+	}
+	src := &s.image
+	if h == 0 {
+		box = randomBox(&r, src.H, src.W, t.Scale, t.Ratio)
+	}
+	if shrink > 1 && (src.H != h || src.W != w) { // the decoder shrinks this kind of file
+		s.resizer.Shrink(out, src, box, shrink, t.kernel)
+		return nil
+	}
+	s.resizer.Resize(out, src, box, t.Height, t.Width, 0, 0, t.kernel)
+	return nil
+}
+
+// shrink is the factor by which an image can be shrunk before a box of it is resized.
+func (t *images) shrink(box raster.Box) int {
+	for _, by := range raster.Shrinks {
+		if box.H >= reducingGap*by*t.Height && box.W >= reducingGap*by*t.Width {
+			return by
+		}
+	}
+	return 1
+}
+
+// decode puts the record's pixels into the scratch image, shrunk where the
+// decoder can.
+func (s *Scratch) decode(decoder raster.Decoder, channels, shrink int) error {
 	r := &s.Record
 	if r.C == 0 {
-		return raster.Decode(&s.image, r.Data, channels)
+		return decoder.Decode(&s.image, r.Data, channels, shrink)
 	}
 	raw := raster.Image{C: r.C, H: r.H, W: r.W, Pix: r.Data}
 	s.image.Reset(raw.C, raw.H, raw.W)

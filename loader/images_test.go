@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"winnow/internal/random"
+	"winnow/loader/raster"
 )
 
 // scene is the picture of testdata/evaluation.py, as records of one image.
@@ -190,5 +191,53 @@ func TestChannels(t *testing.T) {
 	}
 	if got := view(t, one, Images{Channels: 3, Height: 6, Width: 6, Interpolation: "bilinear", CropPct: 1}, Draw{}); !bytes.Equal(got, bytes.Repeat(grey, 3)) {
 		t.Error("grey is not three channels alike")
+	}
+}
+
+// oneFile is records of one image file.
+type oneFile []byte
+
+func (oneFile) Len() int             { return 1 }
+func (oneFile) Target(uint32) Target { return Class(0) }
+func (f oneFile) Read(_ uint32, r *Record) error {
+	copy(r.Encoded(len(f)), f)
+	return nil
+}
+
+// TestScaledDecode: a crop of an image that is shrunk while it is decoded is
+// the same picture, and no crop is shrunk below twice the model's size.
+func TestScaledDecode(t *testing.T) {
+	if _, err := raster.NewDecoder(raster.TurboDecoder); err != nil {
+		t.Skip(err)
+	}
+	data, err := os.ReadFile("raster/testdata/draft.jpg") // 97 x 133
+	if err != nil {
+		t.Fatal(err)
+	}
+	shrunk := 0
+	for _, size := range []int{8, 12, 20, 40} {
+		o := Images{Channels: 3, Height: size, Width: size, Interpolation: "bilinear", Decoder: raster.TurboDecoder,
+			Scale: [2]float64{0.2, 1}, Ratio: [2]float64{DefaultRatioLo, DefaultRatioHi}}
+		for epoch := range 8 {
+			full := view(t, oneFile(data), o, Draw{Epoch: epoch})
+			scaled := o
+			scaled.ScaledDecode = true
+			got := view(t, oneFile(data), scaled, Draw{Epoch: epoch})
+			sum := 0
+			for i := range got {
+				sum += max(int(got[i])-int(full[i]), int(full[i])-int(got[i]))
+			}
+			if mean := float64(sum) / float64(len(got)); mean > 2 {
+				t.Errorf("%dx%d: pixels differ by %.2f on average", size, size, mean)
+			} else if mean > 0 {
+				shrunk++
+			}
+			if size == 40 && sum > 0 { // the image is less than twice 2 x 40 high and wide
+				t.Error("a crop was shrunk below twice the model's size")
+			}
+		}
+	}
+	if shrunk < 12 {
+		t.Errorf("%d crops were shrunk", shrunk)
 	}
 }

@@ -36,8 +36,10 @@ func reading(f func(io.Reader) (image.Image, error)) func([]byte) (image.Image, 
 	return func(data []byte) (image.Image, error) { return f(bytes.NewReader(data)) }
 }
 
+const jpegMagic = "\xff\xd8\xff"
+
 var codecs = []codec{
-	{"JPEG", []string{"\xff\xd8\xff"}, jpeg.DecodeConfig, reading(jpeg.Decode)},
+	{"JPEG", []string{jpegMagic}, jpeg.DecodeConfig, reading(jpeg.Decode)},
 	{"PNG", []string{"\x89PNG\r\n\x1a\n"}, png.DecodeConfig, reading(png.Decode)},
 	{"GIF", []string{"GIF87a", "GIF89a"}, gif.DecodeConfig, decodeGIF},
 	{"BMP", []string{"BM????\x00\x00\x00\x00"}, bmp.DecodeConfig, reading(bmp.Decode)},
@@ -95,13 +97,21 @@ func header(data []byte) (c *codec, h, w int, err error) {
 		return nil, 0, 0, c.failed(err)
 	}
 	h, w = config.Height, config.Width
-	if h < 1 || w < 1 {
-		return nil, 0, 0, fmt.Errorf("%w: %s of %dx%d pixels", ErrImage, c.name, w, h)
-	}
-	if h > MaxPixels/w {
-		return nil, 0, 0, fmt.Errorf("%w: %s of %dx%d pixels: want at most %d in all", ErrTooLarge, c.name, w, h, MaxPixels)
+	if err := checkSize(c.name, h, w); err != nil {
+		return nil, 0, 0, err
 	}
 	return c, h, w, nil
+}
+
+// checkSize refuses images of no pixels and of more than MaxPixels.
+func checkSize(format string, h, w int) error {
+	if h < 1 || w < 1 {
+		return fmt.Errorf("%w: %s of %dx%d pixels", ErrImage, format, w, h)
+	}
+	if h > MaxPixels/w {
+		return fmt.Errorf("%w: %s of %dx%d pixels: want at most %d in all", ErrTooLarge, format, w, h, MaxPixels)
+	}
+	return nil
 }
 
 func (c *codec) failed(err error) error {

@@ -42,6 +42,7 @@ const coefBits = 32 - 8 - 2
 // coef[i*size+k] times input first[i]+k, k below count[i].
 type taps struct {
 	in, out, lo, hi int
+	from, span      float64
 	filter          *Filter
 	size            int
 	first, count    []int
@@ -50,14 +51,14 @@ type taps struct {
 }
 
 // set computes the coefficients of outputs lo to hi of an axis that goes from
-// in pixels to out. A kernel that shrinks is widened by the factor, so that
+// span of in pixels, from one on, to out. A kernel that shrinks is widened by the factor, so that
 // every input counts (antialiasing); the weights of an output add up to 1.
-func (t *taps) set(in, out, lo, hi int, f *Filter) {
-	if t.in == in && t.out == out && t.lo == lo && t.hi == hi && t.filter == f {
+func (t *taps) set(in int, from, span float64, out, lo, hi int, f *Filter) {
+	if t.in == in && t.from == from && t.span == span && t.out == out && t.lo == lo && t.hi == hi && t.filter == f {
 		return
 	}
-	t.in, t.out, t.lo, t.hi, t.filter = in, out, lo, hi, f
-	scale := float64(in) / float64(out)
+	t.in, t.from, t.span, t.out, t.lo, t.hi, t.filter = in, from, span, out, lo, hi, f
+	scale := span / float64(out)
 	wide := max(1, scale)
 	support := f.support * wide
 	t.size = int(math.Ceil(support))*2 + 1
@@ -67,7 +68,7 @@ func (t *taps) set(in, out, lo, hi int, f *Filter) {
 	t.coef = slices.Grow(t.coef[:0], n*t.size)[:n*t.size]
 	t.real = slices.Grow(t.real[:0], t.size)[:t.size]
 	for i := range n {
-		center := (float64(lo+i) + 0.5) * scale
+		center := from + (float64(lo+i)+0.5)*scale
 		first := max(0, int(center-support+0.5))
 		count := min(in, int(center+support+0.5)) - first
 		sum := 0.0
@@ -106,8 +107,26 @@ func (r *Resizer) Resize(dst, src *Image, box Box, h, w, y, x int, f *Filter) {
 		Crop(dst, src, Box{box.Y + y, box.X + x, dst.H, dst.W})
 		return
 	}
-	r.columns.set(box.W, w, x, x+dst.W, f)
-	r.rows.set(box.H, h, y, y+dst.H, f)
+	r.columns.set(box.W, 0, float64(box.W), w, x, x+dst.W, f)
+	r.rows.set(box.H, 0, float64(box.H), h, y, y+dst.H, f)
+	r.apply(dst, src, box, h, w, y, x)
+}
+
+// Shrink fills dst with a box of src in units of 1/parts of its pixels, which
+// has more pixels than dst both ways. Pixels wholly outside the box have no
+// influence.
+func (r *Resizer) Shrink(dst, src *Image, fine Box, parts int, f *Filter) {
+	up := func(n int) int { return (n + parts - 1) / parts }
+	box := Box{Y: fine.Y / parts, X: fine.X / parts}
+	box.H, box.W = up(fine.Y+fine.H)-box.Y, up(fine.X+fine.W)-box.X
+	real := func(n int) float64 { return float64(n) / float64(parts) }
+	r.columns.set(box.W, real(fine.X%parts), real(fine.W), dst.W, 0, dst.W, f)
+	r.rows.set(box.H, real(fine.Y%parts), real(fine.H), dst.H, 0, dst.H, f)
+	r.apply(dst, src, box, dst.H, dst.W, 0, 0)
+}
+
+// apply resizes by the coefficients that are set.
+func (r *Resizer) apply(dst, src *Image, box Box, h, w, y, x int) {
 	if h < box.H && w > box.W {
 		r.acrossFirst(dst, src, box)
 		return
