@@ -14,6 +14,7 @@ import (
 	"winnow/cli"
 	"winnow/datasets"
 	"winnow/eval"
+	"winnow/experiment"
 	"winnow/internal/atomicfile"
 	"winnow/internal/files"
 	"winnow/internal/option"
@@ -52,7 +53,7 @@ var codes = []struct {
 	{exitRuntime, []error{cli.ErrRuntime, ortrun.ErrNoLibrary, ortrun.ErrDamaged, ortrun.ErrOldLibrary, ortrun.ErrNoDevice}},
 	{exitUsage, []error{
 		cli.ErrUsage, option.ErrInvalid, export.ErrOptions, datasets.ErrSpec, runs.ErrExists, runs.ErrForeign, atomicfile.ErrInUse,
-		models.ErrUnknown, prune.ErrMethod, prune.ErrNeedsLoss, bundle.ErrExists, eval.ErrFormat,
+		models.ErrUnknown, prune.ErrMethod, prune.ErrNeedsLoss, bundle.ErrExists, eval.ErrFormat, experiment.ErrOther,
 	}},
 	{exitInput, []error{
 		cli.ErrInput, files.ErrNotRegular, files.ErrTooLarge,
@@ -60,7 +61,7 @@ var codes = []struct {
 		autodiff.ErrNoRule, emit.ErrModel,
 		bundle.ErrNotBundle, bundle.ErrUnknownFormat, bundle.ErrInvalid, bundle.ErrSafetensors, bundle.ErrTooLarge,
 		loader.ErrBadData, datasets.ErrMissing, datasets.ErrChecksum, train.ErrBadData, train.ErrReference,
-		eval.ErrLabel, eval.ErrLogits, eval.ErrShape, eval.ErrNoModel, runs.ErrNoRun, runs.ErrBadRun, runs.ErrNothing, runs.ErrCheckpoint,
+		eval.ErrLabel, eval.ErrLogits, eval.ErrShape, eval.ErrNoModel, runs.ErrNoRun, runs.ErrBadRun, experiment.ErrPlan, runs.ErrNothing, runs.ErrCheckpoint,
 		ortrun.ErrGraph,
 	}},
 }

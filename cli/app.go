@@ -62,6 +62,7 @@ func newApp(out *output) *cli.App {
 			newTrainCommand(out),
 			newEvalCommand(out),
 			newCompareCommand(out),
+			newExperimentCommand(out),
 			newDataCommand(out),
 			newSetupCommand(out),
 			newDoctorCommand(out),

@@ -328,14 +328,18 @@ func (o *trainOptions) resolve(ctx context.Context, notice func(string)) (train.
 
 // runName is the default folder of a run.
 func runName(bundleName, data, method string, seed uint64) string {
-	parts := []string{bundleName, data, method, "s" + strconv.FormatUint(seed, 10)}
+	return filepath.Join("runs", folderName(bundleName, data, method, "s"+strconv.FormatUint(seed, 10)))
+}
+
+// folderName is a name for a folder made of parts that may have any characters.
+func folderName(parts ...string) string {
 	clean := func(r rune) rune {
 		if r == '-' || r == '_' || r == '.' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
 			return r
 		}
 		return '_'
 	}
-	return filepath.Join("runs", strings.Map(clean, strings.Join(parts, "-")))
+	return strings.Map(clean, strings.Join(parts, "-"))
 }
 
 // claimRun makes a default folder, numbered where the name is taken, so that

@@ -1,0 +1,215 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"winnow/eval"
+	"winnow/experiment"
+	"winnow/run"
+)
+
+type experimentOptions struct {
+	Plan   experiment.Plan
+	Epochs int // of a run
+	Out    string
+	Resume string
+	Form   forms
+	Quiet  bool
+}
+
+// Flags of train that an experiment sets itself, or has its own of.
+var plannedFlags = []string{"prune", "prune-ratio", "seed", "out", "overwrite", "resume", "quiet"}
+
+func newExperimentCommand(out *output) *cli.Command {
+	var o experimentOptions
+	flags := slices.DeleteFunc(trainFlags(&trainOptions{}), func(f cli.Flag) bool { return slices.Contains(plannedFlags, f.Names()[0]) })
+	trained := names(flags)
+	return &cli.Command{
+		Name:      "experiment",
+		Usage:     "train methods x ratios x seeds, and compare them with full training",
+		UsageText: "winnow experiment --bundle BUNDLE [--data SPEC] [FLAGS]",
+		Description: about(`Trains every method of --methods with every ratio of --ratios, and all of that with
+as many --seeds; other flags are those of winnow train. A seed draws a shipped
+model's first weights, the order and the augmentation, so runs of one seed are a
+pair, and each method is compared with full training (none) pair by pair: accuracy
+with its standard deviation, the difference with its 95% interval by a paired
+t-test, the worst class, samples and seconds saved. "No loss within X points" is
+said only where the interval says it; else "not shown", with the number of seeds
+that it would take. The interval is about seeds, not about the test samples.
+
+The folder of --out holds plan.json, which says what the runs are, and a run folder
+each below runs, which winnow eval and winnow compare take. Each run is a process of
+its own. Ctrl-C ends the one at work cleanly; --resume DIR goes on, and so does the
+same command again. A finished run is never trained again; more methods, ratios or
+seeds with the same --out add runs.`,
+			[]int{0, 1, 2, 3, 4, 130},
+			"winnow experiment --bundle lenet --data fashion-mnist --seeds 5",
+			"winnow experiment --bundle lenet --methods none,random,bls-infobatch --ratios 0.3,0.5 --seeds 5",
+			"winnow experiment --resume experiments/lenet-glyphs --markdown >results.md"),
+		Flags: slices.Concat(flags, []cli.Flag{
+			&cli.StringFlag{Name: "methods", Value: "none,random,auto", Category: flagsPrune,
+				Usage: "pruning methods `M,M`, as for --prune of winnow train"},
+			&cli.StringFlag{Name: "ratios", Category: flagsPrune, DefaultText: "the default of --prune-ratio",
+				Usage: "prune ratios `R,R` of every method but none"},
+			&cli.IntFlag{Name: "seeds", Value: 3, Category: flagsRecipe,
+				Usage: "train everything with `N` seeds"},
+			&cli.Uint64Flag{Name: "seed", Category: flagsRecipe, DefaultText: "0", Usage: "first seed `N`; the others follow it"},
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Destination: &o.Out, Category: flagsOutput, TakesFile: true,
+				DefaultText: "experiments/BUNDLE-DATA", Usage: "folder `DIR` of the experiment"},
+			&cli.StringFlag{Name: "resume", Destination: &o.Resume, Category: flagsOutput, TakesFile: true,
+				Usage: "go on with the experiment in `DIR`, by its own plan"},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &o.Quiet, Category: flagsOutput,
+				Usage: "print nothing but the result and errors"},
+		}, o.Form.flags()),
+		Action: func(c *cli.Context) error {
+			if _, err := positional(c, 0, 0, ""); err != nil {
+				return err
+			}
+			if err := o.Form.check(); err != nil {
+				return err
+			}
+			if err := o.plan(c, trained); err != nil {
+				return err
+			}
+			o.Epochs = c.Int("epochs")
+			if n, err := strconv.Atoi(o.Plan.Flags["epochs"]); err == nil {
+				o.Epochs = n
+			}
+			return runExperiment(c.Context, o, out)
+		},
+	}
+}
+
+// plan makes the plan from the flags, or reads that of --resume. trained are the
+// flags of train that it takes.
+func (o *experimentOptions) plan(c *cli.Context, trained []string) error {
+	decide := append([]string{"methods", "ratios", "seeds", "seed", "out"}, trained...)
+	if o.Resume != "" {
+		for _, name := range decide {
+			if c.IsSet(name) {
+				return usagef("--resume %s goes on by the plan there; leave out --%s", o.Resume, name)
+			}
+		}
+		p, err := experiment.Read(o.Resume)
+		if err != nil {
+			return err
+		}
+		for name := range p.Flags {
+			if !slices.Contains(trained, name) {
+				return inputf("experiment %q: its plan has a flag %.40q, which is none of an experiment", o.Resume, name)
+			}
+		}
+		o.Plan, o.Out = *p, o.Resume
+		return nil
+	}
+	if c.String("bundle") == "" {
+		return usagef("experiment: give --bundle: a shipped one (%s), a bundle's folder, or an .onnx file", shippedText())
+	}
+	typed := typedFlags(c)
+	maps.DeleteFunc(typed.Flags, func(name, _ string) bool { return !slices.Contains(trained, name) })
+	p := experiment.Plan{Dir: typed.Dir, Flags: typed.Flags, Methods: strings.Split(c.String("methods"), ",")}
+	if text := c.String("ratios"); text != "" {
+		for _, part := range strings.Split(text, ",") {
+			x, err := strconv.ParseFloat(strings.TrimSpace(part), 64)
+			if err != nil || !(x >= 0 && x <= 1) {
+				return usagef("--ratios %q: give shares from 0 to 1 with commas between", text)
+			}
+			p.Ratios = append(p.Ratios, x)
+		}
+	}
+	n := c.Int("seeds")
+	if n < 1 || n > experiment.MaxRuns {
+		return usagef("--seeds %d: give 1 to %d", n, experiment.MaxRuns)
+	}
+	for i := range n {
+		p.Seeds = append(p.Seeds, c.Uint64("seed")+uint64(i))
+	}
+	if err := p.Complete(); err != nil {
+		return usagef("%w", err)
+	}
+	if o.Plan = p; o.Out == "" {
+		bundle := strings.TrimSuffix(filepath.Base(c.String("bundle")), filepath.Ext(c.String("bundle")))
+		data, err := dataFor("experiment", c.String("bundle"), c.String("data"))
+		if err != nil {
+			return err
+		}
+		o.Out = filepath.Join("experiments", folderName(bundle, data))
+	}
+	return nil
+}
+
+func runExperiment(ctx context.Context, o experimentOptions, out *output) error {
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("experiment: finding the program itself: %w", err)
+	}
+	p := newExperimentProgress(ctx, out, o.Epochs, o.Quiet)
+	if !o.Quiet {
+		out.notef("%s in %s: %s", counted(len(o.Plan.Runs), "run"), o.Out, planText(&o.Plan))
+	}
+	runs, err := experiment.Train(ctx, o.Out, program, &o.Plan, p)
+	p.clear()
+	if ctx.Err() != nil {
+		out.notef("%d of %s finished; winnow experiment --resume %s goes on", len(runs), counted(len(o.Plan.Runs), "run"), o.Out)
+		return err
+	}
+	if werr := o.write(runs, out); werr != nil {
+		return errors.Join(asChild(err), werr)
+	}
+	return asChild(err)
+}
+
+// write prints the comparison of what is finished.
+func (o *experimentOptions) write(runs []run.Run, out *output) error {
+	if len(runs) == 0 {
+		return nil
+	}
+	c, err := eval.Compare(runs, o.Form.Margin/100)
+	if err != nil {
+		return err
+	}
+	if done, err := o.Form.write(c, out); done || err != nil {
+		return err
+	}
+	if err := c.WriteGroups(out.stdout, eval.Text); err != nil {
+		return err
+	}
+	for _, note := range c.Notes {
+		out.printf("note: %s\n", note)
+	}
+	return nil
+}
+
+// childKinds are what the exit codes of a run say of the experiment's error.
+var childKinds = map[int]error{2: ErrUsage, 3: ErrInput, 4: ErrRuntime, 130: context.Canceled}
+
+// asChild gives the error of a run the kind that it had there.
+func asChild(err error) error {
+	var child *experiment.ChildError
+	if !errors.As(err, &child) || childKinds[child.Code] == nil {
+		return err
+	}
+	return &marked{text: err.Error(), kind: childKinds[child.Code], err: err}
+}
+
+func planText(p *experiment.Plan) string {
+	text := strings.Join(p.Methods, ", ")
+	if len(p.Ratios) > 0 {
+		parts := make([]string, len(p.Ratios))
+		for i, r := range p.Ratios {
+			parts[i] = fmt.Sprint(r)
+		}
+		text += "; ratios " + strings.Join(parts, ", ")
+	}
+	return text + "; " + counted(len(p.Seeds), "seed")
+}

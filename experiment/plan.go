@@ -1,0 +1,242 @@
+package experiment
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"winnow/internal/files"
+	"winnow/prune"
+	"winnow/run"
+)
+
+// PlanFile and RunsDir are what an experiment's folder holds.
+const (
+	PlanFile   = "plan.json"
+	RunsDir    = "runs"
+	planFormat = "winnow.experiment/1"
+)
+
+// Bounds of a plan.
+const (
+	maxPlan = 16 << 20 // bytes
+	MaxRuns = 10_000
+)
+
+// Flags of train that a run's place in the plan decides.
+const (
+	flagMethod = "prune"
+	flagRatio  = "prune-ratio"
+	flagSeed   = "seed"
+)
+
+// Plan says what the runs are. Every run trains with the same flags, but for
+// method, ratio and seed.
+type Plan struct {
+	Format  string            `json:"format"`
+	Dir     string            `json:"dir"`   // where relative paths among the flags begin
+	Flags   map[string]string `json:"flags"` // of train, as typed
+	Methods []string          `json:"methods"`
+	Ratios  []float64         `json:"ratios,omitempty"` // none leaves --prune-ratio alone
+	Seeds   []uint64          `json:"seeds"`
+	Runs    []Run             `json:"runs"` // what follows from the above, in the order of training
+}
+
+// Run is a run of the plan.
+type Run struct {
+	Name   string   `json:"name"`
+	Method string   `json:"method"`
+	Ratio  *float64 `json:"ratio,omitempty"`
+	Seed   uint64   `json:"seed"`
+}
+
+// Complete checks a plan and fills in its runs: seed by seed, so that what is
+// done at any time can be compared in pairs, full training first.
+func (p *Plan) Complete() error {
+	p.Format = planFormat
+	var full, others []string
+	policies := map[string]string{}
+	for _, m := range p.Methods {
+		_, policy, _, err := prune.Resolve(m, true)
+		if err != nil {
+			return err
+		}
+		switch {
+		case policies[m] != "":
+		case policy == prune.PolicyFull:
+			full = append(full, m)
+		default:
+			others = append(others, m)
+		}
+		policies[m] = policy
+	}
+	p.Methods = append(full, others...)
+	p.Ratios, p.Seeds = distinct(p.Ratios), distinct(p.Seeds)
+	if n := len(p.Methods) * max(1, len(p.Ratios)) * len(p.Seeds); n < 1 || n > MaxRuns {
+		return fmt.Errorf("experiment: %w: %d runs, want 1 to %d", ErrPlan, n, MaxRuns)
+	}
+	row := ratioRow()
+	p.Runs = nil
+	for _, seed := range p.Seeds {
+		for _, m := range p.Methods {
+			if policies[m] == prune.PolicyFull || len(p.Ratios) == 0 {
+				p.Runs = append(p.Runs, Run{fmt.Sprintf("%s-s%d", m, seed), m, nil, seed})
+				continue
+			}
+			for _, ratio := range p.Ratios {
+				if want := row.Wants(ratio); want != "" {
+					return fmt.Errorf("experiment: %w: ratio %v, want %s", ErrPlan, ratio, want)
+				}
+				p.Runs = append(p.Runs, Run{fmt.Sprintf("%s-r%s-s%d", m, number(ratio), seed), m, &ratio, seed})
+			}
+		}
+	}
+	return nil
+}
+
+func ratioRow() *prune.Option {
+	rows := prune.UserOptions()
+	return &rows[slices.IndexFunc(rows, func(r prune.Option) bool { return r.Name == flagRatio })]
+}
+
+func number(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+
+// distinct drops what is there before.
+func distinct[T comparable](list []T) (out []T) {
+	for _, x := range list {
+		if !slices.Contains(out, x) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// Read reads the plan of an experiment's folder.
+func Read(dir string) (*Plan, error) {
+	path := filepath.Join(dir, PlanFile)
+	text, err := files.Read(path, maxPlan)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("experiment: %q: %w: there is no %s", dir, ErrPlan, PlanFile)
+	} else if err != nil {
+		return nil, fmt.Errorf("experiment: %w", err)
+	}
+	p := &Plan{}
+	if err := json.Unmarshal(text, p); err != nil {
+		return nil, fmt.Errorf("experiment: %q: %w: %w", path, ErrPlan, err)
+	}
+	if p.Format != planFormat {
+		return nil, fmt.Errorf("experiment: %q: %w: format %.40q, this program reads %q", path, ErrPlan, p.Format, planFormat)
+	}
+	if err := p.Complete(); err != nil {
+		return nil, fmt.Errorf("experiment: %q: %w", path, err)
+	}
+	return p, nil
+}
+
+// Join adds methods, ratios and seeds to those of an earlier plan of the folder.
+// What its runs train with must be the same.
+func (p *Plan) Join(earlier *Plan) error {
+	for _, name := range slices.Sorted(maps.Keys(merged(p.Flags, earlier.Flags))) {
+		now, given := p.Flags[name]
+		was, had := earlier.Flags[name]
+		if given != had || now != was {
+			return fmt.Errorf("experiment: %w: --%s is %s now, and was %s in the plan there; take another --out", ErrOther, name, typed(now, given), typed(was, had))
+		}
+	}
+	if (len(p.Ratios) == 0) != (len(earlier.Ratios) == 0) {
+		return fmt.Errorf("experiment: %w: --ratios is in only one of this and the plan there; take another --out", ErrOther)
+	}
+	p.Dir = earlier.Dir
+	p.Methods = slices.Concat(earlier.Methods, p.Methods)
+	p.Ratios = slices.Concat(earlier.Ratios, p.Ratios)
+	p.Seeds = slices.Concat(earlier.Seeds, p.Seeds)
+	return p.Complete()
+}
+
+func merged(a, b map[string]string) map[string]string {
+	all := maps.Clone(a)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, b)
+	return all
+}
+
+func typed(value string, given bool) string {
+	if !given {
+		return "not given"
+	}
+	return strconv.Quote(value)
+}
+
+// write writes the plan.
+func (p *Plan) write(w io.Writer) error {
+	text, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(text, '\n'))
+	return err
+}
+
+// flags are those that a run is trained with.
+func (p *Plan) flags(r *Run) map[string]string {
+	all := merged(p.Flags, map[string]string{flagMethod: r.Method, flagSeed: strconv.FormatUint(r.Seed, 10)})
+	if r.Ratio != nil {
+		all[flagRatio] = number(*r.Ratio)
+	}
+	return all
+}
+
+// args is the command line of a run, without the program: it begins the run in
+// a folder, or goes on with it.
+func (p *Plan) args(r *Run, dir string) []string {
+	args := []string{"train"}
+	flags := p.flags(r)
+	for _, name := range slices.Sorted(maps.Keys(flags)) {
+		args = append(args, "--"+name+"="+flags[name])
+	}
+	return append(args, "--resume=auto", "--quiet", "--out="+dir)
+}
+
+// finished reads a run that is there, nil where it is not finished; one that
+// another command line made is an error that wraps ErrOther.
+func (p *Plan) finished(r *Run, dir string) (*run.Run, error) {
+	done, err := run.Read(dir)
+	if errors.Is(err, run.ErrNoRun) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	s := &done.Summary
+	c := &s.Config
+	differs := ""
+	switch last, err := run.Last(dir); {
+	case c.Prune.Method != r.Method:
+		differs = flagMethod + "=" + c.Prune.Method
+	case s.Seed != r.Seed:
+		differs = fmt.Sprintf("%s=%d", flagSeed, s.Seed)
+	case r.Ratio != nil && c.Prune.Ratio != *r.Ratio:
+		differs = flagRatio + "=" + number(c.Prune.Ratio)
+	case err == nil: // else its checkpoints are gone
+		want := p.flags(r)
+		for _, name := range slices.Sorted(maps.Keys(merged(want, last.Typed.Flags))) {
+			if want[name] != last.Typed.Flags[name] && differs == "" {
+				differs = name + "=" + last.Typed.Flags[name]
+			}
+		}
+	}
+	if differs != "" {
+		return nil, fmt.Errorf("experiment: run %q: %w: it was trained with --%s; move it away, or take another --out", dir, ErrOther, differs)
+	}
+	if s.Interrupted {
+		return nil, nil
+	}
+	return done, nil
+}

@@ -1,0 +1,114 @@
+package experiment
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"winnow/prune"
+)
+
+func runNames(p *Plan) string {
+	var all []string
+	for _, r := range p.Runs {
+		all = append(all, r.Name)
+	}
+	return strings.Join(all, " ")
+}
+
+func TestComplete(t *testing.T) {
+	p := Plan{Methods: []string{"random", "none", "random"}, Ratios: []float64{0.3, 0.5}, Seeds: []uint64{4, 5, 4}}
+	if err := p.Complete(); err != nil {
+		t.Fatal(err)
+	}
+	// Full training has no ratio, and comes first for each seed.
+	if got := runNames(&p); got != "none-s4 random-r0.3-s4 random-r0.5-s4 none-s5 random-r0.3-s5 random-r0.5-s5" {
+		t.Error(got)
+	}
+	p = Plan{Methods: []string{"bls-infobatch", "das-ucb"}, Seeds: []uint64{0}}
+	if err := p.Complete(); err != nil || runNames(&p) != "bls-infobatch-s0 das-ucb-s0" {
+		t.Error(runNames(&p), err)
+	}
+	for _, c := range []struct {
+		p    Plan
+		want error
+	}{
+		{Plan{Methods: []string{"nothing"}, Seeds: []uint64{0}}, prune.ErrMethod},
+		{Plan{Methods: []string{"none"}}, ErrPlan},
+		{Plan{Methods: []string{"random"}, Ratios: []float64{1.5}, Seeds: []uint64{0}}, ErrPlan},
+		{Plan{Methods: []string{"none"}, Seeds: make([]uint64, 0)}, ErrPlan},
+	} {
+		if err := c.p.Complete(); !errors.Is(err, c.want) {
+			t.Errorf("%+v: %v", c.p, err)
+		}
+	}
+}
+
+func TestArguments(t *testing.T) {
+	p := Plan{Flags: map[string]string{"bundle": "my model", "amp": "true", "prune-delta": "1"}, Methods: []string{"random"}, Ratios: []float64{0.25}, Seeds: []uint64{7}}
+	if err := p.Complete(); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"train", "--amp=true", "--bundle=my model", "--prune=random", "--prune-delta=1", "--prune-ratio=0.25", "--seed=7",
+		"--resume=auto", "--quiet", "--out=x/y"}
+	if got := p.args(&p.Runs[0], "x/y"); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestJoin(t *testing.T) {
+	was := Plan{Dir: "/there", Flags: map[string]string{"lr": "0.1"}, Methods: []string{"none", "random"}, Seeds: []uint64{0}}
+	more := Plan{Dir: "/here", Flags: map[string]string{"lr": "0.1"}, Methods: []string{"none", "static"}, Seeds: []uint64{0, 1}}
+	if err := more.Join(&was); err != nil || more.Dir != "/there" ||
+		runNames(&more) != "none-s0 random-s0 static-s0 none-s1 random-s1 static-s1" {
+		t.Error(runNames(&more), err)
+	}
+	for _, flags := range []map[string]string{nil, {"lr": "0.2"}, {"lr": "0.1", "amp": "true"}} {
+		p := Plan{Flags: flags, Methods: []string{"none"}, Seeds: []uint64{0}}
+		if err := p.Join(&was); !errors.Is(err, ErrOther) {
+			t.Errorf("%v: %v", flags, err)
+		}
+	}
+	p := Plan{Flags: was.Flags, Methods: []string{"none"}, Ratios: []float64{0.5}, Seeds: []uint64{0}}
+	if err := p.Join(&was); !errors.Is(err, ErrOther) {
+		t.Error(err)
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	for _, text := range []string{
+		"", "{}", "[]", `{"format": "winnow.experiment/2"}`,
+		`{"format": "winnow.experiment/1", "methods": ["none"], "seeds": []}`,
+		`{"format": "winnow.experiment/1", "methods": ["none"], "seeds": [-1]}`,
+		`{"format": "winnow.experiment/1", "methods": ["random"], "ratios": [2], "seeds": [1]}`,
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, PlanFile), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Read(dir); !errors.Is(err, ErrPlan) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	if _, err := Read(t.TempDir()); !errors.Is(err, ErrPlan) {
+		t.Error(err)
+	}
+}
+
+func TestTail(t *testing.T) {
+	var said tail
+	for range 3000 {
+		_, _ = said.Write([]byte("note: much text\n"))
+	}
+	_, _ = said.Write([]byte("winnow: data \"x\": it is\n"))
+	_, _ = said.Write([]byte(" not there\nwinnow: done\n"))
+	if got := said.last("-"); got != "done" || len(said.text) > maxTail {
+		t.Errorf("%q, %d bytes", got, len(said.text))
+	}
+	if got := new(tail).last("exit status 7"); got != "exit status 7" {
+		t.Error(got)
+	}
+}

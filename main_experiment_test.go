@@ -1,0 +1,157 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"winnow/eval"
+	runs "winnow/run"
+	"winnow/runtime/ortest"
+)
+
+// An experiment that is interrupted goes on, keeps what was finished, and
+// compares what its runs say.
+func TestExperiment(t *testing.T) {
+	ortest.CPU(t, 1)
+	out := filepath.Join(t.TempDir(), "e")
+	args := []string{"experiment", "--bundle", "mlp", "--data", tinyData, "--epochs", "40", "--device", "cpu", "--threads", "1",
+		"--methods", "random,none", "--ratios", "0.5", "--seeds", "2", "-o", out}
+	at := func(name string, file ...string) string {
+		return filepath.Join(append([]string{out, "runs", name}, file...)...)
+	}
+	cmd := program(args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	started(t, cmd)
+	await(t, at("random-r0.5-s0", "metrics.jsonl"))
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if got := code(cmd); got != exitInterrupted || !strings.Contains(stderr.String(), "winnow experiment --resume "+out+" goes on") {
+		t.Fatalf("exit code %d; stderr:\n%s", got, &stderr)
+	}
+	first, err := os.ReadFile(at("none-s0", "summary.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	half, err := runs.Last(at("random-r0.5-s0"))
+	if err != nil || half.Epoch >= 40 {
+		t.Fatal("the run at work was not ended in the middle", err)
+	}
+
+	text, err := program("experiment", "--resume", out, "--json").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Groups []eval.Group `json:"groups"`
+	}
+	if err := json.Unmarshal(text, &got); err != nil || len(got.Groups) != 2 {
+		t.Fatal(err, string(text))
+	}
+	if again, err := os.ReadFile(at("none-s0", "summary.json")); err != nil || !bytes.Equal(first, again) {
+		t.Error("a finished run has changed", err)
+	}
+	var d [2]float64
+	for i, seed := range []string{"0", "1"} {
+		full, err := runs.Read(at("none-s" + seed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pruned, err := runs.Read(at("random-r0.5-s" + seed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f, p := *full.Summary.Config.Command.InitSeed, *pruned.Summary.Config.Command.InitSeed; f != p || f != uint64(i) {
+			t.Errorf("seed %s: first weights of seeds %d and %d", seed, f, p)
+		}
+		d[i] = pruned.Summary.TestAccuracy - full.Summary.TestAccuracy
+	}
+	if g := got.Groups[1]; g.Method != "random" || g.Difference == nil || g.Difference.Pairs != 2 || math.Abs(g.Difference.Mean-(d[0]+d[1])/2) > 1e-12 {
+		t.Errorf("%+v, want differences %v", g, d)
+	}
+
+	// The run that went on is the one that a run without a break makes.
+	alone := filepath.Join(t.TempDir(), "alone")
+	if err := program("train", "--bundle", "mlp", "--data", tinyData, "--epochs", "40", "--device", "cpu", "--threads", "1",
+		"--prune", "random", "--prune-ratio", "0.5", "-q", "-o", alone).Run(); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{alone, at("random-r0.5-s0")} {
+		r, err := runs.Read(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var report struct {
+			PerClass map[string]runs.ClassResult `json:"per_class"`
+		}
+		text, err := program("eval", dir, "--json", "--device", "cpu").Output()
+		if err != nil || json.Unmarshal(text, &report) != nil {
+			t.Fatal(err, string(text))
+		}
+		worst := 1.0
+		for _, c := range report.PerClass {
+			if c.Samples > 0 {
+				worst = min(worst, float64(c.Correct)/float64(c.Samples))
+			}
+		}
+		if w := r.Summary.WorstClass; w.Samples == 0 || float64(w.Correct)/float64(w.Samples) != worst {
+			t.Errorf("worst class %+v, eval finds %v", w, worst)
+		}
+	}
+	a, errA := os.ReadFile(filepath.Join(alone, "model.onnx"))
+	b, errB := os.ReadFile(at("random-r0.5-s0", "model.onnx"))
+	if errA != nil || errB != nil || !bytes.Equal(a, b) {
+		t.Error("the model of the run that went on differs from that of one without a break", errA, errB)
+	}
+
+	// compare takes the runs, grouped in the same way; the plan holds.
+	table := winnow(t, "compare", at("none-s0"), at("none-s1"), at("random-r0.5-s0"), at("random-r0.5-s1"), "--csv").succeeds(t).stdout
+	if strings.Count(table, "\n") != 3 || !strings.Contains(table, "\nrandom,random,0.5,2,") {
+		t.Errorf("compare --csv:\n%s", table)
+	}
+	winnow(t, append(args, "--lr", "0.3")...).fails(t, exitUsage, "--lr", "--out")
+	winnow(t, "experiment", "--resume", out, "--seeds", "3").fails(t, exitUsage, "--seeds", "leave out")
+	if err := os.Rename(at("none-s1"), at("kept")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(at("none-s0"), at("none-s1")); err != nil {
+		t.Fatal(err)
+	}
+	winnow(t, args...).fails(t, exitUsage, "none-s1", "seed=0")
+}
+
+func TestExperimentRefuses(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		args []string
+		code int
+		want []string
+	}{
+		{nil, exitUsage, []string{"--bundle"}},
+		{[]string{"--bundle", "mlp", "--methods", "nothing"}, exitUsage, []string{"nothing", "infobatch"}},
+		{[]string{"--bundle", "mlp", "--ratios", "0.5,2"}, exitUsage, []string{"--ratios"}},
+		{[]string{"--bundle", "mlp", "--seeds", "0"}, exitUsage, []string{"--seeds"}},
+		{[]string{"--bundle", "mlp", "--margin", "0"}, exitUsage, []string{"--margin"}},
+		{[]string{"--bundle", "mlp", "--csv", "--json"}, exitUsage, []string{"--csv"}},
+		{[]string{"--bundle", "mlp", "--prune", "none"}, exitUsage, []string{"--prune"}},
+		{[]string{"--resume", dir}, exitInput, []string{"plan.json"}},
+	} {
+		winnow(t, append([]string{"experiment"}, c.args...)...).fails(t, c.code, c.want...)
+	}
+	// What a run refuses, the experiment refuses in the same way.
+	cmd := program("experiment", "--bundle", "mlp", "--data", "mnist:"+filepath.Join(dir, "none"), "-o", filepath.Join(dir, "e"), "-q")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if _ = cmd.Run(); cmd.ProcessState.ExitCode() != exitInput {
+		t.Errorf("exit code %d; stderr:\n%s", cmd.ProcessState.ExitCode(), &stderr)
+	}
+	outcome{cmd.ProcessState.ExitCode(), "", stderr.String()}.fails(t, exitInput, "none-s0")
+}
