@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	"winnow/datasets"
 	"winnow/loader"
 	"winnow/loader/raster"
+	"winnow/onnx/bundle"
 	"winnow/train"
 )
 
@@ -18,7 +20,37 @@ const (
 	augNone     = "none"
 	augCIFAR    = "cifar"
 	augImageNet = "imagenet"
+	augTrivial  = "trivial"
+	augRandom   = "randaug"
 )
+
+// preset is a parsed --aug.
+type preset struct {
+	name           string // one of the names above, "" where the data decides
+	magnitude, ops int    // of randaug
+}
+
+// resizes is whether images are cut at random and resized.
+func (p preset) resizes() bool {
+	return p.name == augImageNet || p.name == augTrivial || p.name == augRandom
+}
+
+// parsePreset reads "randaug:M:N" and the names alone.
+func parsePreset(text string) (preset, error) {
+	p := preset{name: text, magnitude: loader.DefaultRandMagnitude, ops: loader.DefaultRandOps}
+	if rest, ok := strings.CutPrefix(text, augRandom+":"); ok {
+		m, n, both := strings.Cut(rest, ":")
+		var errM, errN error
+		p.name = augRandom
+		if p.magnitude, errM = strconv.Atoi(m); both {
+			p.ops, errN = strconv.Atoi(n)
+		}
+		if errM != nil || errN != nil {
+			return p, usagef("--aug %q: give randaug:STRENGTH:OPERATIONS, such as randaug:9:2", text)
+		}
+	}
+	return p, oneOf("--aug", p.name, "", augNone, augCIFAR, augImageNet, augTrivial, augRandom)
+}
 
 // transformOptions say what happens to images on the way to the model.
 type transformOptions struct {
@@ -28,6 +60,9 @@ type transformOptions struct {
 	Scale, Ratio  string
 	CropPct       float64
 	Interpolation string
+	Rotation      float64
+	ColorJitter   string
+	Erase         float64
 	OnBad         string
 	Decoder       string
 	ScaledDecode  bool
@@ -79,7 +114,7 @@ func (o *transformOptions) flags() []cli.Flag {
 	pair := func(lo, hi float64) string { return fmt.Sprintf("%.3g,%.3g", lo, hi) }
 	return []cli.Flag{
 		&cli.StringFlag{Name: "aug", Destination: &o.Aug, Category: flagsData, DefaultText: "imagenet for files of images, else none",
-			Usage: "augmentation `PRESET`: none; cifar (--crop-pad 4 --hflip); imagenet (random resized crops and flips)"},
+			Usage: "augmentation `PRESET`: none; cifar (--crop-pad 4 --hflip); imagenet (random resized crops and --hflip); trivial (imagenet and TrivialAugment); randaug:M:N (imagenet and RandAugment of N operations, strength M of 30)"},
 		&cli.IntFlag{Name: "crop-pad", Destination: &o.Augment.CropPad, Category: flagsData, DefaultText: "0",
 			Usage: "random crop after padding by `P` pixels"},
 		&cli.BoolFlag{Name: "hflip", Destination: &o.Augment.HFlip, Category: flagsData,
@@ -97,17 +132,27 @@ func (o *transformOptions) flags() []cli.Flag {
 		decoderFlag(&o.Decoder),
 		&cli.BoolFlag{Name: "scaled-decode", Value: true, Destination: &o.ScaledDecode, Category: flagsData,
 			Usage: "let libturbojpeg halve, quarter or eighth a JPEG as it decodes, where a random crop stays twice the model's size; --scaled-decode=false decodes all pixels"},
+		&cli.Float64Flag{Name: "rotation", Destination: &o.Rotation, Category: flagsData, DefaultText: "0",
+			Usage: "random rotation by up to `D` degrees either way"},
+		&cli.StringFlag{Name: "color-jitter", Destination: &o.ColorJitter, Category: flagsData, DefaultText: "off",
+			Usage: "jitter of brightness, contrast, saturation and hue, `B[,C,S[,H]]`; B alone stands for the first three"},
+		&cli.Float64Flag{Name: "reprob", Destination: &o.Erase, Category: flagsData, DefaultText: "0",
+			Usage: "probability `P` of erasing a box, to the mean colour of the model's normalisation"},
 		onBadFlag(&o.OnBad),
 	}
 }
 
 // resized are the flags that only images which are resized have a use for.
-var resizedFlags = []string{"vflip", "scale", "ratio", "crop-pct", "interpolation", "scaled-decode"}
+var resizedFlags = []string{"vflip", "scale", "ratio", "crop-pct", "interpolation", "scaled-decode", "rotation", "color-jitter", "reprob"}
 
 // validate looks at what needs no data.
 func (o *transformOptions) validate() error {
-	if err := oneOf("--aug", o.Aug, "", augNone, augCIFAR, augImageNet); err != nil {
+	aug, err := parsePreset(o.Aug)
+	if err != nil {
 		return err
+	}
+	if !aug.resizes() {
+		aug.name = augImageNet
 	}
 	if _, err := badSamples(o.OnBad); err != nil {
 		return err
@@ -118,7 +163,7 @@ func (o *transformOptions) validate() error {
 	if err := o.Augment.Validate(); err != nil {
 		return err
 	}
-	probe, err := o.images([3]int64{3, 32, 32}, augImageNet)
+	probe, err := o.images([3]int64{3, 32, 32}, aug)
 	if err != nil {
 		return err
 	}
@@ -145,11 +190,11 @@ func parsePair(flag, text string, lo, hi float64) ([2]float64, error) {
 }
 
 // images is what the flags and a preset make of image files.
-func (o *transformOptions) images(shape [3]int64, aug string) (p loader.Pipelines, err error) {
+func (o *transformOptions) images(shape [3]int64, aug preset) (p loader.Pipelines, err error) {
 	p.Eval = loader.Images{Channels: int(shape[0]), Height: int(shape[1]), Width: int(shape[2]), Interpolation: o.Interpolation, CropPct: o.CropPct}
 	if !o.given("crop-pct") {
 		p.Eval.CropPct = loader.DefaultCropPct
-		if aug == augCIFAR {
+		if aug.name == augCIFAR {
 			p.Eval.CropPct = 1
 		}
 	} else if o.CropPct == 0 {
@@ -157,9 +202,19 @@ func (o *transformOptions) images(shape [3]int64, aug string) (p loader.Pipeline
 	}
 	p.Train = p.Eval
 	p.Train.CropPad, p.Train.VFlip = o.Augment.CropPad, o.VFlip
+	p.Train.Rotation, p.Train.Erase = o.Rotation, o.Erase
+	if p.Train.ColorJitter, err = parseJitter(o.ColorJitter); err != nil {
+		return p, err
+	}
 	flip := o.Augment.HFlip
-	switch aug {
-	case augImageNet:
+	switch {
+	case aug.resizes():
+		switch aug.name {
+		case augTrivial:
+			p.Train.Auto = loader.TrivialAugment
+		case augRandom:
+			p.Train.Auto, p.Train.AutoMagnitude, p.Train.AutoOps = loader.RandAugment, aug.magnitude, aug.ops
+		}
 		p.Train.CropPct = 0
 		if p.Train.Scale, err = parsePair("--scale", o.Scale, loader.DefaultScaleLo, loader.DefaultScaleHi); err != nil {
 			return p, err
@@ -168,7 +223,7 @@ func (o *transformOptions) images(shape [3]int64, aug string) (p loader.Pipeline
 			return p, err
 		}
 		flip = flip || !o.given("hflip")
-	case augCIFAR:
+	case aug.name == augCIFAR:
 		if !o.given("crop-pad") {
 			p.Train.CropPad = cifarPad
 		}
@@ -180,20 +235,53 @@ func (o *transformOptions) images(shape [3]int64, aug string) (p loader.Pipeline
 	return p, nil
 }
 
+// parseJitter reads "B", "B,C,S" or "B,C,S,H".
+func parseJitter(text string) (j [4]float64, err error) {
+	if text == "" {
+		return j, nil
+	}
+	parts := strings.Split(text, ",")
+	if n := len(parts); n != 1 && n != 3 && n != 4 {
+		return j, usagef("--color-jitter %q: give B, B,C,S or B,C,S,H", text)
+	}
+	for k, part := range parts {
+		if j[k], err = strconv.ParseFloat(strings.TrimSpace(part), 64); err != nil {
+			return j, usagef("--color-jitter %q: %q is no number", text, part)
+		}
+	}
+	if len(parts) == 1 {
+		j[1], j[2] = j[0], j[0]
+	}
+	return j, nil
+}
+
+// meanColour is the byte of each channel that the model's normalisation makes 0.
+func meanColour(n bundle.Normalize) (fill [3]byte) {
+	for k := range fill {
+		if len(n.Mean) > 0 && n.Scale != 0 {
+			fill[k] = byte(min(max(math.Round(n.Mean[min(k, len(n.Mean)-1)]/n.Scale), 0), 255))
+		}
+	}
+	return fill
+}
+
 // cifarPad is the padding of He et al. 2015 (arXiv 1512.03385), section 4.2.
 const cifarPad = 4
 
 // sources puts the images of both splits through their transforms.
 func (o *transformOptions) sources(run *train.Options, training, test loader.Records, notice func(string)) error {
 	c, _, _ := loader.ShapeOf(training)
-	aug := o.Aug
-	if aug == "" && c > 0 {
-		aug = augNone
-	} else if aug == "" {
-		aug = augImageNet
+	aug, err := parsePreset(o.Aug)
+	if err != nil {
+		return err
 	}
-	if c > 0 && aug != augImageNet { // as they are
-		return o.rawSources(run, training, test, aug)
+	if aug.name == "" && c > 0 {
+		aug.name = augNone
+	} else if aug.name == "" {
+		aug.name = augImageNet
+	}
+	if c > 0 && !aug.resizes() { // as they are
+		return o.rawSources(run, training, test, aug.name)
 	}
 	p, err := o.images(run.Bundle.Manifest.ImageShape, aug)
 	if err != nil {
@@ -210,8 +298,14 @@ func (o *transformOptions) sources(run *train.Options, training, test loader.Rec
 			notice(said)
 		}
 	}
+	if c > 0 && !o.given("crop-pct") && p.Eval.Fits(loader.ShapeOf(training)) {
+		p.Eval.CropPct = 1 // raw images of the model's size are evaluated as they are
+	}
+	if p.Train.Erase > 0 {
+		p.Train.EraseFill = meanColour(run.Bundle.Manifest.Normalize)
+	}
 	if o.Aug == "" {
-		notice(fmt.Sprintf("images: %s (--aug %s, the default for files of images); evaluation: %s", p.Train.Text(), aug, p.Eval.Text()))
+		notice(fmt.Sprintf("images: %s (--aug %s, the default for files of images); evaluation: %s", p.Train.Text(), aug.name, p.Eval.Text()))
 	}
 	run.Pipelines = &p
 	if run.Train, err = through(training, p.Train); err != nil {

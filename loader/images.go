@@ -44,6 +44,19 @@ type Images struct {
 	CropPad int     `json:"crop_pad,omitempty"` // shift by up to so many pixels, what is uncovered black
 	HFlip   float64 `json:"hflip,omitempty"`    // probability of mirroring
 	VFlip   float64 `json:"vflip,omitempty"`
+
+	Rotation float64 `json:"rotation,omitempty"` // turn by up to so many degrees either way, what is uncovered black
+	// Auto is RandAugment, of AutoOps operations at strength AutoMagnitude of 0 to
+	// 30, or TrivialAugment; "" is neither.
+	Auto          string `json:"auto,omitempty"`
+	AutoOps       int    `json:"auto_ops,omitempty"`
+	AutoMagnitude int    `json:"auto_magnitude,omitempty"`
+	// ColorJitter is how far brightness, contrast, saturation and hue may go, as
+	// torchvision's ColorJitter has it.
+	ColorJitter [4]float64 `json:"color_jitter,omitzero"`
+	// Erase is the probability of filling a box with EraseFill, a byte a channel.
+	Erase     float64 `json:"erase,omitempty"`
+	EraseFill [3]byte `json:"erase_fill,omitzero"`
 }
 
 // Validate reports the first option out of range; the error wraps ErrOptions.
@@ -74,9 +87,27 @@ func (o *Images) Validate() error {
 		return bad("hflip", "%v: want 0 to 1", o.HFlip)
 	case !share(o.VFlip):
 		return bad("vflip", "%v: want 0 to 1", o.VFlip)
+	case !(o.Rotation >= 0 && o.Rotation <= 180):
+		return bad("rotation", "%v: want 0 to 180 degrees", o.Rotation)
+	case o.Auto != "" && o.Auto != RandAugment && o.Auto != TrivialAugment:
+		return bad("aug", "%q: want %s or %s", o.Auto, RandAugment, TrivialAugment)
+	case o.Auto == RandAugment && (o.AutoMagnitude < 0 || o.AutoMagnitude >= autoBins || o.AutoOps < 1 || o.AutoOps > maxAutoOps):
+		return bad("aug", "randaug of strength %d, %d operations: want 0 to %d, and 1 to %d", o.AutoMagnitude, o.AutoOps, autoBins-1, maxAutoOps)
+	case !share(o.Erase):
+		return bad("reprob", "%v: want 0 to 1", o.Erase)
+	}
+	for k, v := range o.ColorJitter {
+		if most := [4]float64{maxJitter, maxJitter, maxJitter, 0.5}[k]; !(v >= 0 && v <= most) {
+			return bad("color-jitter", "%v: want 0 to %v", v, most)
+		}
 	}
 	return nil
 }
+
+const (
+	maxAutoOps = 32
+	maxJitter  = 10 // of brightness, contrast and saturation
+)
 
 func (o *Images) filter() *raster.Filter {
 	for _, f := range raster.Filters() {
@@ -109,6 +140,9 @@ type Pipelines struct {
 	Eval  Images `json:"eval"`
 }
 
+// Fits is whether an image has the model's size already.
+func (o *Images) Fits(c, h, w int) bool { return c == o.Channels && h == o.Height && w == o.Width }
+
 // Text says in words what happens to an image.
 func (o *Images) Text() string {
 	size := fmt.Sprintf("%dx%d", o.Height, o.Width)
@@ -124,6 +158,21 @@ func (o *Images) Text() string {
 	}
 	if o.VFlip > 0 {
 		text += fmt.Sprintf(", turned upside down with probability %v", o.VFlip)
+	}
+	if o.Rotation > 0 {
+		text += fmt.Sprintf(", turned by up to %v degrees", o.Rotation)
+	}
+	switch o.Auto {
+	case RandAugment:
+		text += fmt.Sprintf(", RandAugment of %d operations at strength %d of %d", o.AutoOps, o.AutoMagnitude, autoBins-1)
+	case TrivialAugment:
+		text += ", TrivialAugment"
+	}
+	if o.ColorJitter != [4]float64{} {
+		text += fmt.Sprintf(", colours jittered by %v", o.ColorJitter)
+	}
+	if o.Erase > 0 {
+		text += fmt.Sprintf(", a box erased with probability %v", o.Erase)
 	}
 	return text
 }
@@ -143,15 +192,16 @@ func (t *images) Shape() (c, h, w int) { return t.Channels, t.Height, t.Width }
 // Apply decodes, cuts, resizes, shifts and mirrors.
 func (t *images) Apply(d Draw, s *Scratch, dst []byte) error {
 	src := &s.image
-	out := raster.Image{C: t.Channels, H: t.Height, W: t.Width, Pix: dst[:t.Channels*t.Height*t.Width]}
+	s.view = raster.Image{C: t.Channels, H: t.Height, W: t.Width, Pix: dst[:t.Channels*t.Height*t.Width]}
+	out := &s.view
 	if t.CropPct > 0 {
 		if err := s.decode(t.decoder, t.Channels, 1); err != nil {
 			return fmt.Errorf("%w: %w", ErrBadData, err)
 		}
 		h, w := t.beforeCrop(src.H, src.W)
-		s.resizer.Resize(&out, src, src.Whole(), h, w, centre(h, t.Height), centre(w, t.Width), t.kernel)
+		s.resizer.Resize(out, src, src.Whole(), h, w, centre(h, t.Height), centre(w, t.Width), t.kernel)
 	} else {
-		if err := t.crop(d, s, &out); err != nil {
+		if err := t.crop(d, s, out); err != nil {
 			return fmt.Errorf("%w: %w", ErrBadData, err)
 		}
 	}
@@ -169,7 +219,30 @@ func (t *images) Apply(d Draw, s *Scratch, dst []byte) error {
 			out.FlipVertical()
 		}
 	}
+	t.change(d, s, out)
 	return nil
+}
+
+// change is what happens to an image of the model's size, in torchvision's order.
+func (t *images) change(d Draw, s *Scratch, out *raster.Image) {
+	if t.Rotation > 0 {
+		r := d.stream(purposeRotate)
+		s.work = out.Warp(raster.Rotation(out.H, out.W, r.Between(-t.Rotation, t.Rotation)), s.work)
+	}
+	if t.Auto != "" {
+		s.work = t.auto(d.stream(purposeAuto), out, s.work)
+	}
+	if t.ColorJitter != [4]float64{} {
+		t.jitter(d.stream(purposeJitter), out)
+	}
+	if t.Erase > 0 {
+		r := d.stream(purposeErase)
+		if r.Float() < t.Erase {
+			if box, ok := eraseBox(&r, out.H, out.W); ok {
+				out.Erase(box, t.EraseFill[:out.C])
+			}
+		}
+	}
 }
 
 // stream is the random numbers of a draw for one purpose.

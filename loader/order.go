@@ -12,6 +12,10 @@ const (
 	purposeAugment = 0x6175676d   // "augm"
 	purposeCrop    = 0x63726f70   // "crop"
 	purposeFlip    = 0x666c6970   // "flip"
+	purposeRotate  = 0x726f74     // "rot"
+	purposeAuto    = 0x6175746f   // "auto"
+	purposeJitter  = 0x6a6974     // "jit"
+	purposeErase   = 0x6572617365 // "erase"
 )
 
 // Order shuffles indices in place, and weights with them where not nil. The

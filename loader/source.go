@@ -27,7 +27,8 @@ type Transform interface {
 type Scratch struct {
 	Record Record
 
-	image   raster.Image
+	image   raster.Image // as decoded
+	view    raster.Image // the pixels of dst; here, as operations of a table let it escape
 	resizer raster.Resizer
 	work    []byte
 }
