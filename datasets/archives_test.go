@@ -360,3 +360,13 @@ func FuzzCache(f *testing.F) {
 		}
 	})
 }
+
+// TestParquetFooter: a footer longer than the file is refused before it is allocated.
+func TestParquetFooter(t *testing.T) {
+	data := append([]byte("PAR1    "), 0xff, 0xff, 0xff, 0x7f)
+	data = append(data, "PAR1"...)
+	_, err := new(parquetOptions).rows(bytes.NewReader(data), int64(len(data)), nil)
+	if !errors.Is(err, loader.ErrBadData) || !strings.Contains(err.Error(), "a footer of 2147483647 bytes in a file of 16") {
+		t.Error(err)
+	}
+}

@@ -1,6 +1,7 @@
 package datasets
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -66,8 +67,8 @@ func (v *parquetOptions) rows(f io.ReaderAt, size int64, add func([]byte, string
 		}
 	}()
 	bad := func(err error) error { return fmt.Errorf("%w: %w", loader.ErrBadData, err) }
-	if size < 12 {
-		return nil, bad(errors.New("no Parquet file"))
+	if err := checkFooter(f, size); err != nil {
+		return nil, bad(err)
 	}
 	file, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
@@ -95,6 +96,30 @@ func (v *parquetOptions) rows(f io.ReaderAt, size int64, add func([]byte, string
 		row += group.NumRows()
 	}
 	return classNames(file, label.Path[0]), nil
+}
+
+// checkFooter holds the length of the footer against the file's, for which the
+// library allocates without a look.
+func checkFooter(f io.ReaderAt, size int64) error {
+	const magic, least, most = "PAR1", 12, 1 << 28
+	var head [4]byte
+	var tail [8]byte
+	if size < least {
+		return fmt.Errorf("no Parquet file: %d bytes", size)
+	}
+	if _, err := f.ReadAt(head[:], 0); err != nil {
+		return err
+	}
+	if _, err := f.ReadAt(tail[:], size-8); err != nil {
+		return err
+	}
+	if string(head[:]) != magic || string(tail[4:]) != magic {
+		return errors.New("no Parquet file, or cut short")
+	}
+	if n := int64(binary.LittleEndian.Uint32(tail[:])); n > size-least || n > most {
+		return fmt.Errorf("a footer of %d bytes in a file of %d", n, size)
+	}
+	return nil
 }
 
 // groupFits holds the columns that are read against maxRowGroup.
