@@ -429,7 +429,7 @@ func TestSummaryKeys(t *testing.T) {
 	if err := json.Unmarshal(text, &tree); err != nil {
 		t.Fatal(err)
 	}
-	want := strings.Fields(`test_accuracy best_test_accuracy test_loss epochs train_samples_used train_samples_full
+	want := strings.Fields(`test_accuracy best_test_accuracy test_loss epochs train_samples_used train_samples_full worst_class
 		saved_ratio wall_seconds step_seconds wait_seconds prune_seconds eval_seconds provider device layout
 		onnxruntime_version seed scorer policy bundle data config`)
 	for _, k := range want {
