@@ -114,7 +114,7 @@ func TestExperiment(t *testing.T) {
 
 	// compare takes the runs, grouped in the same way; the plan holds.
 	table := winnow(t, "compare", at("none-s0"), at("none-s1"), at("random-r0.5-s0"), at("random-r0.5-s1"), "--csv").succeeds(t).stdout
-	if strings.Count(table, "\n") != 3 || !strings.Contains(table, "\nrandom,random,0.5,2,") {
+	if strings.Count(table, "\n") != 3 || !strings.Contains(table, "\nrandom,random,0.5,none,2,") {
 		t.Errorf("compare --csv:\n%s", table)
 	}
 	winnow(t, append(args, "--lr", "0.3")...).fails(t, exitUsage, "--lr", "--out")

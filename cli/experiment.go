@@ -36,7 +36,7 @@ func newExperimentCommand(out *output) *cli.Command {
 	trained := names(flags)
 	return &cli.Command{
 		Name:      "experiment",
-		Usage:     "train methods x ratios x seeds, and compare them with full training",
+		Usage:     "train methods, ratios and seeds, and compare them with full training",
 		UsageText: "winnow experiment --bundle BUNDLE [--data SPEC] [FLAGS]",
 		Description: about(`Trains every method of --methods with every ratio of --ratios, and all of that with
 as many --seeds; other flags are those of winnow train. A seed draws a shipped
@@ -61,6 +61,8 @@ seeds with the same --out add runs.`,
 				Usage: "pruning methods `M,M`, as for --prune of winnow train"},
 			&cli.StringFlag{Name: "ratios", Category: flagsPrune, DefaultText: "the default of --prune-ratio",
 				Usage: "prune ratios `R,R` of every method but none"},
+			&cli.StringFlag{Name: "noise", Category: flagsData, DefaultText: "0",
+				Usage: "shares of wrong labels `P,P`, each compared with full training on the same; noise=P of --data"},
 			&cli.IntFlag{Name: "seeds", Value: 3, Category: flagsRecipe,
 				Usage: "train everything with `N` seeds"},
 			&cli.Uint64Flag{Name: "seed", Category: flagsRecipe, DefaultText: "0", Usage: "first seed `N`; the others follow it"},
@@ -93,7 +95,7 @@ seeds with the same --out add runs.`,
 // plan makes the plan from the flags, or reads that of --resume. trained are the
 // flags of train that it takes.
 func (o *experimentOptions) plan(c *cli.Context, trained []string) error {
-	decide := append([]string{"methods", "ratios", "seeds", "seed", "out"}, trained...)
+	decide := append([]string{"methods", "noise", "ratios", "seeds", "seed", "out"}, trained...)
 	if o.Resume != "" {
 		for _, name := range decide {
 			if c.IsSet(name) {
@@ -118,13 +120,14 @@ func (o *experimentOptions) plan(c *cli.Context, trained []string) error {
 	typed := typedFlags(c)
 	maps.DeleteFunc(typed.Flags, func(name, _ string) bool { return !slices.Contains(trained, name) })
 	p := experiment.Plan{Dir: typed.Dir, Flags: typed.Flags, Methods: strings.Split(c.String("methods"), ",")}
-	if text := c.String("ratios"); text != "" {
-		for _, part := range strings.Split(text, ",") {
-			x, err := strconv.ParseFloat(strings.TrimSpace(part), 64)
-			if err != nil || !(x >= 0 && x <= 1) {
-				return usagef("--ratios %q: give shares from 0 to 1 with commas between", text)
-			}
-			p.Ratios = append(p.Ratios, x)
+	data, err := dataFor("experiment", c.String("bundle"), c.String("data"))
+	if err != nil {
+		return err
+	}
+	p.Flags["data"] = data
+	for name, list := range map[string]*[]float64{"ratios": &p.Ratios, "noise": &p.Noise} {
+		if *list, err = parseShares(name, c.String(name)); err != nil {
+			return err
 		}
 	}
 	n := c.Int("seeds")
@@ -139,13 +142,24 @@ func (o *experimentOptions) plan(c *cli.Context, trained []string) error {
 	}
 	if o.Plan = p; o.Out == "" {
 		bundle := strings.TrimSuffix(filepath.Base(c.String("bundle")), filepath.Ext(c.String("bundle")))
-		data, err := dataFor("experiment", c.String("bundle"), c.String("data"))
-		if err != nil {
-			return err
-		}
 		o.Out = filepath.Join("experiments", folderName(bundle, data))
 	}
 	return nil
+}
+
+// parseShares reads shares of 1 with commas between, none from nothing.
+func parseShares(name, text string) (list []float64, err error) {
+	if text == "" {
+		return nil, nil
+	}
+	for _, part := range strings.Split(text, ",") {
+		x, err := strconv.ParseFloat(strings.TrimSpace(part), 64)
+		if err != nil || !(x >= 0 && x <= 1) {
+			return nil, usagef("--%s %q: give shares from 0 to 1 with commas between", name, text)
+		}
+		list = append(list, x)
+	}
+	return list, nil
 }
 
 func runExperiment(ctx context.Context, o experimentOptions, out *output) error {
@@ -204,12 +218,13 @@ func asChild(err error) error {
 
 func planText(p *experiment.Plan) string {
 	text := strings.Join(p.Methods, ", ")
-	if len(p.Ratios) > 0 {
-		parts := make([]string, len(p.Ratios))
-		for i, r := range p.Ratios {
-			parts[i] = fmt.Sprint(r)
+	for _, l := range []struct {
+		what string
+		list []float64
+	}{{"noise", p.Noise}, {"ratios", p.Ratios}} {
+		for i, x := range l.list {
+			text += [2]string{", ", "; " + l.what + " "}[max(0, 1-i)] + fmt.Sprint(x)
 		}
-		text += "; ratios " + strings.Join(parts, ", ")
 	}
 	return text + "; " + counted(len(p.Seeds), "seed")
 }

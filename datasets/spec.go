@@ -57,6 +57,15 @@ func parseSpec(text string, kinds []string) (*spec, error) {
 	return s, nil
 }
 
+// With is a spec with a setting more.
+func With(spec, key, value string) string {
+	separator := ","
+	if slices.Contains(Kinds(), spec) {
+		separator = ":"
+	}
+	return spec + separator + key + "=" + value
+}
+
 // nextItem takes the first item off a list; more is whether another follows.
 func nextItem(list string) (item, rest string, quoted, more bool, err error) {
 	text, quoted := strings.CutPrefix(list, `"`)

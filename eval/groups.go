@@ -15,12 +15,13 @@ import (
 const DefaultMargin = 0.005
 
 // Group is the runs of one configuration, which differ in their seeds. Its
-// differences are to the runs of the baseline with the same seeds; shares saved
-// are of what these used.
+// baseline is the first group of the same data. Differences are to the runs of
+// the baseline with the same seeds; shares saved are of what these used.
 type Group struct {
 	Name         string      `json:"name"` // the method, and what tells it from other groups of that method
 	Method       string      `json:"method"`
 	Ratio        float64     `json:"prune_ratio"`
+	Baseline     string      `json:"baseline,omitempty"` // its name; "" for one
 	Seeds        []uint64    `json:"seeds"`
 	Accuracy     Moments     `json:"test_accuracy"`
 	Worst        *Moments    `json:"worst_class_accuracy"` // nil where a run does not tell
@@ -38,7 +39,7 @@ type Group struct {
 }
 
 // group collects the finished runs by configuration and compares each group
-// with the first run's.
+// with the first of the same data.
 func (c *Comparison) group(margin float64) {
 	byKey := map[string]*Group{}
 	var groups []*Group
@@ -63,16 +64,19 @@ func (c *Comparison) group(margin float64) {
 		g.Seeds, g.runs = append(g.Seeds, r.Summary.Seed), append(g.runs, r)
 	}
 	nameGroups(groups, fields)
-	for i, g := range groups {
+	for _, g := range groups {
 		g.measure()
-		if i > 0 {
-			c.Notes = append(c.Notes, g.pair(groups[0])...)
+		if base := groups[slices.IndexFunc(groups, func(b *Group) bool { return b.data() == g.data() })]; base != g {
+			g.Baseline = base.Name
+			c.Notes = append(c.Notes, g.pair(base)...)
 			g.judge(margin)
 		}
 		c.Groups = append(c.Groups, *g)
 	}
 	c.Margin = margin
 }
+
+func (g *Group) data() string { return g.runs[0].Summary.Data }
 
 // configuration is what may change the result of a run, but for its seeds.
 func configuration(s *run.Summary) map[string]string {
@@ -121,11 +125,30 @@ func nameGroups(groups []*Group, fields []map[string]string) {
 		}
 		g.Name = g.Method
 		for _, name := range slices.Sorted(maps.Keys(differ)) {
-			if value, ok := fields[i][name]; ok {
+			value, ok := fields[i][name]
+			if name == "data" {
+				if value = dataName(value, fields); value != "" {
+					g.Name += " " + value
+				}
+			} else if ok {
 				g.Name += " " + name[strings.LastIndex(name, ".")+1:] + "=" + value
 			}
 		}
 	}
+}
+
+// dataName is what of a data spec the others do not begin with: noise=0.2 of
+// glyphs:noise=0.2 beside glyphs.
+func dataName(spec string, fields []map[string]string) string {
+	separates := func(s string, at int) bool { return at == len(s) || at == 0 || strings.ContainsRune(":,", rune(s[at])) }
+	same := len(spec)
+	for _, f := range fields {
+		other := f["data"]
+		for same > 0 && (same > len(other) || spec[:same] != other[:same] || !separates(spec, same) || !separates(other, same)) {
+			same--
+		}
+	}
+	return strings.TrimLeft(spec[same:], ":,")
 }
 
 // measure fills in what needs no baseline.

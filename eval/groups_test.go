@@ -142,3 +142,26 @@ func TestWorstClass(t *testing.T) {
 		t.Errorf("%+v", w)
 	}
 }
+
+// Groups of other data have a baseline of their own.
+func TestGroupsOfNoise(t *testing.T) {
+	noisy := func(share string, runs []run.Run) []run.Run {
+		for i := range runs {
+			runs[i].Summary.Data = "glyphs:noise=" + share
+		}
+		return runs
+	}
+	c := grouped(t, seeded("none", 0.5, 0, 0.9, 0.91), seeded("random", 0.5, 0, 0.89, 0.91),
+		noisy("0.2", seeded("none", 0.5, 0, 0.8, 0.81)), noisy("0.2", seeded("random", 0.5, 0, 0.82, 0.80)), noisy("0.25", seeded("random", 0.5, 0, 0.7)))
+	var got []string
+	for _, g := range c.Groups {
+		got = append(got, g.Name+" < "+g.Baseline)
+	}
+	want := "none < ; random < none; none noise=0.2 < ; random noise=0.2 < none noise=0.2; random noise=0.25 < "
+	if strings.Join(got, "; ") != want {
+		t.Errorf("%s, want %s", strings.Join(got, "; "), want)
+	}
+	if d := c.Groups[3].Difference; d == nil || !near(d.Mean, 0.005) {
+		t.Errorf("%+v", d)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"winnow/internal/printable"
@@ -35,6 +36,7 @@ func groupColumns() []column[Group] {
 		{"name", "pruning", func(g *G) string { return g.Name }, func(g *G) any { return g.Name }},
 		{key: "method", value: func(g *G) any { return g.Method }},
 		{key: "prune_ratio", value: func(g *G) any { return g.Ratio }},
+		{key: "baseline", value: func(g *G) any { return g.Baseline }},
 		{"seeds", "seeds", func(g *G) string { return fmt.Sprint(len(g.Seeds)) }, func(g *G) any { return len(g.Seeds) }},
 		{"test_accuracy", "accuracy", func(g *G) string { return spread(g.Accuracy) }, func(g *G) any { return g.Accuracy.Mean }},
 		{key: "test_accuracy_std", value: func(g *G) any { return g.Accuracy.Deviation }},
@@ -94,13 +96,20 @@ func (c *Comparison) WriteGroups(w io.Writer, f Format) error {
 		b.WriteString("\n")
 	}
 	base := printable.Text(c.Groups[0].Name)
-	fmt.Fprintf(&b, "%% of test samples, mean ±standard deviation over seeds; diff to %s in points,\n", base)
-	b.WriteString("with the interval of a paired t-test; worst class; samples and seconds saved\n")
-	for i := range c.Groups[1:] {
-		g := &c.Groups[i+1]
-		if i == 0 || f == Markdown {
+	if slices.ContainsFunc(c.Groups, func(g Group) bool { return g.Baseline == "" && g.Name != c.Groups[0].Name }) {
+		base = "the first of the same data"
+	}
+	fmt.Fprintf(&b, "%% of test samples, mean ±standard deviation over seeds; diff in points to\n%s, with the interval of a paired t-test; worst class; samples and\nseconds saved\n", base)
+	first := true
+	for i := range c.Groups {
+		g := &c.Groups[i]
+		if g.Baseline == "" {
+			continue
+		}
+		if first || f == Markdown {
 			b.WriteString("\n")
 		}
+		first = false
 		fmt.Fprintf(&b, "%s: %s\n", printable.Text(g.Name), g.Verdict)
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {

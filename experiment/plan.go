@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 
+	"winnow/datasets"
 	"winnow/internal/files"
 	"winnow/prune"
 	"winnow/run"
@@ -34,15 +35,17 @@ const (
 	flagMethod = "prune"
 	flagRatio  = "prune-ratio"
 	flagSeed   = "seed"
+	flagData   = "data"
 )
 
 // Plan says what the runs are. Every run trains with the same flags, but for
-// method, ratio and seed.
+// method, noise in --data, ratio and seed.
 type Plan struct {
 	Format  string            `json:"format"`
 	Dir     string            `json:"dir"`   // where relative paths among the flags begin
 	Flags   map[string]string `json:"flags"` // of train, as typed
 	Methods []string          `json:"methods"`
+	Noise   []float64         `json:"noise,omitempty"`  // shares of wrong labels; none leaves --data alone
 	Ratios  []float64         `json:"ratios,omitempty"` // none leaves --prune-ratio alone
 	Seeds   []uint64          `json:"seeds"`
 	Runs    []Run             `json:"runs"` // what follows from the above, in the order of training
@@ -52,6 +55,7 @@ type Plan struct {
 type Run struct {
 	Name   string   `json:"name"`
 	Method string   `json:"method"`
+	Noise  float64  `json:"noise,omitempty"`
 	Ratio  *float64 `json:"ratio,omitempty"`
 	Seed   uint64   `json:"seed"`
 }
@@ -77,27 +81,60 @@ func (p *Plan) Complete() error {
 		policies[m] = policy
 	}
 	p.Methods = append(full, others...)
-	p.Ratios, p.Seeds = distinct(p.Ratios), distinct(p.Seeds)
-	if n := len(p.Methods) * max(1, len(p.Ratios)) * len(p.Seeds); n < 1 || n > MaxRuns {
+	p.Noise, p.Ratios, p.Seeds = distinct(p.Noise), distinct(p.Ratios), distinct(p.Seeds)
+	if n := len(p.Methods) * max(1, len(p.Noise)) * max(1, len(p.Ratios)) * len(p.Seeds); n < 1 || n > MaxRuns {
 		return fmt.Errorf("experiment: %w: %d runs, want 1 to %d", ErrPlan, n, MaxRuns)
 	}
 	row := ratioRow()
+	for _, ratio := range p.Ratios {
+		if want := row.Wants(ratio); want != "" {
+			return fmt.Errorf("experiment: %w: ratio %v, want %s", ErrPlan, ratio, want)
+		}
+	}
 	p.Runs = nil
 	for _, seed := range p.Seeds {
-		for _, m := range p.Methods {
-			if policies[m] == prune.PolicyFull || len(p.Ratios) == 0 {
-				p.Runs = append(p.Runs, Run{fmt.Sprintf("%s-s%d", m, seed), m, nil, seed})
-				continue
+		for _, share := range p.shares() {
+			if !(share >= 0 && share <= 1) {
+				return fmt.Errorf("experiment: %w: noise %v, want 0 to 1", ErrPlan, share)
 			}
-			for _, ratio := range p.Ratios {
-				if want := row.Wants(ratio); want != "" {
-					return fmt.Errorf("experiment: %w: ratio %v, want %s", ErrPlan, ratio, want)
+			if share > 0 && p.Flags[flagData] == "" {
+				return fmt.Errorf("experiment: %w: noise in no data", ErrPlan)
+			}
+			for _, m := range p.Methods {
+				ratios := []*float64{nil}
+				if policies[m] != prune.PolicyFull && len(p.Ratios) > 0 {
+					ratios = nil
+					for i := range p.Ratios {
+						ratios = append(ratios, &p.Ratios[i])
+					}
 				}
-				p.Runs = append(p.Runs, Run{fmt.Sprintf("%s-r%s-s%d", m, number(ratio), seed), m, &ratio, seed})
+				for _, ratio := range ratios {
+					p.Runs = append(p.Runs, newRun(m, share, ratio, seed))
+				}
 			}
 		}
 	}
 	return nil
+}
+
+// shares are those of wrong labels.
+func (p *Plan) shares() []float64 {
+	if len(p.Noise) == 0 {
+		return []float64{0}
+	}
+	return p.Noise
+}
+
+// newRun names a run.
+func newRun(method string, noise float64, ratio *float64, seed uint64) Run {
+	name := method
+	if noise > 0 {
+		name += "-n" + number(noise)
+	}
+	if ratio != nil {
+		name += "-r" + number(*ratio)
+	}
+	return Run{fmt.Sprintf("%s-s%d", name, seed), method, noise, ratio, seed}
 }
 
 func ratioRow() *prune.Option {
@@ -152,7 +189,7 @@ func (p *Plan) Join(earlier *Plan) error {
 	if (len(p.Ratios) == 0) != (len(earlier.Ratios) == 0) {
 		return fmt.Errorf("experiment: %w: --ratios is in only one of this and the plan there; take another --out", ErrOther)
 	}
-	p.Dir = earlier.Dir
+	p.Dir, p.Noise = earlier.Dir, slices.Concat(earlier.shares(), p.shares())
 	p.Methods = slices.Concat(earlier.Methods, p.Methods)
 	p.Ratios = slices.Concat(earlier.Ratios, p.Ratios)
 	p.Seeds = slices.Concat(earlier.Seeds, p.Seeds)
@@ -188,6 +225,9 @@ func (p *Plan) write(w io.Writer) error {
 // flags are those that a run is trained with.
 func (p *Plan) flags(r *Run) map[string]string {
 	all := merged(p.Flags, map[string]string{flagMethod: r.Method, flagSeed: strconv.FormatUint(r.Seed, 10)})
+	if r.Noise > 0 {
+		all[flagData] = datasets.With(all[flagData], "noise", number(r.Noise))
+	}
 	if r.Ratio != nil {
 		all[flagRatio] = number(*r.Ratio)
 	}
