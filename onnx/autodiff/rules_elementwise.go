@@ -83,10 +83,11 @@ func gradCast(n *Node) ([]string, error) {
 	return []string{n.Cast(n.Dy[0], to)}, nil
 }
 
-// Positive is 1 where y, which is never negative, is above 0, else 0. Its truth
-// value is that; two casts were measured 7 times faster than Sign, and faster
-// than Where. On the CPU a slope that takes the least normal number to 1 is
-// twice as fast again.
+// Positive is 1 where y, which is never negative, is above 0, else 0: a cast to
+// bool and back, which ONNX Runtime's CPU provider was measured to compute 7
+// times faster than Sign, and faster than Where. In a graph for the CPU alone it
+// is a HardSigmoid so steep that the least normal number gives 1, which is twice
+// as fast again.
 func (n *Node) Positive(y string) string {
 	if n.CPU && n.DType(y) == onnx.Float32 {
 		return n.Emit("HardSigmoid", emit.Attrs{"alpha": onnx.FloatAttr(math.MaxFloat32), "beta": onnx.FloatAttr(0)}, y)

@@ -40,7 +40,7 @@ type spreader struct {
 	image onnx.Value
 }
 
-// each is one value, once for each image: float32 of shape [N, 1, ...].
+// each repeats one value for every image: float32 of shape [N, 1, ...].
 func (e *spreader) each(value float64, rank int) string {
 	var starts, ends, axes, steps []int64
 	for i := range e.image.Shape[1:] {

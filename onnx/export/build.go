@@ -38,7 +38,7 @@ func Build(m *onnx.Model, o Options) (*bundle.Bundle, error) {
 	return build(f, o)
 }
 
-// build makes the bundle of a model made ready.
+// build writes the bundle of a prepared model.
 func build(f *forward, o Options) (*bundle.Bundle, error) {
 	o.Lowering.Forms = o.Tuned.Forms()
 	if o.Tune != nil {

@@ -54,7 +54,7 @@ func NewClassifier(m *onnx.Model, output string, warn func(string)) (*Classifier
 	if in.DType != onnx.Uint8 && in.DType != onnx.Float32 {
 		return nil, fmt.Errorf("export: input %q is %v, and images of uint8 or float32 are needed: %w", in.Name, in.DType, emit.ErrModel)
 	}
-	c := &Classifier{Model: ready, Images: in, Inside: NormalisesItself(m, in)}
+	c := &Classifier{Model: ready, Images: in, Inside: normalisesItself(m, in)}
 	if c.Shape, c.NHWC, err = imageShape(in); err != nil {
 		return nil, err
 	}

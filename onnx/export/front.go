@@ -9,9 +9,9 @@ import (
 	"winnow/onnx/bundle"
 )
 
-// NormalisesItself is whether a model takes images of 0 to 255 as they are:
+// normalisesItself is whether a model takes images of 0 to 255 as they are:
 // bytes, or float32 where this program wrote it.
-func NormalisesItself(m *onnx.Model, images onnx.Value) bool {
+func normalisesItself(m *onnx.Model, images onnx.Value) bool {
 	return images.DType == onnx.Uint8 || m.Metadata[bundle.OwnNormalisation] != ""
 }
 

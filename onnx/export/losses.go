@@ -35,21 +35,18 @@ var losses = []lossKind{
 var endsAsWritten = map[string]endRule{"Softmax": asWritten, "LogSoftmax": asWritten, "Sigmoid": asWritten}
 
 // lossChoice has the kinds and options of losses.
-var lossChoice = choice[bundle.Loss]{flag: "loss", kinds: kindsOf(losses, func(k *lossKind) kind { return kind{k.name, k.doc, k.reads} }), options: []LossOption{
+var lossChoice = choice[bundle.Loss]{flag: "loss", kinds: kindsOf(losses, func(k *lossKind) kind { return kind{k.name, k.doc, k.reads} }), options: []option.Row[bundle.Loss]{
 	{Name: "smoothing", Doc: "label smoothing `S`", Source: "this project: off",
 		Default: 0.0, Field: func(l *bundle.Loss) any { return &l.Smoothing }, Hi: 1, Open: "hi", ZeroIsZero: true},
 	{Name: "huber-delta", Doc: "quadratic for errors below `D`, linear above", Source: "torch.nn.HuberLoss",
 		Default: DefaultDelta, Field: func(l *bundle.Loss) any { return &l.Delta }, Hi: math.MaxFloat32, Open: "lo"},
 }}
 
-// LossOption is one thing that a user may set of a loss.
-type LossOption = option.Row[bundle.Loss]
-
 // Losses lists the losses that Build knows, the default first.
 func Losses() []option.Kind { return lossChoice.list() }
 
 // LossOptions lists the options of losses.
-func LossOptions() []LossOption { return lossChoice.shown() }
+func LossOptions() []option.Row[bundle.Loss] { return lossChoice.shown() }
 
 // NewLoss has the defaults of a loss; those of no other where the name is unknown.
 func NewLoss(name string) bundle.Loss {

@@ -52,7 +52,7 @@ var optimizers = []optimizerKind{
 }
 
 // optimizerChoice has the kinds and options of optimizers.
-var optimizerChoice = choice[bundle.Optimizer]{flag: "opt", kinds: kindsOf(optimizers, func(k *optimizerKind) kind { return kind{k.name, k.doc, k.reads} }), options: []OptimizerOption{
+var optimizerChoice = choice[bundle.Optimizer]{flag: "opt", kinds: kindsOf(optimizers, func(k *optimizerKind) kind { return kind{k.name, k.doc, k.reads} }), options: []option.Row[bundle.Optimizer]{
 	{Name: "momentum", Doc: "momentum `M`", Source: "He et al., arXiv 1512.03385, section 4.2", Default: 0.0,
 		Field: func(o *bundle.Optimizer) any { return &o.Momentum }, Hi: 1, Open: "hi", ZeroIsZero: true},
 	{Name: "nesterov", Doc: "use Nesterov momentum", Source: "torch.optim.SGD", Default: false,
@@ -78,14 +78,11 @@ var optimizerChoice = choice[bundle.Optimizer]{flag: "opt", kinds: kindsOf(optim
 		Field: func(o *bundle.Optimizer) any { return &o.EMA }, Hi: 1, Open: "hi", ZeroIsZero: true},
 }}
 
-// OptimizerOption is one thing that a user may set of an optimizer.
-type OptimizerOption = option.Row[bundle.Optimizer]
-
 // Optimizers lists the optimizers that Build knows, the default first.
 func Optimizers() []option.Kind { return optimizerChoice.list() }
 
 // OptimizerOptions lists the options of optimizers.
-func OptimizerOptions() []OptimizerOption { return optimizerChoice.shown() }
+func OptimizerOptions() []option.Row[bundle.Optimizer] { return optimizerChoice.shown() }
 
 // NewOptimizer has the defaults of an optimizer; those of no other where the name is unknown.
 func NewOptimizer(name string) bundle.Optimizer {

@@ -93,7 +93,8 @@ func resizeLayer(g *onnx.Graph, n, add *onnx.Node, classes int64, seed uint64) e
 	return nil
 }
 
-// replace makes t the i-th input of n, under a name of its own where others read the one it had.
+// replace makes t the i-th input of n. It takes the old input's name, or a name
+// of its own where other nodes read the old input.
 func replace(g *onnx.Graph, n *onnx.Node, i int, t *onnx.Tensor) {
 	name, readers := n.Inputs[i], 0
 	for _, m := range g.Nodes {

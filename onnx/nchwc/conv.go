@@ -95,9 +95,9 @@ type phase struct {
 	positions, first, taps, begin, end int64
 }
 
-// phase finds it for the positions t, t+stride, ...: tap k meets position i
-// where o*stride + k*dilation = i + c.begin for some o. All phases of an axis
-// have the same number of positions, the last of which may lie beyond the image.
+// phase is the phase of the positions t, t+stride, ... of an axis. Tap k meets
+// position i where o*stride + k*dilation = i + begin for some o. All phases of an
+// axis have the same number of positions; the last may lie beyond the image.
 func (c blockedConv) phase(axis int, t int64) phase {
 	s := c.Stride[axis]
 	p := phase{positions: (c.In[axis] + s - 1) / s, first: (t + c.Begin[axis]) % s}
@@ -269,8 +269,9 @@ func (c blockedConv) weightEach() string {
 	return c.Crop(c.Flat(dw, c.Group, 1, size[0], size[1]), []int64{0, 0}, c.Kernel)
 }
 
-// outOfBlocks is c with its image and adjoint taken out of their blocks here, and
-// not where every step would pass.
+// outOfBlocks is c on the plain forms of its image and adjoint. They are made
+// here, within the branch of the graph that needs them, so that a step which
+// takes the other branch does not pay for them.
 func (c blockedConv) outOfBlocks() autodiff.Conv {
 	out := func(v string) string {
 		b := c.of[v]

@@ -288,7 +288,8 @@ func (l *Layout) interleave(x string, dims ...int64) string {
 	return l.reorder(l.Flat(x, dims...), nil)
 }
 
-// swapBlocks makes [N, H, 1, W*b] into the memory of [N, W, H, b].
+// swapBlocks exchanges rows and columns of images in blocks: x reads
+// [N, H, 1, W*b], and the result lies in memory as [N, W, H, b].
 func (l *Layout) swapBlocks(x string) string {
 	return l.reorder(x, emit.Attrs{"channels_last": onnx.IntAttr(1)})
 }
