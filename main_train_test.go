@@ -74,8 +74,10 @@ func TestTargetsTrainAsClasses(t *testing.T) {
 			t.Fatal(err)
 		}
 		b, err := export.Build(m, export.Options{
-			Name: "mlp", ImageShape: [3]int64{1, 28, 28},
-			Loss: bundle.Loss{Name: bundle.BCE, SoftTargets: soft}, Optimizer: bundle.Optimizer{Momentum: 0.9},
+			Name:      "mlp",
+			Images:    export.ImageOptions{Shape: [3]int64{1, 28, 28}},
+			Loss:      bundle.Loss{Name: bundle.BCE, SoftTargets: soft},
+			Optimizer: bundle.Optimizer{Momentum: 0.9},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -106,7 +106,7 @@ func (s *bundleSource) make(ctx context.Context, model, name string) (*bundle.Bu
 	if err != nil {
 		return nil, err
 	}
-	o := export.Options{Name: s.Spec, SourceFile: "winnow/models", Normalize: s.Images.normalize()}
+	o := export.Options{Name: s.Spec, Source: bundle.Source{File: "winnow/models"}, Images: export.ImageOptions{Normalize: s.Images.normalize()}}
 	s.Graph.apply(&o)
 	return export.Build(m, o)
 }

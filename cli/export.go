@@ -159,23 +159,23 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 
 // exportBundle makes the bundle in memory; train uses it too, for an .onnx file.
 func exportBundle(ctx context.Context, o exportOptions, warn func(string)) (*bundle.Bundle, error) {
-	build := export.Options{Name: o.Name, SourceFile: filepath.Base(o.Model)}
+	build := export.Options{Name: o.Name, Source: bundle.Source{File: filepath.Base(o.Model)}}
 	o.Graph.apply(&build)
 	o.Forward.apply(&build)
-	build.Tune = o.tuner
-	build.Reinit, build.Seed = o.Reinit, o.InitSeed
-	build.FloatImages, build.Warn = o.Images.FloatInput, warn
-	build.Normalize = o.Images.normalize()
+	build.Forms.Tune = o.tuner
+	build.Weights.Reinit, build.Weights.Seed = o.Reinit, o.InitSeed
+	build.Images.Float, build.Warn = o.Images.FloatInput, warn
+	build.Images.Normalize = o.Images.normalize()
 	if build.Name == "" {
-		build.Name = strings.TrimSuffix(build.SourceFile, filepath.Ext(build.SourceFile))
+		build.Name = strings.TrimSuffix(build.Source.File, filepath.Ext(build.Source.File))
 	}
 	var err error
 	if o.InputSize != "" {
-		if build.ImageShape, err = parseImageShape(o.InputSize); err != nil {
+		if build.Images.Shape, err = parseImageShape(o.InputSize); err != nil {
 			return nil, err
 		}
 	}
-	if build.SourceSHA256, err = fileSHA256(o.Model); err != nil {
+	if build.Source.SHA256, err = fileSHA256(o.Model); err != nil {
 		return nil, err
 	}
 	model, err := wire.Read(o.Model)

@@ -33,7 +33,7 @@ func scoresFlag(dst *string) cli.Flag {
 }
 
 func (o *forwardOptions) apply(b *export.Options) {
-	b.Output, b.DynamicBatch, b.Classes, b.DataShape = o.Output, o.DynamicBatch, o.Classes, o.data
+	b.Output, b.DynamicBatch, b.Weights.Classes, b.Images.DataShape = o.Output, o.DynamicBatch, o.Classes, o.data
 }
 
 // set notes which of the flags were given: those that cannot change a bundle

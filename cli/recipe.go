@@ -77,10 +77,10 @@ func (o *graphOptions) set(c *cli.Context) error {
 
 // apply writes the options into those of a build; validate has looked at the patterns.
 func (o *graphOptions) apply(b *export.Options) {
-	b.FreezeNorms = o.FreezeNorms
-	b.Freeze, b.Train = pattern(o.Freeze), pattern(o.Train)
+	b.Selection.FreezeNorms = o.FreezeNorms
+	b.Selection.Freeze, b.Selection.Train = pattern(o.Freeze), pattern(o.Train)
 	b.Loss, b.Optimizer, b.Precision, b.BatchLossOnly = o.Loss, o.Optimizer, o.precision(), o.BatchLossOnly
-	b.Block, b.InsistOnBlock = o.Block, o.InsistOnBlock
+	b.Blocks.Size, b.Blocks.Insist = o.Block, o.InsistOnBlock
 }
 
 // precision is the data type of mixed precision, "" for float32 alone.

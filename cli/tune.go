@@ -155,8 +155,9 @@ func runTune(ctx context.Context, o tuneOptions, out *output) error {
 		block = b.Manifest.Blocked.Block
 	}
 	tuned, err := export.Rebuild(b, export.Options{
-		Block: block, InsistOnBlock: o.Layout == bundle.LayoutNCHWC,
-		Tune: o.Tuning.tuner(ctx, o.Layout, out), Warn: func(text string) { out.notef("note: %s", text) },
+		Blocks: export.Blocks{Size: block, Insist: o.Layout == bundle.LayoutNCHWC},
+		Forms:  export.Forms{Tune: o.Tuning.tuner(ctx, o.Layout, out)},
+		Warn:   func(text string) { out.notef("note: %s", text) },
 	})
 	if err != nil {
 		return err

@@ -93,7 +93,9 @@ func build(name string, seed uint64) (*bundle.Bundle, error) {
 		return nil, err
 	}
 	return export.Build(m, export.Options{
-		Name: name, SourceFile: "winnow/models", Optimizer: export.NewOptimizer(bundle.SGD),
-		Block: Block,
+		Name:      name,
+		Source:    bundle.Source{File: "winnow/models"},
+		Optimizer: export.NewOptimizer(bundle.SGD),
+		Blocks:    export.Blocks{Size: Block},
 	})
 }

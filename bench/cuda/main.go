@@ -341,9 +341,9 @@ func (o options) tuned(ctx context.Context, b *bundle.Bundle, name string) (_ *b
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	return export.Rebuild(b, export.Options{Tune: func(cases []autodiff.Case) (*bundle.Tuned, error) {
+	return export.Rebuild(b, export.Options{Forms: export.Forms{Tune: func(cases []autodiff.Case) (*bundle.Tuned, error) {
 		return tune.Choose(ctx, cases, tune.Options{Device: d, BatchSize: o.batch(name), Layout: bundle.LayoutPortable})
-	}})
+	}}})
 }
 
 func (o options) peer(ctx context.Context, name string) (measure.Result, error) {

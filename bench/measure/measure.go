@@ -36,8 +36,9 @@ type Result struct {
 // is to take its own layout, 0 for none.
 func Bundle(m *onnx.Model, name string, block int) (*bundle.Bundle, error) {
 	return export.Build(m, export.Options{
-		Name: name, Optimizer: export.NewOptimizer(bundle.SGD),
-		Block: int64(block),
+		Name:      name,
+		Optimizer: export.NewOptimizer(bundle.SGD),
+		Blocks:    export.Blocks{Size: int64(block)},
 	})
 }
 

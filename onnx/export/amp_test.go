@@ -72,7 +72,7 @@ func buildFixture(t *testing.T, file string, o export.Options) *bundle.Bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Name, o.Normalize = "fixture", bundle.Normalize{Mean: []float64{0.2860}, Std: []float64{0.3530}}
+	o.Name, o.Images.Normalize = "fixture", bundle.Normalize{Mean: []float64{0.2860}, Std: []float64{0.3530}}
 	b, err := export.Build(m, o)
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +163,7 @@ func TestLossScaleKeepsSmallGradients(t *testing.T) {
 func scalerBundle(t *testing.T, o export.Options) *bundle.Bundle {
 	t.Helper()
 	want, _ := readFixture(t, "optim.safetensors.gz")
-	o.Name, o.ImageShape, o.FloatImages, o.Normalize = "scaler", [3]int64{1, 2, 3}, true, bundle.Normalize{Scale: 1}
+	o.Name, o.Images.Shape, o.Images.Float, o.Images.Normalize = "scaler", [3]int64{1, 2, 3}, true, bundle.Normalize{Scale: 1}
 	o.Precision = export.Float16
 	b, err := export.Build(twoLayers(want), o)
 	if err != nil {

@@ -66,7 +66,7 @@ func TestBatchSizeIsNotComputed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := export.Build(m, export.Options{Name: "token", FloatImages: true, Normalize: bundle.Normalize{Scale: 1}})
+	b, err := export.Build(m, export.Options{Name: "token", Images: export.ImageOptions{Float: true, Normalize: bundle.Normalize{Scale: 1}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,8 +26,9 @@ func TestChannelsThatFillHalfABlock(t *testing.T) {
 					t.Fatal(err)
 				}
 				b := build(t, m, export.Options{
-					FloatImages: true, Normalize: bundle.Normalize{Scale: 1}, Optimizer: bundle.Optimizer{Momentum: 0.9},
-					Block: block, InsistOnBlock: true,
+					Images:    export.ImageOptions{Float: true, Normalize: bundle.Normalize{Scale: 1}},
+					Optimizer: bundle.Optimizer{Momentum: 0.9},
+					Blocks:    export.Blocks{Size: block, Insist: true},
 				})
 				graphs := map[string][]byte{}
 				if block == 8 {

@@ -40,33 +40,33 @@ func Build(m *onnx.Model, o Options) (*bundle.Bundle, error) {
 
 // build writes the bundle of a prepared model.
 func build(f *forward, o Options) (*bundle.Bundle, error) {
-	o.Lowering.Forms = o.Tuned.Forms()
-	if o.Tune != nil {
+	o.Forms.Lowering.Forms = o.Forms.Tuned.Forms()
+	if o.Forms.Tune != nil {
 		cases, err := f.cases(&o)
 		if err != nil {
 			return nil, err
 		}
-		if o.Tuned, err = o.Tune(cases); err != nil {
+		if o.Forms.Tuned, err = o.Forms.Tune(cases); err != nil {
 			return nil, err
 		}
-		o.Lowering.Forms = o.Tuned.Forms()
+		o.Forms.Lowering.Forms = o.Forms.Tuned.Forms()
 	}
 	b := &bundle.Bundle{
 		Manifest: bundle.Manifest{
 			Format: bundle.Format, Name: o.Name,
-			Source:     bundle.Source{File: o.SourceFile, SHA256: o.SourceSHA256},
+			Source:     bundle.Source{File: o.Source.File, SHA256: o.Source.SHA256},
 			ImageShape: f.shape, Classes: f.classes(), ClassNames: o.ClassNames,
-			Loss: o.Loss, Optimizer: o.Optimizer, Precision: o.Precision, Normalize: o.Normalize, Weights: bundle.WeightsFile,
-			Tuned: o.Tuned,
+			Loss: o.Loss, Optimizer: o.Optimizer, Precision: o.Precision, Normalize: o.Images.Normalize, Weights: bundle.WeightsFile,
+			Tuned: o.Forms.Tuned,
 		},
 		Init: map[string]*onnx.Tensor{},
 	}
 	portable := o
-	portable.Block = 0
+	portable.Blocks.Size = 0
 	if err := buildTrain(f, portable, nil, b); err != nil {
 		return nil, err
 	}
-	if block := o.Block; block != 0 && o.Precision == "" { // half precision is for other providers
+	if block := o.Blocks.Size; block != 0 && o.Precision == "" { // half precision is for other providers
 		twin := scratch(o)
 		switch err := buildTrain(f, o, nil, twin); {
 		case err == nil:
@@ -105,10 +105,10 @@ func scratch(o Options) *bundle.Bundle {
 // leaveBlocksOut goes on with the portable graph alone where the blocked one
 // cannot be made, unless it is insisted on.
 func (o *Options) leaveBlocksOut(cause error) error {
-	if o.InsistOnBlock {
+	if o.Blocks.Insist {
 		return fmt.Errorf("%w; the model's graph in blocks of channels cannot be made, the portable one can", cause)
 	}
-	o.Block = 0
+	o.Blocks.Size = 0
 	o.Warn(fmt.Sprintf("the bundle has the portable graph alone, on the CPU too; the one in blocks of channels cannot be made: %v", cause))
 	return nil
 }

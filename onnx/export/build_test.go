@@ -108,10 +108,10 @@ func TestRefusals(t *testing.T) {
 		{name: "two inputs", is: emit.ErrModel, says: []string{"2 inputs", "mask"}, break_: func(m *onnx.Model) {
 			m.Graph.Inputs = append(m.Graph.Inputs, onnx.Value{Name: "mask", DType: onnx.Float32, Shape: onnx.ShapeOf(1)})
 		}},
-		{name: "nothing to train", is: emit.ErrModel, says: []string{"nothing to train"}, o: export.Options{Freeze: regexp.MustCompile(".")}},
-		{name: "freezing nothing", is: export.ErrOptions, says: []string{"^head", "freeze nothing"}, o: export.Options{Freeze: regexp.MustCompile("^head")}},
-		{name: "image shape", is: emit.ErrModel, says: []string{"[1 28 28]", "[3 28 28]"}, o: export.Options{ImageShape: [3]int64{3, 28, 28}}},
-		{name: "means", is: export.ErrOptions, says: []string{"channels"}, o: export.Options{Normalize: bundle.Normalize{Mean: []float64{1, 2}}}},
+		{name: "nothing to train", is: emit.ErrModel, says: []string{"nothing to train"}, o: export.Options{Selection: export.Selection{Freeze: regexp.MustCompile(".")}}},
+		{name: "freezing nothing", is: export.ErrOptions, says: []string{"^head", "freeze nothing"}, o: export.Options{Selection: export.Selection{Freeze: regexp.MustCompile("^head")}}},
+		{name: "image shape", is: emit.ErrModel, says: []string{"[1 28 28]", "[3 28 28]"}, o: export.Options{Images: export.ImageOptions{Shape: [3]int64{3, 28, 28}}}},
+		{name: "means", is: export.ErrOptions, says: []string{"channels"}, o: export.Options{Images: export.ImageOptions{Normalize: bundle.Normalize{Mean: []float64{1, 2}}}}},
 		{name: "optimizer", is: export.ErrOptions, says: []string{"sgdd", "adamw"}, o: export.Options{Optimizer: bundle.Optimizer{Name: "sgdd"}}},
 		{name: "loss", is: export.ErrOptions, says: []string{"hinge", "huber"}, o: export.Options{Loss: bundle.Loss{Name: "hinge"}}},
 	} {
@@ -138,7 +138,7 @@ func TestRefusals(t *testing.T) {
 
 // A frozen parameter has no gradient, no state and no optimizer state.
 func TestFreeze(t *testing.T) {
-	b := build(t, forward(t, "lenet"), export.Options{Freeze: regexp.MustCompile(`^conv`), Optimizer: bundle.Optimizer{Momentum: 0.9}})
+	b := build(t, forward(t, "lenet"), export.Options{Selection: export.Selection{Freeze: regexp.MustCompile(`^conv`)}, Optimizer: bundle.Optimizer{Momentum: 0.9}})
 	if got, want := parameters(b), 206922-160-4640; got != want {
 		t.Errorf("%d parameters, want %d", got, want)
 	}
@@ -161,7 +161,7 @@ func TestFreeze(t *testing.T) {
 // Another number of classes replaces the last layer alone.
 func TestClasses(t *testing.T) {
 	var said []string
-	o := export.Options{Classes: 7, Warn: func(s string) { said = append(said, s) }}
+	o := export.Options{Weights: export.NewWeights{Classes: 7}, Warn: func(s string) { said = append(said, s) }}
 	plain, b := build(t, forward(t, "lenet"), export.Options{}), build(t, forward(t, "lenet"), o)
 	if b.Manifest.Classes != 7 || parameters(b) != 206922-3*129 {
 		t.Errorf("%d classes, %d parameters", b.Manifest.Classes, parameters(b))
@@ -184,7 +184,7 @@ func TestReinit(t *testing.T) {
 		for name, p := range m.Graph.Initializers {
 			m.Graph.Initializers[name] = onnx.NewTensor(onnx.Float32, p.Dims...)
 		}
-		return build(t, m, export.Options{Reinit: true, Seed: seed})
+		return build(t, m, export.Options{Weights: export.NewWeights{Reinit: true, Seed: seed}})
 	}
 	a, again, other := fresh(1), fresh(1), fresh(2)
 	const conv = "stage3.block1.conv2.weight" // 64x64x3x3: deviation sqrt(2/(64*9))
@@ -328,7 +328,7 @@ func TestDropoutOfFoldedBatches(t *testing.T) {
 				nodes := append([]*onnx.Node{op("MatMul", nil, "a", "x", "w")}, c.drop...)
 				if !random {
 					nodes = append(nodes[:1], op("Mul", nil, "c", "a", "mask"))
-					o.Freeze = regexp.MustCompile("mask")
+					o.Selection.Freeze = regexp.MustCompile("mask")
 				}
 				nodes = append(nodes, op("Reshape", nil, "e", "c", "flat"), op("MatMul", nil, "y", "e", "h"))
 				m := tiny(map[string][]int64{"w": {16, 16}, "h": {16, 3}}, nodes...)

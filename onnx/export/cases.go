@@ -23,11 +23,11 @@ func (f *forward) cases(told *Options) ([]autodiff.Case, error) {
 		}
 	}
 	portable := o
-	portable.Block = 0
+	portable.Blocks.Size = 0
 	if err := buildTrain(f, portable, record, scratch(o)); err != nil {
 		return nil, err
 	}
-	if o.Block == 0 {
+	if o.Blocks.Size == 0 {
 		return list, nil
 	}
 	if err := buildTrain(f, o, record, scratch(o)); err != nil {

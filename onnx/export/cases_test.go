@@ -39,7 +39,7 @@ func casesOf(t *testing.T, file string, block int64) []autodiff.Case {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := Options{Block: block}
+	o := Options{Blocks: Blocks{Size: block}}
 	if err := o.Validate(); err != nil {
 		t.Fatal(err)
 	}

@@ -343,7 +343,7 @@ func TestWhichOutput(t *testing.T) {
 	}
 	m := tiny(map[string][]int64{"w": {16, 8}, "v": {8, 3}}, features, scores)
 	m.Graph.Outputs = []onnx.Value{{Name: "f", DType: onnx.Float32}, {Name: "y", DType: onnx.Float32}}
-	if b := build(t, m, export.Options{Classes: 5}); b.Manifest.Classes != 5 || !slices.Equal(b.Init["v"].Dims, []int64{8, 5}) {
+	if b := build(t, m, export.Options{Weights: export.NewWeights{Classes: 5}}); b.Manifest.Classes != 5 || !slices.Equal(b.Init["v"].Dims, []int64{8, 5}) {
 		t.Errorf("a new last layer: %d classes, v %v", b.Manifest.Classes, b.Init["v"].Dims)
 	}
 }

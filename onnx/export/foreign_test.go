@@ -95,7 +95,7 @@ func TestForeignModelsTrain(t *testing.T) {
 				}
 			}
 			var said []string
-			o := export.Options{ImageShape: [3]int64{3, 8, 8}, Optimizer: bundle.Optimizer{Momentum: 0.9}, Warn: func(s string) { said = append(said, s) }}
+			o := export.Options{Images: export.ImageOptions{Shape: [3]int64{3, 8, 8}}, Optimizer: bundle.Optimizer{Momentum: 0.9}, Warn: func(s string) { said = append(said, s) }}
 			b := build(t, c.model(), o)
 			if b.Manifest.ImageShape != [3]int64{3, 8, 8} || b.Manifest.Classes != 4 {
 				t.Fatalf("images %v, %d classes", b.Manifest.ImageShape, b.Manifest.Classes)

@@ -31,7 +31,7 @@ func takeBytes(m *onnx.Model, o *Options) error {
 	if in == nil {
 		return nil
 	}
-	if n := o.Normalize; n.Scale != DefaultScale && n.Scale != 1 || len(n.Mean)+len(n.Std) > 0 {
+	if n := o.Images.Normalize; n.Scale != DefaultScale && n.Scale != 1 || len(n.Mean)+len(n.Std) > 0 {
 		return optionError("mean", "input %q takes images of 0 to 255 and the model normalises them itself; leave out the scale, the mean and the standard deviation", in.Name)
 	}
 	cast := in.Name
@@ -42,9 +42,9 @@ func takeBytes(m *onnx.Model, o *Options) error {
 		}
 		in.DType = onnx.Float32
 	} else {
-		o.FloatImages = true
+		o.Images.Float = true
 	}
-	o.Normalize = bundle.Normalize{Scale: 1}
+	o.Images.Normalize = bundle.Normalize{Scale: 1}
 	if takeNormalisation(g, *in, cast, o) {
 		o.Warn(fmt.Sprintf("input %q takes images of 0 to 255; training goes on from the model's weights and with the normalisation inside it", in.Name))
 		return nil
@@ -123,7 +123,7 @@ func takeNormalisation(g *onnx.Graph, in onnx.Value, value string, o *Options) b
 	for _, node := range taken {
 		node.Op, node.Attrs, node.Inputs = "Identity", nil, node.Inputs[:1]
 	}
-	o.Normalize = n
+	o.Images.Normalize = n
 	return true
 }
 

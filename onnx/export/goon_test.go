@@ -35,7 +35,7 @@ func TestTrainedModelTrainsOn(t *testing.T) {
 		{Scale: 1, Std: []float64{58.395}}, {Scale: 1, Mean: []float64{1, 2, 3}},
 	} {
 		for _, float := range []bool{false, true} {
-			b := build(t, model(), export.Options{Normalize: n, FloatImages: float})
+			b := build(t, model(), export.Options{Images: export.ImageOptions{Normalize: n, Float: float}})
 			m, err := inference(b, b.Init)
 			if err != nil {
 				t.Fatal(err)
@@ -62,7 +62,7 @@ func TestTrainedModelTrainsOn(t *testing.T) {
 			if m, err = wire.Decode(file, ""); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := export.Build(m, export.Options{Normalize: bundle.Normalize{Mean: []float64{1}}}); !errors.Is(err, export.ErrOptions) {
+			if _, err := export.Build(m, export.Options{Images: export.ImageOptions{Normalize: bundle.Normalize{Mean: []float64{1}}}}); !errors.Is(err, export.ErrOptions) {
 				t.Errorf("a second normalisation: %v", err)
 			}
 		}
@@ -86,7 +86,7 @@ func TestBytesThatTheModelCasts(t *testing.T) {
 func TestTrainedModelSaysWhatTrains(t *testing.T) {
 	m := tiny(map[string][]int64{"v": {16, 8}, "w": {8, 3}}, op("MatMul", nil, "a", "x", "v"), op("Relu", nil, "b", "a"), op("MatMul", nil, "c", "b", "w"), op("Mul", nil, "y", "c", "head.t"))
 	m.Graph.Initializers["head.t"] = onnx.FromFloat32([]float32{1.5})
-	b := build(t, m, export.Options{Train: regexp.MustCompile("^head.t$"), Freeze: regexp.MustCompile("^v$")})
+	b := build(t, m, export.Options{Selection: export.Selection{Train: regexp.MustCompile("^head.t$"), Freeze: regexp.MustCompile("^v$")}})
 	trained, err := inference(b, b.Init)
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +174,7 @@ func TestOpenedBatchIsTheModel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := build(t, again, export.Options{DynamicBatch: true, FloatImages: true, Normalize: bundle.Normalize{Scale: 1}, Freeze: regexp.MustCompile("^mask$")})
+	b := build(t, again, export.Options{DynamicBatch: true, Images: export.ImageOptions{Float: true, Normalize: bundle.Normalize{Scale: 1}}, Selection: export.Selection{Freeze: regexp.MustCompile("^mask$")}})
 	after, err := inference(b, b.Init)
 	if err != nil {
 		t.Fatal(err)
@@ -239,7 +239,7 @@ func TestTensorsNotFinite(t *testing.T) {
 // A new last layer goes in front of a last Sigmoid too, and the end stays.
 func TestNewClassesBeforeSigmoid(t *testing.T) {
 	m := endingModel(lastNodes()["Sigmoid"])
-	b := build(t, m, export.Options{Classes: 5, Loss: bundle.Loss{Name: bundle.BCE}})
+	b := build(t, m, export.Options{Weights: export.NewWeights{Classes: 5}, Loss: bundle.Loss{Name: bundle.BCE}})
 	if b.Manifest.Classes != 5 || b.Manifest.Eval.Logits.Name != "z" {
 		t.Errorf("%d classes, logits %q", b.Manifest.Classes, b.Manifest.Eval.Logits.Name)
 	}

@@ -17,7 +17,7 @@ type writer struct{ *emit.Builder }
 func graphFor(f *forward, o Options) (*writer, []*onnx.Node, bundle.Value) {
 	g := &onnx.Graph{Name: f.graph.Name, Initializers: map[string]*onnx.Tensor{}}
 	image := onnx.Value{Name: f.image.Name, DType: onnx.Uint8, Shape: onnx.Shape{onnx.Symbol(onnx.BatchSymbol)}}
-	if o.FloatImages {
+	if o.Images.Float {
 		image.DType = onnx.Float32
 	}
 	image.Shape = append(image.Shape, onnx.ShapeOf(f.shape[:]...)...)
@@ -57,14 +57,14 @@ func graphFor(f *forward, o Options) (*writer, []*onnx.Node, bundle.Value) {
 
 // normalise emits what Normalize says, and a reshape where the model takes flat vectors.
 func (e *writer) normalise(x string, f *forward, o Options) string {
-	if !o.FloatImages {
+	if !o.Images.Float {
 		x = e.Cast(x, onnx.Float32)
 	}
 	scale, shift := make([]float32, f.shape[0]), make([]float32, f.shape[0])
 	scaled, shifted := false, false
 	for c := range scale {
-		mean, std := channel(o.Normalize.Mean, c, 0), channel(o.Normalize.Std, c, 1)
-		scale[c], shift[c] = float32(o.Normalize.Scale/std), float32(mean/std)
+		mean, std := channel(o.Images.Normalize.Mean, c, 0), channel(o.Images.Normalize.Std, c, 1)
+		scale[c], shift[c] = float32(o.Images.Normalize.Scale/std), float32(mean/std)
 		scaled, shifted = scaled || scale[c] != 1, shifted || shift[c] != 0
 	}
 	if scaled {

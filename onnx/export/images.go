@@ -71,7 +71,7 @@ func (f *forward) findImages(o *Options) error {
 	if len(in.Shape) == 2 {
 		return f.shapeFlat(o)
 	}
-	if want := o.ImageShape; want != [3]int64{} && want != f.shape {
+	if want := o.Images.Shape; want != [3]int64{} && want != f.shape {
 		return fmt.Errorf("export: input %q takes images of %v, not %v: %w", in.Name, f.shape, want, emit.ErrModel)
 	}
 	return nil
@@ -85,13 +85,13 @@ func (f *forward) shapeFlat(o *Options) error {
 		return n
 	}
 	switch {
-	case o.ImageShape != [3]int64{}:
-		if size(o.ImageShape) != values {
-			return fmt.Errorf("export: input %q takes %d values, and an image of %v has %d: %w", f.image.Name, values, o.ImageShape, size(o.ImageShape), emit.ErrModel)
+	case o.Images.Shape != [3]int64{}:
+		if size(o.Images.Shape) != values {
+			return fmt.Errorf("export: input %q takes %d values, and an image of %v has %d: %w", f.image.Name, values, o.Images.Shape, size(o.Images.Shape), emit.ErrModel)
 		}
-		f.shape = o.ImageShape
-	case size(o.DataShape) == values:
-		f.shape = o.DataShape
+		f.shape = o.Images.Shape
+	case size(o.Images.DataShape) == values:
+		f.shape = o.Images.DataShape
 		o.Warn(fmt.Sprintf("input %q takes %d values: the data's images, %dx%dx%d, one after the other; winnow export --input-size CxHxW says otherwise",
 			f.image.Name, values, f.shape[0], f.shape[1], f.shape[2]))
 	default:

@@ -33,7 +33,7 @@ func TestLayoutsAgree(t *testing.T) {
 			m := func() *onnx.Model { return randomNet(rand.New(rand.NewPCG(uint64(seed), 20))) }
 			layoutsAgree(t, d, m, seed%3)
 			if other := otherBlock[block]; other != 0 {
-				build(t, m(), export.Options{Block: other, InsistOnBlock: true})
+				build(t, m(), export.Options{Blocks: export.Blocks{Size: other, Insist: true}})
 			}
 		})
 	}
@@ -44,9 +44,10 @@ func layoutsAgree(t *testing.T, d *ortrun.Device, m func() *onnx.Model, form int
 	t.Helper()
 	block := int64(d.ConvBlock())
 	o := export.Options{
-		Optimizer: bundle.Optimizer{Momentum: 0.9}, FloatImages: true, Normalize: bundle.Normalize{Scale: 1},
-		Block: block, InsistOnBlock: true,
-		Tune: func(cases []autodiff.Case) (*bundle.Tuned, error) { return choose(cases, form), nil },
+		Optimizer: bundle.Optimizer{Momentum: 0.9},
+		Images:    export.ImageOptions{Float: true, Normalize: bundle.Normalize{Scale: 1}},
+		Blocks:    export.Blocks{Size: block, Insist: true},
+		Forms:     export.Forms{Tune: func(cases []autodiff.Case) (*bundle.Tuned, error) { return choose(cases, form), nil }},
 	}
 	portable := build(t, m(), o)
 	blocked := *portable

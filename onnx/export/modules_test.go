@@ -35,7 +35,9 @@ func TestModulesAgreeWithPyTorch(t *testing.T) {
 			want, _ := readFixture(t, filepath.Join("modules", module+".safetensors.gz"))
 			x := want["x"]
 			b := build(t, m, export.Options{
-				FloatImages: true, Normalize: bundle.Normalize{Scale: 1}, Optimizer: bundle.Optimizer{Momentum: 0.9}, Warn: func(string) {},
+				Images:    export.ImageOptions{Float: true, Normalize: bundle.Normalize{Scale: 1}},
+				Optimizer: bundle.Optimizer{Momentum: 0.9},
+				Warn:      func(string) {},
 			})
 			n := int(x.Dims[0])
 			trainer, state, index := newTrainer(t, d, b, n)

@@ -34,13 +34,13 @@ func TestMutatedModelsDoNotPanic(t *testing.T) {
 					t.Errorf("seed %d: panic: %v\n%s", seed, p, debug.Stack())
 				}
 			}()
-			o := export.Options{Optimizer: bundle.Optimizer{Momentum: 0.9}, Reinit: r.IntN(4) == 0}
+			o := export.Options{Optimizer: bundle.Optimizer{Momentum: 0.9}, Weights: export.NewWeights{Reinit: r.IntN(4) == 0}}
 			if r.IntN(4) == 0 {
-				o.Classes = 3
+				o.Weights.Classes = 3
 			}
 			if r.IntN(4) == 0 {
-				o.Block = 16
-				o.Tune = func(cases []autodiff.Case) (*bundle.Tuned, error) {
+				o.Blocks.Size = 16
+				o.Forms.Tune = func(cases []autodiff.Case) (*bundle.Tuned, error) {
 					for _, c := range cases {
 						for _, form := range c.FormsFor(3) {
 							if _, _, _, err := export.CaseGraph(c, form, 3); err != nil {

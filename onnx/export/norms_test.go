@@ -34,7 +34,7 @@ func TestBatchNormalizationOfALargeMean(t *testing.T) {
 			{Name: "scores", Op: "MatMul", Inputs: []string{"rows", "w"}, Outputs: []string{"scores"}},
 		},
 	}}
-	b, err := export.Build(m, export.Options{Name: "norm", FloatImages: true, Normalize: bundle.Normalize{Scale: 1}})
+	b, err := export.Build(m, export.Options{Name: "norm", Images: export.ImageOptions{Float: true, Normalize: bundle.Normalize{Scale: 1}}})
 	if err != nil {
 		t.Fatal(err)
 	}

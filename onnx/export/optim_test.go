@@ -66,7 +66,7 @@ func TestOptimizersAgreeWithPyTorch(t *testing.T) {
 				if precision != "" {
 					tolerance = optimizerHalfTolerance
 				}
-				b, err := export.Build(twoLayers(want), export.Options{Name: "optim", ImageShape: [3]int64{1, 2, 3}, FloatImages: true, Normalize: bundle.Normalize{Scale: 1}, Optimizer: r.optimizer(), Precision: precision})
+				b, err := export.Build(twoLayers(want), export.Options{Name: "optim", Images: export.ImageOptions{Shape: [3]int64{1, 2, 3}, Float: true, Normalize: bundle.Normalize{Scale: 1}}, Optimizer: r.optimizer(), Precision: precision})
 				if err != nil {
 					t.Fatal(err)
 				}

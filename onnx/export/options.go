@@ -20,41 +20,66 @@ const (
 // maxClasses bounds what Classes may ask for.
 const maxClasses = 1 << 20
 
+// ImageOptions say what images a model takes, and what is done to them inside the graphs.
+type ImageOptions struct {
+	Shape     [3]int64         // C, H, W; needed only where the model takes flat vectors
+	DataShape [3]int64         // C, H, W that flat vectors of as many values are taken for, where Shape is not given
+	Float     bool             // images enter as float32, of the same range, instead of uint8
+	Normalize bundle.Normalize // zero Scale is DefaultScale
+}
+
+// Selection says what is trained where that does not follow from the model.
+type Selection struct {
+	Freeze      *regexp.Regexp // parameters whose names match are not trained, and statistics stay
+	Train       *regexp.Regexp // tensors whose names match are trained, whatever their role; Freeze goes first
+	FreezeNorms bool           // batch normalisations of images keep statistics, scale and shift
+}
+
+// NewWeights says which weights are drawn anew.
+type NewWeights struct {
+	Classes int64  // above 0: the last layer is replaced by one of so many classes
+	Reinit  bool   // all parameters
+	Seed    uint64 // of what is drawn
+}
+
+// Blocks asks for a second training graph in the layout of package nchwc.
+type Blocks struct {
+	// Size is how many channels ONNX Runtime's CPU provider puts into a block on
+	// this machine (runtime.Device.ConvBlock). 0 leaves the graph out.
+	Size int64
+	// Insist makes it an error that the graph cannot be made; else it is left
+	// out with a warning.
+	Insist bool
+}
+
+// Forms says in which forms gradients are written that have several.
+type Forms struct {
+	Lowering autodiff.Lowering
+	Tuned    *bundle.Tuned // forms that were timed; it is recorded
+	// Tune, if not nil, is asked for Tuned with all there is to choose in the
+	// training graphs.
+	Tune func([]autodiff.Case) (*bundle.Tuned, error)
+}
+
 // Options says how a forward model becomes a training bundle.
 type Options struct {
-	Name         string // of the bundle
-	SourceFile   string // recorded in the manifest
-	SourceSHA256 string
-	ImageShape   [3]int64 // C, H, W; needed only where the model takes flat vectors
-	DataShape    [3]int64 // C, H, W that flat vectors of as many values are taken for, where ImageShape is not given
-	Output       string   // of the class scores; "" is the one that holds every parameter
-	DynamicBatch bool     // a fixed number of images gives way to any
+	Name         string        // of the bundle
+	Source       bundle.Source // recorded in the manifest
+	Output       string        // of the class scores; "" is the one that holds every parameter
+	DynamicBatch bool          // a fixed number of images gives way to any
 	ClassNames   []string
 
-	Loss          bundle.Loss       // "" is cross-entropy
-	Optimizer     bundle.Optimizer  // "" is sgd
-	Normalize     bundle.Normalize  // zero Scale is DefaultScale
-	FloatImages   bool              // images enter as float32, of the same range, instead of uint8
-	BatchLossOnly bool              // expose the batch's loss alone, no sample weights
-	Freeze        *regexp.Regexp    // parameters whose names match are not trained, and statistics stay
-	Train         *regexp.Regexp    // tensors whose names match are trained, whatever their role; Freeze goes first
-	FreezeNorms   bool              // batch normalisations of images keep statistics, scale and shift
-	Classes       int64             // above 0: the last layer is replaced by one of so many classes
-	Reinit        bool              // draw all parameters anew from Seed
-	Seed          uint64            // of the weights that Classes and Reinit draw
-	Precision     string            // of convolutions and products: "" is float32, or Float16, or BFloat16, which only CUDA runs
-	Lowering      autodiff.Lowering // forms of gradients
-	// Block is how many channels ONNX Runtime's CPU provider puts into a block
-	// on this machine (runtime.Device.ConvBlock): there is then a second training
-	// graph of the provider's own operators. 0 leaves it out.
-	Block int64
-	// InsistOnBlock makes it an error that the graph in blocks cannot be made;
-	// else it is left out with a warning.
-	InsistOnBlock bool
-	// Tuned has forms of gradients that were timed, and is recorded. Tune, if
-	// not nil, is asked for them with all there is to choose in the training graphs.
-	Tuned   *bundle.Tuned
-	Tune    func([]autodiff.Case) (*bundle.Tuned, error)
+	Loss          bundle.Loss      // "" is cross-entropy
+	Optimizer     bundle.Optimizer // "" is sgd
+	BatchLossOnly bool             // expose the batch's loss alone, no sample weights
+	Precision     string           // of convolutions and products: "" is float32, or Float16, or BFloat16, which only CUDA runs
+
+	Images    ImageOptions
+	Selection Selection
+	Weights   NewWeights
+	Blocks    Blocks
+	Forms     Forms
+
 	Decided func([]Tensor)    // takes what is said of each tensor of the model's file; nil drops it
 	Warn    func(text string) // takes warnings and notices; nil drops them
 
@@ -69,8 +94,8 @@ func (o *Options) Validate() error {
 	if err := checkOptimizer(&o.Optimizer); err != nil {
 		return err
 	}
-	if o.Normalize.Scale == 0 {
-		o.Normalize.Scale = DefaultScale
+	if o.Images.Normalize.Scale == 0 {
+		o.Images.Normalize.Scale = DefaultScale
 	}
 	if o.growthInterval == 0 {
 		o.growthInterval = growthInterval
@@ -82,33 +107,33 @@ func (o *Options) Validate() error {
 		o.Warn = func(string) {}
 	}
 	switch {
-	case len(o.Normalize.Mean) > 0 && len(o.Normalize.Std) > 0 && len(o.Normalize.Mean) != len(o.Normalize.Std):
-		return optionError("mean", "%d means and %d standard deviations", len(o.Normalize.Mean), len(o.Normalize.Std))
+	case len(o.Images.Normalize.Mean) > 0 && len(o.Images.Normalize.Std) > 0 && len(o.Images.Normalize.Mean) != len(o.Images.Normalize.Std):
+		return optionError("mean", "%d means and %d standard deviations", len(o.Images.Normalize.Mean), len(o.Images.Normalize.Std))
 	}
-	if o.Classes < 0 || o.Classes > maxClasses {
-		return optionError("num-classes", "%d, want 1 to %d", o.Classes, maxClasses)
+	if o.Weights.Classes < 0 || o.Weights.Classes > maxClasses {
+		return optionError("num-classes", "%d, want 1 to %d", o.Weights.Classes, maxClasses)
 	}
-	for _, s := range o.Normalize.Std {
+	for _, s := range o.Images.Normalize.Std {
 		if !(s > 0) {
 			return optionError("std", "%v, want above 0", s)
 		}
 	}
-	switch o.Lowering.Data {
+	switch o.Forms.Lowering.Data {
 	case "", autodiff.DataTranspose, autodiff.DataFlip, autodiff.DataBlocked:
 	default:
-		return optionError("data lowering", "%q is not known", o.Lowering.Data)
+		return optionError("data lowering", "%q is not known", o.Forms.Lowering.Data)
 	}
-	switch o.Lowering.Pool {
+	switch o.Forms.Lowering.Pool {
 	case "", autodiff.PoolScatter, autodiff.PoolCompare, autodiff.PoolBlocked:
 	default:
-		return optionError("pool lowering", "%q is not known", o.Lowering.Pool)
+		return optionError("pool lowering", "%q is not known", o.Forms.Lowering.Pool)
 	}
-	switch o.Lowering.Weight {
+	switch o.Forms.Lowering.Weight {
 	case "", autodiff.WeightGemm, autodiff.WeightImages, autodiff.WeightTaps, autodiff.WeightBatch, autodiff.WeightEach:
 	default:
-		return optionError("weight lowering", "%q is not known", o.Lowering.Weight)
+		return optionError("weight lowering", "%q is not known", o.Forms.Lowering.Weight)
 	}
-	if b := o.Block; b != 0 && b != 8 && b != 16 {
+	if b := o.Blocks.Size; b != 0 && b != 8 && b != 16 {
 		return optionError("block", "%d channels, want 8 or 16", b)
 	}
 	return nil
@@ -132,7 +157,7 @@ func optionError(name, format string, args ...any) error {
 
 // fits refuses options that contradict the model.
 func (o *Options) fits(f *forward) error {
-	for _, n := range [2][]float64{o.Normalize.Mean, o.Normalize.Std} {
+	for _, n := range [2][]float64{o.Images.Normalize.Mean, o.Images.Normalize.Std} {
 		if len(n) > 1 && int64(len(n)) != f.shape[0] {
 			return optionError("mean", "%d means or standard deviations for %d channels", len(n), f.shape[0])
 		}

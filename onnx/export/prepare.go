@@ -100,17 +100,17 @@ func (p *preparation) normalise() error {
 
 // newHead replaces the last layer, where classes are asked for.
 func (p *preparation) newHead() error {
-	if p.o.Classes == 0 {
+	if p.o.Weights.Classes == 0 {
 		return nil
 	}
 	if err := onlyOutput(p.m, p.o); err != nil {
 		return err
 	}
-	layer, err := replaceHead(p.m.Graph, p.o.Classes, p.o.Seed)
+	layer, err := replaceHead(p.m.Graph, p.o.Weights.Classes, p.o.Weights.Seed)
 	if err != nil {
 		return err
 	}
-	p.o.Warn(fmt.Sprintf("the last layer, node %q, is replaced by one of %d classes with new weights", layer, p.o.Classes))
+	p.o.Warn(fmt.Sprintf("the last layer, node %q, is replaced by one of %d classes with new weights", layer, p.o.Weights.Classes))
 	return nil
 }
 
@@ -177,8 +177,8 @@ func (p *preparation) findState() error {
 		return fmt.Errorf("export: the model has no float32 initializer on the way to %q, so nothing to train; "+
 			"export it with its weights inside: %w", f.scores.Name, emit.ErrModel)
 	}
-	if p.o.Reinit {
-		f.reinit(p.o.Seed)
+	if p.o.Weights.Reinit {
+		f.reinit(p.o.Weights.Seed)
 	}
 	return f.checkState()
 }

@@ -95,7 +95,7 @@ func loaded(m *onnx.Model, b *bundle.Bundle) (*forward, error) {
 			return nil, err
 		}
 	}
-	o := Options{ImageShape: b.Manifest.ImageShape, Warn: func(string) {}}
+	o := Options{Images: ImageOptions{Shape: b.Manifest.ImageShape}, Warn: func(string) {}}
 	if err := f.findImages(&o); err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func loaded(m *onnx.Model, b *bundle.Bundle) (*forward, error) {
 
 // Rebuild makes a bundle anew from the model that b was made from, with the
 // same values of its state and the options that its manifest records. Of with,
-// only Lowering, Block, InsistOnBlock, Tune and Warn are read; where they are
+// only Blocks, Warn, and Lowering and Tune of Forms are read; where they are
 // what b was made with, the result equals b.
 func Rebuild(b *bundle.Bundle, with Options) (*bundle.Bundle, error) {
 	m := &b.Manifest
@@ -116,10 +116,11 @@ func Rebuild(b *bundle.Bundle, with Options) (*bundle.Bundle, error) {
 		return nil, err
 	}
 	o := Options{
-		Name: m.Name, SourceFile: m.Source.File, SourceSHA256: m.Source.SHA256, ClassNames: m.ClassNames,
-		Loss: m.Loss, Optimizer: m.Optimizer, Normalize: m.Normalize, Precision: m.Precision,
-		FloatImages: m.Train.Images.DType == onnx.Float32.String(), BatchLossOnly: m.Train.LossScale != nil,
-		Lowering: with.Lowering, Block: with.Block, InsistOnBlock: with.InsistOnBlock, Tuned: m.Tuned, Tune: with.Tune, Warn: with.Warn,
+		Name: m.Name, Source: m.Source, ClassNames: m.ClassNames,
+		Loss: m.Loss, Optimizer: m.Optimizer, Precision: m.Precision, BatchLossOnly: m.Train.LossScale != nil,
+		Images: ImageOptions{Normalize: m.Normalize, Float: m.Train.Images.DType == onnx.Float32.String()},
+		Forms:  Forms{Lowering: with.Forms.Lowering, Tuned: m.Tuned, Tune: with.Forms.Tune},
+		Blocks: with.Blocks, Warn: with.Warn,
 	}
 	o.clearUnread()
 	if err := o.Validate(); err != nil {

@@ -61,24 +61,23 @@ func TestRebuild(t *testing.T) {
 		model func(*testing.T) *onnx.Model
 		o     export.Options
 	}{
-		"mlp": {shipped("mlp"), export.Options{Optimizer: bundle.Optimizer{Name: bundle.AdamW, EMA: 0.99}}},
-		"lenet": {shipped("lenet"), export.Options{ClassNames: strings.Split("abcdefghij", ""), SourceFile: "lenet.onnx", SourceSHA256: "abc",
-			Normalize: bundle.Normalize{Mean: []float64{0.286}, Std: []float64{0.353}}, Block: 16}},
-		"resnet8":        {shipped("resnet8"), export.Options{Optimizer: bundle.Optimizer{Momentum: 0.9, Nesterov: true, Clip: 1}, Block: 8}},
-		"lenet t113":     {decode("lenet.t113.onnx.gz"), export.Options{Loss: bundle.Loss{Smoothing: 0.1}, FloatImages: true}},
+		"mlp":            {shipped("mlp"), export.Options{Optimizer: bundle.Optimizer{Name: bundle.AdamW, EMA: 0.99}}},
+		"lenet":          {shipped("lenet"), export.Options{ClassNames: strings.Split("abcdefghij", ""), Source: bundle.Source{File: "lenet.onnx", SHA256: "abc"}, Images: export.ImageOptions{Normalize: bundle.Normalize{Mean: []float64{0.286}, Std: []float64{0.353}}}, Blocks: export.Blocks{Size: 16}}},
+		"resnet8":        {shipped("resnet8"), export.Options{Optimizer: bundle.Optimizer{Momentum: 0.9, Nesterov: true, Clip: 1}, Blocks: export.Blocks{Size: 8}}},
+		"lenet t113":     {decode("lenet.t113.onnx.gz"), export.Options{Loss: bundle.Loss{Smoothing: 0.1}, Images: export.ImageOptions{Float: true}}},
 		"resnet8 dynamo": {decode("resnet8.dynamo.onnx.gz"), export.Options{Optimizer: bundle.Optimizer{Name: bundle.LARS}}},
 		"resnet8 t113":   {decode("resnet8.t113.onnx.gz"), export.Options{BatchLossOnly: true, Loss: bundle.Loss{SoftTargets: true}}},
-		"frozen":         {shipped("resnet8"), export.Options{Freeze: regexp.MustCompile(`^(stem|stage1)`), Block: 16}},
-		"classes":        {decode("lenet.dynamo.onnx.gz"), export.Options{Classes: 3, Reinit: true, Seed: 5}},
+		"frozen":         {shipped("resnet8"), export.Options{Selection: export.Selection{Freeze: regexp.MustCompile(`^(stem|stage1)`)}, Blocks: export.Blocks{Size: 16}}},
+		"classes":        {decode("lenet.dynamo.onnx.gz"), export.Options{Weights: export.NewWeights{Classes: 3, Reinit: true, Seed: 5}}},
 		"own loss":       {ownLoss("mean"), export.Options{Loss: bundle.Loss{Name: bundle.NoLoss}}},
 		"half precision": {shipped("lenet"), export.Options{Precision: export.Float16}},
 		"own losses":     {ownLoss("none"), export.Options{Loss: bundle.Loss{Name: bundle.NoLoss}, BatchLossOnly: true}},
 		"dropout":        {dropout, export.Options{}},
 		"channels last":  {func(*testing.T) *onnx.Model { return kerasLike() }, export.Options{}},
-		"flat vectors":   {func(*testing.T) *onnx.Model { return sklearnLike() }, export.Options{ImageShape: [3]int64{3, 8, 8}}},
-		"tuned": {shipped("lenet"), export.Options{Block: 16, Tune: func(cases []autodiff.Case) (*bundle.Tuned, error) {
+		"flat vectors":   {func(*testing.T) *onnx.Model { return sklearnLike() }, export.Options{Images: export.ImageOptions{Shape: [3]int64{3, 8, 8}}}},
+		"tuned": {shipped("lenet"), export.Options{Blocks: export.Blocks{Size: 16}, Forms: export.Forms{Tune: func(cases []autodiff.Case) (*bundle.Tuned, error) {
 			return choose(cases, 1), nil
-		}}},
+		}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.o.Name = "fixture"
@@ -92,7 +91,7 @@ func TestRebuild(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := export.Rebuild(want, export.Options{Block: c.o.Block})
+			got, err := export.Rebuild(want, export.Options{Blocks: export.Blocks{Size: c.o.Blocks.Size}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -184,7 +183,7 @@ func TestRebuildOfMutatedModelsDoesNotPanic(t *testing.T) {
 					t.Errorf("seed %d: panic: %v\n%s", seed, p, debug.Stack())
 				}
 			}()
-			if _, err := export.Rebuild(&b, export.Options{Block: 16}); err == nil {
+			if _, err := export.Rebuild(&b, export.Options{Blocks: export.Blocks{Size: 16}}); err == nil {
 				built++
 			}
 		}()

@@ -31,7 +31,7 @@ func scalars(t *testing.T, exporter string, o export.Options) (*bundle.Bundle, [
 		t.Fatal(err)
 	}
 	var notices []string
-	o.Name, o.FloatImages, o.Normalize = "scalars", true, bundle.Normalize{Scale: 1}
+	o.Name, o.Images.Float, o.Images.Normalize = "scalars", true, bundle.Normalize{Scale: 1}
 	o.Warn = func(text string) { notices = append(notices, text) }
 	return build(t, m, o), notices
 }
@@ -108,7 +108,7 @@ func TestScalarConstantsStay(t *testing.T) {
 
 // Drawn anew, a parameter without dimensions keeps its value and survives the bundle's files.
 func TestScalarParametersAreKept(t *testing.T) {
-	b, _ := scalars(t, "dynamo", export.Options{Reinit: true, Seed: 3})
+	b, _ := scalars(t, "dynamo", export.Options{Weights: export.NewWeights{Reinit: true, Seed: 3}})
 	dir := t.TempDir()
 	if err := b.Save(dir + "/b"); err != nil {
 		t.Fatal(err)

@@ -132,7 +132,7 @@ func TestClassesOfSharedLayers(t *testing.T) {
 			op("Identity", nil, "b2", "b"), op("Gemm", nil, "a", "x", "w", "b"), op("Gemm", nil, "y", "a", "h", "b2")),
 	} {
 		m.Graph.Initializers["image"] = image
-		if b, err := export.Build(m, export.Options{Classes: 3}); err != nil || b.Manifest.Classes != 3 {
+		if b, err := export.Build(m, export.Options{Weights: export.NewWeights{Classes: 3}}); err != nil || b.Manifest.Classes != 3 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -16,7 +16,7 @@ func TestOptimizerFaultsAreSidestepped(t *testing.T) {
 	m := tiny(map[string][]int64{"w": {16, 16}, "v": {16}, "h": {16, 16}, "b": {16}},
 		op("Transpose", map[string]onnx.Attr{"perm": onnx.IntsAttr(1, 0)}, "t", "w"), op("MatMul", nil, "a", "t", "v"), op("Mul", nil, "c", "x", "a"),
 		op("Transpose", map[string]onnx.Attr{"perm": onnx.IntsAttr(0, 1)}, "same", "h"), op("MatMul", nil, "p", "c", "same"), op("Add", nil, "y", "p", "b"))
-	b := build(t, m, export.Options{FloatImages: true, Normalize: bundle.Normalize{Scale: 1}})
+	b := build(t, m, export.Options{Images: export.ImageOptions{Float: true, Normalize: bundle.Normalize{Scale: 1}}})
 	x := make([]float32, 2*16)
 	for i := range x {
 		x[i] = float32(i%7) - 3

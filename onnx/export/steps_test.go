@@ -58,20 +58,20 @@ func TestTenStepsAgreeWithPyTorch(t *testing.T) {
 			}
 		}
 		for _, o := range []export.Options{
-			{Lowering: autodiff.Lowering{Data: autodiff.DataTranspose, Weight: autodiff.WeightImages}},
-			{Lowering: autodiff.Lowering{Data: autodiff.DataFlip, Weight: autodiff.WeightGemm}},
-			{Block: int64(d.ConvBlock())},
-			{Block: int64(d.ConvBlock()), Lowering: autodiff.Lowering{Weight: autodiff.WeightTaps}},
+			{Forms: export.Forms{Lowering: autodiff.Lowering{Data: autodiff.DataTranspose, Weight: autodiff.WeightImages}}},
+			{Forms: export.Forms{Lowering: autodiff.Lowering{Data: autodiff.DataFlip, Weight: autodiff.WeightGemm}}},
+			{Blocks: export.Blocks{Size: int64(d.ConvBlock())}},
+			{Blocks: export.Blocks{Size: int64(d.ConvBlock())}, Forms: export.Forms{Lowering: autodiff.Lowering{Weight: autodiff.WeightTaps}}},
 		} {
-			t.Run(fmt.Sprintf("%s/%s-%s-%d", model, o.Lowering.Data, o.Lowering.Weight, o.Block), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/%s-%s-%d", model, o.Forms.Lowering.Data, o.Forms.Lowering.Weight, o.Blocks.Size), func(t *testing.T) {
 				runSteps(t, d, model+".t113.onnx.gz", "a", recipes["a"], want, batches, o)
 			})
 		}
 		for _, block := range []int64{0, int64(d.ConvBlock())} {
 			for i := range 3 { // every gradient in its first, second and third form
 				t.Run(fmt.Sprintf("%s/form-%d-%d", model, i, block), func(t *testing.T) {
-					o := export.Options{Block: block}
-					o.Tune = func(cases []autodiff.Case) (*bundle.Tuned, error) { return choose(cases, i), nil }
+					o := export.Options{Blocks: export.Blocks{Size: block}}
+					o.Forms.Tune = func(cases []autodiff.Case) (*bundle.Tuned, error) { return choose(cases, i), nil }
 					runSteps(t, d, model+".t113.onnx.gz", "a", recipes["a"], want, batches, o)
 				})
 			}
@@ -98,7 +98,7 @@ func runSteps(t *testing.T, d *ortrun.Device, file, name string, r recipe, want,
 	}
 	o.Name, o.Loss = "fixture", bundle.Loss{Smoothing: r.Smoothing}
 	o.Optimizer = bundle.Optimizer{Momentum: r.Momentum, Nesterov: r.Nesterov, WeightDecay: r.WeightDecay}
-	o.Normalize = bundle.Normalize{Mean: []float64{0.2860}, Std: []float64{0.3530}}
+	o.Images.Normalize = bundle.Normalize{Mean: []float64{0.2860}, Std: []float64{0.3530}}
 	b, err := export.Build(m, o)
 	if err != nil {
 		t.Fatal(err)

@@ -65,7 +65,7 @@ func (o *Options) candidates(g *onnx.Graph) (named map[string]bool, others []Ten
 		if t.DType != onnx.Float32 {
 			continue
 		}
-		named[name] = kind == onnx.KindParameter || kind == "" && (len(t.Dims) > 0 || slopes[name]) || matches(o.Train, name) || statistic[name]
+		named[name] = kind == onnx.KindParameter || kind == "" && (len(t.Dims) > 0 || slopes[name]) || matches(o.Selection.Train, name) || statistic[name]
 		if named[name] || len(roles.readers[name]) == 0 {
 			continue
 		}
@@ -138,10 +138,10 @@ func (f *forward) decide(named map[string]bool, o *Options) {
 			case is.fixed:
 				t.State = StateFixed
 			}
-			if t.State != StateRunning && matches(o.Train, in) {
+			if t.State != StateRunning && matches(o.Selection.Train, in) {
 				t.State, t.Why, t.Unsure = StateTrained, whyTrain, false
 			}
-			if t.State != StateRunning && matches(o.Freeze, in) {
+			if t.State != StateRunning && matches(o.Selection.Freeze, in) {
 				t.State, t.Why, t.Unsure = StateFixed, whyFreeze, false
 			}
 			f.tensors = append(f.tensors, t)
@@ -217,11 +217,11 @@ func (f *forward) findState(inf *infer.Inference, others []Tensor, o *Options) e
 		}
 		t.State, t.Why, t.Unsure = StateFixed, whyNoGrad, false
 	}
-	if o.Train != nil && !slices.ContainsFunc(f.params, o.Train.MatchString) {
-		return optionError("train", "%q matches no float32 tensor that a gradient reaches; winnow inspect lists them", o.Train)
+	if o.Selection.Train != nil && !slices.ContainsFunc(f.params, o.Selection.Train.MatchString) {
+		return optionError("train", "%q matches no float32 tensor that a gradient reaches; winnow inspect lists them", o.Selection.Train)
 	}
-	if o.Freeze != nil && !slices.ContainsFunc(f.tensors, func(t Tensor) bool { return o.Freeze.MatchString(t.Name) }) {
-		return optionError("freeze", "%q matches no parameter's name, so it would freeze nothing", o.Freeze)
+	if o.Selection.Freeze != nil && !slices.ContainsFunc(f.tensors, func(t Tensor) bool { return o.Selection.Freeze.MatchString(t.Name) }) {
+		return optionError("freeze", "%q matches no parameter's name, so it would freeze nothing", o.Selection.Freeze)
 	}
 	f.notice(o)
 	return nil
@@ -260,13 +260,13 @@ func (f *forward) freezeNorms(inf *infer.Inference, o *Options) error {
 			continue
 		}
 		x, _ := inf.Type(n.Inputs[0])
-		all := o.FreezeNorms && len(x.Shape) == 4
+		all := o.Selection.FreezeNorms && len(x.Shape) == 4
 		found = found || all
 		why := ""
 		switch {
 		case all:
 			why = whyNorms
-		case matches(o.Freeze, n.Inputs[3]), matches(o.Freeze, n.Inputs[4]), matches(o.Freeze, n.Inputs[1]) && matches(o.Freeze, n.Inputs[2]):
+		case matches(o.Selection.Freeze, n.Inputs[3]), matches(o.Selection.Freeze, n.Inputs[4]), matches(o.Selection.Freeze, n.Inputs[1]) && matches(o.Selection.Freeze, n.Inputs[2]):
 			why = whyFreeze
 		case f.graph.Kinds[n.Inputs[1]] == onnx.KindBuffer && f.graph.Kinds[n.Inputs[2]] == onnx.KindBuffer:
 			why = whyFile + "buffer, as its scale and shift"
@@ -279,7 +279,7 @@ func (f *forward) freezeNorms(inf *infer.Inference, o *Options) error {
 			}
 		}
 	}
-	if o.FreezeNorms && !found {
+	if o.Selection.FreezeNorms && !found {
 		return optionError("freeze-norm-stats", "the model has no batch normalisation over images, so it would freeze nothing")
 	}
 	return nil

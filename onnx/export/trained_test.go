@@ -66,15 +66,15 @@ func TestTrainedAsInPyTorch(t *testing.T) {
 		trained      []string
 	}{
 		"kinds":      {"trained.dynamo.onnx", "buffers", export.Options{}, buffersParams},
-		"roles":      {"trained.ts.onnx", "buffers", export.Options{Freeze: regexp.MustCompile("^pe$"), Train: regexp.MustCompile("^temperature$")}, buffersParams},
-		"statistics": {"trained.norm.onnx", "norm", export.Options{Freeze: regexp.MustCompile(`^bn\.running`)}, []string{"bn.bias", "bn.weight", "conv.bias", "conv.weight", "head.bias", "head.weight"}},
-		"one of two": {"trained.norm.onnx", "norm", export.Options{Freeze: regexp.MustCompile(`^bn\.running_var`)}, []string{"bn.bias", "bn.weight", "conv.bias", "conv.weight", "head.bias", "head.weight"}},
-		"affine":     {"trained.norm.onnx", "fixed", export.Options{Freeze: regexp.MustCompile(`^bn\.(weight|bias)$`)}, []string{"conv.bias", "conv.weight", "head.bias", "head.weight"}},
-		"all norms":  {"trained.norm.onnx", "fixed", export.Options{FreezeNorms: true}, []string{"conv.bias", "conv.weight", "head.bias", "head.weight"}},
-		"blocked":    {"trained.norm.onnx", "norm", export.Options{Freeze: regexp.MustCompile(`^bn\.running`), Block: blockOf(t, d)}, []string{"bn.bias", "bn.weight", "conv.bias", "conv.weight", "head.bias", "head.weight"}},
+		"roles":      {"trained.ts.onnx", "buffers", export.Options{Selection: export.Selection{Freeze: regexp.MustCompile("^pe$"), Train: regexp.MustCompile("^temperature$")}}, buffersParams},
+		"statistics": {"trained.norm.onnx", "norm", export.Options{Selection: export.Selection{Freeze: regexp.MustCompile(`^bn\.running`)}}, []string{"bn.bias", "bn.weight", "conv.bias", "conv.weight", "head.bias", "head.weight"}},
+		"one of two": {"trained.norm.onnx", "norm", export.Options{Selection: export.Selection{Freeze: regexp.MustCompile(`^bn\.running_var`)}}, []string{"bn.bias", "bn.weight", "conv.bias", "conv.weight", "head.bias", "head.weight"}},
+		"affine":     {"trained.norm.onnx", "fixed", export.Options{Selection: export.Selection{Freeze: regexp.MustCompile(`^bn\.(weight|bias)$`)}}, []string{"conv.bias", "conv.weight", "head.bias", "head.weight"}},
+		"all norms":  {"trained.norm.onnx", "fixed", export.Options{Selection: export.Selection{FreezeNorms: true}}, []string{"conv.bias", "conv.weight", "head.bias", "head.weight"}},
+		"blocked":    {"trained.norm.onnx", "norm", export.Options{Selection: export.Selection{Freeze: regexp.MustCompile(`^bn\.running`)}, Blocks: export.Blocks{Size: blockOf(t, d)}}, []string{"bn.bias", "bn.weight", "conv.bias", "conv.weight", "head.bias", "head.weight"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.o.FloatImages, c.o.Normalize = true, bundle.Normalize{Scale: 1}
+			c.o.Images.Float, c.o.Images.Normalize = true, bundle.Normalize{Scale: 1}
 			b, _, said := statesOf(t, fixture(t, c.file), c.o)
 			if got := trainedNames(b); !slices.Equal(got, c.trained) {
 				t.Fatalf("trained are %q, want %q; said %s", got, c.trained, said)
@@ -258,12 +258,12 @@ func TestTrainAndFreeze(t *testing.T) {
 		{freeze: "^nothing$", want: ""}, {train: "^nothing$", want: ""}, {train: "^mean$", want: ""},
 		{norms: true, want: ""}, // it normalises vectors, no images
 	} {
-		o := export.Options{FreezeNorms: c.norms}
+		o := export.Options{Selection: export.Selection{FreezeNorms: c.norms}}
 		if c.train != "" {
-			o.Train = regexp.MustCompile(c.train)
+			o.Selection.Train = regexp.MustCompile(c.train)
 		}
 		if c.freeze != "" {
-			o.Freeze = regexp.MustCompile(c.freeze)
+			o.Selection.Freeze = regexp.MustCompile(c.freeze)
 		}
 		b, err := export.Build(model(), o)
 		if (err != nil) != (c.want == "") {
@@ -375,7 +375,7 @@ func TestNormOfComputedStatistics(t *testing.T) {
 		in.Images[i] = byte(37 * i)
 	}
 	loss := func(shift float32) (float64, float32, float32) {
-		b := build(t, model(shift), export.Options{Freeze: regexp.MustCompile("^none$"), Optimizer: bundle.Optimizer{}})
+		b := build(t, model(shift), export.Options{Selection: export.Selection{Freeze: regexp.MustCompile("^none$")}, Optimizer: bundle.Optimizer{}})
 		trainer, state, index := newTrainer(t, d, b, 2)
 		var out ortrun.StepOutput
 		if err := trainer.Step(&in, &out); err != nil {

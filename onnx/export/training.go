@@ -93,7 +93,7 @@ func (s *training) inputs() {
 func (s *training) forward() error {
 	s.Within(bundle.PartBatch, nil)
 	s.Batch = s.samples(s.labels.Name, len(s.labels.Shape) > 1)
-	if block := s.o.Block; block != 0 {
+	if block := s.o.Blocks.Size; block != 0 {
 		s.blocks = nchwc.New(s.Builder, block, s.labels.Name)
 	}
 	for _, n := range s.nodes {
@@ -186,7 +186,7 @@ func (s *training) loss() (seed string) {
 // gradients emits the gradient of every parameter.
 func (s *training) gradients(seed string) (map[string]string, error) {
 	s.Within(bundle.PartGrad, nil)
-	walk := autodiff.Walk{Lowering: s.o.Lowering, Record: s.record, Stats: s.stats}
+	walk := autodiff.Walk{Lowering: s.o.Forms.Lowering, Record: s.record, Stats: s.stats}
 	if s.blocks != nil {
 		walk.Layout = s.blocks
 	}

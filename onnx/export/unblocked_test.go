@@ -54,9 +54,9 @@ func TestBlockedGraphThatCannotBeMade(t *testing.T) {
 		autodiff.Rules["Tanh"] = rule
 		for _, tuned := range []bool{false, true} {
 			var said []string
-			o := Options{Block: 8, Warn: func(s string) { said = append(said, s) }}
+			o := Options{Blocks: Blocks{Size: 8}, Warn: func(s string) { said = append(said, s) }}
 			if tuned {
-				o.Tune = func(cases []autodiff.Case) (*bundle.Tuned, error) {
+				o.Forms.Tune = func(cases []autodiff.Case) (*bundle.Tuned, error) {
 					for _, c := range cases {
 						if c.Block != 0 {
 							t.Errorf("%s: asked for the form of %s, which is in no graph", name, c.Key)
@@ -76,10 +76,10 @@ func TestBlockedGraphThatCannotBeMade(t *testing.T) {
 				t.Errorf("%s: said %q", name, all)
 			}
 			said = nil
-			if b, err = Rebuild(b, Options{Block: 8, Warn: o.Warn}); err != nil || b.Blocked != nil || len(said) != 1 {
+			if b, err = Rebuild(b, Options{Blocks: Blocks{Size: 8}, Warn: o.Warn}); err != nil || b.Blocked != nil || len(said) != 1 {
 				t.Errorf("%s: rebuilt: %v, said %q", name, err, said)
 			}
-			o.InsistOnBlock = true
+			o.Blocks.Insist = true
 			if _, err := Build(convNet("Tanh"), o); err == nil || !strings.Contains(err.Error(), "no blocks here") {
 				t.Errorf("%s: insisted on: %v", name, err)
 			}

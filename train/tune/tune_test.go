@@ -90,7 +90,7 @@ func lenet(t *testing.T, block int64, choose func([]autodiff.Case) (*bundle.Tune
 	if err != nil {
 		t.Fatal(err)
 	}
-	return export.Build(m, export.Options{Block: block, Tune: choose})
+	return export.Build(m, export.Options{Blocks: export.Blocks{Size: block}, Forms: export.Forms{Tune: choose}})
 }
 
 // What is timed once is taken from the cache: the cache's own times come back.

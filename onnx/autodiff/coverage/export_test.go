@@ -67,10 +67,12 @@ func (j *job) run() error {
 		return err
 	}
 	o := export.Options{
-		Name: "coverage", FloatImages: true, Normalize: bundle.Normalize{Scale: 1}, Optimizer: bundle.Optimizer{Momentum: momentum},
-		Block: int64(block),
+		Name:      "coverage",
+		Images:    export.ImageOptions{Float: true, Normalize: bundle.Normalize{Scale: 1}},
+		Optimizer: bundle.Optimizer{Momentum: momentum},
+		Blocks:    export.Blocks{Size: int64(block)},
 	}
-	o.Freeze, o.Train = named(j.Frozen), named(j.Trained)
+	o.Selection.Freeze, o.Selection.Train = named(j.Frozen), named(j.Trained)
 	var done made
 	o.Warn = func(text string) { done.Notices = append(done.Notices, text) }
 	b, err := export.Build(m, o)
