@@ -81,8 +81,8 @@ test-no-gpu: setup-cuda ## show that CUDA without a GPU is refused with the reas
 	WINNOW_TEST_CUDA_LIBRARIES=$$(find $(CURDIR)/runs/cuda-libraries -name lib -type d | paste -sd:) \
 	$(GO) test -tags cudalibraries -count=1 -v -run MissingGPU .
 
-test-crash: setup ## kill training at instants drawn from a seed until KILLS have been, and compare every run's bits with one never killed
-	CI=true WINNOW_TEST_KILLS=$(KILLS) $(GO) test -count=1 -timeout 60m -v -run '^TestCrash$$' .
+test-crash: setup ## kill training until KILLS have been, compare the bits, and write the section of docs/reliability.md
+	CI=true WINNOW_TEST_KILLS=$(KILLS) WINNOW_TEST_KILLS_PAGE=docs/reliability.md $(GO) test -count=1 -timeout 60m -v -run '^TestCrash$$' .
 
 test-broken: setup build ## run the commands on broken files, and write docs/reliability.md
 	$(GO) run ./bench/broken -winnow bin/winnow -out docs/reliability.md

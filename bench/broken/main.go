@@ -92,7 +92,7 @@ func run(binary, out, only string, workers int, verbose bool) error {
 	if out == "" {
 		_, err = os.Stdout.WriteString(text)
 	} else {
-		err = os.WriteFile(out, []byte(text), 0o666)
+		err = os.WriteFile(out, []byte(text+sections(out)), 0o666)
 	}
 	for _, r := range results {
 		if bad[r.outcome] {
@@ -100,6 +100,15 @@ func run(binary, out, only string, workers int, verbose bool) error {
 		}
 	}
 	return err
+}
+
+// sections are what other commands have written into a file, behind its table.
+func sections(path string) string {
+	old, _ := os.ReadFile(path) // there may be none
+	if i := bytes.Index(old, []byte("\n## ")); i >= 0 {
+		return string(old[i:])
+	}
+	return ""
 }
 
 func filter(list []*sample, only string) []*sample {
