@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"winnow/onnx/bundle"
 	"winnow/run"
 )
 
@@ -46,14 +47,14 @@ func (l *loop) continues(p *run.Position) error {
 	if p.Config.Epochs > o.Epochs {
 		return optionError("epochs", "%d, and the run has %d: fewer cannot be asked for", o.Epochs, p.Config.Epochs)
 	}
-	if name, was, is := difference(p.Config, l.summary.Config); name != "" {
-		return optionError(name, "the run was started with %s, now it is %s; what a run means stays as it was, and --init starts a new one from its weights", was, is)
-	}
 	if p.Identity.Bundle != l.identity.Bundle {
 		return fmt.Errorf("train: %w: bundle %q is not the one that the run was started with; --init %s starts a new run from its weights", ErrBadData, o.BundleName, o.Out)
 	}
 	if p.Identity.Data != l.identity.Data {
 		return fmt.Errorf("train: %w: data %q is not what the run was started with: its sizes, labels or images have changed; --init %s starts a new run from its weights", ErrBadData, o.Data, o.Out)
+	}
+	if name, was, is := difference(p.Config, l.summary.Config); name != "" {
+		return optionError(name, "the run was started with %s, now it is %s; what a run means stays as it was, and --init starts a new one from its weights", was, is)
 	}
 	if o.Epochs > p.Config.Epochs {
 		l.noticef("train: %d epochs instead of %d: schedule %s and pruning follow the new end from epoch %d on; an unbroken run of %d epochs would have had other learning rates before",
@@ -66,11 +67,12 @@ func (l *loop) continues(p *run.Position) error {
 }
 
 // difference names the first option that is not as it was. The number of
-// epochs, and what has no effect on the result, are not looked at.
+// epochs, and what has no effect on the result, are not looked at, nor what bundle
+// and data are known by.
 func difference(was, is run.Config) (name, a, b string) {
 	fields := func(c run.Config) map[string]json.RawMessage {
 		c.Epochs, c.Workers, c.Prefetch, c.Command = 0, 0, 0, nil
-		c.Source.File = ""
+		c.Source, c.Model, c.TrainSamples, c.TestSamples = bundle.Source{}, run.ModelConfig{}, 0, 0 // of bundle and data
 		text, err := json.Marshal(c)
 		if err != nil {
 			return nil
