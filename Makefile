@@ -20,7 +20,7 @@ DEMO_FLAGS    := --bundle lenet --data $(DATA) --epochs $(EPOCHS) --seed 1 --ove
 NODE          := $(TOOLS)/node
 PYTHON        ?= python3
 
-.PHONY: release help setup setup-cuda setup-jpeg build demo test test-cuda test-no-gpu test-models test-crash test-broken check-node fmt lint fuzz bench bench-step bench-prune proto models
+.PHONY: release help setup setup-cuda setup-jpeg build demo test test-cuda test-no-gpu test-models test-crash test-broken check-node fmt lint fuzz bench bench-step bench-loader bench-prune proto models
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -125,6 +125,11 @@ bench-step: setup ## time a training step beside PyTorch's (PYTHON with torch an
 	$(PYTHON) bench/peers/torch_step.py export bench/models
 	$(GO) build -o bin/bench-step ./bench/step
 	bin/bench-step -models bench/models -python $(PYTHON)
+
+bench-loader: ## time reading images beside PyTorch's DataLoader (PYTHON with torch and torchvision), ratios to bench/results
+	$(PYTHON) bench/peers/torch_loader.py make bench/images
+	$(GO) build -o bin/bench-loader ./bench/loader
+	bin/bench-loader -images bench/images -python $(PYTHON)
 
 bench-prune: ## run the pruner's benchmarks COUNT times (WINNOW_BENCH_HUGE=1 adds 100 million samples)
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./prune

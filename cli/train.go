@@ -209,6 +209,16 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	if err := o.Saving.apply(&run, p.Notice); err != nil {
 		return err
 	}
+	if n := data.Noise; n != nil {
+		changed := 0
+		for i := range uint32(training.Len()) {
+			if training.Target(i).Class() != loader.TrueLabelOf(training, i) {
+				changed++
+			}
+		}
+		run.Command.LabelNoise = &runs.LabelNoise{Kind: n.Kind, Rate: n.Rate, Seed: n.Seed, To: n.To, Changed: changed}
+		p.Notice(fmt.Sprintf("data: %s of %s training labels are wrong on purpose (%s noise)", countText(int64(changed)), countText(int64(training.Len())), n.Kind))
+	}
 	if run.Bad, err = badSamples(o.Transforms.OnBad); err != nil {
 		return err
 	}

@@ -64,15 +64,19 @@ func newFormat[T any](f format, rows []option.Row[T], open func(s *spec, v *T, o
 }
 
 // common are the settings that every format takes.
-type common struct{ noise float64 }
+type common struct{ noise, noiseSeed string }
 
 var commonRows = []option.Row[common]{
-	{Name: "noise", Doc: "share `P` of training labels replaced by another class", Default: 0.0, Hi: 1,
+	{Name: "noise", Doc: "share `P` of training labels replaced by another class, for experiments: symmetric by any other, pairflip by the next, asymmetric by the one it is mistaken for", Default: "0",
 		Field: func(c *common) any { return &c.noise }},
+	{Name: "noise-seed", Doc: "seed `N` of the noise alone", Default: "",
+		Field: func(c *common) any { return &c.noiseSeed }},
 }
 
 func commonSettings() []Setting {
-	return []Setting{settingOf(&commonRows[0]),
+	noise, seed := settingOf(&commonRows[0]), settingOf(&commonRows[1])
+	noise.Values, seed.Values = "P|"+strings.Join(NoiseKinds(), ":P|")+":P", "N"
+	return []Setting{noise, seed,
 		{Name: "seed", Values: "N", Default: "0", About: "seed `N` of what is drawn: noise, splits, generated images"}}
 }
 

@@ -4,9 +4,10 @@ import "winnow/internal/random"
 
 // Purposes keep the random streams drawn from one seed apart.
 const (
-	purposeNoise  = 0x6e6f697365   // "noise"
-	purposeGlyphs = 0x676c79706873 // "glyphs"
-	purposeSplit  = 0x73706c6974   // "split"
+	purposeNoise    = 0x6e6f697365       // "noise"
+	purposeGlyphs   = 0x676c79706873     // "glyphs"
+	purposeMistaken = 0x6d697374616b656e // "mistaken"
+	purposeSplit    = 0x73706c6974       // "split"
 )
 
 // newStream starts the stream of one sample: a hash of its arguments.

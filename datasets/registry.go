@@ -19,6 +19,8 @@ type Dataset struct {
 	ClassNames  []string
 	// Guess is the kind that was taken for a path without one, else "".
 	Guess string
+	// Noise is what was done to the training labels, nil for nothing.
+	Noise *Noise
 	// Notes are what was decided about the data that a user may want to know.
 	Notes []string
 
@@ -177,6 +179,10 @@ func Open(spec string, o Options) (*Dataset, error) {
 	if err := fill(s, commonRows, &c); err != nil {
 		return nil, err
 	}
+	noise, err := s.noise(&c, o.Seed)
+	if err != nil {
+		return nil, err
+	}
 	d, err := f.open(s, o)
 	if err != nil {
 		return nil, err
@@ -185,10 +191,12 @@ func Open(spec string, o Options) (*Dataset, error) {
 	if guessed {
 		d.Guess = s.name
 	}
-	if c.noise > 0 {
-		if d.Train, err = WithLabelNoise(d.Train, c.noise, len(d.ClassNames), o.Seed); err != nil {
+	if noise.Rate > 0 {
+		noise.classes(s.name, len(d.ClassNames))
+		if d.Train, err = WithLabelNoise(d.Train, noise, len(d.ClassNames)); err != nil {
 			return nil, errors.Join(err, d.Close())
 		}
+		d.Noise = &noise
 	}
 	return d, nil
 }

@@ -88,15 +88,17 @@ func TestBadSpecs(t *testing.T) {
 		"glyphs:classes=ten":         "classes=ten: want a whole number from 10 to 62",
 		"glyphs:color=blue":          "color=blue: want one of grey, rgb",
 		"glyphs:train=0":             "train=0: want a whole number from 1 to 1073741824",
-		"glyphs:noise=1.5":           "noise=1.5: want a number from 0 to 1",
-		"glyphs:noise=NaN":           "noise=NaN: want a number from 0 to 1",
+		"glyphs:noise=1.5":           "noise=1.5: want a number from 0 to 1, alone or after one of symmetric, asymmetric, pairflip and a colon",
+		"glyphs:noise=NaN":           "noise=NaN: want a number from 0 to 1, alone or after one of symmetric, asymmetric, pairflip and a colon",
 		"glyphs:seed=-1":             "seed=-1: want a whole number from 0 up",
-		"glyphs:shape=4":             `unknown setting "shape": want one of classes, color, size, train, test, noise, seed`,
+		"glyphs:shape=4":             `unknown setting "shape": want one of classes, color, size, train, test, noise, noise-seed, seed`,
 		"glyphs:size=4":              "size=4: want a whole number from 16 to 512",
+		"glyphs:noise=pair:0.1":      "noise=pair:0.1: want a number from 0 to 1, alone or after one of symmetric, asymmetric, pairflip and a colon",
+		"glyphs:noise-seed=-1":       "noise-seed=-1: want a whole number from 0 up",
 		"glyphs:size=33":             "size=33: want an even number",
 		"glyphs:train=5,train=6":     "train is set twice",
-		"glyphs:/data":               `"/data": want KEY=VALUE with one of classes, color, size, train, test, noise, seed`,
-		"fashion-mnist:classes=10,a": `unknown setting "classes": want one of noise, seed`,
+		"glyphs:/data":               `"/data": want KEY=VALUE with one of classes, color, size, train, test, noise, noise-seed, seed`,
+		"fashion-mnist:classes=10,a": `unknown setting "classes": want one of noise, noise-seed, seed`,
 	} {
 		_, err := Open(text, Options{Dir: t.TempDir()})
 		if !errors.Is(err, ErrSpec) || !strings.HasSuffix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
@@ -234,11 +236,11 @@ func TestLabelNoise(t *testing.T) {
 		}
 	}
 	for _, bad := range []float64{-0.1, 1.1, math.NaN()} {
-		if _, err := WithLabelNoise(clean.Train, bad, 10, 0); err == nil {
+		if _, err := WithLabelNoise(clean.Train, Noise{Kind: SymmetricNoise, Rate: bad}, 10); err == nil {
 			t.Errorf("noise %v accepted", bad)
 		}
 	}
-	if _, err := WithLabelNoise(clean.Train, 0.1, 1, 0); err == nil {
+	if _, err := WithLabelNoise(clean.Train, Noise{Kind: SymmetricNoise, Rate: 0.1}, 1); err == nil {
 		t.Error("noise on one class accepted")
 	}
 }

@@ -1,10 +1,6 @@
 package datasets
 
-import (
-	"fmt"
-
-	"winnow/loader"
-)
+import "winnow/loader"
 
 var (
 	_ loader.Records     = (*subset)(nil)
@@ -12,7 +8,6 @@ var (
 	_ loader.Shaped      = wrapper{}
 	_ loader.Classer     = wrapper{}
 	_ loader.Namer       = wrapper{}
-	_ loader.Records     = (*noisy)(nil)
 )
 
 // wrapper forwards the optional interfaces of records.
@@ -61,41 +56,4 @@ func (s *subset) Read(i uint32, r *loader.Record) error {
 		return loader.ErrIndex
 	}
 	return s.Records.Read(i, r)
-}
-
-type noisy struct {
-	wrapper
-	rate    float64
-	classes uint64
-	seed    uint64
-}
-
-// WithLabelNoise replaces the label of each sample, with probability rate, by
-// one of the other classes drawn uniformly (symmetric noise): a pure function
-// of (seed, sample index). The result is a loader.TrueLabeler.
-func WithLabelNoise(r loader.Records, rate float64, classes int, seed uint64) (loader.Records, error) {
-	if !(rate >= 0 && rate <= 1) {
-		return nil, fmt.Errorf("datasets: label noise %v: want 0 to 1", rate)
-	}
-	if classes < 2 {
-		return nil, fmt.Errorf("datasets: label noise on %q: %d classes: want 2 or more", loader.NameOf(r), classes)
-	}
-	return &noisy{wrapper{r}, rate, uint64(classes), seed}, nil
-}
-
-// Target is the label after noise.
-func (s *noisy) Target(i uint32) loader.Target {
-	return loader.Class(s.flip(i, s.Records.Target(i).Class()))
-}
-
-func (s *noisy) flip(i uint32, label int64) int64 {
-	r := newStream(s.seed, purposeNoise, uint64(i))
-	if label < 0 || r.Float() >= s.rate {
-		return label
-	}
-	other := int64(r.Below(s.classes - 1))
-	if other >= label {
-		other++
-	}
-	return other
 }

@@ -109,7 +109,19 @@ type Command struct {
 	Layout     string  `json:"layout"`
 	LimitTest  int     `json:"limit_test"`
 	LimitTrain int     `json:"limit_train"`
-	Threads    int     `json:"threads"` // that the device took
+	// LabelNoise is what was done to the training labels: by it and the index,
+	// or loader.TrueLabeler of the data opened again, each changed one is known.
+	LabelNoise *LabelNoise `json:"label_noise,omitempty"`
+	Threads    int         `json:"threads"` // that the device took
+}
+
+// LabelNoise is wrong labels made for an experiment.
+type LabelNoise struct {
+	Kind    string  `json:"kind"` // symmetric, asymmetric or pairflip
+	Rate    float64 `json:"rate"`
+	Seed    uint64  `json:"seed"`
+	To      []int64 `json:"to,omitempty"` // what label k becomes; none where it is drawn
+	Changed int     `json:"changed"`      // of the training samples used
 }
 
 // PruneConfig is the part of Config about pruning. What the method does not
