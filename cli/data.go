@@ -66,6 +66,8 @@ func newDataCommand(out *output) *cli.Command {
 			newDataListCommand(out),
 			newDataFetchCommand(out),
 			newDataShowCommand(out),
+			newDataInfoCommand(out),
+			newDataCheckCommand(out),
 			newDataCacheCommand(out),
 		},
 	}
@@ -273,7 +275,7 @@ func drawImage(image []byte, c, h, w int) string {
 // own seed, not the run's, so that runs with several seeds share their data.
 // The kind that a path was taken for is told to notice.
 func openData(ctx context.Context, spec string, out *output, notice func(string)) (*datasets.Dataset, error) {
-	d, err := datasets.Open(spec, datasets.Options{Context: ctx, Progress: unpackProgress(out)})
+	d, err := datasets.Open(spec, datasets.Options{Context: ctx, Progress: countProgress(out, "opening shards")})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, inputf("%w", err)
 	}

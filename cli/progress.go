@@ -208,19 +208,3 @@ func fetchProgress(out *output, what string) func(done, total int64) {
 		_ = b.Set64(done)
 	}
 }
-
-// unpackProgress draws a bar of the shards of an archive on a terminal, nil without one.
-func unpackProgress(out *output) func(done, total int64) {
-	if !out.tty {
-		return nil
-	}
-	var b *progressbar.ProgressBar
-	return func(done, total int64) {
-		if b == nil {
-			b = progressbar.NewOptions64(total, progressbar.OptionSetWriter(out.stderr), progressbar.OptionShowCount(),
-				progressbar.OptionSetDescription("opening shards"), progressbar.OptionSetWidth(barWidth),
-				progressbar.OptionThrottle(redrawEvery), progressbar.OptionClearOnFinish())
-		}
-		_ = b.Set64(done)
-	}
-}

@@ -23,7 +23,9 @@ func picture(t testing.TB, kind string, k int) []byte {
 	t.Helper()
 	m := image.NewRGBA(image.Rect(0, 0, 5, k+1))
 	for i := range m.Pix {
-		m.Pix[i] = byte(40*k + 20)
+		if m.Pix[i] = byte(40*k + 20); i%4 == 3 {
+			m.Pix[i] = 255
+		}
 	}
 	m.Set(1, 0, color.White)
 	var b bytes.Buffer

@@ -51,7 +51,7 @@ type Options struct {
 	Dir string
 	// Context ends long work, nil never does; Progress is told of it, nil or not.
 	Context  context.Context
-	Progress func(done, total int64)
+	Progress func(done, total int)
 }
 
 func (o *Options) context() context.Context {
@@ -63,7 +63,7 @@ func (o *Options) context() context.Context {
 
 func (o *Options) progress(done, total int) {
 	if o.Progress != nil {
-		o.Progress(int64(done), int64(total))
+		o.Progress(done, total)
 	}
 }
 

@@ -87,27 +87,9 @@ func (o *Images) Validate() error {
 		return bad("hflip", "%v: want 0 to 1", o.HFlip)
 	case !share(o.VFlip):
 		return bad("vflip", "%v: want 0 to 1", o.VFlip)
-	case !(o.Rotation >= 0 && o.Rotation <= 180):
-		return bad("rotation", "%v: want 0 to 180 degrees", o.Rotation)
-	case o.Auto != "" && o.Auto != RandAugment && o.Auto != TrivialAugment:
-		return bad("aug", "%q: want %s or %s", o.Auto, RandAugment, TrivialAugment)
-	case o.Auto == RandAugment && (o.AutoMagnitude < 0 || o.AutoMagnitude >= autoBins || o.AutoOps < 1 || o.AutoOps > maxAutoOps):
-		return bad("aug", "randaug of strength %d, %d operations: want 0 to %d, and 1 to %d", o.AutoMagnitude, o.AutoOps, autoBins-1, maxAutoOps)
-	case !share(o.Erase):
-		return bad("reprob", "%v: want 0 to 1", o.Erase)
 	}
-	for k, v := range o.ColorJitter {
-		if most := [4]float64{maxJitter, maxJitter, maxJitter, 0.5}[k]; !(v >= 0 && v <= most) {
-			return bad("color-jitter", "%v: want 0 to %v", v, most)
-		}
-	}
-	return nil
+	return o.validateChanges(bad)
 }
-
-const (
-	maxAutoOps = 32
-	maxJitter  = 10 // of brightness, contrast and saturation
-)
 
 func (o *Images) filter() *raster.Filter {
 	for _, f := range raster.Filters() {
