@@ -188,7 +188,7 @@ func TestUsageErrors(t *testing.T) {
 
 func TestHelpAndCompletion(t *testing.T) {
 	all := winnow(t, "--help").succeeds(t).stdout
-	for _, name := range []string{"export", "inspect", "train", "eval", "compare", "experiment", "data", "doctor", "version"} {
+	for _, name := range []string{"export", "inspect", "train", "eval", "compare", "experiment", "scores", "data", "doctor", "version"} {
 		if !strings.Contains(all, name) {
 			t.Errorf("--help does not list %s", name)
 		}

@@ -63,6 +63,7 @@ func newApp(out *output) *cli.App {
 			newEvalCommand(out),
 			newCompareCommand(out),
 			newExperimentCommand(out),
+			newScoresCommand(out),
 			newDataCommand(out),
 			newSetupCommand(out),
 			newDoctorCommand(out),

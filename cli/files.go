@@ -47,6 +47,8 @@ type kind struct {
 var (
 	svgFile   = kind{"an SVG file", func(head []byte) bool { return bytes.Contains(head, []byte("<svg")) }}
 	pngFile   = kind{"a PNG file", func(head []byte) bool { return bytes.HasPrefix(head, []byte("\x89PNG\r\n\x1a\n")) }}
+	csvFile   = kind{"a table of scores", func(head []byte) bool { return bytes.HasPrefix(head, []byte("index,")) }}
+	npzFile   = kind{"an npz file", func(head []byte) bool { return bytes.HasPrefix(head, []byte("PK\x03\x04")) }}
 	traceFile = kind{"a profile", func(head []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(head), []byte("[")) }}
 )
 

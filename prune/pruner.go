@@ -41,6 +41,8 @@ type Pruner struct {
 	ended    bool // the current epoch was ended
 	planned  bool // buf holds the plan of stats.Epoch
 	stats    Stats
+	taken    []uint16 // times each sample was in a plan
+	counted  bool     // taken holds all plans
 	hasBatch batchScorer
 	hasEach  sampleScorer
 	watch    observer
@@ -70,6 +72,7 @@ func New(o Options) (*Pruner, error) {
 	}
 	p.policy = annealed{p.inner, lastPruned(o.Delta, o.Epochs), rest}
 	p.stats.Samples = p.t.active
+	p.taken, p.counted = make([]uint16, o.Samples), true
 	return p, nil
 }
 
@@ -102,6 +105,9 @@ func (p *Pruner) Plan(epoch int) (Plan, error) {
 	}
 	if e, ok := p.scorer.(epochScorer); ok {
 		e.begin(epoch)
+	}
+	for _, i := range p.buf.indices {
+		p.taken[i]++
 	}
 	p.planned, p.ended = true, false
 	s := &p.stats

@@ -20,7 +20,8 @@ import (
 const (
 	// StateMagic begins every saved state.
 	StateMagic   = "WNPRUNE\n"
-	stateVersion = 2
+	stateVersion = 3
+	earlierState = 2 // without the times that samples were taken
 	maxHeader    = 4096
 )
 
@@ -73,6 +74,8 @@ func (p *Pruner) Save(w io.Writer) error {
 			x.save(e)
 		}
 	}
+	e.flag(p.counted)
+	e.u16s(p.taken)
 	e.u32(e.sum.Sum32())
 	if e.err == nil {
 		e.err = buf.Flush()
@@ -103,7 +106,7 @@ func (p *Pruner) LoadOf(epochs int, r io.Reader) error {
 	saved := p.o
 	saved.Epochs = epochs
 	d := &decoder{r: r, sum: crc32.New(castagnoli)}
-	if err := q.read(d, saved); err != nil {
+	if err := q.read(d, saved, false); err != nil {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			err = fmt.Errorf("truncated: %w", ErrState)
 		}
@@ -112,11 +115,13 @@ func (p *Pruner) LoadOf(epochs int, r io.Reader) error {
 	p.t, p.scorer, p.policy, p.inner = q.t, q.scorer, q.policy, q.inner
 	p.buf, p.ended, p.planned, p.stats = q.buf, q.ended, q.planned, q.stats
 	p.hasBatch, p.hasEach, p.watch = q.hasBatch, q.hasEach, q.watch
+	p.taken, p.counted = q.taken, q.counted
 	return nil
 }
 
-// read replaces p, which is new, by the state saved with some options.
-func (p *Pruner) read(d *decoder, saved Options) error {
+// read replaces p, which is new, by the state saved with some options; the
+// holdout must be p's, unless any will do.
+func (p *Pruner) read(d *decoder, saved Options, anyHoldout bool) error {
 	if err := p.readHeader(d, saved); err != nil {
 		return err
 	}
@@ -131,6 +136,11 @@ func (p *Pruner) read(d *decoder, saved Options) error {
 			x.load(d)
 		}
 	}
+	p.counted = d.version > earlierState
+	if p.counted {
+		p.counted = d.flag()
+		d.u16s(p.taken)
+	}
 	sum := d.sum.Sum32()
 	if got := d.u32(); d.err == nil && got != sum {
 		return fmt.Errorf("checksum %08x, expected %08x: %w", sum, got, ErrState)
@@ -142,7 +152,7 @@ func (p *Pruner) read(d *decoder, saved Options) error {
 		}
 	}
 	for i, h := range held {
-		if d.err == nil && isHeld(h) != isHeld(p.t.score[i]) {
+		if d.err == nil && !anyHoldout && isHeld(h) != isHeld(p.t.score[i]) {
 			return fmt.Errorf("saved with another holdout: %w", ErrState)
 		}
 	}
@@ -156,8 +166,8 @@ func (p *Pruner) readHeader(d *decoder, saved Options) error {
 	if d.err == nil && string(magic) != StateMagic {
 		return fmt.Errorf("not a pruner's state: %w", ErrState)
 	}
-	if v := d.u32(); d.err == nil && v != stateVersion {
-		return fmt.Errorf("version %d, this program reads %d: %w", v, stateVersion, ErrState)
+	if d.version = d.u32(); d.err == nil && d.version != stateVersion && d.version != earlierState {
+		return fmt.Errorf("version %d, this program reads %d and %d: %w", d.version, earlierState, stateVersion, ErrState)
 	}
 	size := d.u32()
 	if d.err == nil && size > maxHeader {
@@ -271,10 +281,11 @@ func (e *encoder) f32s(v []float32) {
 
 // decoder is encoder's inverse.
 type decoder struct {
-	r   io.Reader
-	sum hash.Hash32
-	err error
-	tmp [ioBlock]byte
+	r       io.Reader
+	sum     hash.Hash32
+	version uint32
+	err     error
+	tmp     [ioBlock]byte
 }
 
 func (d *decoder) bytes(b []byte) {

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"encoding/csv"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"codeberg.org/sbinet/npyio/npz"
+
+	runs "winnow/run"
+	"winnow/runtime/ortest"
+)
+
+// The times that samples were taken add up to the samples that the run used,
+// and both files say the same.
+func TestScores(t *testing.T) {
+	ortest.CPU(t, 1)
+	dir := t.TempDir()
+	run := filepath.Join(dir, "run")
+	winnow(t, trainMLP(run, "--epochs", "6", "--prune", "infobatch", "--prune-delta", "1", "-q")...).succeeds(t)
+	r, err := runs.Read(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(strings.NewReader(winnow(t, "scores", run).succeeds(t).stdout)).ReadAll()
+	if err != nil || len(rows) != 257 {
+		t.Fatal(err, len(rows))
+	}
+	column := map[string]int{}
+	for k, name := range rows[0] {
+		column[name] = k
+	}
+	file := filepath.Join(dir, "s.npz")
+	winnow(t, "scores", run, "-o", file).succeeds(t)
+	z, err := npz.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	var scores []float32
+	var taken []uint16
+	if err := z.Read("score.npy", &scores); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Read("taken.npy", &taken); err != nil {
+		t.Fatal(err)
+	}
+	all, kept := 0, 0
+	for i, row := range rows[1:] {
+		n, err := strconv.Atoi(row[column["taken"]])
+		if err != nil || n != int(taken[i]) {
+			t.Fatalf("sample %d taken %d times, %d in npz: %v", i, n, taken[i], err)
+		}
+		all += n
+		if row[column["kept"]] == "1" {
+			kept++
+		}
+		if x, err := strconv.ParseFloat(row[column["score"]], 32); err != nil || float32(x) != scores[i] {
+			t.Fatalf("sample %d has score %v, %v in npz: %v", i, x, scores[i], err)
+		}
+	}
+	if last := r.Epochs[5].SamplesUsed; int64(all) != r.Summary.TrainSamplesUsed || kept != last || last == 256 {
+		t.Errorf("taken %d times, %d kept in the last epoch; the run used %d and %d", all, kept, r.Summary.TrainSamplesUsed, last)
+	}
+
+	winnow(t, "scores", dir).fails(t, exitInput, dir, "checkpoint")
+	winnow(t, "scores", run, "-o", "x.txt").fails(t, exitUsage, ".npz")
+	other := filepath.Join(dir, "notes.csv")
+	if err := os.WriteFile(other, []byte("mine"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	winnow(t, "scores", run, "-o", other).fails(t, exitUsage, "notes.csv")
+}
