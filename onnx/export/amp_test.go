@@ -432,21 +432,3 @@ func checkHalfGraph(t *testing.T, g *onnx.Graph, b *bundle.Bundle, half onnx.DTy
 		t.Errorf("loss scaling: %v", scaled)
 	}
 }
-
-// A bundle of the wrong precision, and an option of one, are refused.
-func TestUnknownPrecision(t *testing.T) {
-	fixture, _ := readFixture(t, "optim.safetensors.gz")
-	_, err := export.Build(twoLayers(fixture), export.Options{Precision: "float8"})
-	if err == nil || !strings.Contains(err.Error(), `invalid option "amp": "float8"`) {
-		t.Errorf("got %v", err)
-	}
-	b := scalerBundle(t, export.Options{})
-	b.Manifest.Precision = "float8"
-	if err := b.Validate(); err == nil || !strings.Contains(err.Error(), `precision "float8"`) {
-		t.Errorf("got %v", err)
-	}
-	b.Manifest.Precision = export.BFloat16
-	if err := b.Validate(); err != nil {
-		t.Error(err)
-	}
-}
