@@ -224,7 +224,7 @@ func TestTensorsNotFinite(t *testing.T) {
 		v       float32
 		refused bool
 	}{{"w", nan, true}, {"w", inf, true}, {"unused", nan, false}, {"low", inf, false}, {"low", nan, true}} {
-		m := tiny(map[string][]int64{"w": {16, 3}, "unused": {3}}, op("MatMul", nil, "z", "x", "w"), op("Max", nil, "y", "z", "low"))
+		m := tiny(map[string][]int64{"w": {16, 3}, "unused": {3}}, op("MatMul", nil, "z", "x", "w"), op("CastLike", nil, "least", "low", "z"), op("Max", nil, "y", "z", "least"))
 		m.Graph.Initializers["low"] = onnx.FromFloat32([]float32{-1})
 		v := m.Graph.Initializers[c.name].Float32s()
 		v[len(v)-1] = c.v

@@ -13,7 +13,7 @@ var masking = map[string]bool{
 	"Add": true, "Sub": true, "Where": true, "Max": true, "Min": true, "Clip": true, "Equal": true, "Greater": true, "Less": true,
 	"GreaterOrEqual": true, "LessOrEqual": true, "Expand": true, "Pad": true, "ConstantOfShape": true, "Concat": true,
 	"ScatterND": true, "ScatterElements": true, "Trilu": true, "Attention": true, "IsInf": true, "Range": true, "Slice": true,
-	"Reshape": true, "Unsqueeze": true, "Gather": true, "Cast": true,
+	"Reshape": true, "Unsqueeze": true, "Gather": true, "Cast": true, "CastLike": true, "Squeeze": true,
 }
 
 // CheckFinite refuses a model of whose initializers one in use has elements

@@ -5,7 +5,7 @@ keeps every operator. pretrained=False. Images are the smallest that the archite
 """
 CLASSES, TRIES, TRIES_LARGE, SEED = 10, 4, 2, 0
 # Networks in which another order of addition meets an edge: its loss or its gradients turn on one element (see gen.py).
-OTHER = {"legacy_xception", "lcnetv2_small", "swiftformer_xs"}
+OTHER = {"legacy_xception", "lcnetv2_small", "levit_128s", "pnasnet5large", "swiftformer_xs"}
 MODULES = {"MetaFormer": "metaformer", "MlpMixer": "mlp_mixer", "GlobalContextVit": "gcvit"}  # where a class is whose arguments no variant lets change
 
 
