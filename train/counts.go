@@ -31,7 +31,7 @@ type open struct {
 // full is how many samples full training would have used when as large a share
 // of the epoch was done.
 func (c *counts) full() int64 {
-	if c.epochUsed == 0 {
+	if c.epochUsed == 0 || c.plan == 0 {
 		return c.fullDone
 	}
 	return c.fullDone + int64(c.total)*int64(c.epochUsed)/int64(c.plan)
