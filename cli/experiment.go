@@ -62,7 +62,7 @@ seeds with the same --out add runs.`,
 			&cli.StringFlag{Name: "ratios", Category: flagsPrune, DefaultText: "the default of --prune-ratio",
 				Usage: "prune ratios `R,R` of every method but none"},
 			&cli.StringFlag{Name: "noise", Category: flagsData, DefaultText: "0",
-				Usage: "shares of wrong labels `P,P`, each compared with full training on the same; noise=P of --data"},
+				Usage: "wrong labels `P,P`, as noise=P of --data: 0.2, pairflip:0.4; each is compared with full training on the same"},
 			&cli.IntFlag{Name: "seeds", Value: 3, Category: flagsRecipe,
 				Usage: "train everything with `N` seeds"},
 			&cli.Uint64Flag{Name: "seed", Category: flagsRecipe, DefaultText: "0", Usage: "first seed `N`; the others follow it"},
@@ -125,10 +125,11 @@ func (o *experimentOptions) plan(c *cli.Context, trained []string) error {
 		return err
 	}
 	p.Flags["data"] = data
-	for name, list := range map[string]*[]float64{"ratios": &p.Ratios, "noise": &p.Noise} {
-		if *list, err = parseShares(name, c.String(name)); err != nil {
-			return err
-		}
+	if p.Ratios, err = parseShares("ratios", c.String("ratios")); err != nil {
+		return err
+	}
+	if text := c.String("noise"); text != "" {
+		p.Noise = strings.Split(text, ",")
 	}
 	n := c.Int("seeds")
 	if n < 1 || n > experiment.MaxRuns {
@@ -218,13 +219,11 @@ func asChild(err error) error {
 
 func planText(p *experiment.Plan) string {
 	text := strings.Join(p.Methods, ", ")
-	for _, l := range []struct {
-		what string
-		list []float64
-	}{{"noise", p.Noise}, {"ratios", p.Ratios}} {
-		for i, x := range l.list {
-			text += [2]string{", ", "; " + l.what + " "}[max(0, 1-i)] + fmt.Sprint(x)
-		}
+	if len(p.Noise) > 0 {
+		text += "; noise " + strings.Join(p.Noise, ", ")
+	}
+	for i, x := range p.Ratios {
+		text += [2]string{", ", "; ratios "}[max(0, 1-i)] + fmt.Sprint(x)
 	}
 	return text + "; " + counted(len(p.Seeds), "seed")
 }

@@ -66,6 +66,12 @@ func With(spec, key, value string) string {
 	return spec + separator + key + "=" + value
 }
 
+// NoiseRate is the rate of a noise setting, such as 0.2 or pairflip:0.4.
+func NoiseRate(setting string) (rate float64, ok bool) {
+	n, ok := parseNoise(setting)
+	return n.Rate, ok
+}
+
 // nextItem takes the first item off a list; more is whether another follows.
 func nextItem(list string) (item, rest string, quoted, more bool, err error) {
 	text, quoted := strings.CutPrefix(list, `"`)

@@ -36,6 +36,7 @@ type Comparison struct {
 	Margin float64  `json:"margin"`          // loss of accuracy that the verdicts are about
 	Notes  []string `json:"notes,omitempty"` // what makes the runs hard to compare
 	runs   []run.Run
+	noted  []noted
 }
 
 // Compare compares runs with the first of them, and groups of runs that differ
@@ -85,7 +86,7 @@ func method(s *run.Summary) string {
 func (c *Comparison) note(r *run.Run, base *run.Summary, first bool) {
 	s := &r.Summary
 	add := func(format string, args ...any) {
-		c.Notes = append(c.Notes, r.Name+": "+fmt.Sprintf(format, args...))
+		c.add(r.Name, fmt.Sprintf(format, args...))
 	}
 	if s.Interrupted {
 		add("interrupted after %d of %d epochs", s.Epochs, s.Config.Epochs)
@@ -101,6 +102,26 @@ func (c *Comparison) note(r *run.Run, base *run.Summary, first bool) {
 			add("%s %s, the first run has %s", d.what, d.a, d.b)
 		}
 	}
+}
+
+// add notes something of a run; what is the same of several is one note.
+func (c *Comparison) add(name, text string) {
+	for i, of := range c.noted {
+		if of.text == text {
+			c.noted[i].more++
+			c.Notes[of.at] = fmt.Sprintf("%s and %d more: %s", of.name, of.more+1, text)
+			return
+		}
+	}
+	c.noted = append(c.noted, noted{len(c.Notes), name, text, 0})
+	c.Notes = append(c.Notes, name+": "+text)
+}
+
+// noted is what was noted of a run, and of how many more.
+type noted struct {
+	at         int // in Notes
+	name, text string
+	more       int
 }
 
 // runColumns are those of the table of runs.

@@ -82,6 +82,14 @@ func TestGroups(t *testing.T) {
 	if len(c.Notes) > 0 {
 		t.Error(c.Notes)
 	}
+	twice := &Comparison{}
+	for _, name := range []string{"a", "b", "c"} {
+		twice.add(name, "device x")
+	}
+	twice.add("d", "device y")
+	if got := strings.Join(twice.Notes, "; "); got != "a and 2 more: device x; d: device y" {
+		t.Error(got)
+	}
 	var text, comma, mark bytes.Buffer
 	if err := c.WriteGroups(&text, Text); err != nil {
 		t.Fatal(err)

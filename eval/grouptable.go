@@ -99,7 +99,7 @@ func (c *Comparison) WriteGroups(w io.Writer, f Format) error {
 	if slices.ContainsFunc(c.Groups, func(g Group) bool { return g.Baseline == "" && g.Name != c.Groups[0].Name }) {
 		base = "the first of the same data"
 	}
-	fmt.Fprintf(&b, "%% of test samples, mean ±standard deviation over seeds; diff in points to\n%s, with the interval of a paired t-test; worst class; samples and\nseconds saved\n", base)
+	fmt.Fprintf(&b, "%% of test samples, mean ±standard deviation over seeds; diff in points, with the\ninterval of a paired t-test, to %s; worst class;\nshares of samples and seconds saved\n", base)
 	first := true
 	for i := range c.Groups {
 		g := &c.Groups[i]

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"winnow/datasets"
 	"winnow/internal/files"
@@ -45,7 +46,7 @@ type Plan struct {
 	Dir     string            `json:"dir"`   // where relative paths among the flags begin
 	Flags   map[string]string `json:"flags"` // of train, as typed
 	Methods []string          `json:"methods"`
-	Noise   []float64         `json:"noise,omitempty"`  // shares of wrong labels; none leaves --data alone
+	Noise   []string          `json:"noise,omitempty"`  // settings of the data; none, and 0, leave --data alone
 	Ratios  []float64         `json:"ratios,omitempty"` // none leaves --prune-ratio alone
 	Seeds   []uint64          `json:"seeds"`
 	Runs    []Run             `json:"runs"` // what follows from the above, in the order of training
@@ -55,7 +56,7 @@ type Plan struct {
 type Run struct {
 	Name   string   `json:"name"`
 	Method string   `json:"method"`
-	Noise  float64  `json:"noise,omitempty"`
+	Noise  string   `json:"noise,omitempty"`
 	Ratio  *float64 `json:"ratio,omitempty"`
 	Seed   uint64   `json:"seed"`
 }
@@ -93,11 +94,14 @@ func (p *Plan) Complete() error {
 	}
 	p.Runs = nil
 	for _, seed := range p.Seeds {
-		for _, share := range p.shares() {
-			if !(share >= 0 && share <= 1) {
-				return fmt.Errorf("experiment: %w: noise %v, want 0 to 1", ErrPlan, share)
+		for _, noise := range p.noises() {
+			rate, ok := datasets.NoiseRate(noise)
+			if !ok {
+				return fmt.Errorf("experiment: %w: noise %q, want 0 to 1, alone or after a kind and a colon", ErrPlan, noise)
 			}
-			if share > 0 && p.Flags[flagData] == "" {
+			if rate == 0 {
+				noise = ""
+			} else if p.Flags[flagData] == "" {
 				return fmt.Errorf("experiment: %w: noise in no data", ErrPlan)
 			}
 			for _, m := range p.Methods {
@@ -109,7 +113,7 @@ func (p *Plan) Complete() error {
 					}
 				}
 				for _, ratio := range ratios {
-					p.Runs = append(p.Runs, newRun(m, share, ratio, seed))
+					p.Runs = append(p.Runs, newRun(m, noise, ratio, seed))
 				}
 			}
 		}
@@ -117,19 +121,19 @@ func (p *Plan) Complete() error {
 	return nil
 }
 
-// shares are those of wrong labels.
-func (p *Plan) shares() []float64 {
+// noises are the settings of noise, "0" for clean labels.
+func (p *Plan) noises() []string {
 	if len(p.Noise) == 0 {
-		return []float64{0}
+		return []string{"0"}
 	}
 	return p.Noise
 }
 
 // newRun names a run.
-func newRun(method string, noise float64, ratio *float64, seed uint64) Run {
+func newRun(method, noise string, ratio *float64, seed uint64) Run {
 	name := method
-	if noise > 0 {
-		name += "-n" + number(noise)
+	if noise != "" {
+		name += "-n" + strings.ReplaceAll(noise, ":", "-")
 	}
 	if ratio != nil {
 		name += "-r" + number(*ratio)
@@ -189,7 +193,7 @@ func (p *Plan) Join(earlier *Plan) error {
 	if (len(p.Ratios) == 0) != (len(earlier.Ratios) == 0) {
 		return fmt.Errorf("experiment: %w: --ratios is in only one of this and the plan there; take another --out", ErrOther)
 	}
-	p.Dir, p.Noise = earlier.Dir, slices.Concat(earlier.shares(), p.shares())
+	p.Dir, p.Noise = earlier.Dir, slices.Concat(earlier.noises(), p.noises())
 	p.Methods = slices.Concat(earlier.Methods, p.Methods)
 	p.Ratios = slices.Concat(earlier.Ratios, p.Ratios)
 	p.Seeds = slices.Concat(earlier.Seeds, p.Seeds)
@@ -225,8 +229,8 @@ func (p *Plan) write(w io.Writer) error {
 // flags are those that a run is trained with.
 func (p *Plan) flags(r *Run) map[string]string {
 	all := merged(p.Flags, map[string]string{flagMethod: r.Method, flagSeed: strconv.FormatUint(r.Seed, 10)})
-	if r.Noise > 0 {
-		all[flagData] = datasets.With(all[flagData], "noise", number(r.Noise))
+	if r.Noise != "" {
+		all[flagData] = datasets.With(all[flagData], "noise", r.Noise)
 	}
 	if r.Ratio != nil {
 		all[flagRatio] = number(*r.Ratio)

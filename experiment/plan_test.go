@@ -32,11 +32,11 @@ func TestComplete(t *testing.T) {
 	if err := p.Complete(); err != nil || runNames(&p) != "bls-infobatch-s0 das-ucb-s0" {
 		t.Error(runNames(&p), err)
 	}
-	p = Plan{Flags: map[string]string{"data": "glyphs"}, Methods: []string{"none", "random"}, Noise: []float64{0, 0.2}, Seeds: []uint64{0}}
-	if err := p.Complete(); err != nil || runNames(&p) != "none-s0 random-s0 none-n0.2-s0 random-n0.2-s0" {
+	p = Plan{Flags: map[string]string{"data": "glyphs"}, Methods: []string{"none", "random"}, Noise: []string{"0", "pairflip:0.2"}, Seeds: []uint64{0}}
+	if err := p.Complete(); err != nil || runNames(&p) != "none-s0 random-s0 none-npairflip-0.2-s0 random-npairflip-0.2-s0" {
 		t.Error(runNames(&p), err)
 	}
-	for i, want := range []string{"glyphs", "glyphs", "glyphs:noise=0.2", "glyphs:noise=0.2"} {
+	for i, want := range []string{"glyphs", "glyphs", "glyphs:noise=pairflip:0.2", "glyphs:noise=pairflip:0.2"} {
 		if got := p.flags(&p.Runs[i])["data"]; got != want {
 			t.Errorf("%s: data %s", p.Runs[i].Name, got)
 		}
@@ -45,8 +45,8 @@ func TestComplete(t *testing.T) {
 		p    Plan
 		want error
 	}{
-		{Plan{Methods: []string{"none"}, Noise: []float64{0.2}, Seeds: []uint64{0}}, ErrPlan},
-		{Plan{Flags: p.Flags, Methods: []string{"none"}, Noise: []float64{2}, Seeds: []uint64{0}}, ErrPlan},
+		{Plan{Methods: []string{"none"}, Noise: []string{"0.2"}, Seeds: []uint64{0}}, ErrPlan},
+		{Plan{Flags: p.Flags, Methods: []string{"none"}, Noise: []string{"2"}, Seeds: []uint64{0}}, ErrPlan},
 		{Plan{Methods: []string{"nothing"}, Seeds: []uint64{0}}, prune.ErrMethod},
 		{Plan{Methods: []string{"none"}}, ErrPlan},
 		{Plan{Methods: []string{"random"}, Ratios: []float64{1.5}, Seeds: []uint64{0}}, ErrPlan},
@@ -83,7 +83,7 @@ func TestJoin(t *testing.T) {
 			t.Errorf("%v: %v", flags, err)
 		}
 	}
-	noisy := Plan{Flags: map[string]string{"lr": "0.1", "data": "x"}, Methods: []string{"none"}, Noise: []float64{0.4}, Seeds: []uint64{0}}
+	noisy := Plan{Flags: map[string]string{"lr": "0.1", "data": "x"}, Methods: []string{"none"}, Noise: []string{"0.4"}, Seeds: []uint64{0}}
 	was.Flags = noisy.Flags
 	if err := noisy.Join(&was); err != nil || runNames(&noisy) != "none-s0 random-s0 none-n0.4-s0 random-n0.4-s0" {
 		t.Error(runNames(&noisy), err)
