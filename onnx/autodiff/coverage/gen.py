@@ -41,7 +41,7 @@ import importlib, json, os, sys, time, warnings
 import numpy as np
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.join(HERE, "..", "testdata")]
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "..", "export", "testdata")]
 
 STEPS, MOMENTUM, LR, STEADY = 5, 0.9, 0.001, 2e-4
 LIMIT = 900  # seconds an export may take
