@@ -129,7 +129,7 @@ func TestBadTars(t *testing.T) {
 	ownCache(t)
 	good := shard(t, 0, 4)
 	png, label := member{"a.png", archived(1)}, member{"a.cls", []byte("1")}
-	bomb := make([]byte, 200<<20)
+	bomb := make([]byte, 90<<20)
 	for name, c := range map[string]struct {
 		data []byte
 		text string
