@@ -128,7 +128,7 @@ bench-step: setup ## time a training step beside PyTorch's (PYTHON with torch an
 
 bench-loader: ## time reading images beside PyTorch's DataLoader (PYTHON with torch and torchvision), ratios to bench/results
 	$(PYTHON) bench/peers/torch_loader.py make bench/images
-	$(GO) build -o bin/bench-loader ./bench/loader
+	$(GO) build -o bin/bench-loader ./bench/loading
 	bin/bench-loader -images bench/images -python $(PYTHON)
 
 bench-prune: ## run the pruner's benchmarks COUNT times (WINNOW_BENCH_HUGE=1 adds 100 million samples)

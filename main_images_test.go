@@ -6,11 +6,14 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
+	"image/png"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"winnow/datasets"
+	"winnow/loader"
 	"winnow/loader/raster"
 	"winnow/runtime/ortest"
 )
@@ -84,4 +87,70 @@ func TestDecoder(t *testing.T) {
 	if o := winnow(t, "doctor", "--device", "cpu").succeeds(t); !strings.Contains(o.stdout, "libturbojpeg, /") {
 		t.Errorf("doctor: %s", o.stdout)
 	}
+}
+
+// TestDataCheck: bad files are named and the exit code says so.
+func TestDataCheck(t *testing.T) {
+	dir := grey(t, 4)
+	if o := winnow(t, "data", "check", "folder:"+dir).succeeds(t); !strings.Contains(o.stdout, "8 samples checked: 0 cannot be read") {
+		t.Error(o.stdout)
+	}
+	write(t, filepath.Join(dir, "dark", "cut.jpg"), []byte("\xff\xd8\xff\xe0\x00\x10JFIF"))
+	o := winnow(t, "data", "check", dir)
+	o.fails(t, exitInput, "1 images cannot be read")
+	if !strings.Contains(o.stdout, "dark/cut.jpg: bad image") {
+		t.Errorf("the file is not named:\n%s", o.stdout)
+	}
+	winnow(t, "data", "info", dir, "--sample", "-1").fails(t, exitUsage, "--sample")
+	winnow(t, "data", "info", "folder:"+dir).fails(t, exitInput, "cut.jpg", "bad image")
+}
+
+// TestDataSheet: the cells of a contact sheet are the samples, and with
+// --augmented those that training sees.
+func TestDataSheet(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sheet.png")
+	cells := func(more ...string) image.Image {
+		t.Helper()
+		os.Remove(path)
+		winnow(t, append([]string{"data", "show", "glyphs", "--count", "4", "--out", path, "--augmented", "--input-size", "28"}, more...)...).succeeds(t)
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		m, err := png.Decode(f)
+		if err != nil || m.Bounds() != image.Rect(0, 0, 60, 60) {
+			t.Fatal(m.Bounds(), err)
+		}
+		return m
+	}
+	d, err := datasets.Open("glyphs", datasets.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	plain, moved := cells("--aug", "none"), cells("--aug", "cifar")
+	same, other := 0, 0
+	var r loader.Record
+	for k := range 4 {
+		if err := d.Train.Read(uint32(k), &r); err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range r.Data {
+			x, y := k%2*30+i%28, k/2*30+i/28
+			if got, _, _, _ := plain.At(x, y).RGBA(); byte(got>>8) == want {
+				same++
+			}
+			if got, _, _, _ := moved.At(x, y).RGBA(); byte(got>>8) != want {
+				other++
+			}
+		}
+	}
+	if same != 4*28*28 || other == 0 {
+		t.Errorf("%d pixels are the samples', %d are moved", same, other)
+	}
+	before := unchanged(t, filepath.Dir(path))
+	winnow(t, "data", "show", "glyphs", "--out", path).fails(t, exitUsage, "--out", "there already")
+	before("an earlier sheet")
+	winnow(t, "data", "show", "glyphs", "--augmented").fails(t, exitUsage, "--augmented", "--out")
 }

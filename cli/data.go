@@ -60,7 +60,7 @@ func split(d *datasets.Dataset, name string) (loader.Records, error) {
 func newDataCommand(out *output) *cli.Command {
 	return &cli.Command{
 		Name:        "data",
-		Usage:       "list, fetch and show data sets",
+		Usage:       "list, fetch, show, describe and check data sets",
 		Description: about("", []int{0, 1, 2, 3, 130}),
 		Subcommands: []*cli.Command{
 			newDataListCommand(out),
@@ -160,41 +160,55 @@ func runDataFetch(ctx context.Context, o dataFetchOptions, out *output) error {
 }
 
 type dataShowOptions struct {
-	Spec  string
-	Index int
-	Count int
-	Split string
+	Spec       string
+	Index      int
+	Count      int
+	Split      string
+	Out        string
+	Augmented  bool
+	InputSize  int
+	Epoch      int
+	Seed       uint64
+	Transforms transformOptions
 }
 
 func newDataShowCommand(out *output) *cli.Command {
 	var o dataShowOptions
+	flags := []cli.Flag{
+		&cli.IntFlag{Name: "index", Aliases: []string{"i"}, Destination: &o.Index, Category: flagsData, Usage: "number `N` of the first sample"},
+		&cli.IntFlag{Name: "count", Aliases: []string{"n"}, Value: 4, Destination: &o.Count, Category: flagsData, Usage: "show `N` samples"},
+		splitFlag(&o.Split, splitTrain),
+		&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Destination: &o.Out, Category: flagsOutput, TakesFile: true, Usage: "write a contact sheet, `FILE.png`, instead"},
+		&cli.BoolFlag{Name: "augmented", Destination: &o.Augmented, Category: flagsData, Usage: "with --out: as the model sees them in training, by the flags of train"},
+		&cli.IntFlag{Name: "input-size", Value: 224, Destination: &o.InputSize, Category: flagsData, Usage: "with --augmented: side `N` of the model's images"},
+		&cli.IntFlag{Name: "epoch", Value: 1, Destination: &o.Epoch, Category: flagsData, Usage: "with --augmented: what epoch `E` sees"},
+		seedFlag(&o.Seed),
+	}
 	return &cli.Command{
 		Name:      "show",
-		Usage:     "draw samples of a data set in the terminal",
+		Usage:     "draw samples of a data set in the terminal, or on a contact sheet",
 		ArgsUsage: "[SPEC]",
-		Description: about("", []int{0, 2, 3},
-			"winnow data show fashion-mnist --split test --count 8"),
-		Flags: []cli.Flag{
-			&cli.IntFlag{Name: "index", Aliases: []string{"i"}, Destination: &o.Index, Category: flagsData, Usage: "number `N` of the first sample"},
-			&cli.IntFlag{Name: "count", Aliases: []string{"n"}, Value: 4, Destination: &o.Count, Category: flagsData, Usage: "show `N` samples"},
-			splitFlag(&o.Split, splitTrain),
-		},
+		Description: about("", []int{0, 2, 3, 4},
+			"winnow data show fashion-mnist --split test --count 8",
+			"winnow data show folder:DIR --count 64 --out sheet.png",
+			"winnow data show folder:DIR --count 64 --out seen.png --augmented --aug imagenet --input-size 224"),
+		Flags: append(flags, o.Transforms.flags()...),
 		Action: func(c *cli.Context) error {
 			args, err := positional(c, 0, 1, "")
 			if err != nil {
 				return err
 			}
-			o.Spec = defaultData
-			if len(args) > 0 {
-				o.Spec = args[0]
-			}
+			o.Spec, o.Transforms.given = specOr(args), c.IsSet
 			return runDataShow(c.Context, o, out)
 		},
 	}
 }
 
 func runDataShow(ctx context.Context, o dataShowOptions, out *output) error {
-	d, err := openData(ctx, o.Spec, out, func(text string) { out.notef("note: %s", text) })
+	if err := o.check(); err != nil {
+		return err
+	}
+	d, decoder, err := openWith(ctx, o.Spec, o.Transforms.Decoder, out)
 	if err != nil {
 		return err
 	}
@@ -206,6 +220,9 @@ func runDataShow(ctx context.Context, o dataShowOptions, out *output) error {
 	if o.Index < 0 || o.Count < 1 || o.Index >= src.Len() || o.Count > src.Len()-o.Index {
 		return usagef("data show: samples %d to %d are not all among the %s of %q",
 			o.Index, o.Index+o.Count-1, countText(int64(src.Len())), o.Spec)
+	}
+	if o.Out != "" {
+		return writeSheet(ctx, o, d, src, decoder, out)
 	}
 	var r loader.Record
 	for i := o.Index; i < o.Index+o.Count; i++ {
@@ -227,6 +244,19 @@ func runDataShow(ctx context.Context, o dataShowOptions, out *output) error {
 		out.printf("sample %d: label %d%s, %dx%dx%d\n%s\n", i, label, name, image.C, image.H, image.W, styled(drawImage(image.Pix, image.C, image.H, image.W)))
 	}
 	return nil
+}
+
+// check refuses what needs no data to be refused.
+func (o *dataShowOptions) check() error {
+	switch {
+	case o.Augmented && o.Out == "":
+		return usagef("--augmented: only with --out")
+	case o.Augmented && o.Split != splitTrain:
+		return usagef("--augmented: training sees the samples of --split train alone")
+	case o.InputSize < 1 || o.InputSize > 4096:
+		return usagef("--input-size %d: give 1 to 4096", o.InputSize)
+	}
+	return o.Transforms.validate()
 }
 
 // shown is the image of a record, shrunk where it is wider than a terminal.

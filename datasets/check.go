@@ -3,7 +3,9 @@ package datasets
 import (
 	"context"
 	"crypto/sha256"
-	"fmt"
+	"errors"
+	"math"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -11,133 +13,183 @@ import (
 	"winnow/loader/raster"
 )
 
-// maxFound bounds how many of each finding a Findings spells out.
-const maxFound = 1000
+// Sample names one sample of a data set.
+type Sample struct {
+	Split string `json:"split"` // train or test
+	Index uint32 `json:"index"`
+	Where string `json:"where,omitempty"`
+	Label int64  `json:"label"`
+}
 
-// Findings are what a look at every sample of a data set found.
+// BadSample is a sample with what is wrong with it.
+type BadSample struct {
+	Sample
+	Reason string `json:"reason"`
+}
+
+// Findings are what Check found.
 type Findings struct {
-	Samples        int                `json:"samples"`
-	BadCount       int                `json:"bad_samples_count"`
-	Bad            []loader.BadSample `json:"bad_samples"`
-	DuplicateCount int                `json:"duplicates_count"` // samples whose bytes another before them has
-	AcrossCount    int                `json:"duplicates_across_splits_count"`
-	Duplicates     []Duplicate        `json:"duplicates"`
-	LabelsOutside  int                `json:"labels_outside_the_classes"`
+	Samples int         `json:"samples"`
+	Bad     []BadSample `json:"bad"` // that cannot be read or decoded
+	// Outside are samples whose label is no class.
+	Outside []Sample `json:"outside"`
+	// Duplicates are groups of samples of the same bytes.
+	Duplicates [][]Sample `json:"duplicates"`
+	// Across counts the groups with samples of both splits, Contrary those whose labels differ.
+	Across   int `json:"across_splits"`
+	Contrary int `json:"contrary_labels"`
+	// Turned counts JPEG files by EXIF orientation, those of 2 to 8.
+	Turned map[int]int `json:"exif_orientations"`
 }
 
-// Duplicate is two samples of the same bytes.
-type Duplicate struct {
-	First      string `json:"first"`
-	Second     string `json:"second"`
-	OtherClass bool   `json:"other_class,omitempty"` // their classes differ
-	Across     bool   `json:"across_splits,omitempty"`
+// digest is the first half of a SHA-256: two of many billions differ.
+type digest [16]byte
+
+// checked is what is kept of one sample until all are seen.
+type checked struct {
+	digest digest
+	turned uint8
+	bad    bool
 }
 
-// spot is a sample of a split.
-type spot struct {
-	split int
-	index uint32
-}
-
-// checker looks at samples.
-type checker struct {
-	splits  []loader.Records
-	classes int
-
-	mu    sync.Mutex
-	seen  map[[16]byte]spot
-	found Findings
-}
-
-// Check decodes every sample of both splits with so many workers, and finds
-// those that cannot be read, exact duplicates and labels outside the classes.
-// progress, which may be nil, is told of samples done. Which of two duplicates
-// counts as the first may change from run to run.
-func Check(ctx context.Context, d *Dataset, workers int, progress func(done, total int)) (*Findings, error) {
-	c := &checker{splits: []loader.Records{d.Train, d.Test}, classes: len(d.ClassNames), seen: map[[16]byte]spot{}}
+// Check reads and decodes every sample of both splits with so many workers, 0
+// for one a processor. progress, which may be nil, is told of samples done.
+func Check(ctx context.Context, d *Dataset, decoder raster.Decoder, workers int, progress func(done, total int)) (*Findings, error) {
+	splits := []*checker{{name: "train", r: d.Train}, {name: "test", r: d.Test}}
 	total := d.Train.Len() + d.Test.Len()
-	c.found.Samples = total
+	f := &Findings{Samples: total, Turned: map[int]int{}, Bad: []BadSample{}, Outside: []Sample{}, Duplicates: [][]Sample{}}
+	type place struct {
+		split *checker
+		i     uint32
+	}
+	first, group := map[digest]place{}, map[digest]int{} // where bytes were first seen, their group
+	done := 0
+	for _, c := range splits {
+		c.decoder, c.seen, c.reasons = decoder, make([]checked, c.r.Len()), map[uint32]string{}
+		if err := c.run(ctx, workers, func(n int) {
+			if progress != nil {
+				progress(done+n, total)
+			}
+		}); err != nil {
+			return nil, err
+		}
+		done += c.r.Len()
+		for i := range uint32(c.r.Len()) {
+			one := &c.seen[i]
+			if label := c.r.Target(i).Class(); label < 0 || label >= int64(len(d.ClassNames)) {
+				f.Outside = append(f.Outside, c.sample(i))
+			}
+			if one.turned > 1 {
+				f.Turned[int(one.turned)]++
+			}
+			if one.bad {
+				f.Bad = append(f.Bad, BadSample{c.sample(i), c.reasons[i]})
+				continue
+			}
+			was, seen := first[one.digest]
+			if !seen {
+				first[one.digest] = place{c, i}
+				continue
+			}
+			k, ok := group[one.digest]
+			if !ok {
+				k = len(f.Duplicates)
+				group[one.digest] = k
+				f.Duplicates = append(f.Duplicates, []Sample{was.split.sample(was.i)})
+			}
+			f.Duplicates[k] = append(f.Duplicates[k], c.sample(i))
+		}
+	}
+	for _, g := range f.Duplicates {
+		f.count(g)
+	}
+	return f, nil
+}
+
+func (c *checker) sample(i uint32) Sample {
+	s := Sample{Split: c.name, Index: i, Label: c.r.Target(i).Class()}
+	if l, ok := c.r.(loader.Located); ok {
+		s.Where = l.Where(i)
+	}
+	return s
+}
+
+// count counts a group of duplicates.
+func (f *Findings) count(g []Sample) {
+	across, contrary := false, false
+	for _, s := range g[1:] {
+		across = across || s.Split != g[0].Split
+		contrary = contrary || s.Label != g[0].Label
+	}
+	if across {
+		f.Across++
+	}
+	if contrary {
+		f.Contrary++
+	}
+}
+
+// checker checks the samples of one split.
+type checker struct {
+	name    string
+	r       loader.Records
+	decoder raster.Decoder
+	seen    []checked
+
+	mu      sync.Mutex
+	reasons map[uint32]string // of the bad ones
+}
+
+func (c *checker) run(ctx context.Context, workers int, progress func(done int)) error {
+	if workers < 1 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	var next, done atomic.Int64
-	var group sync.WaitGroup
-	var reported sync.Mutex
-	for range max(1, workers) {
-		group.Go(func() {
-			var record loader.Record
-			var image raster.Image
+	var wg sync.WaitGroup
+	for range min(workers, len(c.seen)) {
+		wg.Go(func() {
+			var r loader.Record
+			var m raster.Image
 			for ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= total {
+				i := next.Add(1) - 1
+				if i >= int64(len(c.seen)) || i > math.MaxUint32 {
 					return
 				}
-				at := spot{0, uint32(i)}
-				if i >= d.Train.Len() {
-					at = spot{1, uint32(i - d.Train.Len())}
+				if err := c.look(uint32(i), &r, &m); err != nil {
+					cancel(err)
+					return
 				}
-				c.look(at, &record, &image)
-				if n := done.Add(1); progress != nil {
-					reported.Lock()
-					progress(int(n), total)
-					reported.Unlock()
-				}
+				n := done.Add(1)
+				c.mu.Lock()
+				progress(int(n))
+				c.mu.Unlock()
 			}
 		})
 	}
-	group.Wait()
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("datasets: check: %w", err)
-	}
-	return &c.found, nil
+	wg.Wait()
+	return context.Cause(ctx)
 }
 
-// look reads one sample and notes what is wrong with it.
-func (c *checker) look(at spot, record *loader.Record, image *raster.Image) {
-	r := c.splits[at.split]
-	err := decodeRecord(r, at.index, record, image)
-	label := r.Target(at.index).Class()
-	var key [16]byte
-	if err == nil {
-		sum := sha256.Sum256(record.Data)
-		copy(key[:], sum[:])
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f := &c.found
-	if label < 0 || label >= int64(c.classes) {
-		f.LabelsOutside++
+// look checks one sample; an error that is none of its data ends all.
+func (c *checker) look(i uint32, r *loader.Record, m *raster.Image) error {
+	one := &c.seen[i]
+	err := c.r.Read(i, r)
+	if err == nil && r.C == 0 {
+		one.turned = uint8(raster.Orientation(r.Data))
+		err = c.decoder.Decode(m, r.Data, 3, 1)
+	} else if err != nil && !errors.Is(err, loader.ErrBadData) {
+		return err
 	}
 	if err != nil {
-		if f.BadCount++; len(f.Bad) < maxFound {
-			f.Bad = append(f.Bad, loader.BadSample{Index: at.index, Split: loader.NameOf(r), Where: whereOf(r, at.index), Reason: err.Error()})
-		}
-		return
+		one.bad = true
+		c.mu.Lock()
+		c.reasons[i] = err.Error()
+		c.mu.Unlock()
+		return nil
 	}
-	first, twice := c.seen[key]
-	if !twice {
-		c.seen[key] = at
-		return
-	}
-	f.DuplicateCount++
-	across := first.split != at.split
-	if across {
-		f.AcrossCount++
-	}
-	if len(f.Duplicates) < maxFound {
-		f.Duplicates = append(f.Duplicates, Duplicate{First: c.name(first), Second: c.name(at), Across: across,
-			OtherClass: c.splits[first.split].Target(first.index).Class() != label})
-	}
-}
-
-func (c *checker) name(at spot) string {
-	r := c.splits[at.split]
-	if where := whereOf(r, at.index); where != "" {
-		return where
-	}
-	return fmt.Sprintf("%s, sample %d", loader.NameOf(r), at.index)
-}
-
-func whereOf(r loader.Records, i uint32) string {
-	if l, ok := r.(loader.Located); ok {
-		return l.Where(i)
-	}
-	return ""
+	sum := sha256.Sum256(r.Data)
+	copy(one.digest[:], sum[:])
+	return nil
 }

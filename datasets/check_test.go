@@ -5,64 +5,118 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
+	"reflect"
 	"testing"
+
+	"winnow/loader"
+	"winnow/loader/raster"
 )
 
-func TestCheckFinds(t *testing.T) {
-	dir := tree(t, "train/a/0.png", "train/a/1.png", "train/b/2.png", "train/b/3.png", "val/a/4.png", "val/b/5.png")
-	write := func(name string, data []byte) {
-		t.Helper()
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("train/b/again.png", picture(t, "png", 1)) // train/a/1.png in another class
-	write("val/b/cut.png", picture(t, "png", 3)[:50])
-	// val/b/5.png is train/a/0.png: the pictures of tree repeat after five.
-	for _, workers := range []int{1, 4} {
-		calls := int64(0)
-		f, err := Check(t.Context(), open(t, "folder:"+dir), workers, func(done, total int) { calls++ })
+// checkedFolder is a folder of images with one of each thing that Check finds.
+func checkedFolder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	raster := func(name string) []byte {
+		data, err := os.ReadFile(filepath.Join("../loader/raster/testdata", name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f.Samples != 8 || calls != 8 || f.BadCount != 1 || f.Bad[0].Where != "val/b/cut.png" || !strings.Contains(f.Bad[0].Reason, "PNG") {
-			t.Errorf("%d samples, %d told, bad %+v", f.Samples, calls, f.Bad)
+		return data
+	}
+	for name, data := range map[string][]byte{
+		"train/a/1.jpg": raster("jpeg444.jpg"), "train/a/2.jpg": raster("jpeg420.jpg"), "train/a/3.jpg": raster("orientation6.jpg"),
+		"train/a/cut.jpg": raster("jpeg422.jpg")[:400], "train/b/1.png": raster("rgb.png"), "train/b/2.jpg": raster("jpeg444.jpg"),
+		"val/a/1.jpg": raster("jpeg420.jpg"), "val/a/2.jpg": raster("jpeg420.jpg"), "val/b/text.png": []byte("no image"), "val/b/1.gif": raster("still.gif"),
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
 		}
-		if f.DuplicateCount != 2 || f.AcrossCount != 1 || f.LabelsOutside != 0 || len(f.Duplicates) != 2 {
-			t.Errorf("duplicates %+v", f.Duplicates)
+		if err := os.WriteFile(path, data, 0o666); err != nil {
+			t.Fatal(err)
 		}
-		for _, d := range f.Duplicates {
-			pair := d.First + " " + d.Second
-			again := strings.Contains(pair, "train/b/again.png") && strings.Contains(pair, "train/a/1.png") && d.OtherClass && !d.Across
-			across := strings.Contains(pair, "train/a/0.png") && strings.Contains(pair, "val/b/5.png") && d.OtherClass && d.Across
-			if !again && !across {
-				t.Errorf("duplicate %+v", d)
+	}
+	return dir
+}
+
+func TestCheck(t *testing.T) {
+	d := open(t, "folder:"+checkedFolder(t))
+	var first *Findings
+	for _, workers := range []int{1, 4} {
+		calls, last := 0, 0
+		f, err := Check(t.Context(), d, raster.Decoder{}, workers, func(done, total int) {
+			if calls++; total != 10 {
+				t.Errorf("%d in all", total)
 			}
+			last = max(last, done)
+		})
+		if err != nil || calls != 10 || last != 10 {
+			t.Fatalf("%d calls, the last at %d: %v", calls, last, err)
+		}
+		var bad []string
+		for _, b := range f.Bad {
+			bad = append(bad, b.Where)
+			if b.Reason == "" {
+				t.Errorf("%s without a reason", b.Where)
+			}
+		}
+		if want := []string{"train/a/cut.jpg", "val/b/text.png"}; !reflect.DeepEqual(bad, want) {
+			t.Errorf("bad are %v: want %v", bad, want)
+		}
+		var groups [][]string
+		for _, g := range f.Duplicates {
+			var names []string
+			for _, s := range g {
+				names = append(names, s.Where)
+			}
+			groups = append(groups, names)
+		}
+		if want := [][]string{{"train/a/1.jpg", "train/b/2.jpg"}, {"train/a/2.jpg", "val/a/1.jpg", "val/a/2.jpg"}}; !reflect.DeepEqual(groups, want) {
+			t.Errorf("duplicates are %v: want %v", groups, want)
+		}
+		if f.Samples != 10 || f.Across != 1 || f.Contrary != 1 || len(f.Outside) != 0 || !reflect.DeepEqual(f.Turned, map[int]int{6: 1}) {
+			t.Errorf("%+v", f)
+		}
+		if first != nil && !reflect.DeepEqual(first, f) {
+			t.Error("another number of workers finds other things")
+		}
+		first = f
+	}
+}
+
+func TestCheckLabelsAndEnds(t *testing.T) {
+	d := open(t, "glyphs:train=20,test=10")
+	d.ClassNames = d.ClassNames[:9] // the tenth label is no class then
+	f, err := Check(t.Context(), d, raster.Decoder{}, 0, nil)
+	if err != nil || len(f.Outside) != 3 || len(f.Bad)+len(f.Duplicates) != 0 {
+		t.Errorf("%+v: %v", f, err)
+	}
+	for _, s := range f.Outside {
+		if s.Label != 9 {
+			t.Errorf("label %d", s.Label)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Check(ctx, open(t, "folder:"+dir), 2, nil); !errors.Is(err, context.Canceled) {
+	if _, err := Check(ctx, d, raster.Decoder{}, 2, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
 
-// TestDescribeFiles: the mean colour and the sizes of image files.
 func TestDescribeFiles(t *testing.T) {
-	d := open(t, "folder:"+tree(t, "train/a/0.png", "train/a/1.png", "train/a/2.png", "val/a/0.png"))
-	r, err := Describe(d, 0)
+	dir := checkedFolder(t)
+	if _, err := Describe(t.Context(), open(t, "folder:"+dir), raster.Decoder{}, 0); !errors.Is(err, loader.ErrBadData) {
+		t.Errorf("a bad file: %v", err)
+	}
+	if err := os.Remove(filepath.Join(dir, "train/a/cut.jpg")); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Describe(t.Context(), open(t, "folder:"+dir), raster.Decoder{}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Smallest != [2]int{1, 5} || r.Largest != [2]int{3, 5} || len(r.Mean) != 3 || r.TrainCounts[0] != 3 {
+	if !reflect.DeepEqual(r.TrainCounts, []int{3, 2}) || r.Imbalance != 1.5 || r.Sampled != 5 || len(r.Mean) != 3 ||
+		r.Smallest != (Size{4, 8}) || r.Largest != (Size{17, 21}) || r.Median != (Size{17, 21}) {
 		t.Errorf("%+v", r)
-	}
-	// Picture k is 5 x (k+1) pixels of 40k+20, one of them white.
-	want := (20.0*4 + 255 + 60*9 + 255 + 100*14 + 255) / 30 / 255
-	for _, got := range r.Mean {
-		if got < want-1e-9 || got > want+1e-9 {
-			t.Errorf("mean %v, want %v", r.Mean, want)
-		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"winnow/loader"
+	"winnow/loader/raster"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -133,7 +134,7 @@ func TestGlyphsGolden(t *testing.T) {
 func TestGlyphsAreBalanced(t *testing.T) {
 	for _, k := range []int{10, 37, 62} {
 		d := open(t, "glyphs:classes="+strconv.Itoa(k)+",train="+strconv.Itoa(50*k)+",test="+strconv.Itoa(20*k))
-		r, err := Describe(d, 1)
+		r, err := Describe(t.Context(), d, raster.Decoder{}, 1)
 		if err != nil {
 			t.Fatal(err)
 		}

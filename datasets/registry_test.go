@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"winnow/loader"
+	"winnow/loader/raster"
 )
 
 // idxBytes is an IDX file of unsigned bytes.
@@ -273,7 +274,7 @@ func TestDescribe(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := &Dataset{Train: Subset(train, 2), Test: train, ClassNames: train.Classes()}
-	r, err := Describe(d, 2)
+	r, err := Describe(t.Context(), d, raster.Decoder{}, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +293,7 @@ func TestDescribe(t *testing.T) {
 		}
 	}
 	d.ClassNames = []string{"a"}
-	if _, err := Describe(d, 2); !errors.Is(err, loader.ErrBadData) {
+	if _, err := Describe(t.Context(), d, raster.Decoder{}, 2); !errors.Is(err, loader.ErrBadData) {
 		t.Errorf("a label past the classes: %v", err)
 	}
 }
@@ -310,7 +311,7 @@ func TestFashionMNIST(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	r, err := Describe(d, 0)
+	r, err := Describe(t.Context(), d, raster.Decoder{}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

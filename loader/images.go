@@ -1,9 +1,9 @@
 package loader
 
 import (
+	"cmp"
 	"fmt"
 	"math"
-	"slices"
 
 	"winnow/internal/random"
 	"winnow/loader/raster"
@@ -81,14 +81,20 @@ func (o *Images) Validate() error {
 		return bad("ratio", "%v,%v: want two ratios above 0, the smaller first", o.Ratio[0], o.Ratio[1])
 	case o.CropPad < 0 || o.CropPad > MaxCropPad:
 		return bad("crop-pad", "%d: want 0 to %d", o.CropPad, MaxCropPad)
-	case !slices.Contains([]string{"", raster.GoDecoder, raster.TurboDecoder}, o.Decoder):
-		return bad("decoder", "%q: want %s or %s", o.Decoder, raster.TurboDecoder, raster.GoDecoder)
 	case !share(o.HFlip):
 		return bad("hflip", "%v: want 0 to 1", o.HFlip)
 	case !share(o.VFlip):
 		return bad("vflip", "%v: want 0 to 1", o.VFlip)
 	}
-	return o.validateChanges(bad)
+	return cmp.Or(o.validateDecoder(bad), o.validateChanges(bad))
+}
+
+func (o *Images) validateDecoder(bad func(what, format string, args ...any) error) error {
+	switch o.Decoder {
+	case "", raster.GoDecoder, raster.TurboDecoder:
+		return nil
+	}
+	return bad("decoder", "%q: want %s or %s", o.Decoder, raster.TurboDecoder, raster.GoDecoder)
 }
 
 func (o *Images) filter() *raster.Filter {

@@ -1,8 +1,8 @@
-// Command loader times reading, decoding and augmenting images beside PyTorch's
+// Command loading times reading, decoding and augmenting images beside PyTorch's
 // DataLoader, and appends the ratios as JSON lines to a file.
 //
 //	python3 bench/peers/torch_loader.py make bench/images
-//	go run ./bench/loader -images bench/images -python python3
+//	go run ./bench/loading -images bench/images -python python3
 //
 // Both sides have the same cores, workers, images and transforms, and end in
 // batches of uint8 [N, C, H, W]. Without -python only our side is timed.
@@ -75,7 +75,7 @@ type options struct {
 
 func main() {
 	log.SetFlags(0)
-	log.SetPrefix("loader: ")
+	log.SetPrefix("loading: ")
 	var o options
 	flag.StringVar(&o.images, "images", "bench/images", "folder that bench/peers/torch_loader.py make has filled")
 	flag.StringVar(&o.python, "python", "", "a Python with torch and torchvision, to time the peer")
