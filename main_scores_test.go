@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/csv"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 
 	"codeberg.org/sbinet/npyio/npz"
 
+	"winnow/eval"
 	runs "winnow/run"
 	"winnow/runtime/ortest"
 )
@@ -73,4 +75,35 @@ func TestScores(t *testing.T) {
 		t.Fatal(err)
 	}
 	winnow(t, "scores", run, "-o", other).fails(t, exitUsage, "notes.csv")
+}
+
+// Two models on the same samples: what one alone has right is what their
+// accuracies differ by.
+func TestEvalAgainst(t *testing.T) {
+	ortest.CPU(t, 1)
+	dir := t.TempDir()
+	one, other := filepath.Join(dir, "one"), filepath.Join(dir, "other")
+	winnow(t, trainMLP(one, "--epochs", "8", "-q")...).succeeds(t)
+	winnow(t, trainMLP(other, "--seed", "3", "-q")...).succeeds(t)
+	var r struct {
+		Samples int
+		Top1    float64
+		Against struct {
+			Top1      float64
+			Samples   int
+			OnlyThis  int `json:"only_this"`
+			OnlyOther int `json:"only_other"`
+			P         float64
+		}
+	}
+	text := winnow(t, "eval", one, "--against", other, "--json", "--device", "cpu").succeeds(t).stdout
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		t.Fatal(err)
+	}
+	a := r.Against
+	if got, want := float64(a.OnlyThis-a.OnlyOther)/64, r.Top1-a.Top1; r.Samples != 64 || a.Samples != 64 || got != want || a.OnlyThis+a.OnlyOther == 0 ||
+		a.P != eval.McNemar(a.OnlyThis, a.OnlyOther) {
+		t.Errorf("%s", text)
+	}
+	winnow(t, "eval", one, "--against", dir, "--device", "cpu").fails(t, exitInput, dir)
 }

@@ -16,17 +16,18 @@ import (
 )
 
 type evalOptions struct {
-	Path   string
-	Output string
-	Data   string
-	Split  string
-	Limit  int
-	OnBad  string
-	Decode string
-	Batch  int
-	Images imageOptions
-	Device deviceOptions
-	JSON   bool
+	Path    string
+	Against string // another model, on the same samples
+	Output  string
+	Data    string
+	Split   string
+	Limit   int
+	OnBad   string
+	Decode  string
+	Batch   int
+	Images  imageOptions
+	Device  deviceOptions
+	JSON    bool
 }
 
 func newEvalCommand(out *output) *cli.Command {
@@ -41,20 +42,26 @@ func newEvalCommand(out *output) *cli.Command {
 		scoresFlag(&o.Output),
 		decoderFlag(&o.Decode),
 		onBadFlag(&o.OnBad),
+		&cli.StringFlag{Name: "against", Destination: &o.Against, Category: flagsModel, TakesFile: true,
+			Usage: "also evaluate `OTHER`, a run, a model or a bundle, and test whether the two differ"},
 		jsonFlag(&o.JSON),
 	}
 	return &cli.Command{
 		Name:      "eval",
-		Usage:     "evaluate a model: top-1, top-5, loss, accuracy by class",
+		Usage:     "evaluate a model: top-1, top-5, loss, calibration, accuracy by class",
 		ArgsUsage: "RUN|MODEL.onnx|BUNDLE",
 		Description: about(`Evaluates the model of a run folder, any ONNX classifier, or a bundle with its
 first weights. The data of a run is the data it was trained on, unless --data says
 otherwise. A model may take images as [N, C, H, W], [N, H, W, C] or flat [N, F],
 with a dynamic or a fixed batch size. The loss is the mean cross-entropy; for a
-model that ends in Softmax, that is -log of the label's probability.`,
+model that ends in Softmax, that is -log of the label's probability. The
+calibration error is how far the probability of the first class is from how often
+that class is right, in 15 bins. --against tests, on the same samples, whether one
+of two models is right more often: McNemar's exact test.`,
 			[]int{0, 1, 2, 3, 4, 130},
 			"winnow eval runs/lenet-glyphs-auto-s0",
-			"winnow eval model.onnx --data fashion-mnist --mean 0.286 --std 0.353 --json"),
+			"winnow eval model.onnx --data fashion-mnist --mean 0.286 --std 0.353 --json",
+			"winnow eval runs/pruned --against runs/full"),
 		Flags: append(append(flags, o.Images.normalizeFlags(flagsData)...), o.Device.flags()...),
 		Action: func(c *cli.Context) error {
 			args, err := positional(c, 1, 1, "a run, a model or a bundle")
@@ -77,8 +84,7 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if err := checkDecoder(o.Decode); err != nil {
 		return err
 	}
-	bad, err := badSamples(o.OnBad)
-	if err != nil {
+	if _, err := badSamples(o.OnBad); err != nil {
 		return err
 	}
 	m, err := openClassifier(o.Path, o.Output, func(text string) { out.notef("note: %s", text) })
@@ -103,34 +109,102 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if records, err = limited(records, o.Limit, "--limit"); err != nil {
 		return err
 	}
-	src, err := evalSource(records, m.Spec.ImageShape, m.Images, o.Decode, func(text string) { out.notef("note: %s", text) })
-	if err != nil {
-		return err
-	}
-	if err := m.Spec.CheckData(src); err != nil {
-		return fmt.Errorf("data %q: %w", o.Data, err)
-	}
 	device, err := openDevice(ctx, o.Device, func(text string) { out.notef("note: %s", text) })
 	if err != nil {
 		return err
 	}
 	defer device.Close()
-	result, err := evaluate(ctx, m, device, src, o, bad)
-	printBad(bad, out)
+	this, err := o.judge(ctx, m, o.Path, device, records, out)
 	if err != nil {
-		return fmt.Errorf("eval: %q: %w", o.Path, err)
-	}
-	if err := printResult(o, data.ClassNames, result, out); err != nil {
 		return err
 	}
-	if result.NotFinite > 0 {
+	var versus *against
+	if o.Against != "" {
+		other, err := openClassifier(o.Against, "", func(text string) { out.notef("note: %s", text) })
+		if err != nil {
+			return err
+		}
+		that, err := o.judge(ctx, other, o.Against, device, records, out)
+		if err != nil {
+			return err
+		}
+		versus = this.against(o.Against, that)
+	}
+	if err := printResult(o, data.ClassNames, this, versus, out); err != nil {
+		return err
+	}
+	if r := this.Result; r.NotFinite > 0 {
 		return inputf("eval: %q: the loss is not finite: of %d samples, the first is sample %d; its scores are too large, or NaN",
-			o.Path, result.NotFinite, result.FirstBad)
+			o.Path, r.NotFinite, r.FirstBad)
 	}
 	return nil
 }
 
-func evaluate(ctx context.Context, c *eval.Classifier, device *ortrun.Device, src *loader.Source, o evalOptions, bad *loader.BadSamples) (*eval.Result, error) {
+// judged is an evaluation, and what was right in it.
+type judged struct {
+	*eval.Result
+	calibration eval.Calibration
+	correct     map[uint32]bool // by sample
+}
+
+// against is how another model did on the samples that both saw.
+type against struct {
+	Model     string  `json:"model"`
+	Top1      float64 `json:"top1"`
+	Samples   int     `json:"samples"`    // that both were given
+	OnlyThis  int     `json:"only_this"`  // right in this one alone
+	OnlyOther int     `json:"only_other"` // right in the other alone
+	P         float64 `json:"p"`          // of McNemar's exact test
+}
+
+func (j *judged) against(path string, other *judged) *against {
+	a := &against{Model: path, Top1: other.Top1}
+	for i, right := range j.correct {
+		theirs, both := other.correct[i]
+		if !both {
+			continue
+		}
+		a.Samples++
+		switch {
+		case right && !theirs:
+			a.OnlyThis++
+		case theirs && !right:
+			a.OnlyOther++
+		}
+	}
+	a.P = eval.McNemar(a.OnlyThis, a.OnlyOther)
+	return a
+}
+
+// judge evaluates a model on records.
+func (o *evalOptions) judge(ctx context.Context, m *eval.Classifier, path string, device *ortrun.Device, records loader.Records, out *output) (*judged, error) {
+	bad, err := badSamples(o.OnBad)
+	if err != nil {
+		return nil, err
+	}
+	src, err := evalSource(records, m.Spec.ImageShape, m.Images, o.Decode, func(text string) { out.notef("note: %s", text) })
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Spec.CheckData(src); err != nil {
+		return nil, fmt.Errorf("data %q: %w", o.Data, err)
+	}
+	j := &judged{correct: map[uint32]bool{}}
+	j.Result, err = evaluate(ctx, m, path, device, src, *o, bad, func(index uint32, correct bool, confidence float64) {
+		j.calibration.Add(confidence, correct)
+		if o.Against != "" {
+			j.correct[index] = correct
+		}
+	})
+	printBad(bad, out)
+	if err != nil {
+		return nil, fmt.Errorf("eval: %q: %w", path, err)
+	}
+	return j, nil
+}
+
+func evaluate(ctx context.Context, c *eval.Classifier, path string, device *ortrun.Device, src *loader.Source, o evalOptions, bad *loader.BadSamples,
+	each func(uint32, bool, float64)) (*eval.Result, error) {
 	batch := o.Batch
 	if c.Spec.Batch > 0 {
 		batch = c.Spec.Batch
@@ -140,7 +214,7 @@ func evaluate(ctx context.Context, c *eval.Classifier, device *ortrun.Device, sr
 	}
 	model, err := eval.OpenModel(device, c.Model, c.Spec, batch)
 	if err != nil {
-		return nil, fmt.Errorf("%q: %w", o.Path, err)
+		return nil, fmt.Errorf("%q: %w", path, err)
 	}
 	defer model.Close()
 	l, err := loader.New(src, loader.Options{BatchSize: batch, Bad: bad})
@@ -152,7 +226,7 @@ func evaluate(ctx context.Context, c *eval.Classifier, device *ortrun.Device, sr
 		return nil, err
 	}
 	defer it.Close()
-	return eval.Evaluate(ctx, model, it, c.Spec.Classes)
+	return eval.EvaluateEach(ctx, model, it, c.Spec.Classes, each)
 }
 
 // openClassifier reads what is to be evaluated: a run folder, an .onnx file, or
@@ -194,6 +268,8 @@ type evalReport struct {
 	Loss     *float64              `json:"loss"` // null where it is not finite
 	Top1     float64               `json:"top1"`
 	Top5     float64               `json:"top5"`
+	ECE      float64               `json:"calibration_error"`
+	Against  *against              `json:"against,omitempty"`
 	PerClass map[string]classScore `json:"per_class"`
 }
 
@@ -203,12 +279,12 @@ type classScore struct {
 	Accuracy float64 `json:"accuracy"`
 }
 
-func printResult(o evalOptions, names []string, r *eval.Result, out *output) error {
+func printResult(o evalOptions, names []string, r *judged, versus *against, out *output) error {
 	if o.JSON {
 		report := evalReport{Model: o.Path, Data: o.Data, Split: o.Split, Samples: r.Samples,
-			Top1: r.Top1, Top5: r.Top5, PerClass: map[string]classScore{}}
+			Top1: r.Top1, Top5: r.Top5, ECE: r.calibration.Error(), Against: versus, PerClass: map[string]classScore{}}
 		if r.NotFinite == 0 {
-			report.Loss = &r.Loss
+			report.Loss = &r.Result.Loss
 		}
 		for k, c := range r.PerClass {
 			report.PerClass[classLabel(names, k)] = classScore{c.Samples, c.Correct, c.Accuracy()}
@@ -220,7 +296,17 @@ func printResult(o evalOptions, names []string, r *eval.Result, out *output) err
 		{"top-1", percent(r.Top1)},
 		{"top-5", percent(r.Top5)},
 		{"loss", fmt.Sprintf("%.4f", r.Loss)},
+		{"calibration error", percent(r.calibration.Error())},
 	})
+	if v := versus; v != nil {
+		out.printf("\nAgainst %s, on %s samples\n", v.Model, countText(int64(v.Samples)))
+		out.table([][]string{
+			{"top-1", percent(v.Top1)},
+			{"right in this one alone", countText(int64(v.OnlyThis))},
+			{"right in the other alone", countText(int64(v.OnlyOther))},
+			{"McNemar's exact test", fmt.Sprintf("p = %.3g", v.P)},
+		})
+	}
 	out.printf("\nBy class\n")
 	rows := [][]string{}
 	for k, c := range r.PerClass {

@@ -68,11 +68,17 @@ func (r *Result) Worst() (w struct{ Class, Samples, Correct int }) {
 // Evaluate runs every batch and measures its logits. A cancelled context ends
 // it with the context's error.
 func Evaluate(ctx context.Context, r Runner, it Batches, classes int) (*Result, error) {
+	return EvaluateEach(ctx, r, it, classes, nil)
+}
+
+// EvaluateEach is Evaluate that tells each, where it is not nil, of every sample:
+// whether its label comes first, and the probability of the class that does.
+func EvaluateEach(ctx context.Context, r Runner, it Batches, classes int, each func(index uint32, correct bool, confidence float64)) (*Result, error) {
 	if classes < 1 {
 		return nil, fmt.Errorf("eval: %d classes", classes)
 	}
 	res := &Result{PerClass: make([]Class, classes)}
-	loss, first, five := 0.0, 0, 0
+	loss, right, five := 0.0, 0, 0
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("eval: %w", err)
@@ -104,9 +110,13 @@ func Evaluate(ctx context.Context, r Runner, it Batches, classes int) (*Result, 
 			}
 			c := &res.PerClass[label]
 			c.Samples++
-			switch k := rank(row, int(label)); {
+			k := rank(row, int(label))
+			if each != nil {
+				each(b.Indices[j], k == 0, math.Exp(-crossEntropy(row, first(row))))
+			}
+			switch {
 			case k == 0:
-				first++
+				right++
 				c.Correct++
 				five++
 			case k < topK:
@@ -117,9 +127,20 @@ func Evaluate(ctx context.Context, r Runner, it Batches, classes int) (*Result, 
 	}
 	if res.Samples > 0 {
 		n := float64(res.Samples)
-		res.Loss, res.Top1, res.Top5 = loss/n, float64(first)/n, float64(five)/n
+		res.Loss, res.Top1, res.Top5 = loss/n, float64(right)/n, float64(five)/n
 	}
 	return res, nil
+}
+
+// first is the class of the largest logit, the lowest of equals.
+func first(row []float32) int {
+	best := 0
+	for k, x := range row {
+		if x > row[best] {
+			best = k
+		}
+	}
+	return best
 }
 
 // rank is the number of classes that come before the label: those with a

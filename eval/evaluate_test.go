@@ -192,3 +192,26 @@ func TestCrossEntropy(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What is told of each sample is softmax's largest probability, and adds up to top-1.
+func TestEvaluateEach(t *testing.T) {
+	m := &table{rows: [][]float32{{0, 1, 1}, {2, -1, 0}, {-300, 400, 0}}}
+	var indices []uint32
+	var right int
+	r, err := EvaluateEach(context.Background(), m, batches([]int64{1, 2, 1}, 2), 3, func(index uint32, correct bool, confidence float64) {
+		row, sum, top := m.rows[index], 0.0, 0.0
+		for _, x := range row {
+			sum += math.Exp(float64(x))
+			top = max(top, math.Exp(float64(x)))
+		}
+		if want := top / sum; !(math.Abs(confidence-want) <= 1e-12) {
+			t.Errorf("sample %d: confidence %v, want %v", index, confidence, want)
+		}
+		if indices = append(indices, index); correct {
+			right++
+		}
+	})
+	if err != nil || len(indices) != 3 || indices[2] != 2 || right != 2 || r.Top1 != 2.0/3 {
+		t.Errorf("%v, samples %v, %d right, top-1 %v", err, indices, right, r.Top1)
+	}
+}

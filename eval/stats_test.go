@@ -20,6 +20,10 @@ func TestPaired(t *testing.T) {
 			Differences             []float64
 			Mean, Std, Low, High, P float64
 		}
+		McNemar []struct {
+			A, B int
+			P    float64
+		}
 	}
 	if err := json.Unmarshal(text, &want); err != nil || len(want.Paired) == 0 {
 		t.Fatal(err, len(want.Paired))
@@ -33,6 +37,33 @@ func TestPaired(t *testing.T) {
 		if got, want := d.Within(0.5), c.Low > -0.5; got != want {
 			t.Errorf("case %d: within 0.5 is %v", i, got)
 		}
+	}
+	if len(want.McNemar) == 0 {
+		t.Fatal("no tests of McNemar's")
+	}
+	for _, c := range want.McNemar {
+		if got := McNemar(c.A, c.B); math.Abs(got-c.P) > 1e-9 {
+			t.Errorf("%d and %d: %v, want %v", c.A, c.B, got, c.P)
+		}
+	}
+	if got := McNemar(0, 0); got != 1 {
+		t.Error(got)
+	}
+}
+
+// Calibration is checked by hand: bins (0.6, 0.667] and (0.933, 1].
+func TestCalibration(t *testing.T) {
+	var c Calibration
+	if c.Error() != 0 {
+		t.Error(c.Error())
+	}
+	c.Add(0.62, true)
+	c.Add(0.64, false)
+	c.Add(0.95, true)
+	c.Add(1, true)
+	// |0.5-0.63| of 2 of 4, |1-0.975| of 2 of 4
+	if got := c.Error(); !near(got, 0.5*0.13+0.5*0.025) {
+		t.Error(got)
 	}
 }
 
