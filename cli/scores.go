@@ -39,7 +39,7 @@ as npz for NumPy:
   kept       1 for a sample of the last plan
   weight     in that plan
   taken      in how many plans it was so far
-  loss_E     in epoch E, the last epochs of a run with DAS; empty where it was skipped
+  loss_E     in epoch E, the last ones of a run with DAS; empty where skipped
 
 Columns that the method keeps nothing for are left out. npz has arrays of these
 names, and epoch, that of the last plan.`,
