@@ -14,7 +14,7 @@ const (
 
 func confOptions(scorer, policy string) Options {
 	return Options{Samples: confN, Epochs: confEpochs, Scorer: scorer, Policy: policy, Ratio: 0.4, Delta: 0.8, Seed: 7,
-		Window: 4, Groups: 5, BatchWindow: 3}
+		Window: 4, Groups: 5, Choosing: Choosing{BatchWindow: 3}}
 }
 
 // checkPlan holds whatever the method: indices ascending, unique, in range,
@@ -209,7 +209,7 @@ func TestEdges(t *testing.T) {
 			for _, ratio := range []float64{0, 0.3, 0.999999, 1} {
 				for _, delta := range []float64{0, 0.5, 1} {
 					for _, epochs := range []int{1, 6} {
-						o := Options{Samples: n, Epochs: epochs, Scorer: scorer, Policy: policy, Ratio: ratio, Delta: delta, Window: 3, BatchWindow: 2}
+						o := Options{Samples: n, Epochs: epochs, Scorer: scorer, Policy: policy, Ratio: ratio, Delta: delta, Window: 3, Choosing: Choosing{BatchWindow: 2}}
 						full := delta == 0 && policy != PolicySeTa
 						for e, plan := range runAll(t, mustNew(t, o), epochs, 1) {
 							checkPlan(t, o, plan)

@@ -58,7 +58,7 @@ func playTraining(t *testing.T, scorer, policy uint8, n uint16, ratio, delta, ep
 	o := Options{
 		Samples: int(n % 300), Epochs: int(epochs%12) + 1,
 		Scorer: scorerNames()[int(scorer)%len(scorerNames())], Policy: policyNames()[int(policy)%len(policyNames())],
-		Ratio: float64(ratio) / 255, Delta: float64(delta) / 255, Window: 3, Groups: 4, BatchWindow: 2, Seed: uint64(n),
+		Ratio: float64(ratio) / 255, Delta: float64(delta) / 255, Window: 3, Groups: 4, Choosing: Choosing{BatchWindow: 2}, Seed: uint64(n),
 	}
 	if o.Scorer == ScorerNone && policyOf(o.Policy).scores {
 		o.Scorer = ScorerBLS

@@ -70,12 +70,17 @@ type Options struct {
 	Groups int     `json:"groups"` // SeTa: number of groups; 0 is DefaultGroups
 	Scale  float64 `json:"scale"`  // SeTa: window as a share of the groups, in (0, 1]; 0 is DefaultScale
 
-	Epsilon     float64 `json:"epsilon"`      // epsilon-greedy: share of the kept samples drawn at random, up to 1; 0 is DefaultEpsilon, a negative number is none
-	Confidence  float64 `json:"confidence"`   // UCB: c, deviations added to the mean; 0 is DefaultConfidence, a negative number is none
-	BatchWindow int     `json:"batch_window"` // RePB: batches whose mean score decides; 0 is DefaultBatchWindow
+	Choosing
 
 	Holdout []uint32 `json:"-"` // samples that no plan may hold, such as a reference set that must not be trained on
 	Threads int      `json:"-"` // 0 is every processor; results do not depend on it
+}
+
+// Choosing is how epsilon-greedy, UCB and RePB choose samples.
+type Choosing struct {
+	Epsilon     float64 `json:"epsilon"`      // epsilon-greedy: share of the kept samples drawn at random, up to 1; 0 is DefaultEpsilon, a negative number is none
+	Confidence  float64 `json:"confidence"`   // UCB: c, deviations added to the mean; 0 is DefaultConfidence, a negative number is none
+	BatchWindow int     `json:"batch_window"` // RePB: batches whose mean score decides; 0 is DefaultBatchWindow
 }
 
 // Resolved returns o with every default put in: here 0 is 0.

@@ -181,14 +181,14 @@ func TestEpsilonGreedyByHand(t *testing.T) {
 		scores[i] = float32(i)
 	}
 	// 10 kept: 2 at random, the 8 highest are 12..19.
-	p := scoredPruner(t, Options{Epochs: 3, Policy: PolicyEpsilonGreedy, Ratio: 0.5, Delta: 1, Epsilon: 0.2}, scores)
+	p := scoredPruner(t, Options{Epochs: 3, Policy: PolicyEpsilonGreedy, Ratio: 0.5, Delta: 1, Choosing: Choosing{Epsilon: 0.2}}, scores)
 	plan := mustPlan(t, p, 2)
 	if len(plan.Indices) != 10 || !slices.Equal(plan.Indices[2:], []uint32{12, 13, 14, 15, 16, 17, 18, 19}) {
 		t.Errorf("plan %v", plan.Indices)
 	}
 	// All equal: ties are drawn, not taken by index.
 	clear(scores)
-	p = scoredPruner(t, Options{Epochs: 3, Policy: PolicyEpsilonGreedy, Ratio: 0.5, Delta: 1, Epsilon: -1}, scores)
+	p = scoredPruner(t, Options{Epochs: 3, Policy: PolicyEpsilonGreedy, Ratio: 0.5, Delta: 1, Choosing: Choosing{Epsilon: -1}}, scores)
 	plan = mustPlan(t, p, 2)
 	if len(plan.Indices) != 10 || plan.Indices[9] == 9 {
 		t.Errorf("plan of ties %v", plan.Indices)
@@ -224,7 +224,7 @@ func TestUCBByHand(t *testing.T) {
 // kept with rho = 1; after a plan without them, the weights of 2 and 3 are
 // 2 epochs over 2 times.
 func TestRePBByHand(t *testing.T) {
-	p := mustNew(t, Options{Samples: 6, Epochs: 5, Scorer: ScorerLoss, Policy: PolicyRePB, Ratio: 0.5, Delta: 1, BatchWindow: 2})
+	p := mustNew(t, Options{Samples: 6, Epochs: 5, Scorer: ScorerLoss, Policy: PolicyRePB, Ratio: 0.5, Delta: 1, Choosing: Choosing{BatchWindow: 2}})
 	mustPlan(t, p, 1)
 	must(t, p.ObserveSamples([]uint32{0, 2}, []float32{1, 4}))
 	must(t, p.ObserveSamples([]uint32{3, 1}, []float32{3, 2}))

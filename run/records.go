@@ -92,13 +92,18 @@ type Config struct {
 	Images       *loader.Pipelines `json:"images,omitempty"` // what happens to images that are resized
 	Workers      int               `json:"workers"`
 	Prefetch     int               `json:"prefetch"`
-	TrainSamples int               `json:"train_samples"`
-	TestSamples  int               `json:"test_samples"`
-	ImageShape   [3]int64          `json:"image_shape"`
-	Classes      int64             `json:"classes"`
-	Source       bundle.Source     `json:"source"` // the forward model that the bundle was made from
-	Model        ModelConfig       `json:"model"`
-	Command      *Command          `json:"extra,omitempty"`
+	DataConfig
+	Source  bundle.Source `json:"source"` // the forward model that the bundle was made from
+	Model   ModelConfig   `json:"model"`
+	Command *Command      `json:"extra,omitempty"`
+}
+
+// DataConfig is the part of Config that the data and the model agree on.
+type DataConfig struct {
+	TrainSamples int      `json:"train_samples"`
+	TestSamples  int      `json:"test_samples"`
+	ImageShape   [3]int64 `json:"image_shape"` // channels, height, width
+	Classes      int64    `json:"classes"`
 }
 
 // Command is the part of Config that a command adds: what the user asked for.

@@ -79,8 +79,8 @@ func (o *Options) config(p prune.Options, rescale string) run.Config {
 		Optimizer: m.Optimizer, Loss: m.Loss, Precision: m.Precision, Seed: o.Seed,
 		Prune:   run.PruneConfig{Method: o.Method, Options: p},
 		Augment: run.AugmentConfig{CropPad: o.Augment.CropPad, HFlip: o.Augment.HFlip}, Images: o.Pipelines, Workers: o.Workers, Prefetch: o.Prefetch,
-		TrainSamples: o.Train.Len(), TestSamples: o.Test.Len(), ImageShape: m.ImageShape, Classes: m.Classes,
-		Source: m.Source, Model: run.ModelConfig{Images: m.Eval.Images.Name, ImagesDType: m.Eval.Images.DType, Logits: m.Eval.Logits.Name},
+		DataConfig: run.DataConfig{TrainSamples: o.Train.Len(), TestSamples: o.Test.Len(), ImageShape: m.ImageShape, Classes: m.Classes},
+		Source:     m.Source, Model: run.ModelConfig{Images: m.Eval.Images.Name, ImagesDType: m.Eval.Images.DType, Logits: m.Eval.Logits.Name},
 		Command: o.Command,
 	}
 }
