@@ -65,7 +65,7 @@ demo: setup build ## train lenet in full and pruned, compare them (DATA=fashion-
 	bin/winnow train $(DEMO_FLAGS) --prune auto --out $(DEMO)/pruned
 	bin/winnow compare $(DEMO)/full $(DEMO)/pruned --plot $(DEMO)/compare.svg
 
-test: setup ## run every test; installs what is missing first
+test: setup setup-jpeg ## run every test; installs what is missing first
 	$(GO) run . data fetch fashion-mnist
 	CI=true $(GO) test ./...
 

@@ -189,7 +189,7 @@ func flagText(f cli.Flag) (names, text string) {
 	if !ok {
 		return dashes(f.Names()[0]), ""
 	}
-	value, text := placeholder(d.GetUsage())
+	value, text := valueWord(d.GetUsage())
 	typed := make([]string, 0, 2)
 	for _, n := range f.Names() {
 		typed = append(typed, dashes(n))
@@ -208,9 +208,9 @@ func flagText(f cli.Flag) (names, text string) {
 	return names, text
 }
 
-// placeholder takes the word in backquotes, which names a flag's value, from its
+// valueWord takes the word in backquotes, which names a flag's value, from its
 // usage. Where the usage begins with the word and a colon, the text goes on behind.
-func placeholder(usage string) (word, text string) {
+func valueWord(usage string) (word, text string) {
 	before, rest, ok := strings.Cut(usage, "`")
 	if !ok {
 		return "VALUE", usage

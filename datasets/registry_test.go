@@ -306,7 +306,7 @@ func TestFashionMNIST(t *testing.T) {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)
 		}
-		t.Skip(err)
+		t.Skipf("Fashion-MNIST is not fetched: %v", err)
 	} else if err != nil {
 		t.Fatal(err)
 	}

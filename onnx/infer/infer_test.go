@@ -1,7 +1,6 @@
 package infer
 
 import (
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,17 +37,8 @@ func inferCases(t testing.TB) []inferCase {
 
 func inferFile(t testing.TB, name string) []inferCase {
 	t.Helper()
-	f, err := os.Open(filepath.Join("testdata", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var cases []inferCase
-	if err := json.NewDecoder(z).Decode(&cases); err != nil {
+	if err := json.Unmarshal(gunzip(t, name), &cases); err != nil {
 		t.Fatal(err)
 	}
 	return cases
