@@ -121,7 +121,7 @@ fuzz: ## run every fuzz target for FUZZTIME each
 bench: ## run every benchmark COUNT times
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./...
 
-bench-step: setup ## time a training step beside PyTorch's (PYTHON with torch and onnx), ratios to bench/results
+bench-step: setup ## time a training step beside the four ways of PyTorch (PYTHON with torch, torchvision, timm, onnx; an hour), to bench/results
 	$(PYTHON) bench/peers/torch_step.py export bench/models
 	$(GO) build -o bin/bench-step ./bench/step
 	bin/bench-step -models bench/models -python $(PYTHON)

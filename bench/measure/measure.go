@@ -27,6 +27,7 @@ type Result struct {
 	Steps    int     `json:"steps"`
 	MedianMS float64 `json:"median_ms"`
 	MinMS    float64 `json:"min_ms"`
+	FirstMS  float64 `json:"first_ms"` // from building the model to the end of the first step
 	PeakMB   float64 `json:"peak_mb"`
 	Version  string  `json:"version"`
 }

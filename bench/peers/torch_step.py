@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """The peer of the step benchmark: one PyTorch training step of each benchmark model.
 
-usage: torch_step.py time MODEL [SECONDS]      one JSON line
-       torch_step.py export DIR [MODEL ...]    DIR/MODEL.onnx with the same weights, batch normalisation kept
-Needs torch, onnx to export, and torchvision for the models of it. Threads: WINNOW_THREADS, default 2. A step is
-forward, cross-entropy, backward and SGD (momentum 0.9, weight decay 5e-4) in float32, eager, as a user
-would write it. WINNOW_DEVICE=cuda:0 steps there, each step with its batch of bytes from the host and the
+usage: torch_step.py time MODEL [SECONDS [WAY]]  one JSON line
+       torch_step.py export DIR [MODEL ...]      DIR/MODEL.onnx with the same weights, batch normalisation kept
+Needs torch, onnx to export, and torchvision or timm for the models of them. Threads: WINNOW_THREADS, default 2.
+A step is forward, cross-entropy, backward and SGD (momentum 0.9, weight decay 5e-4) in float32, as a user
+would write it. WAY is eager, channels_last (memory format), compile (torch.compile of the model, its
+defaults) or both; one way a process, since compiled code is cached by the recompiles of one. first_ms is
+from building the model, after its imports, until the first step is done: compiling is in there and
+nowhere else. WINNOW_DEVICE=cuda:0 steps there, each step with its batch of bytes from the host and the
 loss back to it, and TF32 unless WINNOW_TF32=0. WINNOW_BATCH is another batch size.
 """
 import json, os, resource, sys, time
@@ -57,6 +60,10 @@ def vision(name):
     return lambda: getattr(__import__("torchvision").models, name)()
 
 
+def timm(name, **kw):
+    return lambda: __import__("timm").create_model(name, **kw)
+
+
 MODELS = {  # name: builder, image shape, batch
     "mlp": (mlp, (1, 28, 28), 128),
     "lenet": (lenet, (1, 28, 28), 128),
@@ -65,18 +72,29 @@ MODELS = {  # name: builder, image shape, batch
     "resnet18": (lambda: resnet(3, [64, 128, 256, 512], 2), (3, 32, 32), 64),
     "resnet50": (vision("resnet50"), (3, 224, 224), 64),
 }
-EXPORTED = [name for name in MODELS if name != "resnet50"]
 for name in ("mobilenet_v2", "mnasnet1_0", "efficientnet_b0", "resnext50_32x4d", "densenet121"):
     MODELS[name] = (vision(name), (3, 64, 64), 16)
+MODELS["vit_tiny"] = (timm("vit_tiny_patch16_224", img_size=64), (3, 64, 64), 16)
+MODELS["convnext_atto"] = (timm("convnext_atto"), (3, 64, 64), 16)
+EXPORTED = [name for name in MODELS if name not in ("resnet50", "mnasnet1_0")]
 
 
-def measure(name, seconds):
+WAYS = ("eager", "channels_last", "compile", "both")
+
+
+def measure(name, seconds, way):
     torch.manual_seed(0)
     build, shape, batch = MODELS[name]
     batch, device = int(os.environ.get("WINNOW_BATCH", batch)), os.environ.get("WINNOW_DEVICE")
+    build()  # imports its library
+    begin = time.perf_counter()
     model = build().to(device or "cpu")
-    sgd = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
     x, y = torch.rand(batch, *shape), torch.randint(0, 10, (batch,))
+    if way in ("channels_last", "both"):
+        model, x = model.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+    sgd = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    if way in ("compile", "both"):
+        model = torch.compile(model)
 
     def step():
         sgd.zero_grad(set_to_none=True)
@@ -95,7 +113,9 @@ def measure(name, seconds):
         pixels = (x * 255).byte()
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = os.environ.get("WINNOW_TF32") != "0"
 
-    for _ in range(3):
+    step()
+    first = time.perf_counter() - begin
+    for _ in range(2):
         step()
     times, end = [], time.perf_counter() + seconds
     while len(times) < 5 or time.perf_counter() < end:
@@ -105,7 +125,7 @@ def measure(name, seconds):
     times.sort()
     print(json.dumps({
         "model": name, "batch": batch, "steps": len(times), "median_ms": 1e3 * times[len(times) // 2], "min_ms": 1e3 * times[0],
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "version": "PyTorch " + torch.__version__}))
+        "first_ms": 1e3 * first, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "version": "PyTorch " + torch.__version__}))
 
 
 def export(folder, names):
@@ -123,7 +143,10 @@ def export(folder, names):
 if __name__ == "__main__":
     torch.set_num_threads(int(os.environ.get("WINNOW_THREADS", "2")))
     if sys.argv[1:2] == ["time"] and len(sys.argv) > 2:
-        measure(sys.argv[2], float(sys.argv[3]) if len(sys.argv) > 3 else 3)
+        way = sys.argv[4] if len(sys.argv) > 4 else WAYS[0]
+        if way not in WAYS:
+            sys.exit(f"torch_step.py: way {way!r} is none of {', '.join(WAYS)}")
+        measure(sys.argv[2], float(sys.argv[3]) if len(sys.argv) > 3 else 3, way)
     elif sys.argv[1:2] == ["export"] and len(sys.argv) > 2:
         export(sys.argv[2], sys.argv[3:] or EXPORTED)
     else:

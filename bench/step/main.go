@@ -1,5 +1,6 @@
-// Command step times one training step of the benchmark models, ours and
-// PyTorch's in turn, and appends the ratios as JSON lines to a file.
+// Command step times one training step of the benchmark models, ours and the
+// four ways to run PyTorch on a CPU in turn, and appends the ratios as JSON
+// lines to a file.
 //
 //	python3 bench/peers/torch_step.py export bench/models
 //	go run ./bench/step -models bench/models -python python3
@@ -30,28 +31,52 @@ import (
 	ortrun "winnow/runtime"
 )
 
-// line is one model's outcome; ratios are ours over PyTorch's, the median over rounds.
+// line is one model's outcome. Ratios are ours over the way of PyTorch with
+// the smallest median, round by round, and Ratio is their median.
 type line struct {
-	Time     string   `json:"time"`
-	Command  string   `json:"command"`
-	CPU      string   `json:"cpu"`
-	Threads  int      `json:"threads"`
-	Rounds   int      `json:"rounds"`
-	Model    string   `json:"model"`
-	Batch    int      `json:"batch"`
-	OursMS   float64  `json:"ours_ms"`
-	PeerMS   float64  `json:"peer_ms,omitempty"`
-	Ratio    float64  `json:"ratio,omitempty"`
-	Ratios   []string `json:"ratios,omitempty"`
-	OursMB   float64  `json:"ours_mb"`
-	PeerMB   float64  `json:"peer_mb,omitempty"`
-	Versions string   `json:"versions"`
+	Time     string          `json:"time"`
+	Command  string          `json:"command"`
+	CPU      string          `json:"cpu"`
+	Threads  int             `json:"threads"`
+	Rounds   int             `json:"rounds"`
+	Model    string          `json:"model"`
+	Batch    int             `json:"batch"`
+	Ours     side            `json:"ours"`
+	Peers    map[string]side `json:"peers,omitempty"`
+	Fastest  string          `json:"fastest,omitempty"`
+	Ratio    float64         `json:"ratio,omitempty"`
+	Ratios   []string        `json:"ratios,omitempty"`
+	Eager    float64         `json:"eager_ratio,omitempty"`
+	Memory   float64         `json:"memory_ratio,omitempty"`
+	Versions string          `json:"versions"`
 }
 
-// Models and their batch sizes: the benchmark's own, and further ones of torchvision to name with -only.
+// side is one way to run the step: medians over rounds, and the time to the end
+// of the first step in the first round, when nothing is in a compiler's cache.
+type side struct {
+	MS      float64 `json:"ms"`
+	FirstMS float64 `json:"first_ms"`
+	MB      float64 `json:"mb"`
+
+	times, peaks []float64
+}
+
+func (s *side) add(r measure.Result) {
+	if len(s.times) == 0 {
+		s.FirstMS = r.FirstMS
+	}
+	s.times, s.peaks = append(s.times, r.MedianMS), append(s.peaks, r.PeakMB)
+	s.MS, s.MB = measure.Median(s.times), measure.Median(s.peaks)
+}
+
+// ways are the peer's, the last argument of its script.
+var ways = []string{"eager", "channels_last", "compile", "both"}
+
+// Models and their batch sizes: the benchmark's own, and further ones of torchvision and timm to name with -only.
 var batches = map[string]int{
 	"mlp": 128, "lenet": 128, "resnet8": 128, "resnet20": 128, "resnet18": 64,
 	"mobilenet_v2": 16, "mnasnet1_0": 16, "efficientnet_b0": 16, "resnext50_32x4d": 16, "densenet121": 16,
+	"vit_tiny": 16, "convnext_atto": 16,
 }
 
 func main() {
@@ -60,7 +85,7 @@ func main() {
 	models := flag.String("models", "bench/models", "folder of NAME.onnx, made by bench/peers/torch_step.py export")
 	python := flag.String("python", "", "a Python with torch, to time the peer")
 	peer := flag.String("peer", "bench/peers/torch_step.py", "the peer's script")
-	names := flag.String("only", "mlp,lenet,resnet8,resnet20,resnet18", "models")
+	names := flag.String("only", "mlp,lenet,resnet8,resnet20,resnet18,mobilenet_v2,efficientnet_b0,densenet121,resnext50_32x4d,vit_tiny,convnext_atto", "models")
 	rounds := flag.Int("rounds", 5, "times each side is run")
 	seconds := flag.Float64("seconds", 3, "time a run steps for")
 	threads := flag.Int("threads", 2, "threads of each side")
@@ -91,37 +116,95 @@ func main() {
 			Time: time.Now().UTC().Format(time.RFC3339), Command: fmt.Sprintf("bench-step -rounds %d -seconds %g -threads %d", *rounds, *seconds, *threads),
 			CPU: measure.CPU(), Threads: *threads, Rounds: *rounds, Model: name, Batch: batches[name],
 		}
-		env := []string{fmt.Sprintf("WINNOW_THREADS=%d", *threads), fmt.Sprintf("OMP_NUM_THREADS=%d", *threads)}
-		var own, other, ownMB, otherMB, ratios []float64
-		for range *rounds {
-			seconds := strconv.FormatFloat(*seconds, 'g', -1, 64)
-			a, err := measure.Child(ctx, env, self, "-one", name, "-models", *models, "-threads", strconv.Itoa(*threads), "-seconds", seconds)
-			if err != nil {
-				log.Fatal(err)
-			}
-			own, ownMB, l.Versions = append(own, a.MedianMS), append(ownMB, a.PeakMB), a.Version
-			if *python == "" {
-				continue
-			}
-			b, err := measure.Child(ctx, env, *python, *peer, "time", name, seconds)
-			if err != nil {
-				log.Fatal(err)
-			}
-			other, otherMB = append(other, b.MedianMS), append(otherMB, b.PeakMB)
-			ratios = append(ratios, a.MedianMS/b.MedianMS)
-			l.Ratios = append(l.Ratios, fmt.Sprintf("%.3f", a.MedianMS/b.MedianMS))
-			l.Versions = a.Version + ", " + b.Version
+		if err := l.measure(ctx, self, *models, *python, *peer, strconv.FormatFloat(*seconds, 'g', -1, 64)); err != nil {
+			log.Fatal(err)
 		}
-		l.OursMS, l.OursMB = measure.Median(own), measure.Median(ownMB)
-		l.PeerMS, l.PeerMB, l.Ratio = measure.Median(other), measure.Median(otherMB), measure.Median(ratios)
 		text, err := json.Marshal(l)
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Printf("%-9s ours %8.2f ms  peer %8.2f ms  ratio %.3f  memory %.0f and %.0f MB\n", name, l.OursMS, l.PeerMS, l.Ratio, l.OursMB, l.PeerMB)
+		l.print()
 		if err := add(*out, text); err != nil {
 			log.Fatal(err)
 		}
+	}
+}
+
+// measure runs the sides round by round, none twice before each has run once.
+func (l *line) measure(ctx context.Context, self, models, python, peer, seconds string) error {
+	cache, err := os.MkdirTemp("", "winnow-bench-step-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(cache)
+	threads := strconv.Itoa(l.Threads)
+	env := []string{"WINNOW_THREADS=" + threads, "OMP_NUM_THREADS=" + threads, "TORCHINDUCTOR_CACHE_DIR=" + cache}
+	peers := map[string]*side{}
+	for range l.Rounds {
+		r, err := measure.Child(ctx, env, self, "-one", l.Model, "-models", models, "-threads", threads, "-seconds", seconds)
+		if err != nil {
+			return err
+		}
+		l.Ours.add(r)
+		l.Versions = r.Version
+		if python == "" {
+			continue
+		}
+		for _, way := range ways {
+			p, err := measure.Child(ctx, env, python, peer, "time", l.Model, seconds, way)
+			if err != nil {
+				return err
+			}
+			if peers[way] == nil {
+				peers[way] = &side{}
+			}
+			peers[way].add(p)
+			l.Versions = r.Version + ", " + p.Version
+		}
+	}
+	l.compare(peers)
+	return nil
+}
+
+func (l *line) compare(peers map[string]*side) {
+	for _, way := range ways {
+		p := peers[way]
+		if p == nil {
+			return
+		}
+		if l.Peers == nil {
+			l.Peers = map[string]side{}
+		}
+		l.Peers[way] = *p
+		if l.Fastest == "" || p.MS < l.Peers[l.Fastest].MS {
+			l.Fastest = way
+		}
+	}
+	ratios := l.ratios(*peers[l.Fastest])
+	for _, r := range ratios {
+		l.Ratios = append(l.Ratios, fmt.Sprintf("%.3f", r))
+	}
+	l.Ratio, l.Eager = measure.Median(ratios), measure.Median(l.ratios(*peers["eager"]))
+	l.Memory = l.Ours.MB / peers[l.Fastest].MB
+}
+
+func (l *line) ratios(peer side) []float64 {
+	r := make([]float64, len(peer.times))
+	for i := range r {
+		r[i] = l.Ours.times[i] / peer.times[i]
+	}
+	return r
+}
+
+func (l *line) print() {
+	fmt.Printf("%-15s ours %9.2f ms, first step after %6.0f ms, %5.0f MB\n", l.Model, l.Ours.MS, l.Ours.FirstMS, l.Ours.MB)
+	for _, way := range ways {
+		if p, ok := l.Peers[way]; ok {
+			fmt.Printf("  %-13s     %9.2f ms, first step after %6.0f ms, %5.0f MB\n", way, p.MS, p.FirstMS, p.MB)
+		}
+	}
+	if l.Fastest != "" {
+		fmt.Printf("  over %-13s %.3f (%s); over eager %.3f; memory %.2f\n", l.Fastest, l.Ratio, strings.Join(l.Ratios, ", "), l.Eager, l.Memory)
 	}
 }
 
@@ -139,6 +222,7 @@ func add(path string, text []byte) error {
 
 // ours times steps of a model made into a bundle with the peer's recipe.
 func ours(path, name string, batch, threads int, seconds float64) (*measure.Result, error) {
+	begin := time.Now()
 	m, err := wire.Read(path)
 	if err != nil {
 		return nil, err
@@ -157,6 +241,10 @@ func ours(path, name string, batch, threads int, seconds float64) (*measure.Resu
 		return nil, err
 	}
 	defer s.Close()
+	if _, err := s.Step(); err != nil {
+		return nil, err
+	}
+	first := time.Since(begin)
 	times, err := s.Time(seconds)
 	if err != nil {
 		return nil, err
@@ -167,6 +255,7 @@ func ours(path, name string, batch, threads int, seconds float64) (*measure.Resu
 	}
 	return &measure.Result{
 		Model: name, Batch: batch, Steps: len(times), MedianMS: measure.Median(times), MinMS: times[0],
-		PeakMB: float64(usage.Maxrss) / 1024, Version: "ONNX Runtime " + d.LibraryVersion(),
+		FirstMS: first.Seconds() * 1e3,
+		PeakMB:  float64(usage.Maxrss) / 1024, Version: "ONNX Runtime " + d.LibraryVersion(),
 	}, nil
 }
