@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -51,6 +52,7 @@ func TestScores(t *testing.T) {
 		t.Fatal(err)
 	}
 	all, kept := 0, 0
+	var plans [6]int
 	for i, row := range rows[1:] {
 		n, err := strconv.Atoi(row[column["taken"]])
 		if err != nil || n != int(taken[i]) {
@@ -60,12 +62,28 @@ func TestScores(t *testing.T) {
 		if row[column["kept"]] == "1" {
 			kept++
 		}
+		times := 0
+		for e := range plans {
+			if row[column[fmt.Sprintf("kept_%d", e+1)]] == "1" {
+				plans[e]++
+				times++
+			}
+		}
+		if mean := row[column["mean_loss"]]; times != n || (mean == "") != (n == 0) {
+			t.Fatalf("sample %d is in %d plans, taken %d times; mean loss %q", i, times, n, mean)
+		}
 		if x, err := strconv.ParseFloat(row[column["score"]], 32); err != nil || float32(x) != scores[i] {
 			t.Fatalf("sample %d has score %v, %v in npz: %v", i, x, scores[i], err)
 		}
 	}
 	if last := r.Epochs[5].SamplesUsed; int64(all) != r.Summary.TrainSamplesUsed || kept != last || last == 256 {
 		t.Errorf("taken %d times, %d kept in the last epoch; the run used %d and %d", all, kept, r.Summary.TrainSamplesUsed, last)
+	}
+
+	for e, n := range plans {
+		if n != r.Epochs[e].SamplesUsed {
+			t.Errorf("epoch %d: %d samples in its plan, %d used", e+1, n, r.Epochs[e].SamplesUsed)
+		}
 	}
 
 	winnow(t, "scores", dir).fails(t, exitInput, dir, "checkpoint")

@@ -39,6 +39,9 @@ as npz for NumPy:
   kept       1 for a sample of the last plan
   weight     in that plan
   taken      in how many plans it was so far
+  mean_loss  over the times that it was seen, and loss_std, their standard
+             deviation; where the bundle gives the loss of each sample
+  kept_E     1 for a sample of the plan of epoch E, of every epoch so far
   loss_E     in epoch E, the last ones of a run with DAS; empty where skipped
 
 Columns that the method keeps nothing for are left out. npz has arrays of these
@@ -137,6 +140,17 @@ func scoreColumns(s *prune.State) []scoreColumn {
 	floats("weight", s.Weights)
 	if s.Taken != nil {
 		columns = append(columns, scoreColumn{"taken", s.Taken, func(i int) string { return strconv.Itoa(int(s.Taken[i])) }})
+	}
+	if s.Loss != nil {
+		floats("mean_loss", s.Loss.Mean)
+		floats("loss_std", s.Loss.Deviation)
+	}
+	for e, plan := range s.Plans {
+		kept := make([]bool, s.Samples)
+		for i := range kept {
+			kept[i] = plan.Has(i)
+		}
+		flags(fmt.Sprintf("kept_%d", e+1), kept)
 	}
 	for _, l := range s.Losses {
 		floats(fmt.Sprintf("loss_%d", l.Epoch), l.Loss)

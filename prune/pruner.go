@@ -43,6 +43,7 @@ type Pruner struct {
 	stats    Stats
 	taken    []uint16 // times each sample was in a plan
 	counted  bool     // taken holds all plans
+	past     history
 	hasBatch batchScorer
 	hasEach  sampleScorer
 	watch    observer
@@ -72,7 +73,7 @@ func New(o Options) (*Pruner, error) {
 	}
 	p.policy = annealed{p.inner, lastPruned(o.Delta, o.Epochs), rest}
 	p.stats.Samples = p.t.active
-	p.taken, p.counted = make([]uint16, o.Samples), true
+	p.taken, p.counted, p.past.whole = make([]uint16, o.Samples), true, true
 	return p, nil
 }
 
@@ -109,6 +110,7 @@ func (p *Pruner) Plan(epoch int) (Plan, error) {
 	for _, i := range p.buf.indices {
 		p.taken[i]++
 	}
+	p.past.planned(&p.buf, p.t.active)
 	p.planned, p.ended = true, false
 	s := &p.stats
 	s.Epoch = epoch

@@ -20,8 +20,9 @@ import (
 const (
 	// StateMagic begins every saved state.
 	StateMagic   = "WNPRUNE\n"
-	stateVersion = 3
-	earlierState = 2 // without the times that samples were taken
+	stateVersion = 4
+	withoutPast  = 3 // without the history
+	earlierState = 2 // without the times that samples were taken either
 	maxHeader    = 4096
 )
 
@@ -76,6 +77,7 @@ func (p *Pruner) Save(w io.Writer) error {
 	}
 	e.flag(p.counted)
 	e.u16s(p.taken)
+	p.past.save(e)
 	e.u32(e.sum.Sum32())
 	if e.err == nil {
 		e.err = buf.Flush()
@@ -115,7 +117,7 @@ func (p *Pruner) LoadOf(epochs int, r io.Reader) error {
 	p.t, p.scorer, p.policy, p.inner = q.t, q.scorer, q.policy, q.inner
 	p.buf, p.ended, p.planned, p.stats = q.buf, q.ended, q.planned, q.stats
 	p.hasBatch, p.hasEach, p.watch = q.hasBatch, q.hasEach, q.watch
-	p.taken, p.counted = q.taken, q.counted
+	p.taken, p.counted, p.past = q.taken, q.counted, q.past
 	return nil
 }
 
@@ -140,6 +142,9 @@ func (p *Pruner) read(d *decoder, saved Options, anyHoldout bool) error {
 	if p.counted {
 		p.counted = d.flag()
 		d.u16s(p.taken)
+	}
+	if p.past.whole = d.version > withoutPast; p.past.whole {
+		p.past.load(d, p.t.n, p.stats.Epoch)
 	}
 	sum := d.sum.Sum32()
 	if got := d.u32(); d.err == nil && got != sum {
@@ -166,8 +171,8 @@ func (p *Pruner) readHeader(d *decoder, saved Options) error {
 	if d.err == nil && string(magic) != StateMagic {
 		return fmt.Errorf("not a pruner's state: %w", ErrState)
 	}
-	if d.version = d.u32(); d.err == nil && d.version != stateVersion && d.version != earlierState {
-		return fmt.Errorf("version %d, this program reads %d and %d: %w", d.version, earlierState, stateVersion, ErrState)
+	if d.version = d.u32(); d.err == nil && (d.version < earlierState || d.version > stateVersion) {
+		return fmt.Errorf("version %d, this program reads %d to %d: %w", d.version, earlierState, stateVersion, ErrState)
 	}
 	size := d.u32()
 	if d.err == nil && size > maxHeader {

@@ -29,6 +29,22 @@ type State struct {
 	Weights   []float32 // in that plan, 0 where it does not keep the sample; nil means 1 for all
 	Taken     []uint16  // times in a plan so far; nil where an earlier program began the run
 	Losses    []Losses  // DAS: of the last epochs, in their order
+
+	Plans []Members // of epochs 1 to Epoch; nil where an earlier program began the run
+	Loss  *LossMoments
+}
+
+// Members are samples of a set.
+type Members []uint64
+
+// Has is whether sample i is one of them.
+func (m Members) Has(i int) bool { return bitset(m).get(uint32(i)) }
+
+// LossMoments are the losses of each sample that a run has seen.
+type LossMoments struct {
+	Count     []uint16  // losses
+	Mean      []float32 // NaN where there is none
+	Deviation []float32 // standard deviation, over count-1; NaN below two
 }
 
 // Losses are those of an epoch by sample, NaN where a sample was not seen, and
@@ -90,7 +106,42 @@ func (p *Pruner) state() *State {
 		}
 		slices.SortFunc(s.Losses, func(a, b Losses) int { return cmp.Compare(a.Epoch, b.Epoch) })
 	}
+	s.addPast(&p.past)
 	return s
+}
+
+// addPast puts in what is known of earlier epochs.
+func (s *State) addPast(h *history) {
+	if h.whole {
+		every := newBitset(s.Samples)
+		for i, held := range s.Held {
+			if !held {
+				every.set(uint32(i))
+			}
+		}
+		for _, kept := range h.plans {
+			if kept == nil {
+				kept = every
+			}
+			s.Plans = append(s.Plans, Members(kept))
+		}
+	}
+	m := h.losses
+	if m == nil {
+		return
+	}
+	nan := float32(math.NaN())
+	s.Loss = &LossMoments{m.count, m.mean, m.squares}
+	for i, n := range m.count {
+		if n == 0 {
+			m.mean[i] = nan
+		}
+		if n < 2 {
+			m.squares[i] = nan
+			continue
+		}
+		m.squares[i] = float32(math.Sqrt(max(0, float64(m.squares[i])) / float64(n-1)))
+	}
 }
 
 // savedOptions are those in the header of a state. A state has a bit of each

@@ -5,8 +5,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"math"
 	"slices"
 	"testing"
+
+	"gonum.org/v1/gonum/stat"
 )
 
 // equal takes NaN as equal to itself.
@@ -23,8 +26,10 @@ func TestReadState(t *testing.T) {
 			q := mustNew(t, o)
 			taken := make([]uint16, o.Samples)
 			var plan Plan
+			var plans []Plan
 			for e := 1; e <= 5; e++ {
 				plan = mustPlan(t, q, e)
+				plans = append(plans, clonePlan(plan))
 				for _, i := range plan.Indices {
 					taken[i]++
 				}
@@ -47,6 +52,16 @@ func TestReadState(t *testing.T) {
 			if !equal(got.Scores, q.Scores(nil)) || got.Epoch != 5 || !slices.Equal(got.Kept, kept) || !slices.Equal(got.Taken, taken) ||
 				(got.Weights == nil) != (plan.Weights == nil) {
 				t.Errorf("%s-%s: %+v", s.Name, p.Name, got)
+			}
+			if len(got.Plans) != len(plans) {
+				t.Fatalf("%s-%s: %d plans", s.Name, p.Name, len(got.Plans))
+			}
+			for e, plan := range plans {
+				for i := range o.Samples {
+					if _, in := slices.BinarySearch(plan.Indices, uint32(i)); in != got.Plans[e].Has(i) {
+						t.Fatalf("%s-%s: epoch %d: sample %d is in the plan: %v", s.Name, p.Name, e+1, i, in)
+					}
+				}
 			}
 			x, ok := q.scorer.(*das)
 			if !ok {
@@ -92,23 +107,89 @@ func TestReadStateRefusesDamage(t *testing.T) {
 	}
 }
 
-// A state of the version before goes on, without the times taken.
+// A state of earlier versions goes on, without the history or the times taken.
 func TestLoadEarlierState(t *testing.T) {
 	o, p := midway(t)
 	state := save(t, p)
-	old := bytes.Clone(state[:len(state)-4-1-2*o.Samples])
-	binary.LittleEndian.PutUint32(old[len(StateMagic):], earlierState)
-	old = binary.LittleEndian.AppendUint32(old, crc32.Checksum(old, castagnoli))
-	q := mustNew(t, o)
-	must(t, q.Load(bytes.NewReader(old)))
-	for _, x := range []*Pruner{p, q} {
-		endEpoch(t, x, 5)
+	var past bytes.Buffer
+	e := &encoder{w: &past, sum: crc32.New(castagnoli)}
+	p.past.save(e)
+	without := map[uint32]int{withoutPast: past.Len(), earlierState: past.Len() + 1 + 2*o.Samples}
+	endEpoch(t, p, 5)
+	a := clonePlan(mustPlan(t, p, 6))
+	for version, tail := range without {
+		old := bytes.Clone(state[:len(state)-4-tail])
+		binary.LittleEndian.PutUint32(old[len(StateMagic):], version)
+		old = binary.LittleEndian.AppendUint32(old, crc32.Checksum(old, castagnoli))
+		q := mustNew(t, o)
+		must(t, q.Load(bytes.NewReader(old)))
+		endEpoch(t, q, 5)
+		b := mustPlan(t, q, 6)
+		if !slices.Equal(a.Indices, b.Indices) || !slices.Equal(a.Weights, b.Weights) {
+			t.Errorf("the plan after a state of version %d differs", version)
+		}
+		if s, err := ReadState(save(t, q)); err != nil || (s.Taken == nil) != (version == earlierState) || s.Plans != nil {
+			t.Errorf("version %d: a run that an earlier program began: %v, %v, %v", version, err, s.Taken, s.Plans)
+		}
 	}
-	a, b := mustPlan(t, p, 6), mustPlan(t, q, 6)
-	if !slices.Equal(a.Indices, b.Indices) || !slices.Equal(a.Weights, b.Weights) {
-		t.Error("the plan after an earlier state differs")
+}
+
+// Mean and deviation of the losses seen are those of gonum, over a break too.
+func TestRecordLosses(t *testing.T) {
+	o := confOptions(ScorerBLS, PolicyInfoBatch)
+	p := mustNew(t, o)
+	seen := make([][]float64, o.Samples)
+	for e := 1; e <= 6; e++ {
+		plan := mustPlan(t, p, e)
+		for _, b := range steps(plan, e, confBatch) {
+			losses := make([]float32, len(b))
+			for j, i := range b {
+				losses[j] = simLoss(i, e) * 1000
+				seen[i] = append(seen[i], float64(losses[j]))
+			}
+			observe(t, p, e, b)
+			must(t, p.RecordLosses(b, losses))
+		}
+		endEpoch(t, p, e)
+		if e == 3 {
+			q := mustNew(t, o)
+			must(t, q.Load(bytes.NewReader(save(t, p))))
+			p = q
+		}
 	}
-	if s, err := ReadState(save(t, q)); err != nil || s.Taken != nil {
-		t.Errorf("times taken of a run that an earlier program began: %v, %v", err, s.Taken)
+	s, err := ReadState(save(t, p))
+	must(t, err)
+	for i, x := range seen {
+		mean, std := stat.MeanStdDev(x, nil)
+		got := s.Loss
+		near := func(a float32, b float64) bool {
+			return math.Abs(float64(a)-b) <= 1e-5*math.Abs(b)+1e-3 || a != a && b != b
+		}
+		if int(got.Count[i]) != len(x) || !near(got.Mean[i], mean) || !near(got.Deviation[i], std) {
+			t.Fatalf("sample %d: %d losses, mean %v, deviation %v; want %d, %v, %v", i, got.Count[i], got.Mean[i], got.Deviation[i], len(x), mean, std)
+		}
+	}
+	if err := p.RecordLosses([]uint32{0}, []float32{1}); !errors.Is(err, ErrOrder) {
+		t.Errorf("after the end of an epoch: %v", err)
+	}
+	mustPlan(t, p, 7)
+	if err := p.RecordLosses([]uint32{uint32(o.Samples)}, []float32{1}); !errors.Is(err, ErrIndex) {
+		t.Errorf("a sample that is none: %v", err)
+	}
+}
+
+func TestScoreQuantiles(t *testing.T) {
+	o := confOptions(ScorerLoss, PolicyFull)
+	o.Samples = 101
+	p := mustNew(t, o)
+	if p.ScoreQuantiles(4) != nil {
+		t.Error("quantiles of no scores")
+	}
+	mustPlan(t, p, 1)
+	for i := range uint32(101) {
+		must(t, p.ObserveSamples([]uint32{i}, []float32{float32((i * 37) % 101)}))
+	}
+	if got := p.ScoreQuantiles(4); !slices.Equal(got, []float32{0, 25, 50, 75, 100}) {
+		t.Error(got)
 	}
 }

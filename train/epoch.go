@@ -25,13 +25,14 @@ func (l *loop) epoch(ctx context.Context, epoch int) error {
 		return err
 	}
 	l.clock.pruning += time.Since(t)
-	e := run.Epoch{Epoch: epoch, SamplesTotal: l.counts.total}
+	e := run.Epoch{Epoch: epoch, SamplesTotal: l.counts.total, WrongUsed: l.pruning.countWrong(plan)}
 	if err := l.steady(ctx, &e, plan); err != nil {
 		return err
 	}
 	if err := l.endPruning(ctx, epoch); err != nil {
 		return err
 	}
+	e.ScoreQuantiles = l.pruning.ScoreQuantiles(run.ScoreParts)
 	t = time.Now()
 	m, err := l.evaluate(ctx, PhaseEval, epoch, l.data.test, nil)
 	l.clock.evals += time.Since(t)

@@ -20,6 +20,7 @@ type pruning struct {
 	wantsBatch bool
 	wantsEach  bool
 	losses     []float32 // each sample's, where they are made of logits here
+	wrong      []bool    // samples whose label is wrong on purpose; nil for none
 }
 
 // setupPruning resolves the method, makes the pruner, and records both.
@@ -53,7 +54,7 @@ func (l *loop) setupPruning() error {
 	if p.Scorer == prune.ScorerDAS {
 		l.noticeDAS(p)
 	}
-	r.o = p
+	r.o, r.wrong = p, wrongLabels(o.Train.Records())
 	r.wantsBatch, r.wantsEach, _ = r.Wants()
 	var note string
 	if r.weights, r.rescale, note, err = resolveWeights(o.Bundle, o.BundleName, p, r.Rescale()); err != nil {
@@ -67,6 +68,33 @@ func (l *loop) setupPruning() error {
 	s.Bundle, s.Data = o.BundleName, o.Data
 	s.Config = o.config(p, r.rescale)
 	return nil
+}
+
+// wrongLabels are the samples with artificial noise in their label, nil for none.
+func wrongLabels(r loader.Records) []bool {
+	var wrong []bool
+	for i := range uint32(r.Len()) {
+		if loader.TrueLabelOf(r, i) != r.Target(i).Class() {
+			if wrong == nil {
+				wrong = make([]bool, r.Len())
+			}
+			wrong[i] = true
+		}
+	}
+	return wrong
+}
+
+// countWrong counts the wrong labels of a plan.
+func (p *pruning) countWrong(plan prune.Plan) (n int) {
+	if p.wrong == nil {
+		return 0
+	}
+	for _, i := range plan.Indices {
+		if p.wrong[i] {
+			n++
+		}
+	}
+	return n
 }
 
 // config is the options of the run as its summary records them.
@@ -100,18 +128,23 @@ func (l *loop) noticeDAS(p prune.Options) {
 
 // observe hands a step's losses to the pruner.
 func (p *pruning) observe(b *loader.Batch, out *ortrun.StepOutput, classes int) error {
-	if p.wantsBatch {
-		return p.ObserveBatch(b.Indices, out.Loss)
-	}
-	if !p.wantsEach {
-		return nil
-	}
 	losses := out.PerSample
-	if losses == nil {
+	if losses == nil && p.wantsEach {
 		losses = p.losses[:b.N]
 		if err := eval.CrossEntropy(losses, out.Logits, b.Labels, classes); err != nil {
 			return err
 		}
 	}
-	return p.ObserveSamples(b.Indices, losses)
+	if losses != nil {
+		if err := p.RecordLosses(b.Indices, losses); err != nil {
+			return err
+		}
+	}
+	switch {
+	case p.wantsBatch:
+		return p.ObserveBatch(b.Indices, out.Loss)
+	case p.wantsEach:
+		return p.ObserveSamples(b.Indices, losses)
+	}
+	return nil
 }
