@@ -16,6 +16,7 @@ import (
 type graphOptions struct {
 	Loss          bundle.Loss
 	Optimizer     bundle.Optimizer
+	VectorTargets bool   // float32 [N, K] instead of classes
 	Average       bool   // train with a moving average of the weights
 	Mixed         bool   // mixed precision
 	Half          string // its data type
@@ -38,6 +39,8 @@ func (o *graphOptions) flags(group string) []cli.Flag {
 		&cli.StringFlag{Name: flagLoss, Value: losses[0].Name, Category: group, Usage: "loss `NAME`: " + kindNames(losses)},
 		&cli.StringFlag{Name: flagOptimizer, Value: optimizers[0].Name, Category: group, Usage: "optimizer `NAME`: " + kindNames(optimizers)},
 	}, optionFlags(export.LossOptions(), group), optionFlags(export.OptimizerOptions(), group), []cli.Flag{
+		&cli.BoolFlag{Name: flagVectors, Destination: &o.VectorTargets, Category: group,
+			Usage: "targets are numbers [N, K], one for each output, instead of classes: soft labels, several labels, quantities; train takes this from the data"},
 		&cli.BoolFlag{Name: "model-ema", Destination: &o.Average, Category: group,
 			Usage: "keep a moving average of the weights, and evaluate and export that"},
 		&cli.BoolFlag{Name: "amp", Destination: &o.Mixed, Category: group,
@@ -61,6 +64,7 @@ const (
 	flagOptimizer = "opt"
 	flagDecay     = export.DecayOption
 	flagPrecision = "amp-dtype"
+	flagVectors   = "vector-targets"
 )
 
 // set takes loss and optimizer from the flags.
@@ -79,7 +83,9 @@ func (o *graphOptions) set(c *cli.Context) error {
 func (o *graphOptions) apply(b *export.Options) {
 	b.Selection.FreezeNorms = o.FreezeNorms
 	b.Selection.Freeze, b.Selection.Train = pattern(o.Freeze), pattern(o.Train)
-	b.Loss, b.Optimizer, b.Precision, b.BatchLossOnly = o.Loss, o.Optimizer, o.precision(), o.BatchLossOnly
+	b.Loss, b.Optimizer = o.Loss, o.Optimizer
+	b.Loss.SoftTargets = o.VectorTargets && o.Loss.Name != bundle.NoLoss
+	b.Precision, b.BatchLossOnly = o.precision(), o.BatchLossOnly
 	b.Blocks.Size, b.Blocks.Insist = o.Block, o.InsistOnBlock
 }
 

@@ -195,6 +195,7 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	defer data.Close()
 	channels, h, w := loader.ShapeOf(data.Train)
 	o.Forward.data = [3]int64{int64(channels), int64(h), int64(w)}
+	o.takeTargets(data.Train, p.Notice)
 	run, pixels, err := o.resolve(ctx, p.Notice)
 	if err != nil {
 		return err
@@ -299,6 +300,20 @@ func checkPrecision(b *bundle.Bundle, d *ortrun.Device, notice func(string)) err
 	}
 	notice(half + " is slower than float32 on the CPU, which computes most of it in software; it is made for GPUs")
 	return nil
+}
+
+// takeTargets lets a bundle that is made here take the kind of target that the
+// data has.
+func (o *trainOptions) takeTargets(records loader.Records, notice func(string)) {
+	specs := loader.TargetsOf(records)
+	if specs[0].Kind != loader.VectorTarget || o.Graph.VectorTargets {
+		return
+	}
+	o.Graph.VectorTargets = true
+	if slices.Contains(models.Names(), o.Bundle) {
+		o.Changed = append(o.Changed, flagVectors)
+		notice(fmt.Sprintf("targets: the data has vectors of %d numbers; the model is made for them", specs[0].Count()))
+	}
 }
 
 // block is that of a graph which the run can use.

@@ -132,6 +132,14 @@ func (p *picked) Read(i uint32, r *loader.Record) error {
 	return p.Records.Read(p.index[i], r)
 }
 
+// ReadTarget reads a target of the sample picked.
+func (p *picked) ReadTarget(i uint32, k int, r *loader.Record) error {
+	if int64(i) >= int64(len(p.index)) {
+		return loader.ErrIndex
+	}
+	return p.wrapper.ReadTarget(p.index[i], k, r)
+}
+
 // heldBack splits records: of each class a share, rounded and at least one of
 // two or more samples, goes to test. Which ones is a pure function of the order
 // of the records and the seed.

@@ -8,6 +8,7 @@ var (
 	_ loader.Shaped      = wrapper{}
 	_ loader.Classer     = wrapper{}
 	_ loader.Namer       = wrapper{}
+	_ loader.Targeted    = wrapper{}
 )
 
 // wrapper forwards the optional interfaces of records.
@@ -15,6 +16,18 @@ type wrapper struct{ loader.Records }
 
 // Name is the records' name.
 func (w wrapper) Name() string { return loader.NameOf(w.Records) }
+
+// Targets lists the records' targets.
+func (w wrapper) Targets() []loader.TargetSpec { return loader.TargetsOf(w.Records) }
+
+// ReadTarget reads a target of the records.
+func (w wrapper) ReadTarget(i uint32, k int, r *loader.Record) error {
+	t, ok := w.Records.(loader.Targeted)
+	if !ok {
+		return loader.ErrIndex
+	}
+	return t.ReadTarget(i, k, r)
+}
 
 // Classes are the records' class names.
 func (w wrapper) Classes() []string { return loader.ClassesOf(w.Records) }
@@ -56,4 +69,12 @@ func (s *subset) Read(i uint32, r *loader.Record) error {
 		return loader.ErrIndex
 	}
 	return s.Records.Read(i, r)
+}
+
+// ReadTarget reads a target of sample i of the records.
+func (s *subset) ReadTarget(i uint32, k int, r *loader.Record) error {
+	if int64(i) >= int64(s.n) {
+		return loader.ErrIndex
+	}
+	return s.wrapper.ReadTarget(i, k, r)
 }

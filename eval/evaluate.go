@@ -74,11 +74,18 @@ func Evaluate(ctx context.Context, r Runner, it Batches, classes int) (*Result, 
 // EvaluateEach is Evaluate that tells each, where it is not nil, of every sample:
 // whether its label comes first, and the probability of the class that does.
 func EvaluateEach(ctx context.Context, r Runner, it Batches, classes int, each func(index uint32, correct bool, confidence float64)) (*Result, error) {
-	if classes < 1 {
-		return nil, fmt.Errorf("eval: %d classes", classes)
-	}
-	res := &Result{PerClass: make([]Class, classes)}
-	loss, right, five := 0.0, 0, 0
+	return Task{Classes: classes}.Evaluate(ctx, r, it, each)
+}
+
+// measure takes the outputs of batches, row by row, and says what they are worth.
+type measure interface {
+	add(b *loader.Batch, outputs []float32) error
+	result() *Result
+}
+
+// every runs every batch through a measure.
+func every(ctx context.Context, r Runner, it Batches, width int, m measure) (*Result, error) {
+	samples := 0
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("eval: %w", err)
@@ -89,47 +96,87 @@ func EvaluateEach(ctx context.Context, r Runner, it Batches, classes int, each f
 		} else if err != nil {
 			return nil, fmt.Errorf("eval: %w", err)
 		}
-		logits, err := r.Run(b.N, b.Images)
+		outputs, err := r.Run(b.N, b.Images)
 		if err != nil {
 			return nil, fmt.Errorf("eval: %w", err)
 		}
-		if len(logits) != b.N*classes {
-			return nil, fmt.Errorf("eval: %w: %d values for %d samples of %d classes", ErrLogits, len(logits), b.N, classes)
+		if len(outputs) != b.N*width {
+			return nil, fmt.Errorf("eval: %w: %d values for %d samples of %d", ErrLogits, len(outputs), b.N, width)
 		}
-		for j, label := range b.Labels {
-			if label < 0 || label >= int64(classes) {
-				return nil, fmt.Errorf("eval: sample %d: %w: %d, there are %d classes", b.Indices[j], ErrLabel, label, classes)
-			}
-			row := logits[j*classes : (j+1)*classes]
-			l := crossEntropy(row, int(label))
-			if loss += l; math.IsNaN(l) || math.IsInf(l, 0) {
-				if res.NotFinite == 0 {
-					res.FirstBad = b.Indices[j]
-				}
-				res.NotFinite++
-			}
-			c := &res.PerClass[label]
-			c.Samples++
-			k := rank(row, int(label))
-			if each != nil {
-				each(b.Indices[j], k == 0, math.Exp(-crossEntropy(row, first(row))))
-			}
-			switch {
-			case k == 0:
-				right++
-				c.Correct++
-				five++
-			case k < topK:
-				five++
-			}
+		if err := m.add(b, outputs); err != nil {
+			return nil, err
 		}
-		res.Samples += b.N
+		samples += b.N
 	}
-	if res.Samples > 0 {
-		n := float64(res.Samples)
-		res.Loss, res.Top1, res.Top5 = loss/n, float64(right)/n, float64(five)/n
-	}
+	res := m.result()
+	res.Samples = samples
 	return res, nil
+}
+
+// classes measures scores [N, classes] against labels.
+type classes struct {
+	classes           int
+	each              func(index uint32, correct bool, confidence float64)
+	res               Result
+	mean              mean
+	right, five, seen int
+}
+
+var _ measure = (*classes)(nil)
+
+func newClasses(n int, each func(uint32, bool, float64)) *classes {
+	return &classes{classes: n, each: each, res: Result{PerClass: make([]Class, n)}}
+}
+
+func (m *classes) add(b *loader.Batch, logits []float32) error {
+	for j, label := range b.Labels {
+		if label < 0 || label >= int64(m.classes) {
+			return fmt.Errorf("eval: sample %d: %w: %d, there are %d classes", b.Indices[j], ErrLabel, label, m.classes)
+		}
+		row := logits[j*m.classes : (j+1)*m.classes]
+		m.mean.add(&m.res, b.Indices[j], crossEntropy(row, int(label)))
+		m.rank(b.Indices[j], row, int(label))
+	}
+	return nil
+}
+
+// rank counts where the label of a row of scores comes.
+func (m *classes) rank(index uint32, row []float32, label int) {
+	c := &m.res.PerClass[label]
+	c.Samples++
+	m.seen++
+	k := rank(row, label)
+	if m.each != nil {
+		m.each(index, k == 0, math.Exp(-crossEntropy(row, first(row))))
+	}
+	switch {
+	case k == 0:
+		m.right++
+		c.Correct++
+		m.five++
+	case k < topK:
+		m.five++
+	}
+}
+
+func (m *classes) result() *Result {
+	if m.seen > 0 {
+		n := float64(m.seen)
+		m.res.Loss, m.res.Top1, m.res.Top5 = m.mean.sum/n, float64(m.right)/n, float64(m.five)/n
+	}
+	return &m.res
+}
+
+// mean sums up losses, and keeps count of those that are not finite.
+type mean struct{ sum float64 }
+
+func (m *mean) add(res *Result, index uint32, loss float64) {
+	if m.sum += loss; math.IsNaN(loss) || math.IsInf(loss, 0) {
+		if res.NotFinite == 0 {
+			res.FirstBad = index
+		}
+		res.NotFinite++
+	}
 }
 
 // first is the class of the largest logit, the lowest of equals.

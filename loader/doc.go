@@ -8,8 +8,8 @@
 // and weights. Package loadertest holds what every format must keep.
 //
 // Terms. A sample is one image with its target; its index (uint32) is its
-// position in the records and never changes. A target is bytes of a kind; a
-// label is the target of the kind class. A plan is the list of indices an epoch
+// position in the records and never changes. A target is what a sample
+// is to be mapped to: a class, which is its label, a vector, a mask or a tensor. A plan is the list of indices an epoch
 // visits, with an optional weight for each. The order of an epoch is the plan,
 // shuffled. A step is one batch. Images are uint8 in CHW layout: channel, then
 // row, then column.

@@ -9,14 +9,14 @@ import (
 )
 
 // Batch is N samples. Its slices are the loader's, valid until the next call
-// of Next or Close; the caller may change Images and Labels in place.
+// of Next or Close; the caller may change Images, Labels and the values of
+// Targets in place.
 type Batch struct {
 	N       int
-	Indices []uint32 // [N] sample indices
-	Images  []byte   // [N, C, H, W]
-	Targets []byte   // [N, size], of Kind
-	Kind    TargetKind
-	Labels  []int64   // [N], the targets of Kind ClassTarget
+	Indices []uint32  // [N] sample indices
+	Images  []byte    // [N, C, H, W]
+	Labels  []int64   // [N] the classes; -1 of samples that have none
+	Targets []Values  // in the order of Source.Targets
 	Weights []float32 // [N]; nil = all 1
 }
 
@@ -24,8 +24,8 @@ type Batch struct {
 // its step from the queue until ready is signalled, and then to the consumer.
 type slot struct {
 	images  []byte
-	targets []byte
 	labels  []int64
+	targets []targetBuffer
 	n       int // samples; fewer than the step has where some were bad
 	err     error
 	ready   chan struct{} // capacity 1
@@ -66,8 +66,11 @@ func (l *Loader) start(ctx context.Context, epoch, first int, weights []float32)
 		for i := range l.slots {
 			l.slots[i] = slot{
 				images:  make([]byte, l.o.Largest()*l.imageBytes),
-				targets: make([]byte, l.o.Largest()*l.targetBytes),
 				labels:  make([]int64, l.o.Largest()),
+				targets: make([]targetBuffer, len(l.targets)),
+			}
+			for k := range l.targets {
+				l.slots[i].targets[k] = newTargetBuffer(&l.targets[k], l.o.Largest())
 			}
 		}
 		l.scratch = make([]Scratch, min(l.o.Workers, len(l.slots)))
@@ -147,8 +150,10 @@ func (it *Iterator) take() (*Batch, error) {
 	it.next++
 	n := s.n
 	hi := lo + n
-	it.batch = Batch{N: n, Indices: it.l.indices[lo:hi:hi], Images: s.images[:n*it.l.imageBytes],
-		Targets: s.targets[:n*it.l.targetBytes], Kind: it.l.targetKind, Labels: s.labels[:n]}
+	it.batch = Batch{N: n, Indices: it.l.indices[lo:hi:hi], Images: s.images[:n*it.l.imageBytes], Labels: s.labels[:n], Targets: it.batch.Targets[:0]}
+	for k := range it.l.targets {
+		it.batch.Targets = append(it.batch.Targets, s.targets[k].values(&it.l.targets[k], n))
+	}
 	if it.weights != nil {
 		it.batch.Weights = it.weights[lo:hi:hi]
 	}
@@ -207,17 +212,13 @@ func (it *Iterator) fill(s *slot, step int, scratch *Scratch) error {
 			return err
 		}
 		i, n := l.indices[at], s.n
-		dst := s.images[n*l.imageBytes:][:l.imageBytes:l.imageBytes]
-		if err := l.src.read(Draw{l.o.Seed, it.epoch, i}, scratch, dst); err != nil {
+		if err := it.readSample(s, i, scratch); err != nil {
 			if l.o.Bad == nil || !errors.Is(err, ErrBadData) {
 				return l.src.wrap(i, err)
 			}
 			l.o.Bad.add(l.src, i, err)
 			continue
 		}
-		target := l.src.records.Target(i)
-		target.Put(s.targets[n*l.targetBytes:][:l.targetBytes])
-		s.labels[n] = target.Class()
 		l.indices[lo+n] = i
 		if it.weights != nil {
 			it.weights[lo+n] = it.weights[at]
@@ -226,6 +227,29 @@ func (it *Iterator) fill(s *slot, step int, scratch *Scratch) error {
 	}
 	if s.n < hi-lo && s.n < l.o.MinBatch {
 		s.n = 0
+	}
+	return nil
+}
+
+// readSample reads image and targets of a sample behind those that s has.
+func (it *Iterator) readSample(s *slot, i uint32, scratch *Scratch) error {
+	l, n, d := it.l, s.n, Draw{it.l.o.Seed, it.epoch, i}
+	if err := l.src.read(d, scratch, s.images[n*l.imageBytes:][:l.imageBytes:l.imageBytes]); err != nil {
+		return err
+	}
+	s.labels[n] = l.src.records.Target(i).Class()
+	for k := range l.targets {
+		switch t := &l.targets[k]; {
+		case t.Kind == ClassTarget:
+		case l.fromClass(k):
+			c := t.Count()
+			oneHot(s.targets[k].floats[n*c:][:c], s.labels[n])
+		default:
+			size := t.Size()
+			if err := l.src.readTarget(d, k, scratch, s.targets[k].bytes[n*size:][:size:size]); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

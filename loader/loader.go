@@ -33,6 +33,9 @@ type Options struct {
 	DropLast bool // leave out a last batch smaller than BatchSize
 	MinBatch int  // a last batch of fewer samples is joined to the one before it; 0 stands for 1
 	Seed     uint64
+	// OneHot > 0 delivers classes as vectors of so many numbers too, 1 for the
+	// class and 0 for the others: the targets of kind class become of kind vector.
+	OneHot int
 	// Bad, where not nil, collects samples whose data is bad, which are then left
 	// out of their batch; without it the first of them ends the epoch.
 	Bad *BadSamples
@@ -73,6 +76,9 @@ func (o Options) Validate() error {
 	check("workers", o.Workers, MaxWorkers)
 	check("prefetch", o.Prefetch, MaxPrefetch)
 	check("min-batch", o.MinBatch, o.BatchSize)
+	if o.OneHot < 0 {
+		errs = append(errs, option.Errorf("loader", "one-hot", "%d classes, want 1 or more", o.OneHot))
+	}
 	return errors.Join(errs...)
 }
 
@@ -80,11 +86,10 @@ func (o Options) Validate() error {
 // buffers are made once and reused by every epoch: 8 bytes a sample for the
 // order, and Prefetch+1 batches.
 type Loader struct {
-	src         *Source
-	o           Options
-	imageBytes  int
-	targetBytes int
-	targetKind  TargetKind
+	src        *Source
+	o          Options
+	imageBytes int
+	targets    []TargetSpec // as delivered
 
 	mu      sync.Mutex
 	open    bool // an Iterator holds the buffers
@@ -109,17 +114,33 @@ func New(src *Source, o Options) (*Loader, error) {
 	case int64(n) > math.MaxUint32:
 		return nil, fmt.Errorf("loader: source %q: %d samples: want at most %d", src.Name(), n, int64(math.MaxUint32))
 	}
-	first := src.records.Target(0)
-	l.targetBytes, l.targetKind = first.Size(), first.Kind()
+	l.targets = src.Targets()
+	for k := range l.targets {
+		if t := &l.targets[k]; t.Kind == ClassTarget && o.OneHot > 0 {
+			t.Kind, t.Type, t.Shape = VectorTarget, Float32, []int{o.OneHot}
+		}
+	}
+	if err := checkTargets(l.targets); err != nil {
+		return nil, fmt.Errorf("loader: source %q: %w", src.Name(), err)
+	}
 	if !o.DropLast { // with it, a source smaller than one batch has no step
 		l.o.BatchSize = min(o.BatchSize, n)
 		l.o.MinBatch = min(o.MinBatch, l.o.BatchSize)
 	}
-	if need := float64(l.o.Largest()) * float64(l.imageBytes) * float64(o.Prefetch+1); need > MaxBufferBytes {
-		return nil, fmt.Errorf("loader: source %q: %d batches of %d images of %d bytes need %.0f bytes: want at most %d; lower the batch size or the prefetch",
-			src.Name(), o.Prefetch+1, l.o.BatchSize, l.imageBytes, need, int64(MaxBufferBytes))
+	sample := float64(l.imageBytes)
+	for k := range l.targets {
+		sample += float64(l.targets[k].Size())
+	}
+	if need := float64(l.o.Largest()) * sample * float64(o.Prefetch+1); need > MaxBufferBytes {
+		return nil, fmt.Errorf("loader: source %q: %d batches of %d samples of %.0f bytes need %.0f bytes: want at most %d; lower the batch size or the prefetch",
+			src.Name(), o.Prefetch+1, l.o.BatchSize, sample, need, int64(MaxBufferBytes))
 	}
 	return l, nil
+}
+
+// fromClass is whether target k is delivered as a vector and stored as a class.
+func (l *Loader) fromClass(k int) bool {
+	return l.targets[k].Kind == VectorTarget && l.src.targets[k].Kind == ClassTarget
 }
 
 // Epoch starts reading one epoch: the plan given by indices and weights, in

@@ -7,8 +7,8 @@ import "fmt"
 type Records interface {
 	// Len is the number of samples.
 	Len() int
-	// Target is what sample i is to be mapped to, 0 <= i < Len, known without
-	// its image. All targets of a set are of one kind.
+	// Target is the class of sample i, 0 <= i < Len, known without its image, or
+	// says that it has none: see Targeted.
 	Target(i uint32) Target
 	// Read puts the image of sample i into r.
 	Read(i uint32, r *Record) error

@@ -3,6 +3,7 @@ package loader
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"winnow/loader/raster"
 )
@@ -38,12 +39,13 @@ type Source struct {
 	records   Records
 	transform Transform // nil: raw images as they are
 	c, h, w   int
+	targets   []TargetSpec
 }
 
 // NewSource joins records and a transform. Without one (nil), the records must
 // be raw images of one shape.
 func NewSource(r Records, t Transform) (*Source, error) {
-	s := &Source{records: r, transform: t}
+	s := &Source{records: r, transform: t, targets: slices.Clone(TargetsOf(r))}
 	if t != nil {
 		s.c, s.h, s.w = t.Shape()
 	} else {
@@ -54,6 +56,18 @@ func NewSource(r Records, t Transform) (*Source, error) {
 	}
 	if s.c < 1 || s.h < 1 || s.w < 1 {
 		return nil, fmt.Errorf("loader: source %q: %w: image shape %dx%dx%d", NameOf(r), ErrBadData, s.c, s.h, s.w)
+	}
+	for k := range s.targets {
+		switch target := &s.targets[k]; target.Kind {
+		case MaskTarget:
+			if target.Type, target.Shape = Uint8, []int{s.h, s.w}; t != nil {
+				return nil, fmt.Errorf("loader: source %q: %w: masks of images that are changed", NameOf(r), ErrOptions)
+			}
+		case TensorTarget:
+			if t != nil {
+				return nil, fmt.Errorf("loader: source %q: %w: target %q is a tensor, which cannot follow an image that is changed", NameOf(r), ErrOptions, target.Name)
+			}
+		}
 	}
 	return s, nil
 }
@@ -73,7 +87,10 @@ func (s *Source) Shape() (c, h, w int) { return s.c, s.h, s.w }
 // Classes are the class names, nil where they are not known.
 func (s *Source) Classes() []string { return ClassesOf(s.records) }
 
-// Label is the class of sample i; 0 <= i < Len.
+// Targets lists what each sample has to learn.
+func (s *Source) Targets() []TargetSpec { return slices.Clone(s.targets) }
+
+// Label is the class of sample i, -1 where it has none; 0 <= i < Len.
 func (s *Source) Label(i uint32) int64 { return s.records.Target(i).Class() }
 
 // Read fills dst, c*h*w bytes, with a view of a sample as uint8 CHW.
@@ -121,6 +138,29 @@ func (s *Source) read(d Draw, scratch *Scratch, dst []byte) error {
 	if &r.Data[0] != &dst[0] {
 		copy(dst, r.Data)
 	}
+	return nil
+}
+
+// ReadTarget fills dst, TargetSpec.Size bytes, with target k of a sample, which
+// is no class.
+func (s *Source) ReadTarget(d Draw, k int, scratch *Scratch, dst []byte) error {
+	if err := s.readTarget(d, k, scratch, dst); err != nil {
+		return s.wrap(d.Index, err)
+	}
+	return nil
+}
+
+// readTarget fills dst with target k of a sample, which is no class.
+func (s *Source) readTarget(d Draw, k int, scratch *Scratch, dst []byte) error {
+	r := &scratch.Record
+	r.direct = nil
+	if err := s.records.(Targeted).ReadTarget(d.Index, k, r); err != nil {
+		return fmt.Errorf("target %q: %w", s.targets[k].Name, err)
+	}
+	if len(r.Data) != len(dst) {
+		return fmt.Errorf("target %q: %w: %d bytes: want %d, of %s %v", s.targets[k].Name, ErrBadData, len(r.Data), len(dst), s.targets[k].Type, s.targets[k].Shape)
+	}
+	copy(dst, r.Data)
 	return nil
 }
 

@@ -11,6 +11,7 @@ type TrainSpec struct {
 	Model         []byte // an ONNX file
 	Images        Slot   // uint8 or float32 [N, C, H, W]
 	Labels        *Slot  // int64 [N] or float32 [N, K]
+	Targets       []Slot // further ones, of any type and shape
 	SampleWeights *Slot  // float32 [N]
 	LossScale     *Slot  // float32 scalar
 	LearningRate  Slot   // float32 scalar
@@ -26,6 +27,7 @@ type StepInput struct {
 	Images       []byte    // N images in the type and layout of TrainSpec.Images
 	Labels       []int64   // N, where labels are int64
 	LabelsFloat  []float32 // N*K, where labels are float32
+	Targets      [][]byte  // of each TrainSpec.Targets, N samples in its type
 	Weights      []float32 // N, or nil for 1 each
 	LearningRate float32
 	LossScale    float32
@@ -46,6 +48,7 @@ type Trainer struct {
 	state     *State
 	images    *port
 	labels    *port
+	targets   []*port
 	weights   *port
 	lossScale *port
 	rate      *port
@@ -112,6 +115,9 @@ func (t *Trainer) addPorts(spec TrainSpec) error {
 	t.loss = add(Slot{Name: spec.Loss, DType: Float32}, true, Float32)
 	if spec.Labels != nil {
 		t.labels = add(*spec.Labels, false, Int64, Float32)
+	}
+	for _, slot := range spec.Targets {
+		t.targets = append(t.targets, add(slot, false, Float32, Int64, Int32, Uint8))
 	}
 	if spec.SampleWeights != nil {
 		t.weights = add(*spec.SampleWeights, false, Float32)
@@ -202,6 +208,16 @@ func (t *Trainer) fill(in *StepInput) error {
 		if err != nil {
 			return err
 		}
+	}
+	if len(in.Targets) != len(t.targets) {
+		return fmt.Errorf("%d targets given, the graph takes %d beside its labels", len(in.Targets), len(t.targets))
+	}
+	for i, p := range t.targets {
+		dst := p.bytes(in.N, t.maxBatch)
+		if len(in.Targets[i]) != len(dst) {
+			return fmt.Errorf("%q: %d bytes given, %d samples have %d", p.slot.Name, len(in.Targets[i]), in.N, len(dst))
+		}
+		copy(dst, in.Targets[i])
 	}
 	switch {
 	case t.weights != nil && in.Weights != nil:

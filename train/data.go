@@ -14,8 +14,10 @@ type data struct {
 	reference   *loader.Loader // over the training split, without augmentation; nil without an outside reference
 }
 
-// checkData holds the data against the bundle before anything long starts.
-func checkData(o *Options) error {
+// checkData holds the data against the bundle before anything long starts, and
+// finds the targets.
+func (l *loop) checkData() error {
+	o := &l.o
 	m := &o.Bundle.Manifest
 	if least := int(m.MinBatch); o.BatchSize < least {
 		return optionError("batch-size", "%d, and bundle %q needs %d samples in a step: it normalises [N, C] by the batch, where one sample has no variance; "+
@@ -30,6 +32,18 @@ func checkData(o *Options) error {
 	}{{"train", o.Train}, {"test", o.Test}} {
 		if err := checkShape(o, split.name, split.src); err != nil {
 			return err
+		}
+		bound, err := bindTargets(o.Bundle, o.BundleName, split.src, o.Targets)
+		if err != nil {
+			return err
+		}
+		if split.name == "train" {
+			l.targets = bound
+		} else {
+			l.testTargets = bound
+		}
+		if !takesClasses(bound) {
+			continue
 		}
 		for i := range split.src.Len() {
 			if label := split.src.Label(uint32(i)); label < 0 || label >= m.Classes {
@@ -62,8 +76,8 @@ func checkShape(o *Options, split string, src *loader.Source) error {
 	return nil
 }
 
-// open makes the loaders.
-func (d *data) open(o *Options, outside bool) (err error) {
+// open makes the loaders. oneHot > 0 trains on classes as vectors of so many numbers.
+func (d *data) open(o *Options, outside bool, oneHot int) (err error) {
 	base := loader.Options{BatchSize: o.BatchSize, Workers: o.Workers, Prefetch: o.Prefetch, Seed: o.Seed, Bad: o.Bad}
 	if d.test, err = loader.New(o.Test, base); err != nil {
 		return fmt.Errorf("train: %w", err)
@@ -77,6 +91,7 @@ func (d *data) open(o *Options, outside bool) (err error) {
 			return fmt.Errorf("train: %w", err)
 		}
 	}
+	base.OneHot = oneHot
 	base.Shuffle, base.MinBatch = true, int(max(o.Bundle.Manifest.MinBatch, 1))
 	if d.train, err = loader.New(o.Train, base); err != nil {
 		return fmt.Errorf("train: %w", err)

@@ -204,7 +204,7 @@ func (l *loop) evaluate(ctx context.Context, phase string, epoch int, from *load
 	p := Progress{Phase: phase, Epoch: epoch, Epochs: l.o.Epochs, Steps: it.Steps(), Used: l.counts.used, Full: l.counts.full()}
 	l.o.Reporter.Progress(p)
 	r := &runner{l.graphs.evaluator, step.PixelsFor(l.o.Bundle.Manifest.Eval.Images)}
-	m, err := eval.Evaluate(ctx, r, &reported{it, l.o.Reporter, p}, l.classes)
+	m, err := l.task(from).Evaluate(ctx, r, &reported{it, l.o.Reporter, p}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("train: %s, epoch %d: %w", phase, epoch, err)
 	}

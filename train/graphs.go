@@ -25,35 +25,37 @@ type graphs struct {
 	closers   []io.Closer
 }
 
-// open makes the sessions; it gives the roles of a step.
-func (g *graphs) open(o *Options, maxTrain, maxEval int) (spec ortrun.TrainSpec, err error) {
+// open makes the sessions.
+func (g *graphs) open(o *Options, maxTrain, maxEval int) error {
 	g.bundle = o.Bundle
 	slots, err := step.StateSlots(o.Bundle)
 	if err != nil {
-		return spec, err
+		return err
 	}
 	if g.state, err = o.Device.NewState(slots); err != nil {
-		return spec, fmt.Errorf("train: %w", err)
+		return fmt.Errorf("train: %w", err)
 	}
 	g.closers = append(g.closers, g.state)
-	if spec, g.layout, err = step.TrainSpec(o.Bundle, o.Device, o.Layout); err != nil {
-		return spec, err
+	spec, layout, err := step.TrainSpec(o.Bundle, o.Device, o.Layout)
+	if err != nil {
+		return err
 	}
+	g.layout = layout
 	if g.trainer, err = o.Device.NewTrainer(spec, g.state, maxTrain); err != nil {
-		return spec, fmt.Errorf("train: bundle %q: %s: %w", o.Bundle.Where(), bundle.GraphFile(g.layout), err)
+		return fmt.Errorf("train: bundle %q: %s: %w", o.Bundle.Where(), bundle.GraphFile(g.layout), err)
 	}
 	g.closers = append(g.closers, g.trainer)
 	if g.inference, err = o.Bundle.Inference(); err != nil {
-		return spec, err
+		return err
 	}
 	if g.evalSpec, err = step.EvalSpec(o.Bundle, g.inference); err != nil {
-		return spec, err
+		return err
 	}
 	if g.evaluator, err = o.Device.NewEvaluator(g.evalSpec, g.state, maxEval); err != nil {
-		return spec, fmt.Errorf("train: bundle %q: %s: %w", o.Bundle.Where(), bundle.EvalFile, err)
+		return fmt.Errorf("train: bundle %q: %s: %w", o.Bundle.Where(), bundle.EvalFile, err)
 	}
 	g.closers = append(g.closers, g.evaluator)
-	return spec, nil
+	return nil
 }
 
 // close closes the sessions, the newest first.

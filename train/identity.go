@@ -75,5 +75,28 @@ func hashSource(h hash.Hash, src *loader.Source, bad bool) error {
 		}
 		h.Write(image)
 	}
+	return hashTargets(h, src, bad)
+}
+
+// hashTargets takes in what targets beside a class are, and some of their values.
+func hashTargets(h hash.Hash, src *loader.Source, bad bool) error {
+	n := src.Len()
+	var scratch loader.Scratch
+	for k, t := range src.Targets() {
+		if t.Kind == loader.ClassTarget {
+			continue
+		}
+		fmt.Fprintf(h, "%q %v %v %v\n", t.Name, t.Kind, t.Type, t.Shape)
+		values := make([]byte, t.Size())
+		for j := range min(n, sampledImages) {
+			i := uint32(int64(j) * int64(n) / int64(min(n, sampledImages)))
+			if err := src.ReadTarget(loader.Draw{Index: i}, k, &scratch, values); err != nil && bad {
+				continue
+			} else if err != nil {
+				return fmt.Errorf("train: %w", err)
+			}
+			h.Write(values)
+		}
+	}
 	return nil
 }

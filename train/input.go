@@ -10,22 +10,18 @@ import (
 
 // input turns batches into a step's input; its buffers are made once.
 type input struct {
-	classes int
 	step    ortrun.StepInput
 	pixels  step.Pixels
 	random  step.Random
 	weights weightPath
 	mean    []float32 // batch weights, where the graph takes them per sample
-	oneHot  []float32 // labels, where it takes float32
+	targets targets
 }
 
-func newInput(b *bundle.Bundle, spec *ortrun.TrainSpec, seed uint64, weights weightPath, maxBatch int) input {
-	in := input{classes: int(b.Manifest.Classes), pixels: step.PixelsFor(b.Manifest.Train.Images), random: step.Random{Seed: seed}, weights: weights}
+func newInput(b *bundle.Bundle, bound []boundTarget, seed uint64, weights weightPath, maxBatch int) input {
+	in := input{pixels: step.PixelsFor(b.Manifest.Train.Images), random: step.Random{Seed: seed}, weights: weights, targets: newTargets(bound, maxBatch)}
 	if weights == weightsMean {
 		in.mean = make([]float32, maxBatch)
-	}
-	if spec.Labels != nil && spec.Labels.DType == ortrun.Float32 {
-		in.oneHot = make([]float32, maxBatch*in.classes)
 	}
 	return in
 }
@@ -34,10 +30,7 @@ func newInput(b *bundle.Bundle, spec *ortrun.TrainSpec, seed uint64, weights wei
 func (in *input) fill(b *loader.Batch, at int64, rate float64) {
 	in.step.N, in.step.Labels = b.N, b.Labels
 	in.step.Images = in.pixels.Convert(b.N, b.Images)
-	if in.oneHot != nil {
-		in.step.LabelsFloat = in.oneHot[:b.N*in.classes]
-		step.OneHot(in.step.LabelsFloat, b.Labels, in.classes)
-	}
+	in.step.LabelsFloat, in.step.Targets = in.targets.fill(b)
 	in.random.Step = uint64(at)
 	in.weigh(rate, b.Weights)
 }

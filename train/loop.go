@@ -22,15 +22,18 @@ type loop struct {
 	classes int
 
 	data    data
-	graphs  graphs
-	pruning pruning
-	input   input
-	output  ortrun.StepOutput
-	counts  counts
-	clock   clock
-	open    open
-	saver   saver
-	nan     run.NaN
+	targets []boundTarget // of the training samples
+
+	testTargets []boundTarget
+	graphs      graphs
+	pruning     pruning
+	input       input
+	output      ortrun.StepOutput
+	counts      counts
+	clock       clock
+	open        open
+	saver       saver
+	nan         run.NaN
 
 	identity  run.Identity
 	bestEpoch int
@@ -58,7 +61,7 @@ func Run(ctx context.Context, o Options) (_ *run.Summary, err error) {
 		return nil, err
 	}
 	l.classes = int(o.Bundle.Manifest.Classes)
-	if err := checkData(&l.o); err != nil {
+	if err := l.checkData(); err != nil {
 		return nil, err
 	}
 	if err := l.setupPruning(); err != nil {

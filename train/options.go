@@ -45,7 +45,8 @@ type Options struct {
 	Source      string         // file or folder that the bundle came from, which Out must not replace; "" if there is none
 	Data        string         // name of the data, as recorded
 	Train, Test *loader.Source
-	Unaugmented *loader.Source // Train as evaluation sees it, for an outside reference; nil takes Train
+	Targets     map[string]string // what of the data a target of the bundle takes, by their names, where that is not plain
+	Unaugmented *loader.Source    // Train as evaluation sees it, for an outside reference; nil takes Train
 
 	Device            *ortrun.Device     // the caller's to close
 	Layout            string             // of bundle.Layout names; "" is auto

@@ -26,7 +26,7 @@ type pruning struct {
 // setupPruning resolves the method, makes the pruner, and records both.
 func (l *loop) setupPruning() error {
 	o, roles := &l.o, &l.o.Bundle.Manifest.Train
-	perSample := roles.PerSampleLoss != nil || roles.Logits != nil
+	perSample := roles.PerSampleLoss != nil || roles.Logits != nil && takesClasses(l.targets)
 	p, r := o.Prune, &l.pruning
 	var why string
 	var err error

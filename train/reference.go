@@ -61,6 +61,9 @@ func (r reference) apply(o *prune.Options, src *loader.Source, seed uint64) ([]u
 	n := src.Len()
 	switch r.kind {
 	case referencePseudo:
+		if src.Len() > 0 && src.Label(0) < 0 {
+			return nil, optionError("prune-reference", "pseudo:%v goes by classes, and the samples of %q have none", r.share, src.Name())
+		}
 		o.Reference, o.PseudoShare = prune.ReferencePseudo, r.share
 		o.Label = func(i uint32) int {
 			return int(src.Label(i))

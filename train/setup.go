@@ -2,6 +2,7 @@ package train
 
 import (
 	"cmp"
+	"slices"
 	"time"
 )
 
@@ -9,16 +10,19 @@ import (
 func (l *loop) setup() error {
 	o, s := &l.o, &l.summary
 	s.Provider, s.Device, s.RuntimeVersion = o.Device.Provider(), o.Device.Name(), o.Device.LibraryVersion()
-	if err := l.data.open(o, l.pruning.reference != nil); err != nil {
+	oneHot := 0
+	if slices.ContainsFunc(l.targets, func(t boundTarget) bool { return t.fromHot }) {
+		oneHot = l.classes
+	}
+	if err := l.data.open(o, l.pruning.reference != nil, oneHot); err != nil {
 		return err
 	}
 	largest := maxBatch(o, s.Policy)
-	spec, err := l.graphs.open(o, largest, max(largest, min(o.BatchSize, o.Test.Len())))
-	if err != nil {
+	if err := l.graphs.open(o, largest, max(largest, min(o.BatchSize, o.Test.Len()))); err != nil {
 		return err
 	}
 	s.Layout = l.graphs.layout
-	l.input = newInput(o.Bundle, &spec, o.Seed, l.pruning.weights, largest)
+	l.input = newInput(o.Bundle, l.targets, o.Seed, l.pruning.weights, largest)
 	l.input.step.Random = l.input.random.Fill
 	l.pruning.losses = make([]float32, largest)
 	l.saver = saver{every: o.Every, keep: cmp.Or(o.Keep, DefaultKeep), last: time.Now()}

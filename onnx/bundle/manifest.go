@@ -102,15 +102,16 @@ type Dims onnx.Shape
 
 // TrainRoles maps the roles of train.onnx. Nil roles are absent.
 type TrainRoles struct {
-	Images        Value   `json:"images"`
-	Labels        *Value  `json:"labels,omitempty"`
-	SampleWeights *Value  `json:"sample_weights,omitempty"`
-	LossScale     *Value  `json:"loss_scale,omitempty"`
-	LearningRate  Value   `json:"learning_rate"`
-	Random        []Value `json:"random,omitempty"`
-	Loss          Value   `json:"loss"`
-	PerSampleLoss *Value  `json:"per_sample_loss,omitempty"`
-	Logits        *Value  `json:"logits,omitempty"`
+	Images        Value    `json:"images"`
+	Labels        *Value   `json:"labels,omitempty"`  // the first target, where it is a class [N] or a vector [N, K]
+	Targets       []Target `json:"targets,omitempty"` // every target, that of Labels too; none: Labels is all there is
+	SampleWeights *Value   `json:"sample_weights,omitempty"`
+	LossScale     *Value   `json:"loss_scale,omitempty"`
+	LearningRate  Value    `json:"learning_rate"`
+	Random        []Value  `json:"random,omitempty"`
+	Loss          Value    `json:"loss"`
+	PerSampleLoss *Value   `json:"per_sample_loss,omitempty"`
+	Logits        *Value   `json:"logits,omitempty"`
 }
 
 // EvalRoles maps the roles of eval.onnx; its other inputs are state, by the name in State.

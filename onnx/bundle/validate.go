@@ -209,6 +209,7 @@ func (v *validator) train(file string, g *onnx.Graph) {
 	for i := range r.Random {
 		inputs = append(inputs, role{name: "random", value: &r.Random[i], dtypes: f32})
 	}
+	inputs = append(inputs, v.targets()...)
 	outputs := []role{
 		{name: "loss", value: &r.Loss, dtypes: f32, scalar: true},
 		{name: "per_sample_loss", value: r.PerSampleLoss, dtypes: f32, dims: []int64{-1}},

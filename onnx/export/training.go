@@ -76,6 +76,9 @@ func (s *training) inputs() {
 	}
 	labels := s.input(s.labels.Name, s.labels.DType, s.labels.Shape)
 	s.roles.Labels, s.labels.Name = &labels, labels.Name
+	if t := bundle.TargetOf(s.targetName(), labels); t.Kind != bundle.TargetClass { // what a bundle names no target for is a class
+		s.roles.Targets = []bundle.Target{t}
+	}
 	if s.o.BatchLossOnly || s.f.lossIsMean() {
 		v := s.input(nameLossScale, onnx.Float32, onnx.Shape{})
 		s.roles.LossScale, s.scale = &v, v.Name
@@ -87,6 +90,14 @@ func (s *training) inputs() {
 	if s.o.Precision == Float16 { // bfloat16 has the range of float32
 		s.scaler, s.scale = s.lossScaler(s.o, s.scale)
 	}
+}
+
+// targetName is what data is bound to: a model's own input keeps its name.
+func (s *training) targetName() string {
+	if s.f.label.Name != "" {
+		return s.f.label.Name
+	}
+	return bundle.LabelTarget
 }
 
 // forward emits the model's nodes as they train.

@@ -39,6 +39,17 @@ func RandomInput(b *bundle.Bundle, n int, seed uint64) (*ortrun.StepInput, error
 			OneHot(in.LabelsFloat, in.Labels, int(m.Classes))
 		}
 	}
+	for _, t := range m.Train.FurtherTargets() { // zeros: a class of every pixel, no box
+		slot, err := slotOf(t.Value())
+		if err != nil {
+			return nil, err
+		}
+		count, ok := elements.Count(slot.Shape[1:])
+		if !ok || int64(n) > maxRandomBytes/max(1, count*int64(slot.DType.Size())) {
+			return nil, fmt.Errorf("step: bundle %q: %w: target %q of %v for %d samples", b.Where(), bundle.ErrInvalid, t.Name, slot.Shape, n)
+		}
+		in.Targets = append(in.Targets, make([]byte, int64(n)*count*int64(slot.DType.Size())))
+	}
 	random := Random{Seed: seed}
 	in.Random = random.Fill
 	return in, nil

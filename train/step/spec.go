@@ -93,6 +93,9 @@ func trainRoles(b *bundle.Bundle) (ortrun.TrainSpec, error) {
 	spec.Images = take(slotOf(r.Images))
 	spec.LearningRate = take(slotOf(r.LearningRate))
 	spec.Labels = optional(optionalSlot(r.Labels))
+	for _, t := range r.FurtherTargets() {
+		spec.Targets = append(spec.Targets, take(slotOf(t.Value())))
+	}
 	spec.SampleWeights = optional(optionalSlot(r.SampleWeights))
 	spec.LossScale = optional(optionalSlot(r.LossScale))
 	spec.Logits = optional(optionalSlot(r.Logits))
