@@ -77,3 +77,44 @@ func TestInit(t *testing.T) {
 	winnow(t, "train", "--bundle", "lenet", "--data", tinyData, "--out", in("no"), "--device", "cpu", "--init", in("r")).fails(t, exitInput, "lenet", "needs")
 	winnow(t, tinyTrain(in("r"), "--overwrite", "--init", in("r"))...).fails(t, exitUsage, "--init", "--out")
 }
+
+// idxFiles makes a data set of n training and n test images of 28x28 in a folder.
+func idxFiles(t *testing.T, dir string, n int) string {
+	t.Helper()
+	for _, split := range []string{"train", "t10k"} {
+		pixels, labels := make([]byte, n*28*28), make([]byte, n)
+		for i := range pixels {
+			pixels[i] = byte(i * i >> 3)
+		}
+		for i := range labels {
+			labels[i] = byte(i % 10)
+		}
+		write(t, filepath.Join(dir, split+"-images-idx3-ubyte"), append([]byte{0, 0, 8, 3, 0, 0, byte(n >> 8), byte(n), 0, 0, 0, 28, 0, 0, 0, 28}, pixels...))
+		write(t, filepath.Join(dir, split+"-labels-idx1-ubyte"), append([]byte{0, 0, 8, 1, 0, 0, byte(n >> 8), byte(n)}, labels...))
+	}
+	return dir
+}
+
+// A run whose data was named by a relative path goes on, and is evaluated, from
+// any folder, and its records are those of a run that stayed where it was.
+func TestResumeElsewhere(t *testing.T) {
+	ortest.CPU(t, 1)
+	home, away := t.TempDir(), t.TempDir()
+	idxFiles(t, filepath.Join(home, "images"), 64)
+	args := func(out string, more ...string) []string {
+		return append([]string{"train", "--bundle", "mlp", "--data", "idx:images", "--out", out, "--device", "cpu", "--threads", "1", "-q"}, more...)
+	}
+	t.Chdir(home)
+	winnow(t, args("whole", "--epochs", "2")...).succeeds(t)
+	winnow(t, args("run", "--epochs", "1")...).succeeds(t)
+	t.Chdir(away)
+	run := filepath.Join(home, "run")
+	winnow(t, "train", "--resume", run, "--epochs", "2", "-q").succeeds(t)
+	winnow(t, "eval", run, "--device", "cpu").succeeds(t)
+	for _, dir := range []string{run, filepath.Join(home, "whole")} {
+		if text, err := os.ReadFile(filepath.Join(dir, "summary.json")); err != nil || !strings.Contains(string(text), `"data": "idx:`+home+`/images"`) {
+			t.Errorf("%s: %v, %s", dir, err, text)
+		}
+	}
+	winnow(t, "train", "--resume", run, "--epochs", "3", "--data", "idx:images").fails(t, exitInput, "images") // typed here, so it begins here
+}

@@ -124,7 +124,7 @@ func (o *experimentOptions) plan(c *cli.Context, trained []string) error {
 	if err != nil {
 		return err
 	}
-	p.Flags["data"] = data
+	p.Flags[dataFlagName] = fromHere(data)
 	if p.Ratios, err = parseShares("ratios", c.String("ratios")); err != nil {
 		return err
 	}

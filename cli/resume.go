@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"winnow/datasets"
 	"winnow/models"
 	runs "winnow/run"
 	"winnow/train"
@@ -51,8 +52,19 @@ func (o *trainOptions) free() []string {
 		"on-nan", "epochs", "bundle", "data", "init")
 }
 
-// pathFlags have values that may be paths.
+// pathFlags have values that may be paths; the paths of dataFlagName lie within its value.
 var pathFlags = []string{"bundle", "init", "prune-reference"}
+
+const dataFlagName = "data"
+
+// fromHere is --data with its relative paths made absolute, so that a run finds
+// its data again from any folder.
+func fromHere(spec string) string {
+	if dir, err := os.Getwd(); err == nil {
+		spec = datasets.Absolute(spec, dir)
+	}
+	return spec
+}
 
 // goOn takes the options of the run that --resume names. It reports whether
 // there is nothing left to do.
@@ -85,9 +97,6 @@ func (o *trainOptions) goOn(c *cli.Context, out *output) (done bool, err error) 
 		out.notef("note: run %s is finished, with %s; a larger --epochs goes on", dir, counted(p.Epoch, "epoch"))
 		return true, nil
 	}
-	if wd, err := os.Getwd(); err == nil && wd != p.Typed.Dir && !c.IsSet("data") {
-		out.notef("note: the run was started in %s, where relative paths of its --data begin", p.Typed.Dir)
-	}
 	return false, nil
 }
 
@@ -105,6 +114,9 @@ func (o *trainOptions) take(c *cli.Context, typed *runs.CommandLine) error {
 				return usagef("--%s %s: the run was started without; leave it out, or start a new run with --init %s", name, now, o.Saving.Resume)
 			}
 		case !c.IsSet(name) && recorded:
+			if name == dataFlagName { // relative in runs of earlier versions
+				was = datasets.Absolute(was, typed.Dir)
+			}
 			if err := c.Set(name, was); err != nil {
 				return inputf("run %q: --%s %q: %w", o.Saving.Resume, name, was, err)
 			}
@@ -134,7 +146,9 @@ func typedFlags(c *cli.Context) runs.CommandLine {
 			continue
 		}
 		text := valueText(c, name)
-		if slices.Contains(pathFlags, name) && !slices.Contains(models.Names(), text) && exists(text) {
+		if name == dataFlagName {
+			text = fromHere(text)
+		} else if slices.Contains(pathFlags, name) && !slices.Contains(models.Names(), text) && exists(text) {
 			if abs, err := filepath.Abs(text); err == nil {
 				text = abs
 			}

@@ -265,6 +265,7 @@ func (o *trainOptions) check() error {
 	if o.Data, err = dataFor("train", o.Bundle, o.Data); err != nil {
 		return err
 	}
+	o.Data = fromHere(o.Data)
 	if o.InitSeed != nil && !slices.Contains(models.Names(), o.Bundle) {
 		return usagef("--init-seed: only with a shipped bundle; winnow export --reinit draws new weights for an .onnx file")
 	}

@@ -174,6 +174,9 @@ func Read(dir string) (*Plan, error) {
 	if p.Format != planFormat {
 		return nil, fmt.Errorf("experiment: %q: %w: format %.40q, this program reads %q", path, ErrPlan, p.Format, planFormat)
 	}
+	if data, ok := p.Flags[flagData]; ok { // relative in plans of earlier versions
+		p.Flags[flagData] = datasets.Absolute(data, p.Dir)
+	}
 	if err := p.Complete(); err != nil {
 		return nil, fmt.Errorf("experiment: %q: %w", path, err)
 	}
@@ -270,6 +273,9 @@ func (p *Plan) finished(r *Run, dir string) (*run.Run, error) {
 		differs = flagRatio + "=" + number(c.Prune.Ratio)
 	case err == nil: // else its checkpoints are gone
 		want := p.flags(r)
+		if data, ok := last.Typed.Flags[flagData]; ok {
+			last.Typed.Flags[flagData] = datasets.Absolute(data, last.Typed.Dir)
+		}
 		for _, name := range slices.Sorted(maps.Keys(merged(want, last.Typed.Flags))) {
 			if want[name] != last.Typed.Flags[name] && differs == "" {
 				differs = name + "=" + last.Typed.Flags[name]
