@@ -25,7 +25,7 @@ type Images struct {
 	Channels      int    `json:"channels"` // 1 (luma) or 3
 	Height        int    `json:"height"`
 	Width         int    `json:"width"`
-	Interpolation string `json:"interpolation"` // bilinear or bicubic, antialiased
+	Interpolation string `json:"interpolation"` // bilinear or bicubic, antialiased, or random, which draws one of them
 
 	// CropPct > 0 resizes so that the centre of the model's size is this share
 	// of the shorter side, and cuts it out.
@@ -41,19 +41,23 @@ type Images struct {
 	// 2, 4 or 8, where the crop stays reducingGap times the model's size.
 	ScaledDecode bool `json:"scaled_decode,omitempty"`
 
-	CropPad int     `json:"crop_pad,omitempty"` // shift by up to so many pixels, what is uncovered black
-	HFlip   float64 `json:"hflip,omitempty"`    // probability of mirroring
+	CropPad int     `json:"crop_pad,omitempty"`      // shift by up to so many pixels, what is uncovered black
+	PadMode string  `json:"crop_pad_mode,omitempty"` // Reflect mirrors the image into what is uncovered
+	HFlip   float64 `json:"hflip,omitempty"`         // probability of mirroring
 	VFlip   float64 `json:"vflip,omitempty"`
 
 	Rotation float64 `json:"rotation,omitempty"` // turn by up to so many degrees either way, what is uncovered black
+	Affine   Affine  `json:"affine,omitzero"`
 	// Auto is RandAugment, of AutoOps operations at strength AutoMagnitude of 0 to
-	// 30, or TrivialAugment; "" is neither.
+	// 30, TrivialAugment, AutoImageNet or AutoCIFAR; "" is none.
 	Auto          string `json:"auto,omitempty"`
 	AutoOps       int    `json:"auto_ops,omitempty"`
 	AutoMagnitude int    `json:"auto_magnitude,omitempty"`
 	// ColorJitter is how far brightness, contrast, saturation and hue may go, as
 	// torchvision's ColorJitter has it.
 	ColorJitter [4]float64 `json:"color_jitter,omitzero"`
+	Grey        float64    `json:"grayscale_prob,omitempty"` // probability of grey
+	Blur        Blur       `json:"gaussian_blur,omitzero"`
 	// Erase is the probability of filling a box with EraseFill, a byte a channel.
 	Erase     float64 `json:"erase,omitempty"`
 	EraseFill [3]byte `json:"erase_fill,omitzero"`
@@ -65,13 +69,12 @@ func (o *Images) Validate() error {
 		return fmt.Errorf("loader: %w %q: %w", ErrOptions, what, fmt.Errorf(format, args...))
 	}
 	pair := func(p [2]float64) bool { return p[0] > 0 && p[0] <= p[1] && !math.IsInf(p[1], 1) }
-	share := func(p float64) bool { return p >= 0 && p <= 1 }
 	switch {
 	case o.Channels != 1 && o.Channels != 3:
 		return bad("channels", "%d: images have 1 or 3; export the model for one of them", o.Channels)
 	case o.Height < 1 || o.Width < 1 || o.Height > raster.MaxPixels/o.Width:
 		return bad("image size", "%dx%d", o.Height, o.Width)
-	case o.filter() == nil:
+	case o.Interpolation != RandomFilter && filter(o.Interpolation) == nil:
 		return bad("interpolation", "%q: want bilinear or bicubic", o.Interpolation)
 	case o.CropPct != 0 && !(o.CropPct > 0 && o.CropPct <= 1):
 		return bad("crop-pct", "%v: want above 0 and up to 1", o.CropPct)
@@ -81,6 +84,10 @@ func (o *Images) Validate() error {
 		return bad("ratio", "%v,%v: want two ratios above 0, the smaller first", o.Ratio[0], o.Ratio[1])
 	case o.CropPad < 0 || o.CropPad > MaxCropPad:
 		return bad("crop-pad", "%d: want 0 to %d", o.CropPad, MaxCropPad)
+	case o.PadMode != "" && o.PadMode != Reflect:
+		return bad("crop-pad-mode", "%q: want constant or %s", o.PadMode, Reflect)
+	case o.PadMode == Reflect && o.CropPad >= min(o.Height, o.Width):
+		return bad("crop-pad", "%d: images of %dx%d are mirrored by at most %d pixels", o.CropPad, o.Height, o.Width, min(o.Height, o.Width)-1)
 	case !share(o.HFlip):
 		return bad("hflip", "%v: want 0 to 1", o.HFlip)
 	case !share(o.VFlip):
@@ -97,9 +104,13 @@ func (o *Images) validateDecoder(bad func(what, format string, args ...any) erro
 	return bad("decoder", "%q: want %s or %s", o.Decoder, raster.TurboDecoder, raster.GoDecoder)
 }
 
-func (o *Images) filter() *raster.Filter {
+// RandomFilter is an Interpolation that is drawn for each image.
+const RandomFilter = "random"
+
+// filter is nil for a name that is none.
+func filter(name string) *raster.Filter {
 	for _, f := range raster.Filters() {
-		if f.Name() == o.Interpolation {
+		if f.Name() == name {
 			return f
 		}
 	}
@@ -119,7 +130,7 @@ func (o Images) Transform() (Transform, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loader: decoder %q: %w", o.Decoder, err)
 	}
-	return &images{o, o.filter(), decoder}, nil
+	return &images{o, filter(o.Interpolation), decoder}, nil
 }
 
 // Pipelines are what a run does to images: in training, and in evaluation.
@@ -131,44 +142,10 @@ type Pipelines struct {
 // Fits is whether an image has the model's size already.
 func (o *Images) Fits(c, h, w int) bool { return c == o.Channels && h == o.Height && w == o.Width }
 
-// Text says in words what happens to an image.
-func (o *Images) Text() string {
-	size := fmt.Sprintf("%dx%d", o.Height, o.Width)
-	text := fmt.Sprintf("resized (%s) and cut to the centre %s, %v of the shorter side", o.Interpolation, size, o.CropPct)
-	if o.CropPct == 0 {
-		text = fmt.Sprintf("random crops of %v to %v of the area resized (%s) to %s", o.Scale[0], o.Scale[1], o.Interpolation, size)
-	}
-	if o.CropPad > 0 {
-		text += fmt.Sprintf(", shifted by up to %d pixels", o.CropPad)
-	}
-	if o.HFlip > 0 {
-		text += fmt.Sprintf(", mirrored with probability %v", o.HFlip)
-	}
-	if o.VFlip > 0 {
-		text += fmt.Sprintf(", turned upside down with probability %v", o.VFlip)
-	}
-	if o.Rotation > 0 {
-		text += fmt.Sprintf(", turned by up to %v degrees", o.Rotation)
-	}
-	switch o.Auto {
-	case RandAugment:
-		text += fmt.Sprintf(", RandAugment of %d operations at strength %d of %d", o.AutoOps, o.AutoMagnitude, autoBins-1)
-	case TrivialAugment:
-		text += ", TrivialAugment"
-	}
-	if o.ColorJitter != [4]float64{} {
-		text += fmt.Sprintf(", colours jittered by %v", o.ColorJitter)
-	}
-	if o.Erase > 0 {
-		text += fmt.Sprintf(", a box erased with probability %v", o.Erase)
-	}
-	return text
-}
-
 // images applies Images.
 type images struct {
 	Images
-	kernel  *raster.Filter
+	kernel  *raster.Filter // nil: drawn
 	decoder raster.Decoder
 }
 
@@ -182,21 +159,30 @@ func (t *images) Apply(d Draw, s *Scratch, dst []byte) error {
 	src := &s.image
 	s.view = raster.Image{C: t.Channels, H: t.Height, W: t.Width, Pix: dst[:t.Channels*t.Height*t.Width]}
 	out := &s.view
+	kernel := t.kernel
+	if kernel == nil {
+		r := d.stream(purposeFilter)
+		kernel = raster.Filters()[r.Below(uint64(len(raster.Filters())))]
+	}
 	if t.CropPct > 0 {
 		if err := s.decode(t.decoder, t.Channels, 1); err != nil {
 			return fmt.Errorf("%w: %w", ErrBadData, err)
 		}
 		h, w := t.beforeCrop(src.H, src.W)
-		s.resizer.Resize(out, src, src.Whole(), h, w, centre(h, t.Height), centre(w, t.Width), t.kernel)
+		s.resizer.Resize(out, src, src.Whole(), h, w, centre(h, t.Height), centre(w, t.Width), kernel)
 	} else {
-		if err := t.crop(d, s, out); err != nil {
+		if err := t.crop(d, s, out, kernel); err != nil {
 			return fmt.Errorf("%w: %w", ErrBadData, err)
 		}
 	}
 	if t.CropPad > 0 {
-		s.work = append(s.work[:0], out.Pix...)
 		dy, dx, _ := Augment{CropPad: t.CropPad}.draw(d.Seed, d.Epoch, d.Index)
-		apply(out.Pix, s.work, out.C, out.H, out.W, dy, dx, false)
+		if t.PadMode == Reflect {
+			s.work = out.ShiftMirrored(dy, dx, s.work)
+		} else {
+			s.work = append(s.work[:0], out.Pix...)
+			apply(out.Pix, s.work, out.C, out.H, out.W, dy, dx, false)
+		}
 	}
 	if t.HFlip > 0 || t.VFlip > 0 {
 		r := d.stream(purposeFlip)
@@ -217,11 +203,24 @@ func (t *images) change(d Draw, s *Scratch, out *raster.Image) {
 		r := d.stream(purposeRotate)
 		s.work = out.Warp(raster.Rotation(out.H, out.W, r.Between(-t.Rotation, t.Rotation)), s.work)
 	}
+	if t.Affine != (Affine{}) {
+		warp := out.Warp
+		if t.Affine.Bilinear {
+			warp = out.WarpBilinear
+		}
+		s.work = warp(t.Affine.matrix(d.stream(purposeAffine), out.H, out.W), s.work)
+	}
 	if t.Auto != "" {
 		s.work = t.auto(d.stream(purposeAuto), out, s.work)
 	}
 	if t.ColorJitter != [4]float64{} {
 		t.jitter(d.stream(purposeJitter), out)
+	}
+	if r := d.stream(purposeGrey); t.Grey > 0 && r.Float() < t.Grey {
+		out.Grey()
+	}
+	if r := d.stream(purposeBlur); t.Blur.P > 0 && r.Float() < t.Blur.P {
+		s.blurrer.Blur(out, t.Blur.Size, r.Between(t.Blur.Sigma[0], t.Blur.Sigma[1]))
 	}
 	if t.Erase > 0 {
 		r := d.stream(purposeErase)
@@ -244,7 +243,7 @@ func (d Draw) stream(purpose uint64) random.Stream {
 const reducingGap = 2
 
 // crop decodes a record, draws a box of it and resizes that.
-func (t *images) crop(d Draw, s *Scratch, out *raster.Image) error {
+func (t *images) crop(d Draw, s *Scratch, out *raster.Image, kernel *raster.Filter) error {
 	r := d.stream(purposeCrop)
 	h, w, shrink := 0, 0, 1
 	var box raster.Box
@@ -264,10 +263,10 @@ func (t *images) crop(d Draw, s *Scratch, out *raster.Image) error {
 		box = randomBox(&r, src.H, src.W, t.Scale, t.Ratio)
 	}
 	if shrink > 1 && (src.H != h || src.W != w) { // the decoder shrinks this kind of file
-		s.resizer.Shrink(out, src, box, shrink, t.kernel)
+		s.resizer.Shrink(out, src, box, shrink, kernel)
 		return nil
 	}
-	s.resizer.Resize(out, src, box, t.Height, t.Width, 0, 0, t.kernel)
+	s.resizer.Resize(out, src, box, t.Height, t.Width, 0, 0, kernel)
 	return nil
 }
 

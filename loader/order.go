@@ -16,6 +16,10 @@ const (
 	purposeAuto    = 0x6175746f   // "auto"
 	purposeJitter  = 0x6a6974     // "jit"
 	purposeErase   = 0x6572617365 // "erase"
+	purposeAffine  = 0x616666     // "aff"
+	purposeGrey    = 0x67726579   // "grey"
+	purposeBlur    = 0x626c7572   // "blur"
+	purposeFilter  = 0x66696c74   // "filt"
 )
 
 // Order shuffles indices in place, and weights with them where not nil. The

@@ -31,6 +31,7 @@ type Scratch struct {
 	image   raster.Image // as decoded
 	view    raster.Image // the pixels of dst; here, as operations of a table let it escape
 	resizer raster.Resizer
+	blurrer raster.Blurrer
 	work    []byte
 }
 

@@ -59,6 +59,19 @@ func (m *Image) Saturation(factor float32) {
 	}
 }
 
+// Grey puts the luma into all channels.
+func (m *Image) Grey() {
+	if m.C < 3 {
+		return
+	}
+	n := m.H * m.W
+	r, g, b := m.Plane(0), m.Plane(1), m.Plane(2)
+	for i := range n {
+		grey := luma(r[i], g[i], b[i])
+		r[i], g[i], b[i] = grey, grey, grey
+	}
+}
+
 // Sharpness moves the pixels from their smoothed values by factor: a mean of 3x3
 // with weight 5 in the middle, edges left alone (Pillow's SMOOTH).
 func (m *Image) Sharpness(factor float32, work []byte) []byte {

@@ -55,6 +55,22 @@ func (m *Image) FlipVertical() {
 	}
 }
 
+// ShiftMirrored moves the image by (-dy, -dx) pixels, less than its sides; what
+// the move uncovers mirrors the image without repeating its edge.
+func (m *Image) ShiftMirrored(dy, dx int, work []byte) []byte {
+	work = append(work[:0], m.Pix...)
+	for k := range m.C {
+		for y := range m.H {
+			from := work[(k*m.H+mirrored(y+dy, m.H))*m.W:][:m.W]
+			row := m.Pix[(k*m.H+y)*m.W:][:m.W]
+			for x := range row {
+				row[x] = from[mirrored(x+dx, m.W)]
+			}
+		}
+	}
+	return work
+}
+
 // SetChannels makes one channel of three, their luma, or three of one.
 func (m *Image) SetChannels(c int) error {
 	switch {
