@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"image"
 	"image/color"
 	"image/jpeg"
 	"image/png"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +17,7 @@ import (
 	"winnow/datasets"
 	"winnow/loader"
 	"winnow/loader/raster"
+	"winnow/run"
 	"winnow/runtime/ortest"
 )
 
@@ -156,4 +159,40 @@ func TestDataSheet(t *testing.T) {
 	winnow(t, "data", "show", "glyphs", "--out", path).fails(t, exitUsage, "--out", "there already")
 	before("an earlier sheet")
 	winnow(t, "data", "show", "glyphs", "--augmented").fails(t, exitUsage, "--augmented", "--out")
+}
+
+// TestChangesOfRawImages: images of the model's size are changed without being
+// resized, the run records how, and evaluation repeats what training reported.
+func TestChangesOfRawImages(t *testing.T) {
+	ortest.CPU(t, 1)
+	data, out := "glyphs:train=128,test=128", filepath.Join(t.TempDir(), "run")
+	train := func(more ...string) []string {
+		return append([]string{"train", "--bundle", "mlp", "--data", data, "--epochs", "1", "--batch-size", "8", "--device", "cpu", "--threads", "1", "--overwrite", "--out", out}, more...)
+	}
+	winnow(t, train("--aug", "cifar", "--crop-pad-mode", "reflect", "--aa", "cifar10", "--hflip", "0.2", "--affine-shear", "9,0")...).succeeds(t)
+	record, err := run.Read(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := record.Summary
+	got := s.Config.Images.Train
+	want := loader.Images{Channels: 1, Height: 28, Width: 28, Interpolation: "bilinear", CropPct: 1, CropPad: 4, PadMode: loader.Reflect, HFlip: 0.2,
+		Auto: loader.AutoCIFAR, Affine: loader.Affine{Shear: [2]float64{9, 0}}}
+	if got != want {
+		t.Errorf("recorded %+v, want %+v", got, want)
+	}
+	var r struct{ Top1, Loss float64 }
+	if err := json.Unmarshal([]byte(winnow(t, "eval", out, "--data", data, "--device", "cpu", "--json").succeeds(t).stdout), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Top1 != s.TestAccuracy || math.Abs(r.Loss-s.TestLoss) > 1e-6*s.TestLoss {
+		t.Errorf("eval says %v, %v, training %v, %v", r.Top1, r.Loss, s.TestAccuracy, s.TestLoss)
+	}
+	for _, c := range [][]string{
+		{"--crop-pct", "0.9"}, {"--hflip", "1.5"}, {"--aa", "svhn"}, {"--crop-pad-mode", "reflect"}, {"--gaussian-blur-sigma", "1,2"}, {"--affine-scale", "0,0"},
+		{"--interpolation", "random", "--aug", "imagenet"}, {"--train-interpolation", "nearest", "--aug", "imagenet"},
+	} {
+		winnow(t, train(c...)...).fails(t, exitUsage, c[0][2:])
+	}
+	winnow(t, append(train("--vflip", "0.5"), "--bundle", "resnet20")...).fails(t, exitUsage, "1x28x28", "3x32x32", "--aug imagenet")
 }

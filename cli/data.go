@@ -180,7 +180,7 @@ func newDataShowCommand(out *output) *cli.Command {
 		splitFlag(&o.Split, splitTrain),
 		&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Destination: &o.Out, Category: flagsOutput, TakesFile: true, Usage: "write a contact sheet, `FILE.png`, instead"},
 		&cli.BoolFlag{Name: "augmented", Destination: &o.Augmented, Category: flagsData, Usage: "with --out: as the model sees them in training, by the flags of train"},
-		&cli.IntFlag{Name: "input-size", Value: 224, Destination: &o.InputSize, Category: flagsData, Usage: "with --augmented: side `N` of the model's images"},
+		&cli.IntFlag{Name: "input-size", Value: 224, Destination: &o.InputSize, Category: flagsData, DefaultText: "224, and the images' own where they are taken as they are", Usage: "with --augmented: side `N` of the model's images"},
 		&cli.IntFlag{Name: "epoch", Value: 1, Destination: &o.Epoch, Category: flagsData, Usage: "with --augmented: what epoch `E` sees"},
 		seedFlag(&o.Seed),
 	}
@@ -188,7 +188,7 @@ func newDataShowCommand(out *output) *cli.Command {
 		Name:      "show",
 		Usage:     "draw samples of a data set in the terminal, or on a contact sheet",
 		ArgsUsage: "[SPEC]",
-		Description: about("", []int{0, 2, 3, 4},
+		Description: about("Presets of --aug, over which the flags that are given go:\n"+presetText(), []int{0, 2, 3, 4},
 			"winnow data show fashion-mnist --split test --count 8",
 			"winnow data show folder:DIR --count 64 --out sheet.png",
 			"winnow data show folder:DIR --count 64 --out seen.png --augmented --aug imagenet --input-size 224"),

@@ -36,12 +36,12 @@ func writeSheet(ctx context.Context, o dataShowOptions, d *datasets.Dataset, r l
 	side := sheetCell
 	read := func(i uint32, cell *raster.Image) error { return thumbnail(r, decoder, i, cell) }
 	if o.Augmented {
-		side = o.InputSize
 		src, err := trainingSource(o, d, r, out)
 		if err != nil {
 			return err
 		}
 		c, h, w := src.Shape()
+		side = max(h, w)
 		var scratch loader.Scratch
 		read = func(i uint32, cell *raster.Image) error {
 			cell.Reset(c, h, w)
@@ -95,15 +95,18 @@ func thumbnail(r loader.Records, decoder raster.Decoder, i uint32, cell *raster.
 
 // trainingSource is the samples through what train does to them.
 func trainingSource(o dataShowOptions, d *datasets.Dataset, r loader.Records, out *output) (*loader.Source, error) {
-	channels := int64(3)
+	shape := [3]int64{3, int64(o.InputSize), int64(o.InputSize)}
 	if c, h, w := loader.ShapeOf(r); c > 0 {
-		channels = int64(c)
-		if preset, err := parsePreset(o.Transforms.Aug); err == nil && !preset.resizes() && (h != o.InputSize || w != o.InputSize) {
-			return nil, usagef("--input-size %d: images of %dx%d are taken as they are; give their size, or --aug %s", o.InputSize, h, w, augImageNet)
+		shape[0] = int64(c)
+		if preset, err := parsePreset(o.Transforms.Aug); err == nil && !preset.resizes() {
+			if o.Transforms.given("input-size") && (h != o.InputSize || w != o.InputSize) {
+				return nil, usagef("--input-size %d: images of %dx%d are taken as they are; leave it out, or give --aug %s", o.InputSize, h, w, augImageNet)
+			}
+			shape = [3]int64{int64(c), int64(h), int64(w)}
 		}
 	}
 	run := train.Options{Bundle: &bundle.Bundle{}}
-	run.Bundle.Manifest.ImageShape = [3]int64{channels, int64(o.InputSize), int64(o.InputSize)}
+	run.Bundle.Manifest.ImageShape = shape
 	if err := o.Transforms.sources(&run, r, d.Test, func(text string) { out.notef("note: %s", text) }); err != nil {
 		return nil, err
 	}

@@ -10,9 +10,10 @@ import (
 
 // renamed is a flag's old name, which works until the next release.
 type renamed struct {
-	command string // as it is typed, "data show"
-	old     string // without dashes
-	takes   bool   // it has a value
+	command  string // as it is typed, "data show"
+	old      string // without dashes
+	takes    bool   // it has a value
+	switched bool   // it had no value, and under the same name now has a number
 	// now is what is to be written instead of the old name and its value; nil
 	// where the value is none of the old meaning.
 	now func(value string) []string
@@ -20,30 +21,32 @@ type renamed struct {
 
 // oldNames is the table of old names.
 var oldNames = []renamed{
-	{"train", "b", true, func(v string) []string {
+	{"train", "b", true, false, func(v string) []string {
 		if _, err := strconv.Atoi(v); err == nil {
 			return nil // -b is the batch size
 		}
 		return []string{"--bundle", v}
 	}},
-	{"train", "reference", true, to("--prune-reference")},
-	{"train", "rescale", true, to("--prune-rescale")},
-	{"train", "amp", true, toPrecision},
-	{"export", "amp", true, toPrecision},
-	{"train", "model-ema", true, toAverage},
-	{"export", "model-ema", true, toAverage},
-	{"export", "scale", true, to("--pixel-scale")},
-	{"eval", "scale", true, to("--pixel-scale")},
-	{"export", "classes", true, to("--num-classes")},
-	{"export", "reinit", true, func(v string) []string {
+	{"train", "reference", true, false, to("--prune-reference")},
+	{"train", "rescale", true, false, to("--prune-rescale")},
+	{"train", "amp", true, false, toPrecision},
+	{"export", "amp", true, false, toPrecision},
+	{"train", "model-ema", true, false, toAverage},
+	{"export", "model-ema", true, false, toAverage},
+	{"export", "scale", true, false, to("--pixel-scale")},
+	{"eval", "scale", true, false, to("--pixel-scale")},
+	{"export", "classes", true, false, to("--num-classes")},
+	{"export", "reinit", true, false, func(v string) []string {
 		if _, err := strconv.ParseInt(v, 10, 64); err != nil {
 			return nil
 		}
 		return []string{"--reinit", "--init-seed", v}
 	}},
-	{"eval", "train", false, func(string) []string { return []string{"--split", "train"} }},
-	{"eval", "limit-test", true, to("--limit")},
-	{"data show", "test", false, func(string) []string { return []string{"--split", "test"} }},
+	{"eval", "train", false, false, func(string) []string { return []string{"--split", "train"} }},
+	{"eval", "limit-test", true, false, to("--limit")},
+	{"train", flagHFlip, false, true, func(string) []string { return []string{"--" + flagHFlip, defaultFlip} }},
+	{"data show", flagHFlip, false, true, func(string) []string { return []string{"--" + flagHFlip, defaultFlip} }},
+	{"data show", "test", false, false, func(string) []string { return []string{"--split", "test"} }},
 }
 
 // to keeps the value under another name.
@@ -82,6 +85,8 @@ func modern(command string, args []string, i int) (now []string, n int) {
 	row := &oldNames[at]
 	n = 1
 	switch {
+	case row.switched && i+1 < len(args) && isNumber(args[i+1]):
+		return nil, 0
 	case row.takes && joined:
 	case row.takes && i+1 < len(args):
 		value, n = args[i+1], 2
@@ -92,4 +97,9 @@ func modern(command string, args []string, i int) (now []string, n int) {
 		return nil, 0
 	}
 	return now, n
+}
+
+func isNumber(text string) bool {
+	_, err := strconv.ParseFloat(text, 64)
+	return err == nil
 }

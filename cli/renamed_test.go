@@ -32,6 +32,10 @@ func TestOldNames(t *testing.T) {
 		{"winnow export m.onnx --name --scale", "winnow export --name --scale m.onnx", 0},
 		{"winnow eval run --train --scale 0.5 --limit-test 9", "winnow eval --split train --pixel-scale 0.5 --limit 9 run", 3},
 		{"winnow data show --test glyphs", "winnow data show --split test glyphs", 1},
+		{"winnow train --hflip --crop-pad 2", "winnow train --hflip 0.5 --crop-pad 2", 1},
+		{"winnow train --hflip 0.3", "winnow train --hflip 0.3", 0},
+		{"winnow train --hflip=false", "winnow train --hflip=false", 0},
+		{"winnow data show --hflip glyphs", "winnow data show --hflip 0.5 glyphs", 1},
 		{"winnow export -- --scale", "winnow export -- --scale", 0},
 	} {
 		notes := 0

@@ -108,6 +108,9 @@ func (o *trainOptions) take(c *cli.Context, typed *runs.CommandLine) error {
 		was, recorded := typed.Flags[name]
 		switch {
 		case c.IsSet(name) && !slices.Contains(free, name):
+			if name == flagHFlip && was == "true" { // of a run from when it was a switch
+				was = defaultFlip
+			}
 			if now := valueText(c, name); recorded && now != was {
 				return usagef("--%s %s: the run was started with %s; leave it out, or start a new run with --init %s", name, now, was, o.Saving.Resume)
 			} else if !recorded && now != defaultText(f) {

@@ -65,6 +65,8 @@ Shipped bundles, for 10 classes:
 `+shippedTable()+`
 Pruning methods:
 `+methodsText()+`
+Presets of --aug, over which the flags that are given go:
+`+presetText()+`
 Ctrl-C ends the run cleanly and keeps what was done; so do SIGTERM, closing the
 terminal (nohup keeps a run going), and a file named stop in the run folder. A run
 that ended so, or was killed, goes on with --resume DIR from its newest checkpoint,
@@ -278,13 +280,13 @@ func (o *trainOptions) check() error {
 	if err := checkLayout(o.Layout); err != nil {
 		return err
 	}
-	o.Recipe.Augment = o.Transforms.Augment
 	if err := o.Recipe.Validate(); err != nil {
 		return err
 	}
 	if err := o.Transforms.validate(); err != nil {
 		return err
 	}
+	o.Recipe.Augment = o.Transforms.Augment
 	_, err = o.Device.resolve(nil)
 	return err
 }

@@ -2,66 +2,31 @@ package cli
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"winnow/datasets"
 	"winnow/loader"
-	"winnow/loader/raster"
-	"winnow/onnx/bundle"
-	"winnow/train"
 )
-
-// Presets of --aug.
-const (
-	augNone     = "none"
-	augCIFAR    = "cifar"
-	augImageNet = "imagenet"
-	augTrivial  = "trivial"
-	augRandom   = "randaug"
-)
-
-// preset is a parsed --aug.
-type preset struct {
-	name           string // one of the names above, "" where the data decides
-	magnitude, ops int    // of randaug
-}
-
-// resizes is whether images are cut at random and resized.
-func (p preset) resizes() bool {
-	return p.name == augImageNet || p.name == augTrivial || p.name == augRandom
-}
-
-// parsePreset reads "randaug:M:N" and the names alone.
-func parsePreset(text string) (preset, error) {
-	p := preset{name: text, magnitude: loader.DefaultRandMagnitude, ops: loader.DefaultRandOps}
-	if rest, ok := strings.CutPrefix(text, augRandom+":"); ok {
-		m, n, both := strings.Cut(rest, ":")
-		var errM, errN error
-		p.name = augRandom
-		if p.magnitude, errM = strconv.Atoi(m); both {
-			p.ops, errN = strconv.Atoi(n)
-		}
-		if errM != nil || errN != nil {
-			return p, usagef("--aug %q: give randaug:STRENGTH:OPERATIONS, such as randaug:9:2", text)
-		}
-	}
-	return p, oneOf("--aug", p.name, "", augNone, augCIFAR, augImageNet, augTrivial, augRandom)
-}
 
 // transformOptions say what happens to images on the way to the model.
 type transformOptions struct {
-	Aug           string
-	Augment       loader.Augment
+	Aug, Auto     string
+	Augment       loader.Augment // of raw images; HFlip is filled in by validate
+	PadMode       string
+	HFlip         string
 	VFlip         float64
 	Scale, Ratio  string
 	CropPct       float64
 	Interpolation string
+	TrainFilter   string
 	Rotation      float64
+	Affine        affineOptions
 	ColorJitter   string
+	Grey          float64
+	Blur          loader.Blur
+	BlurSigma     string
 	Erase         float64
 	OnBad         string
 	Decoder       string
@@ -69,56 +34,36 @@ type transformOptions struct {
 	given         func(flag string) bool
 }
 
-// onBadFlag says what becomes of images that cannot be read.
-func onBadFlag(dst *string) cli.Flag {
-	return &cli.StringFlag{Name: "on-bad", Value: badError, Destination: dst, Category: flagsData,
-		Usage: "images that cannot be read, `error|skip`: skip leaves them out, and lists them at the end"}
+// affineOptions are the flags of torchvision's RandomAffine.
+type affineOptions struct {
+	Degrees          float64
+	Translate, Scale string
+	Shear            string
+	Interpolation    string
 }
 
 const (
-	badError = "error"
-	badSkip  = "skip"
+	flagHFlip  = "hflip"
+	padBlack   = "constant"
+	defaultHow = "bilinear"
 )
 
-// badSamples collects what --on-bad skip leaves out; nil where it is an error.
-func badSamples(onBad string) (*loader.BadSamples, error) {
-	if err := oneOf("--on-bad", onBad, badError, badSkip); err != nil || onBad == badError {
-		return nil, err
-	}
-	return &loader.BadSamples{}, nil
-}
-
-// shownBad bounds how many bad images are named.
-const shownBad = 10
-
-// printBad lists the images left out.
-func printBad(bad *loader.BadSamples, out *output) {
-	if bad == nil || bad.Count() == 0 {
-		return
-	}
-	out.notef("note: %s images could not be read and were left out", countText(int64(bad.Count())))
-	list := bad.List()
-	for _, b := range list[:min(len(list), shownBad)] {
-		where := b.Where
-		if where == "" {
-			where = fmt.Sprintf("sample %d", b.Index)
-		}
-		out.notef("  %s: %s: %s", b.Split, where, b.Reason)
-	}
-	if n := bad.Count() - shownBad; n > 0 {
-		out.notef("  and %s more", countText(int64(n)))
-	}
-}
+// defaultFlip is what --hflip without a number meant when it took none.
+const defaultFlip = "0.5"
 
 func (o *transformOptions) flags() []cli.Flag {
 	pair := func(lo, hi float64) string { return fmt.Sprintf("%.3g,%.3g", lo, hi) }
-	return []cli.Flag{
+	flags := []cli.Flag{
 		&cli.StringFlag{Name: "aug", Destination: &o.Aug, Category: flagsData, DefaultText: "imagenet for files of images, else none",
-			Usage: "augmentation `PRESET`: none; cifar (--crop-pad 4 --hflip); imagenet (random resized crops and --hflip); trivial (imagenet and TrivialAugment); randaug:M:N (imagenet and RandAugment of N operations, strength M of 30)"},
+			Usage: "augmentation `PRESET` of the list above: none, cifar, imagenet, trivial, randaug:M:N"},
+		&cli.StringFlag{Name: "aa", Destination: &o.Auto, Category: flagsData, DefaultText: "the preset's",
+			Usage: "automatic augmentation `POLICY`: none; imagenet and cifar10 (AutoAugment); trivial (TrivialAugment, wide); randaug:M:N (N operations of strength M, 0 to 30)"},
 		&cli.IntFlag{Name: "crop-pad", Destination: &o.Augment.CropPad, Category: flagsData, DefaultText: "0",
 			Usage: "random crop after padding by `P` pixels"},
-		&cli.BoolFlag{Name: "hflip", Destination: &o.Augment.HFlip, Category: flagsData,
-			Usage: "random horizontal flip; --hflip=false leaves a preset's out"},
+		&cli.StringFlag{Name: "crop-pad-mode", Value: padBlack, Destination: &o.PadMode, Category: flagsData,
+			Usage: "what --crop-pad pads with, `constant|reflect`: black, or the image mirrored"},
+		&cli.StringFlag{Name: flagHFlip, Destination: &o.HFlip, Category: flagsData, DefaultText: "the preset's, else 0",
+			Usage: "probability `P` of a horizontal flip"},
 		&cli.Float64Flag{Name: "vflip", Destination: &o.VFlip, Category: flagsData, DefaultText: "0",
 			Usage: "probability `P` of a vertical flip"},
 		&cli.StringFlag{Name: "scale", Destination: &o.Scale, Category: flagsData, DefaultText: pair(loader.DefaultScaleLo, loader.DefaultScaleHi),
@@ -127,8 +72,10 @@ func (o *transformOptions) flags() []cli.Flag {
 			Usage: "random resized crop: smallest and largest width over height `LO,HI`"},
 		&cli.Float64Flag{Name: "crop-pct", Destination: &o.CropPct, Category: flagsData, DefaultText: fmt.Sprintf("%v, and 1 with --aug cifar", loader.DefaultCropPct),
 			Usage: "evaluation: share `P` of the shorter side that the centre crop takes"},
-		&cli.StringFlag{Name: "interpolation", Value: "bilinear", Destination: &o.Interpolation, Category: flagsData,
+		&cli.StringFlag{Name: "interpolation", Value: defaultHow, Destination: &o.Interpolation, Category: flagsData,
 			Usage: "how images are resized, `NAME`: bilinear, bicubic; both antialiased"},
+		&cli.StringFlag{Name: "train-interpolation", Destination: &o.TrainFilter, Category: flagsData, DefaultText: "that of --interpolation",
+			Usage: "how images are resized in training, `NAME`: bilinear, bicubic, random (one of the two for each image)"},
 		decoderFlag(&o.Decoder),
 		&cli.BoolFlag{Name: "scaled-decode", Value: true, Destination: &o.ScaledDecode, Category: flagsData,
 			Usage: "let libturbojpeg halve, quarter or eighth a JPEG as it decodes, where a random crop stays twice the model's size; --scaled-decode=false decodes all pixels"},
@@ -136,20 +83,54 @@ func (o *transformOptions) flags() []cli.Flag {
 			Usage: "random rotation by up to `D` degrees either way"},
 		&cli.StringFlag{Name: "color-jitter", Destination: &o.ColorJitter, Category: flagsData, DefaultText: "off",
 			Usage: "jitter of brightness, contrast, saturation and hue, `B[,C,S[,H]]`; B alone stands for the first three"},
+		&cli.Float64Flag{Name: "grayscale-prob", Destination: &o.Grey, Category: flagsData, DefaultText: "0",
+			Usage: "probability `P` of grey"},
+		&cli.Float64Flag{Name: "gaussian-blur-prob", Destination: &o.Blur.P, Category: flagsData, DefaultText: "0",
+			Usage: "probability `P` of a Gaussian blur"},
+		&cli.IntFlag{Name: "gaussian-blur-kernel", Value: loader.DefaultBlurSize, Destination: &o.Blur.Size, Category: flagsData,
+			Usage: "side `N` of the blur's kernel, odd"},
+		&cli.StringFlag{Name: "gaussian-blur-sigma", Destination: &o.BlurSigma, Category: flagsData, DefaultText: pair(loader.DefaultBlurSigmaLo, loader.DefaultBlurSigmaHi),
+			Usage: "smallest and largest standard deviation of the blur, `LO,HI` pixels"},
 		&cli.Float64Flag{Name: "reprob", Destination: &o.Erase, Category: flagsData, DefaultText: "0",
 			Usage: "probability `P` of erasing a box, to the mean colour of the model's normalisation"},
 		onBadFlag(&o.OnBad),
 	}
+	return append(flags, o.Affine.flags()...)
 }
 
-// resized are the flags that only images which are resized have a use for.
-var resizedFlags = []string{"vflip", "scale", "ratio", "crop-pct", "interpolation", "scaled-decode", "rotation", "color-jitter", "reprob"}
+func (o *affineOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.Float64Flag{Name: "affine-degrees", Destination: &o.Degrees, Category: flagsData, DefaultText: "0",
+			Usage: "random affine map: turn by up to `D` degrees either way"},
+		&cli.StringFlag{Name: "affine-translate", Destination: &o.Translate, Category: flagsData, DefaultText: "0,0",
+			Usage: "random affine map: move by up to the shares `X,Y` of width and height"},
+		&cli.StringFlag{Name: "affine-scale", Destination: &o.Scale, Category: flagsData, DefaultText: "1,1",
+			Usage: "random affine map: enlarge by a factor between `LO,HI`"},
+		&cli.StringFlag{Name: "affine-shear", Destination: &o.Shear, Category: flagsData, DefaultText: "0,0",
+			Usage: "random affine map: slant by up to `X,Y` degrees along the two axes"},
+		&cli.StringFlag{Name: "affine-interpolation", Value: loader.Nearest, Destination: &o.Interpolation, Category: flagsData,
+			Usage: "random affine map: `nearest|bilinear`"},
+	}
+}
+
+// Flags that only images which are resized have a use for, and flags of what is
+// done to an image of the model's size.
+var (
+	resizedFlags = []string{"scale", "ratio", "crop-pct", "interpolation", "train-interpolation", "scaled-decode"}
+	changeFlags  = []string{"aa", "crop-pad-mode", "vflip", "rotation", "affine-degrees", "affine-translate", "affine-scale", "affine-shear", "affine-interpolation",
+		"color-jitter", "grayscale-prob", "gaussian-blur-prob", "gaussian-blur-kernel", "gaussian-blur-sigma", "reprob"}
+)
 
 // validate looks at what needs no data.
 func (o *transformOptions) validate() error {
 	aug, err := parsePreset(o.Aug)
 	if err != nil {
 		return err
+	}
+	for _, f := range [][2]string{{"gaussian-blur-prob", "gaussian-blur-kernel"}, {"gaussian-blur-prob", "gaussian-blur-sigma"}, {"crop-pad", "crop-pad-mode"}} {
+		if o.given(f[1]) && !o.given(f[0]) && !(f[0] == "crop-pad" && aug.name == augCIFAR) {
+			return usagef("--%s: only with --%s", f[1], f[0])
+		}
 	}
 	if !aug.resizes() {
 		aug.name = augImageNet
@@ -163,7 +144,12 @@ func (o *transformOptions) validate() error {
 	if err := o.Augment.Validate(); err != nil {
 		return err
 	}
-	probe, err := o.images([3]int64{3, 32, 32}, aug)
+	flip, err := parseFlip(o.HFlip)
+	if err != nil {
+		return err
+	}
+	o.Augment.HFlip = flip > 0
+	probe, err := o.images([3]int64{3, 2 * loader.MaxCropPad, 2 * loader.MaxCropPad}, aug) // of a size that no flag is too large for
 	if err != nil {
 		return err
 	}
@@ -173,6 +159,21 @@ func (o *transformOptions) validate() error {
 		}
 	}
 	return nil
+}
+
+// parseFlip reads --hflip, which was once a switch.
+func parseFlip(text string) (float64, error) {
+	switch text {
+	case "", "false":
+		return 0, nil
+	case "true":
+		text = defaultFlip
+	}
+	p, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(p >= 0 && p <= 1) {
+		return 0, usagef("--%s %q: give a probability, 0 to 1", flagHFlip, text)
+	}
+	return p, nil
 }
 
 // parsePair reads "LO,HI".
@@ -191,6 +192,9 @@ func parsePair(flag, text string, lo, hi float64) ([2]float64, error) {
 
 // images is what the flags and a preset make of image files.
 func (o *transformOptions) images(shape [3]int64, aug preset) (p loader.Pipelines, err error) {
+	if err := oneOf("--interpolation", o.Interpolation, "bilinear", "bicubic"); err != nil {
+		return p, err
+	}
 	p.Eval = loader.Images{Channels: int(shape[0]), Height: int(shape[1]), Width: int(shape[2]), Interpolation: o.Interpolation, CropPct: o.CropPct}
 	if !o.given("crop-pct") {
 		p.Eval.CropPct = loader.DefaultCropPct
@@ -201,38 +205,84 @@ func (o *transformOptions) images(shape [3]int64, aug preset) (p loader.Pipeline
 		return p, usagef("--crop-pct 0: give a share above 0 and up to 1")
 	}
 	p.Train = p.Eval
-	p.Train.CropPad, p.Train.VFlip = o.Augment.CropPad, o.VFlip
-	p.Train.Rotation, p.Train.Erase = o.Rotation, o.Erase
-	if p.Train.ColorJitter, err = parseJitter(o.ColorJitter); err != nil {
+	t := &p.Train
+	if o.TrainFilter != "" {
+		t.Interpolation = o.TrainFilter
+	}
+	t.CropPad, t.VFlip = o.Augment.CropPad, o.VFlip
+	if t.HFlip, err = parseFlip(o.HFlip); err != nil {
 		return p, err
 	}
-	flip := o.Augment.HFlip
 	switch {
 	case aug.resizes():
-		switch aug.name {
-		case augTrivial:
-			p.Train.Auto = loader.TrivialAugment
-		case augRandom:
-			p.Train.Auto, p.Train.AutoMagnitude, p.Train.AutoOps = loader.RandAugment, aug.magnitude, aug.ops
-		}
-		p.Train.CropPct = 0
-		if p.Train.Scale, err = parsePair("--scale", o.Scale, loader.DefaultScaleLo, loader.DefaultScaleHi); err != nil {
+		t.CropPct = 0
+		if t.Scale, err = parsePair("--scale", o.Scale, loader.DefaultScaleLo, loader.DefaultScaleHi); err != nil {
 			return p, err
 		}
-		if p.Train.Ratio, err = parsePair("--ratio", o.Ratio, loader.DefaultRatioLo, loader.DefaultRatioHi); err != nil {
+		if t.Ratio, err = parsePair("--ratio", o.Ratio, loader.DefaultRatioLo, loader.DefaultRatioHi); err != nil {
 			return p, err
 		}
-		flip = flip || !o.given("hflip")
-	case aug.name == augCIFAR:
-		if !o.given("crop-pad") {
-			p.Train.CropPad = cifarPad
+	case aug.name == augCIFAR && !o.given("crop-pad"):
+		t.CropPad = cifarPad
+	}
+	if (aug.resizes() || aug.name == augCIFAR) && !o.given(flagHFlip) {
+		t.HFlip = 0.5
+	}
+	aug.policy.apply(t)
+	return p, o.change(t)
+}
+
+// change puts in what is done to an image of the model's size.
+func (o *transformOptions) change(t *loader.Images) (err error) {
+	if o.given("aa") {
+		p, err := parsePolicy(o.Auto)
+		if err != nil {
+			return err
 		}
-		flip = flip || !o.given("hflip")
+		p.apply(t)
 	}
-	if flip {
-		p.Train.HFlip = 0.5
+	if err := oneOf("--crop-pad-mode", o.PadMode, padBlack, loader.Reflect); err != nil {
+		return err
 	}
-	return p, nil
+	if o.PadMode == loader.Reflect {
+		t.PadMode = loader.Reflect
+	}
+	t.Rotation, t.Erase, t.Grey = o.Rotation, o.Erase, o.Grey
+	if t.ColorJitter, err = parseJitter(o.ColorJitter); err != nil {
+		return err
+	}
+	if o.Blur.P != 0 {
+		t.Blur = o.Blur
+		if t.Blur.Sigma, err = parsePair("--gaussian-blur-sigma", o.BlurSigma, loader.DefaultBlurSigmaLo, loader.DefaultBlurSigmaHi); err != nil {
+			return err
+		}
+	}
+	t.Affine, err = o.Affine.parse()
+	return err
+}
+
+// parse makes the map; the zero value where no flag changes anything.
+func (o *affineOptions) parse() (a loader.Affine, err error) {
+	if err := oneOf("--affine-interpolation", o.Interpolation, loader.Nearest, defaultHow); err != nil {
+		return a, err
+	}
+	a.Degrees = o.Degrees
+	if a.Translate, err = parsePair("--affine-translate", o.Translate, 0, 0); err != nil {
+		return a, err
+	}
+	if a.Scale, err = parsePair("--affine-scale", o.Scale, 0, 0); err != nil {
+		return a, err
+	}
+	if o.Scale != "" && a.Scale == [2]float64{} {
+		return a, usagef("--affine-scale %s: give two factors above 0", o.Scale)
+	}
+	if a.Shear, err = parsePair("--affine-shear", o.Shear, 0, 0); err != nil {
+		return a, err
+	}
+	if a != (loader.Affine{}) {
+		a.Bilinear = o.Interpolation != loader.Nearest
+	}
+	return a, nil
 }
 
 // parseJitter reads "B", "B,C,S" or "B,C,S,H".
@@ -253,136 +303,4 @@ func parseJitter(text string) (j [4]float64, err error) {
 		j[1], j[2] = j[0], j[0]
 	}
 	return j, nil
-}
-
-// meanColour is the byte of each channel that the model's normalisation makes 0.
-func meanColour(n bundle.Normalize) (fill [3]byte) {
-	for k := range fill {
-		if len(n.Mean) > 0 && n.Scale != 0 {
-			fill[k] = byte(min(max(math.Round(n.Mean[min(k, len(n.Mean)-1)]/n.Scale), 0), 255))
-		}
-	}
-	return fill
-}
-
-// cifarPad is the padding of He et al. 2015 (arXiv 1512.03385), section 4.2.
-const cifarPad = 4
-
-// sources puts the images of both splits through their transforms.
-func (o *transformOptions) sources(run *train.Options, training, test loader.Records, notice func(string)) error {
-	c, _, _ := loader.ShapeOf(training)
-	aug, err := parsePreset(o.Aug)
-	if err != nil {
-		return err
-	}
-	if aug.name == "" && c > 0 {
-		aug.name = augNone
-	} else if aug.name == "" {
-		aug.name = augImageNet
-	}
-	if c > 0 && !aug.resizes() { // as they are
-		return o.rawSources(run, training, test, aug.name)
-	}
-	p, err := o.images(run.Bundle.Manifest.ImageShape, aug)
-	if err != nil {
-		return err
-	}
-	if c == 0 {
-		name, said, err := decoderHere(o.Decoder)
-		if err != nil {
-			return err
-		}
-		p.Train.Decoder, p.Eval.Decoder = name, name
-		p.Train.ScaledDecode = name == raster.TurboDecoder && o.ScaledDecode && p.Train.CropPct == 0
-		if said != "" {
-			notice(said)
-		}
-	}
-	if c > 0 && !o.given("crop-pct") && p.Eval.Fits(loader.ShapeOf(training)) {
-		p.Eval.CropPct = 1 // raw images of the model's size are evaluated as they are
-	}
-	if p.Train.Erase > 0 {
-		p.Train.EraseFill = meanColour(run.Bundle.Manifest.Normalize)
-	}
-	if o.Aug == "" {
-		notice(fmt.Sprintf("images: %s (--aug %s, the default for files of images); evaluation: %s", p.Train.Text(), aug.name, p.Eval.Text()))
-	}
-	run.Pipelines = &p
-	if run.Train, err = through(training, p.Train); err != nil {
-		return err
-	}
-	if run.Unaugmented, err = through(training, p.Eval); err != nil {
-		return err
-	}
-	run.Test, err = through(test, p.Eval)
-	return err
-}
-
-func (o *transformOptions) rawSources(run *train.Options, training, test loader.Records, aug string) error {
-	for _, flag := range resizedFlags {
-		if o.given(flag) {
-			return usagef("--%s: only with --aug %s, or images that are files", flag, augImageNet)
-		}
-	}
-	if aug == augCIFAR {
-		if !o.given("crop-pad") {
-			o.Augment.CropPad = cifarPad
-		}
-		if !o.given("hflip") {
-			o.Augment.HFlip = true
-		}
-		run.Augment = o.Augment
-	}
-	augment, err := o.Augment.Transform(loader.ShapeOf(training))
-	if err != nil {
-		return err
-	}
-	if run.Train, err = loader.NewSource(training, augment); err != nil {
-		return err
-	}
-	if run.Unaugmented, err = loader.NewSource(training, nil); err != nil {
-		return err
-	}
-	run.Test, err = loader.NewSource(test, nil)
-	return err
-}
-
-// through is records through a pipeline.
-func through(r loader.Records, p loader.Images) (*loader.Source, error) {
-	t, err := p.Transform()
-	if err != nil {
-		return nil, err
-	}
-	return loader.NewSource(r, t)
-}
-
-// evalSource puts images as evaluation sees them: as the run did, where one is
-// evaluated, as they are where they are of one shape, else resized and cut.
-func evalSource(r loader.Records, shape [3]int64, recorded *loader.Pipelines, decoder string, notice func(string)) (*loader.Source, error) {
-	c, _, _ := loader.ShapeOf(r)
-	if recorded == nil && c > 0 {
-		return loader.NewSource(r, nil)
-	}
-	p := loader.Images{Channels: int(shape[0]), Height: int(shape[1]), Width: int(shape[2]), Interpolation: "bilinear", CropPct: loader.DefaultCropPct}
-	if recorded != nil {
-		p = recorded.Eval
-	} else {
-		notice("images: " + p.Text())
-	}
-	if c == 0 {
-		var err error
-		if p.Decoder, err = evalDecoder(decoder, recorded, notice); err != nil {
-			return nil, err
-		}
-	}
-	return through(r, p)
-}
-
-// limitedSplits are the first samples of both splits.
-func limitedSplits(d *datasets.Dataset, training, test int) (a, b loader.Records, err error) {
-	if a, err = limited(d.Train, training, "--limit-train"); err != nil {
-		return nil, nil, err
-	}
-	b, err = limited(d.Test, test, "--limit-test")
-	return a, b, err
 }
