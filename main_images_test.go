@@ -17,7 +17,7 @@ import (
 	"winnow/datasets"
 	"winnow/loader"
 	"winnow/loader/raster"
-	"winnow/run"
+	runs "winnow/run"
 	"winnow/runtime/ortest"
 )
 
@@ -170,7 +170,7 @@ func TestChangesOfRawImages(t *testing.T) {
 		return append([]string{"train", "--bundle", "mlp", "--data", data, "--epochs", "1", "--batch-size", "8", "--device", "cpu", "--threads", "1", "--overwrite", "--out", out}, more...)
 	}
 	winnow(t, train("--aug", "cifar", "--crop-pad-mode", "reflect", "--aa", "cifar10", "--hflip", "0.2", "--affine-shear", "9,0")...).succeeds(t)
-	record, err := run.Read(out)
+	record, err := runs.Read(out)
 	if err != nil {
 		t.Fatal(err)
 	}

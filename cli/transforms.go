@@ -208,6 +208,9 @@ func (o *transformOptions) images(shape [3]int64, aug preset) (p loader.Pipeline
 	t := &p.Train
 	if o.TrainFilter != "" {
 		t.Interpolation = o.TrainFilter
+		if err := oneOf("--train-interpolation", o.TrainFilter, "bilinear", "bicubic", loader.RandomFilter); err != nil {
+			return p, err
+		}
 	}
 	t.CropPad, t.VFlip = o.Augment.CropPad, o.VFlip
 	if t.HFlip, err = parseFlip(o.HFlip); err != nil {
