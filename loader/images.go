@@ -285,7 +285,7 @@ func (t *images) shrink(box raster.Box) int {
 func (s *Scratch) decode(decoder raster.Decoder, channels, shrink int) error {
 	r := &s.Record
 	if r.C == 0 {
-		return decoder.Decode(&s.image, r.Data, channels, shrink)
+		return decoder.DecodePacked(&s.image, r.Data, channels, shrink)
 	}
 	raw := raster.Image{C: r.C, H: r.H, W: r.W, Pix: r.Data}
 	s.image.Reset(raw.C, raw.H, raw.W)

@@ -48,6 +48,11 @@ type line struct {
 	Peer    float64  `json:"peer_images_per_second,omitempty"`
 	Ratio   float64  `json:"ratio,omitempty"`
 	Ratios  []string `json:"ratios,omitempty"`
+	// User CPU time of an image, the main process's included, and the peer's over
+	// ours: unlike the ratio above, other work on the machine hardly moves it.
+	OursCPU  float64 `json:"ours_user_ms"`
+	PeerCPU  float64 `json:"peer_user_ms,omitempty"`
+	CPURatio float64 `json:"user_ratio,omitempty"`
 	// Half is the time of an epoch over a random half of the samples, over that of a full one.
 	Half     float64 `json:"half_plan"`
 	Allocs   float64 `json:"allocations_per_sample"`
@@ -125,13 +130,13 @@ func (o *options) run(ctx context.Context, b bench) error {
 	if _, err := t.epoch(ctx, nil); err != nil { // files get warm, buffers are made
 		return err
 	}
-	var own, other, ratios, halves, allocs []float64
+	var own, other, ratios, halves, allocs, ownCPU, otherCPU, cpuRatios []float64
 	for range o.rounds {
 		r, err := t.measure(ctx, o.seconds)
 		if err != nil {
 			return err
 		}
-		own, halves, allocs = append(own, r.rate), append(halves, r.half), append(allocs, r.allocs)
+		own, halves, allocs, ownCPU = append(own, r.rate), append(halves, r.half), append(allocs, r.allocs), append(ownCPU, r.user)
 		if o.python == "" {
 			continue
 		}
@@ -140,14 +145,16 @@ func (o *options) run(ctx context.Context, b bench) error {
 			return err
 		}
 		other, ratios = append(other, p.Rate), append(ratios, r.rate/p.Rate)
+		otherCPU, cpuRatios = append(otherCPU, p.User), append(cpuRatios, p.User/r.user)
 		l.Ratios, l.Versions = append(l.Ratios, fmt.Sprintf("%.2f", r.rate/p.Rate)), p.Version
 	}
-	l.Ours, l.Half, l.Allocs = measure.Median(own), measure.Median(halves), measure.Median(allocs)
+	l.Ours, l.Half, l.Allocs, l.OursCPU = measure.Median(own), measure.Median(halves), measure.Median(allocs), measure.Median(ownCPU)
 	if o.python != "" {
 		l.Peer, l.Ratio = measure.Median(other), measure.Median(ratios)
+		l.PeerCPU, l.CPURatio = measure.Median(otherCPU), measure.Median(cpuRatios)
 	}
-	fmt.Printf("%-9s ours %9.0f images/s  peer %9.0f images/s  ratio %6.2f  half a plan %.3f of an epoch  %.2f allocations a sample\n",
-		b.name, l.Ours, l.Peer, l.Ratio, l.Half, l.Allocs)
+	fmt.Printf("%-9s images/s %9.0f, peer %7.0f, ratio %6.2f  user ms/image %8.4f, peer %8.4f, ratio %6.2f  half a plan %.3f of an epoch  %.2f allocations/image\n",
+		b.name, l.Ours, l.Peer, l.Ratio, l.OursCPU, l.PeerCPU, l.CPURatio, l.Half, l.Allocs)
 	return add(o.out, &l)
 }
 
@@ -187,20 +194,32 @@ func (t *timer) epoch(ctx context.Context, plan []uint32) (time.Duration, error)
 	return time.Since(start), err
 }
 
-type rates struct{ rate, half, allocs float64 }
+// rates are of full epochs, but for half; user is milliseconds of an image.
+type rates struct{ rate, half, allocs, user float64 }
+
+// userTime is the CPU time that the process has spent outside the kernel.
+func userTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano())
+}
 
 // measure reads full epochs and random halves in turn, for so many seconds.
 func (t *timer) measure(ctx context.Context, seconds float64) (r rates, err error) {
 	rng := rand.New(rand.NewPCG(1, uint64(t.next)))
-	var full, half time.Duration
+	var full, half, user time.Duration
 	var before, after runtime.MemStats
 	epochs, allocs := 0, uint64(0)
 	for full+half < time.Duration(seconds*float64(time.Second)) || epochs == 0 {
 		runtime.ReadMemStats(&before)
+		used := userTime()
 		d, err := t.epoch(ctx, nil)
 		if err != nil {
 			return r, err
 		}
+		user += userTime() - used
 		runtime.ReadMemStats(&after)
 		allocs += after.Mallocs - before.Mallocs
 		full += d
@@ -215,11 +234,12 @@ func (t *timer) measure(ctx context.Context, seconds float64) (r rates, err erro
 		epochs++
 	}
 	samples := float64(epochs * t.n)
-	return rates{samples / full.Seconds(), half.Seconds() / full.Seconds(), float64(allocs) / samples}, nil
+	return rates{samples / full.Seconds(), half.Seconds() / full.Seconds(), float64(allocs) / samples, 1e3 * user.Seconds() / samples}, nil
 }
 
 type peerResult struct {
 	Rate    float64 `json:"images_per_second"`
+	User    float64 `json:"user_ms"`
 	Version string  `json:"version"`
 }
 

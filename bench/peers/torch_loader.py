@@ -5,7 +5,7 @@ usage: torch_loader.py make DIR                        the images that both side
        torch_loader.py time DIR CASE WORKERS SECONDS   one JSON line
 Needs torch, torchvision and numpy. Each case ends in batches of uint8 [N, C, H, W], as the other side's do.
 """
-import json, os, sys, time
+import json, os, resource, sys, time
 import numpy as np
 import torch
 import torchvision
@@ -78,11 +78,20 @@ class Arrays(torch.utils.data.Dataset):
         return self.transform(Image.fromarray(self.images[i])), int(self.labels[i])
 
 
+def user_time(loader):
+    """User CPU time of this process and of the loader's workers, in seconds."""
+    total = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    for w in loader._iterator._workers:
+        with open(f"/proc/{w.pid}/stat") as f:
+            total += int(f.read().rpartition(")")[2].split()[11]) / os.sysconf("SC_CLK_TCK")  # proc(5): utime
+    return total
+
+
 def measure(root, name, workers, seconds):
     torch.set_num_threads(1)
     data = Arrays(root, name) if name in ARRAYS else datasets.ImageFolder(os.path.join(root, name, "train"), CROP)
     loader = torch.utils.data.DataLoader(data, BATCH if name in ARRAYS else 16, shuffle=True, num_workers=workers, persistent_workers=True)
-    best, start, first = [], time.perf_counter(), True
+    best, start, first, user, total = [], time.perf_counter(), True, 0.0, 0
     while first or len(best) == 0 or time.perf_counter() - start < seconds:
         begin, n = time.perf_counter(), 0
         for images, _ in loader:
@@ -90,12 +99,14 @@ def measure(root, name, workers, seconds):
             if not first and n >= 512 and time.perf_counter() - start > seconds:
                 break
         if first:  # workers start, files get warm
-            first, start = False, time.perf_counter()
+            first, start, user = False, time.perf_counter(), user_time(loader)
             continue
         best.append(n / (time.perf_counter() - begin))
+        total += n
+    user = 1e3 * (user_time(loader) - user) / total
     import PIL
     version = f"PyTorch {torch.__version__}, torchvision {torchvision.__version__}, Pillow {PIL.__version__}"
-    print(json.dumps({"images_per_second": float(np.median(best)), "version": version}))
+    print(json.dumps({"images_per_second": float(np.median(best)), "user_ms": user, "version": version}))
 
 
 if __name__ == "__main__":

@@ -185,7 +185,7 @@ func (m *Image) Solarize(threshold float64) {
 // AutoContrast stretches each channel to 0..255.
 func (m *Image) AutoContrast() {
 	for k := range m.C {
-		plane := Image{1, m.H, m.W, m.Plane(k)}
+		plane := Image{C: 1, H: m.H, W: m.W, Pix: m.Plane(k)}
 		lo, hi := byte(255), byte(0)
 		for _, v := range plane.Pix {
 			lo, hi = min(lo, v), max(hi, v)
@@ -202,7 +202,7 @@ func (m *Image) AutoContrast() {
 // Equalize makes each channel's histogram as even as it can be.
 func (m *Image) Equalize() {
 	for k := range m.C {
-		plane := Image{1, m.H, m.W, m.Plane(k)}
+		plane := Image{C: 1, H: m.H, W: m.W, Pix: m.Plane(k)}
 		var counts [256]int
 		for _, v := range plane.Pix {
 			counts[v]++

@@ -62,8 +62,18 @@ var Shrinks = [...]int{8, 4, 2}
 // Decode is as the function Decode; an image that libturbojpeg takes is shrunk
 // by 1 or one of Shrinks, its sides rounded up, others keep their size.
 func (d Decoder) Decode(dst *Image, data []byte, channels, shrink int) error {
+	return d.decode(dst, data, channels, shrink, false)
+}
+
+// DecodePacked is Decode, but leaves an image packed where it comes so, which
+// saves a pass over its pixels.
+func (d Decoder) DecodePacked(dst *Image, data []byte, channels, shrink int) error {
+	return d.decode(dst, data, channels, shrink, true)
+}
+
+func (d Decoder) decode(dst *Image, data []byte, channels, shrink int, packed bool) error {
 	if d.takes(data) {
-		if err := d.turbo.decode(dst, data, channels, shrink); !errors.Is(err, errRefused) {
+		if err := d.turbo.decode(dst, data, channels, shrink, packed); !errors.Is(err, errRefused) {
 			return err
 		}
 	}

@@ -18,12 +18,14 @@ var (
 type Image struct {
 	C, H, W int
 	Pix     []byte
+	// Packed says that Pix is [H, W, C], which Resizer and Crop take, nothing else.
+	Packed bool
 }
 
-// Reset gives the image a shape; its pixels are what was left there.
+// Reset gives the image a shape; its pixels are what was left there, in planes.
 func (m *Image) Reset(c, h, w int) {
-	m.C, m.H, m.W = c, h, w
-	m.Pix = slices.Grow(m.Pix[:0], c*h*w)[:c*h*w]
+	m.C, m.H, m.W, m.Packed = c, h, w, false
+	m.Pix = slices.Grow(m.Pix[:0], c*h*w+slack)[:c*h*w]
 }
 
 // Plane is the pixels of channel k.

@@ -96,8 +96,31 @@ func TestOddFiles(t *testing.T) {
 	}
 }
 
-// TestResizeIsPillows: to the bit.
+// packed is an image with its pixels one after the other.
+func packed(m *Image) *Image {
+	p := &Image{Packed: true, C: m.C, H: m.H, W: m.W, Pix: make([]byte, len(m.Pix), len(m.Pix)+slack)}
+	for k := range m.C {
+		for i, v := range m.Plane(k) {
+			p.Pix[i*m.C+k] = v
+		}
+	}
+	return p
+}
+
+// TestResizeIsPillows: to the bit, in planes and packed, with vectors and without.
 func TestResizeIsPillows(t *testing.T) {
+	resizeIsPillows(t, func(m *Image) *Image { return m })
+	resizeIsPillows(t, packed)
+	if wide {
+		wide = false
+		defer func() { wide = true }()
+		resizeIsPillows(t, func(m *Image) *Image { return m })
+		resizeIsPillows(t, packed)
+	}
+}
+
+func resizeIsPillows(t *testing.T, layout func(*Image) *Image) {
+	t.Helper()
 	type resized struct {
 		Source, Target []int
 		Box            []int
@@ -110,7 +133,7 @@ func TestResizeIsPillows(t *testing.T) {
 		h, w := c.Target[0], c.Target[1]
 		want := planar(pixels[:3*h*w], 3)
 		pixels = pixels[3*h*w:]
-		src, box := scene(c.Source[0], c.Source[1]), Box{c.Box[0], c.Box[1], c.Box[2], c.Box[3]}
+		src, box := layout(scene(c.Source[0], c.Source[1])), Box{c.Box[0], c.Box[1], c.Box[2], c.Box[3]}
 		filter := Bilinear
 		if c.Filter == "bicubic" {
 			filter = Bicubic

@@ -45,9 +45,10 @@ type taps struct {
 	from, span      float64
 	filter          *Filter
 	size            int
-	first, count    []int
+	first, count    []int32
 	coef            []int32
 	real            []float64
+	sums            []int32
 }
 
 // set computes the coefficients of outputs lo to hi of an axis that goes from
@@ -76,7 +77,7 @@ func (t *taps) set(in int, from, span float64, out, lo, hi int, f *Filter) {
 			t.real[k] = f.at((float64(k+first) - center + 0.5) / wide)
 			sum += t.real[k]
 		}
-		t.first[i], t.count[i] = first, count
+		t.first[i], t.count[i] = int32(first), int32(count)
 		for k := range count {
 			w := t.real[k]
 			if sum != 0 {
@@ -93,15 +94,14 @@ func (t *taps) set(in int, from, span float64, out, lo, hi int, f *Filter) {
 // Resizer resizes images with memory that it keeps.
 type Resizer struct {
 	rows, columns taps
-	half          []byte // one plane, resized along its rows
-	sums          []int32
+	half          []byte // resized along one axis
 }
 
-// Resize fills dst, whose shape is set and whose channels are those of src,
-// with a part of what box becomes at h x w pixels: the part that begins at row
-// y and column x. Pixels outside the box have no influence. Like Pillow 13, along
-// rows first, unless the image grows only along them, and rounded to 8 bits
-// between the two passes.
+// Resize fills dst, which is in planes, whose shape is set and whose channels are
+// those of src, with a part of what box becomes at h x w pixels: the part that
+// begins at row y and column x. Pixels outside the box have no influence. Like
+// Pillow 13, along rows first, unless the image grows only along them, and
+// rounded to 8 bits between the two passes.
 func (r *Resizer) Resize(dst, src *Image, box Box, h, w, y, x int, f *Filter) {
 	if h == box.H && w == box.W {
 		Crop(dst, src, Box{box.Y + y, box.X + x, dst.H, dst.W})
@@ -109,7 +109,7 @@ func (r *Resizer) Resize(dst, src *Image, box Box, h, w, y, x int, f *Filter) {
 	}
 	r.columns.set(box.W, 0, float64(box.W), w, x, x+dst.W, f)
 	r.rows.set(box.H, 0, float64(box.H), h, y, y+dst.H, f)
-	r.apply(dst, src, box, h, w, y, x)
+	r.apply(dst, src, box, h < box.H && w > box.W)
 }
 
 // Shrink fills dst with a box of src in units of 1/parts of its pixels, which
@@ -122,70 +122,100 @@ func (r *Resizer) Shrink(dst, src *Image, fine Box, parts int, f *Filter) {
 	real := func(n int) float64 { return float64(n) / float64(parts) }
 	r.columns.set(box.W, real(fine.X%parts), real(fine.W), dst.W, 0, dst.W, f)
 	r.rows.set(box.H, real(fine.Y%parts), real(fine.H), dst.H, 0, dst.H, f)
-	r.apply(dst, src, box, dst.H, dst.W, 0, 0)
+	r.apply(dst, src, box, false)
 }
 
-// apply resizes by the coefficients that are set.
-func (r *Resizer) apply(dst, src *Image, box Box, h, w, y, x int) {
-	if h < box.H && w > box.W {
-		r.acrossFirst(dst, src, box)
+// apply resizes by the coefficients that are set. Where a side keeps its length,
+// they are 1 at one pixel and 0 at the others, which changes nothing.
+func (r *Resizer) apply(dst, src *Image, box Box, rowsFirst bool) {
+	step, planes, plane := 1, src.C, src.H*src.W // from a pixel to the next, and from a part of Pix to the next
+	if src.Packed {
+		step, planes = src.C, 1
+	}
+	stride, out := src.W*step, dst.H*dst.W
+	for k := range planes {
+		from, to := src.Pix[k*plane+box.Y*stride+box.X*step:], dst.Pix[k*out:]
+		if rowsFirst {
+			width := box.W * step
+			half := r.room(dst.H * width)
+			r.rows.across(half, from, stride, width, 0)
+			r.columns.along(to, out, half, width, dst.H, step)
+			continue
+		}
+		top, bottom := r.rows.reach()
+		n := (bottom - top) * dst.W
+		half := r.room(n * step)
+		r.columns.along(half, n, from[top*stride:], stride, bottom-top, step)
+		for c := range step {
+			r.rows.across(to[c*out:][:out], half[c*n:][:n], dst.W, dst.W, top)
+		}
+	}
+}
+
+// slack is bytes behind pixels that may be read, though not used.
+const slack = 1
+
+// room is n bytes that one pass leaves to the next.
+func (r *Resizer) room(n int) []byte {
+	r.half = slices.Grow(r.half[:0], n+slack)[:n]
+	return r.half
+}
+
+// reach is the inputs that outputs need, from one to before another.
+func (t *taps) reach() (lo, hi int) {
+	lo = t.in
+	for i, first := range t.first {
+		lo, hi = min(lo, int(first)), max(hi, int(first+t.count[i]))
+	}
+	return lo, hi
+}
+
+// along resizes rows along themselves. src has step channels, pixel after pixel,
+// and stride bytes from a row to the next, dst a plane of each channel.
+func (t *taps) along(dst []byte, plane int, src []byte, stride, rows, step int) {
+	if step == 3 && cap(src) >= (rows-1)*stride+step*t.in+slack && t.alongWide(dst, plane, src, stride, rows) {
 		return
 	}
-	r.sums = slices.Grow(r.sums[:0], dst.W)[:dst.W]
-	top, bottom := box.H, 0
-	for i, first := range r.rows.first {
-		top, bottom = min(top, first), max(bottom, first+r.rows.count[i])
-	}
-	for k := range src.C {
-		plane := src.Plane(k)
-		half, stride := plane[box.Y*src.W+box.X+x:], src.W
-		above := 0 // rows of the box that half leaves out
-		if w != box.W {
-			r.half = slices.Grow(r.half[:0], (bottom-top)*dst.W)[:(bottom-top)*dst.W]
-			for row := top; row < bottom; row++ {
-				r.columns.alongRow(r.half[(row-top)*dst.W:][:dst.W], plane[(box.Y+row)*src.W+box.X:][:box.W])
-			}
-			half, stride, above = r.half, dst.W, top
-		}
-		out := dst.Plane(k)
-		for i := range dst.H {
-			line := out[i*dst.W:][:dst.W]
-			if h == box.H {
-				copy(line, half[(y+i-above)*stride:])
-				continue
-			}
-			r.acrossRows(line, half[(r.rows.first[i]-above)*stride:], stride, r.rows.coef[i*r.rows.size:][:r.rows.count[i]])
+	n := len(t.first)
+	for y := range rows {
+		for c := range step {
+			t.alongRow(dst[c*plane+y*n:][:n], src[y*stride+c:], step)
 		}
 	}
 }
 
-// acrossFirst shrinks the columns, then lets the rows grow.
-func (r *Resizer) acrossFirst(dst, src *Image, box Box) {
-	r.sums = slices.Grow(r.sums[:0], box.W)[:box.W]
-	r.half = slices.Grow(r.half[:0], box.W)[:box.W]
-	for k := range src.C {
-		in, out := src.Plane(k)[box.Y*src.W+box.X:], dst.Plane(k)
-		for i := range dst.H {
-			r.acrossRows(r.half, in[r.rows.first[i]*src.W:], src.W, r.rows.coef[i*r.rows.size:][:r.rows.count[i]])
-			r.columns.alongRow(out[i*dst.W:][:dst.W], r.half)
-		}
-	}
-}
-
-func (t *taps) alongRow(dst, src []byte) {
+func (t *taps) alongRow(dst, src []byte, step int) {
 	for i := range dst {
 		coef := t.coef[i*t.size:][:t.count[i]]
-		in := src[t.first[i]:][:len(coef)]
+		in := src[int(t.first[i])*step:]
 		sum := int32(1 << (coefBits - 1))
-		for k, c := range coef {
-			sum += c * int32(in[k])
+		if step == 1 {
+			for k, c := range coef {
+				sum += c * int32(in[:len(coef)][k])
+			}
+		} else {
+			for k, c := range coef {
+				sum += c * int32(in[k*step])
+			}
 		}
 		dst[i] = clip8(sum >> coefBits)
 	}
 }
 
-func (r *Resizer) acrossRows(dst, src []byte, stride int, coef []int32) {
-	sums := r.sums[:len(dst)]
+// across resizes columns: it makes rows of so many bytes from those of src,
+// which begins at input skip and has stride bytes from a row to the next.
+func (t *taps) across(dst, src []byte, stride, width, skip int) {
+	if t.acrossWide(dst, src, stride, width, skip) {
+		return
+	}
+	t.sums = slices.Grow(t.sums[:0], width)[:width]
+	for i, first := range t.first {
+		t.acrossRow(dst[i*width:][:width], src[(int(first)-skip)*stride:], stride, t.coef[i*t.size:][:t.count[i]])
+	}
+}
+
+func (t *taps) acrossRow(dst, src []byte, stride int, coef []int32) {
+	sums := t.sums[:len(dst)]
 	for i := range sums {
 		sums[i] = 1 << (coefBits - 1)
 	}
@@ -200,12 +230,23 @@ func (r *Resizer) acrossRows(dst, src []byte, stride int, coef []int32) {
 	}
 }
 
-// Crop copies a box of src, which has the shape of dst.
+// Crop copies a box of src to planes, of dst, whose shape it has.
 func Crop(dst, src *Image, box Box) {
+	step, plane := 1, src.H*src.W
+	if src.Packed {
+		step, plane = src.C, 1
+	}
 	for k := range dst.C {
-		in, out := src.Plane(k), dst.Plane(k)
+		in, out := src.Pix[k*plane:], dst.Plane(k)
 		for i := range dst.H {
-			copy(out[i*dst.W:][:dst.W], in[(box.Y+i)*src.W+box.X:])
+			line, from := out[i*dst.W:][:dst.W], in[((box.Y+i)*src.W+box.X)*step:]
+			if step == 1 {
+				copy(line, from)
+				continue
+			}
+			for j := range line {
+				line[j] = from[j*step]
+			}
 		}
 	}
 }

@@ -46,15 +46,6 @@ static int tj_read(const tj_api *api, void *h, const unsigned char *data, unsign
 static int tj_decode(const tj_api *api, void *h, const unsigned char *data, unsigned long n, unsigned char *pixels, int w, int height, int format, int flags) {
 	return api->decompress(h, data, n, pixels, w, 0, height, format, flags);
 }
-
-static void tj_planes(const unsigned char *restrict in, unsigned char *restrict out, size_t n) {
-	unsigned char *r = out, *g = out + n, *b = out + 2 * n;
-	for (size_t i = 0; i < n; i++) {
-		r[i] = in[3 * i];
-		g[i] = in[3 * i + 1];
-		b[i] = in[3 * i + 2];
-	}
-}
 */
 import "C"
 
@@ -63,7 +54,6 @@ import (
 	"os"
 	"path/filepath"
 	goruntime "runtime"
-	"slices"
 	"strings"
 	"sync"
 	"unsafe"
@@ -102,7 +92,7 @@ type turbo struct {
 type turboHandle struct {
 	p      unsafe.Pointer
 	head   C.tj_header
-	pixels []byte // red, green, blue of one pixel after the other
+	packed Image // of a user who wants planes
 }
 
 // loadTurbo loads the library once for the process; it stays.
@@ -152,8 +142,8 @@ func (t *turbo) take() (*turboHandle, error) {
 }
 
 func (t *turbo) give(h *turboHandle) {
-	if cap(h.pixels) > keptPixels {
-		h.pixels = nil
+	if cap(h.packed.Pix) > keptPixels {
+		h.packed = Image{}
 	}
 	t.mu.Lock()
 	t.idle = append(t.idle, h)
@@ -190,9 +180,9 @@ func (t *turbo) size(data []byte) (height, width int, err error) {
 	return int(h.head.h), int(h.head.w), nil
 }
 
-// decode fills dst with a JPEG file shrunk by 1, 2, 4 or 8. What the library
-// warns of is an error.
-func (t *turbo) decode(dst *Image, data []byte, channels, shrink int) error {
+// decode fills dst with a JPEG file shrunk by 1, 2, 4 or 8, packed where it may
+// be and has three channels. What the library warns of is an error.
+func (t *turbo) decode(dst *Image, data []byte, channels, shrink int, packed bool) error {
 	h, err := t.take()
 	if err != nil {
 		return err
@@ -202,30 +192,42 @@ func (t *turbo) decode(dst *Image, data []byte, channels, shrink int) error {
 		return err
 	}
 	height, width := shrunk(int(h.head.h), shrink), shrunk(int(h.head.w), shrink)
-	grey := h.head.space == tjSpaceGrey
-	n := height * width
-	dst.Reset(channels, height, width)
-	pixels, format := dst.Pix[:n], C.int(tjGrey)
-	if !grey {
-		h.pixels = slices.Grow(h.pixels[:0], 3*n)[:3*n]
-		pixels, format = h.pixels, tjRGB
-	}
-	if C.tj_decode(&t.api, h.p, (*C.uchar)(&data[0]), C.ulong(len(data)), (*C.uchar)(&pixels[0]), C.int(width), C.int(height), format, tjLimitScans) != 0 {
-		text := strings.ReplaceAll(C.GoString(C.tj_message(&t.api, h.p)), "\n", " ")
-		return fmt.Errorf("%w: JPEG: %s", ErrImage, text)
-	}
-	switch {
-	case grey:
+	if h.head.space == tjSpaceGrey {
+		dst.Reset(channels, height, width)
+		if err := t.pixels(h, data, dst.Plane(0), height, width, tjGrey); err != nil {
+			return err
+		}
 		for k := 1; k < channels; k++ {
 			copy(dst.Plane(k), dst.Plane(0))
 		}
-	case channels == 1:
-		for i := range dst.Pix {
-			p := pixels[3*i:][:3]
-			dst.Pix[i] = luma(p[0], p[1], p[2])
-		}
-	default:
-		C.tj_planes((*C.uchar)(&pixels[0]), (*C.uchar)(&dst.Pix[0]), C.size_t(n))
+		return nil
+	}
+	whole := &h.packed
+	if packed && channels == 3 {
+		whole = dst
+	}
+	whole.Reset(3, height, width)
+	whole.Packed = true
+	if err := t.pixels(h, data, whole.Pix, height, width, tjRGB); err != nil || whole == dst {
+		return err
+	}
+	dst.Reset(channels, height, width)
+	if channels == 3 {
+		Crop(dst, whole, whole.Whole())
+		return nil
+	}
+	for i := range dst.Pix {
+		p := whole.Pix[3*i:][:3]
+		dst.Pix[i] = luma(p[0], p[1], p[2])
+	}
+	return nil
+}
+
+// pixels decodes the file whose header was read.
+func (t *turbo) pixels(h *turboHandle, data, pixels []byte, height, width, format int) error {
+	if C.tj_decode(&t.api, h.p, (*C.uchar)(&data[0]), C.ulong(len(data)), (*C.uchar)(&pixels[0]), C.int(width), C.int(height), C.int(format), tjLimitScans) != 0 {
+		text := strings.ReplaceAll(C.GoString(C.tj_message(&t.api, h.p)), "\n", " ")
+		return fmt.Errorf("%w: JPEG: %s", ErrImage, text)
 	}
 	return nil
 }

@@ -14,4 +14,4 @@ func loadTurbo() (*turbo, error) {
 
 func (*turbo) size([]byte) (height, width int, err error) { return 0, 0, errRefused }
 
-func (*turbo) decode(*Image, []byte, int, int) error { return errRefused }
+func (*turbo) decode(*Image, []byte, int, int, bool) error { return errRefused }

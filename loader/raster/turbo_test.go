@@ -77,7 +77,7 @@ func TestShrinkIsPillows(t *testing.T) {
 		Filter      string
 	}
 	full, pixels := fixture(t, "draft.rgb"), fixture(t, "parts.rgb")
-	src := &Image{3, 97, 133, planar(full[:3*97*133], 3)}
+	src := &Image{C: 3, H: 97, W: 133, Pix: planar(full[:3*97*133], 3)}
 	var out Image
 	var r Resizer
 	for _, c := range fixtures[part](t, "parts.json") {

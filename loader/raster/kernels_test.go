@@ -1,0 +1,102 @@
+package raster
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// noisy is an image of random bytes, half of them at a bound, so that sums leave the range.
+func noisy(rng *rand.Rand, c, h, w int) *Image {
+	m := &Image{}
+	m.Reset(c, h, w)
+	for i := range m.Pix {
+		m.Pix[i] = byte(rng.Uint32())
+		if rng.IntN(2) == 0 {
+			m.Pix[i] = byte(255 * rng.IntN(2))
+		}
+	}
+	return m
+}
+
+// TestVectorsGiveTheSamePixels: the loops in Go, which agree with Pillow, and
+// those for wide registers, in planes and packed, over boxes of every kind.
+func TestVectorsGiveTheSamePixels(t *testing.T) {
+	if !wide {
+		t.Skip("the processor has no wide registers that are used")
+	}
+	defer func() { wide = true }()
+	rng := rand.New(rand.NewPCG(1, 2))
+	var r Resizer
+	var plain, got Image
+	for range 400 {
+		src := noisy(rng, 3, 1+rng.IntN(150), 1+rng.IntN(150))
+		box := Box{H: 1 + rng.IntN(src.H), W: 1 + rng.IntN(src.W)}
+		box.Y, box.X = rng.IntN(src.H-box.H+1), rng.IntN(src.W-box.W+1)
+		h, w := 1+rng.IntN(130), 1+rng.IntN(130)
+		y, x := rng.IntN(h), rng.IntN(w)
+		plain.Reset(3, 1+rng.IntN(h-y), 1+rng.IntN(w-x))
+		got.Reset(3, plain.H, plain.W)
+		f := Filters()[rng.IntN(len(Filters()))]
+		what := fmt.Sprintf("%dx%d, %+v to %dx%d, %dx%d at %d,%d, %s", src.H, src.W, box, h, w, plain.H, plain.W, y, x, f.Name())
+		wide = false
+		r.Resize(&plain, src, box, h, w, y, x, f)
+		wide = true
+		for _, m := range []*Image{src, packed(src)} {
+			r.Resize(&got, m, box, h, w, y, x, f)
+			if !bytes.Equal(got.Pix, plain.Pix) {
+				t.Fatalf("%s, packed %v: other pixels", what, m.Packed)
+			}
+		}
+	}
+}
+
+// TestPackedIsDecode: an image left packed has the pixels of its planes.
+func TestPackedIsDecode(t *testing.T) {
+	d := turboHere(t)
+	var planes, left, out Image
+	for _, name := range []string{"jpeg420.jpg", "grey.jpg", "cmyk.jpg", "rgb.png"} {
+		for _, channels := range []int{1, 3} {
+			if err := d.Decode(&planes, fixture(t, name), channels, 1); err != nil {
+				t.Fatal(err)
+			}
+			if err := d.DecodePacked(&left, fixture(t, name), channels, 1); err != nil {
+				t.Fatal(err)
+			}
+			if want := name == "jpeg420.jpg" && channels == 3; left.Packed != want {
+				t.Errorf("%s in %d channels: packed %v", name, channels, left.Packed)
+			}
+			out.Reset(left.C, left.H, left.W)
+			if Crop(&out, &left, left.Whole()); !bytes.Equal(out.Pix, planes.Pix) {
+				t.Errorf("%s in %d channels: other pixels", name, channels)
+			}
+		}
+	}
+}
+
+// BenchmarkResize is a crop of a photograph brought to a model's size.
+func BenchmarkResize(b *testing.B) {
+	src := noisy(rand.New(rand.NewPCG(1, 2)), 3, 375, 500)
+	defer func(old bool) { wide = old }(wide)
+	for _, row := range []struct {
+		name string
+		src  *Image
+		wide bool
+	}{{"planes", src, false}, {"packed", packed(src), false}, {"planes, vectors", src, true}, {"packed, vectors", packed(src), true}} {
+		b.Run(row.name, func(b *testing.B) {
+			if row.wide && !wide {
+				b.Skip("no vectors here")
+			}
+			was := wide
+			defer func() { wide = was }()
+			wide = row.wide
+			var r Resizer
+			var out Image
+			out.Reset(3, 224, 224)
+			for b.Loop() {
+				r.Resize(&out, row.src, Box{20, 30, 300, 400}, 224, 224, 0, 0, Bilinear)
+			}
+		})
+	}
+}
