@@ -89,12 +89,39 @@ func (s *bundleSource) open(ctx context.Context) (*bundle.Bundle, string, error)
 		b, err := s.make(ctx, model, name)
 		return b, from, err
 	}
+	var b *bundle.Bundle
+	var err error
 	if s.shipped() {
-		b, err := models.Draw(s.Spec, s.InitSeed)
-		return b, from, err
+		b, err = models.Draw(s.Spec, s.InitSeed)
+	} else {
+		from = "the bundle's own; winnow export sets it"
+		b, err = s.finished()
 	}
-	b, err := s.finished()
-	return b, "the bundle's own; winnow export sets it", err
+	if err == nil {
+		b, err = s.here(b)
+	}
+	return b, from, err
+}
+
+// here gives a bundle whose blocked graph is for another machine one for this.
+func (s *bundleSource) here(b *bundle.Bundle) (*bundle.Bundle, error) {
+	has := b.Manifest.Blocked
+	if has == nil || len(b.Forward) == 0 {
+		return b, nil
+	}
+	block, err := s.Block()
+	if err != nil || block == 0 || block == has.Block {
+		return b, err
+	}
+	rebuilt, err := export.Rebuild(b, export.Options{Blocks: export.Blocks{Size: block}, Warn: s.Warn})
+	if err != nil {
+		return nil, fmt.Errorf("bundle %q: a training graph for this machine: %w; --layout %s does without", s.Spec, err, bundle.LayoutPortable)
+	}
+	if !s.shipped() {
+		s.Warn(fmt.Sprintf("the bundle's graph in blocks is of %d channels, this machine's blocks of %d: written anew for this run; winnow tune keeps it, --layout %s does without",
+			has.Block, block, bundle.LayoutPortable))
+	}
+	return rebuilt, nil
 }
 
 // make exports a model in memory, an .onnx file or a shipped one.

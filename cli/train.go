@@ -145,7 +145,7 @@ func trainFlags(o *trainOptions) []cli.Flag {
 		&cli.StringFlag{Name: "prune-reference", Value: r.Reference, Destination: &r.Reference, Category: flagsPrune,
 			Usage: "DAS: reference `SET` of trusted samples: population, holdout:F, pseudo:F, or a file of their indices"},
 
-		layoutFlag(&o.Layout, "training graph to run; auto takes nchwc where the bundle has one for this CPU"),
+		layoutFlag(&o.Layout, "training graph to run; auto takes nchwc where the bundle has one, written anew where its blocks are another CPU's"),
 		&cli.IntFlag{Name: "workers", Destination: &o.Workers, Category: flagsMachine, DefaultText: "half the processors",
 			Usage: "loader workers `N`"},
 
