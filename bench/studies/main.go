@@ -1,0 +1,171 @@
+// Command studies trains the experiments of docs/results.md and writes its tables.
+//
+//	go run ./bench/studies -winnow bin/winnow
+//
+// What is finished is never trained again, so a stopped study goes on. Each
+// study ends as a JSON file of its comparison below -json and as a table between
+// its marks in -page; seconds tell something only of a machine that did nothing
+// else.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("studies: ")
+	var p program
+	flag.StringVar(&p.winnow, "winnow", "bin/winnow", "the program")
+	flag.StringVar(&p.runs, "runs", "runs/studies", "folder of the runs")
+	flag.StringVar(&p.json, "json", "docs/results", "folder of the comparisons")
+	flag.StringVar(&p.page, "page", "docs/results.md", "page with a place for each table")
+	flag.StringVar(&p.machine, "machine", "", "flags of winnow train that are about the machine alone, such as --threads=1")
+	only := flag.String("only", "", "studies, with commas between; all but the quick one if empty")
+	quick := flag.Bool("quick", false, "the quick study alone")
+	tables := flag.Bool("tables", false, "train nothing; write the tables of what is finished")
+	list := flag.Bool("list", false, "print the studies and their commands")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	chosen, err := choose(*only, *quick)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, s := range chosen {
+		switch {
+		case *list:
+			fmt.Printf("%s: %s\n%s\n", s.name, s.title, p.commands(s))
+			continue
+		case !*tables:
+			err = p.train(ctx, s)
+		}
+		if err == nil {
+			err = p.write(ctx, s)
+		}
+		if err != nil {
+			log.Fatalf("%s: %v", s.name, err)
+		}
+	}
+}
+
+func choose(only string, quick bool) ([]study, error) {
+	if only == "" {
+		return slices.DeleteFunc(slices.Clone(studies), func(s study) bool { return s.quick != quick }), nil
+	}
+	var chosen []study
+	for name := range strings.SplitSeq(only, ",") {
+		i := slices.IndexFunc(studies, func(s study) bool { return s.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("no study %q; -list prints them", name)
+		}
+		chosen = append(chosen, studies[i])
+	}
+	return chosen, nil
+}
+
+// program is where a study finds and leaves things.
+type program struct{ winnow, runs, json, page, machine string }
+
+func (p *program) dir(s study, e plan) string { return filepath.Join(p.runs, s.name, e.name) }
+
+// commands are those of a study, as a user types them.
+func (p *program) commands(s study) string {
+	var text strings.Builder
+	for _, e := range s.experiments {
+		fmt.Fprintf(&text, "winnow experiment %s --out %s\n", strings.Join(e.args, " "), filepath.ToSlash(p.dir(s, e)))
+	}
+	return text.String()
+}
+
+func (p *program) train(ctx context.Context, s study) error {
+	for _, e := range s.experiments {
+		log.Printf("%s/%s", s.name, e.name)
+		args := append([]string{"experiment"}, e.args...)
+		args = append(append(args, strings.Fields(p.machine)...), "--out", p.dir(s, e))
+		cmd := exec.CommandContext(ctx, p.winnow, args...)
+		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+		cmd.Stderr = os.Stderr // its table is of one experiment alone; that of the study comes after
+		if err := cmd.Run(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write puts the comparison of what is finished into the folder and the page.
+func (p *program) write(ctx context.Context, s study) error {
+	runs, err := p.finished(s)
+	if err != nil || len(runs) < 2 {
+		return errors.Join(err, p.fill(s, "Not trained yet.\n"))
+	}
+	text, err := p.compare(ctx, runs, "--json")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(p.json, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(p.json, s.name+".json"), text, 0o644); err != nil {
+		return err
+	}
+	table, err := p.compare(ctx, runs, "--markdown")
+	if err != nil {
+		return err
+	}
+	return p.fill(s, string(table))
+}
+
+// finished lists the runs of a study in the order of its experiments: full
+// training first, since the first group of the same data is the baseline.
+func (p *program) finished(s study) ([]string, error) {
+	var full, rest []string
+	for _, e := range s.experiments {
+		found, err := filepath.Glob(filepath.Join(p.dir(s, e), "runs", "*", "summary.json"))
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range found {
+			if dir := filepath.Dir(f); strings.HasPrefix(filepath.Base(dir), "none-") {
+				full = append(full, dir)
+			} else {
+				rest = append(rest, dir)
+			}
+		}
+	}
+	return append(full, rest...), nil
+}
+
+func (p *program) compare(ctx context.Context, runs []string, form string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, p.winnow, append([]string{"compare", form}, runs...)...)
+	cmd.Stderr = os.Stderr
+	return cmd.Output()
+}
+
+// fill replaces what lies between the marks of a study.
+func (p *program) fill(s study, body string) error {
+	page, err := os.ReadFile(p.page)
+	if err != nil {
+		return err
+	}
+	begin, end := fmt.Sprintf("<!-- %s -->\n", s.name), fmt.Sprintf("<!-- end of %s -->\n", s.name)
+	head, rest, ok := bytes.Cut(page, []byte(begin))
+	_, tail, ok2 := bytes.Cut(rest, []byte(end))
+	if !ok || !ok2 {
+		return fmt.Errorf("%s has no %q and %q", p.page, strings.TrimSpace(begin), strings.TrimSpace(end))
+	}
+	text := fmt.Sprintf("%s%s\n```\n%s```\n\n%s%s%s", head, begin, p.commands(s), body, end, tail)
+	return os.WriteFile(p.page, []byte(text), 0o644)
+}

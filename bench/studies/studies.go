@@ -1,0 +1,84 @@
+package main
+
+import "slices"
+
+// study is one table of docs/results.md: experiments whose runs are compared
+// together, paired by seed, with full training on the same data.
+type study struct {
+	name, title string
+	quick       bool // of make results-quick
+	experiments []plan
+}
+
+// plan is what winnow experiment is told.
+type plan struct {
+	name string // of its folder, below the study's
+	args []string
+}
+
+// method is one of the papers' rows, with the ratios that save about 30, 50 and
+// 70% of the samples: InfoBatch prunes only samples below the mean and keeps a
+// tenth of them, so BLS saves at most a half with it.
+type method struct {
+	dir, names, ratios string
+	more               []string
+}
+
+var (
+	windows = []string{"--prune-groups", "5", "--prune-scale", "0.8"}
+	methods = []method{
+		{"chance", "none,random,static", "0.35,0.58,0.81", nil},
+		{"infobatch", "infobatch", "0.5,0.8,0.9", nil},
+		{"bls-infobatch", "bls-infobatch", "0.6,0.9", nil},
+		{"seta", "seta,bls-seta", "0.05,0.3,0.6", windows},
+	}
+)
+
+// papers is the shape of the papers' tables.
+func papers(train ...string) []plan {
+	var plans []plan
+	for _, m := range methods {
+		plans = append(plans, plan{m.dir, slices.Concat(train, []string{"--methods", m.names, "--ratios", m.ratios}, m.more)})
+	}
+	return plans
+}
+
+// noisy is training on wrong labels, at ratios that save about a third.
+func noisy(kinds string, train ...string) []plan {
+	train = append(slices.Clone(train), "--noise", kinds)
+	with := func(methods, ratio string, more ...string) []string {
+		return slices.Concat(train, []string{"--methods", methods, "--ratios", ratio}, more)
+	}
+	return []plan{
+		{"infobatch", with("none,infobatch,das-infobatch", "0.5")},
+		{"seta", with("seta,das-seta", "0.1", windows...)},
+		{"holdout", with("das-infobatch", "0.5", "--prune-reference", "holdout:0.01")},
+		{"pseudo", with("das-infobatch", "0.5", "--prune-reference", "pseudo:0.01")},
+		{"rescaled", with("das-infobatch", "0.5", "--prune-rescale", "sample")},
+		{"not-rescaled", with("infobatch", "0.5", "--prune-rescale", "none")},
+	}
+}
+
+func recipe(bundle, data, epochs, seeds string) []string {
+	return []string{"--bundle", bundle, "--data", data, "--epochs", epochs, "--seed", "1", "--seeds", seeds}
+}
+
+// mnist is where make results links the files of the module that has them.
+const mnist = "mnist:runs/mnist"
+
+// studies are run from first to last: what tells most for its time comes first.
+var studies = []study{
+	{name: "quick", title: "mlp on Fashion-MNIST, three seeds", quick: true, experiments: []plan{
+		{"all", append(recipe("mlp", "fashion-mnist", "10", "3"), "--methods", "none,random,infobatch,bls-infobatch", "--ratios", "0.5")},
+	}},
+	{name: "fashion-mlp", title: "mlp on Fashion-MNIST", experiments: papers(recipe("mlp", "fashion-mnist", "30", "5")...)},
+	{name: "noise-mlp", title: "mlp on Fashion-MNIST with wrong labels",
+		experiments: noisy("symmetric:0.2,symmetric:0.5,symmetric:0.8,asymmetric:0.2", recipe("mlp", "fashion-mnist", "30", "5")...)},
+	{name: "mnist-mlp", title: "mlp on MNIST", experiments: papers(recipe("mlp", mnist, "30", "5")...)},
+	{name: "fashion-lenet", title: "lenet on Fashion-MNIST", experiments: papers(recipe("lenet", "fashion-mnist", "30", "5")...)},
+	{name: "mnist-lenet", title: "lenet on MNIST", experiments: papers(recipe("lenet", mnist, "30", "5")...)},
+	{name: "noise-lenet", title: "lenet on Fashion-MNIST with wrong labels",
+		experiments: noisy("symmetric:0.2,symmetric:0.5,symmetric:0.8,asymmetric:0.2", recipe("lenet", "fashion-mnist", "30", "5")...)},
+	{name: "fashion-resnet8", title: "resnet8 on Fashion-MNIST", experiments: papers(recipe("resnet8", "fashion-mnist", "30", "5")...)},
+	{name: "mnist-resnet8", title: "resnet8 on MNIST", experiments: papers(recipe("resnet8", mnist, "30", "5")...)},
+}
