@@ -64,6 +64,7 @@ func newApp(out *output) *cli.App {
 			newCompareCommand(out),
 			newExperimentCommand(out),
 			newScoresCommand(out),
+			newAuditCommand(out),
 			newDataCommand(out),
 			newSetupCommand(out),
 			newDoctorCommand(out),

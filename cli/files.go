@@ -15,6 +15,7 @@ import (
 	"winnow/internal/atomicfile"
 	"winnow/internal/files"
 	"winnow/onnx/bundle"
+	"winnow/report"
 )
 
 // freeBundle refuses a folder that a bundle cannot be written to: one that holds
@@ -45,11 +46,15 @@ type kind struct {
 
 // Kinds of files, by their beginning.
 var (
-	svgFile   = kind{"an SVG file", func(head []byte) bool { return bytes.Contains(head, []byte("<svg")) }}
-	pngFile   = kind{"a PNG file", func(head []byte) bool { return bytes.HasPrefix(head, []byte("\x89PNG\r\n\x1a\n")) }}
-	csvFile   = kind{"a table of scores", func(head []byte) bool { return bytes.HasPrefix(head, []byte("index,")) }}
-	npzFile   = kind{"an npz file", func(head []byte) bool { return bytes.HasPrefix(head, []byte("PK\x03\x04")) }}
-	traceFile = kind{"a profile", func(head []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(head), []byte("[")) }}
+	svgFile     = kind{"an SVG file", func(head []byte) bool { return bytes.Contains(head, []byte("<svg")) }}
+	pngFile     = kind{"a PNG file", func(head []byte) bool { return bytes.HasPrefix(head, []byte("\x89PNG\r\n\x1a\n")) }}
+	csvFile     = kind{"a table of scores", func(head []byte) bool { return bytes.HasPrefix(head, []byte("index,")) }}
+	npzFile     = kind{"an npz file", func(head []byte) bool { return bytes.HasPrefix(head, []byte("PK\x03\x04")) }}
+	labelsCSV   = kind{"a table of an audit", func(head []byte) bool { return bytes.HasPrefix(head, []byte("index,file,given_label,")) }}
+	labelsJSONL = kind{"a list of an audit", func(head []byte) bool { return bytes.HasPrefix(head, []byte(`{"index":`)) }}
+	auditJSON   = kind{"the record of an audit", func(head []byte) bool { return bytes.HasPrefix(head, []byte("{\n  \"run\":")) }}
+	pageFile    = kind{"a page of this program", func(head []byte) bool { return bytes.Contains(head, []byte(report.Mark)) }}
+	traceFile   = kind{"a profile", func(head []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(head), []byte("[")) }}
 )
 
 const kindHead = 4096 // bytes of a file that show its kind

@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"winnow/datasets"
 	"winnow/loader"
 	"winnow/models"
 	"winnow/onnx/bundle"
@@ -29,6 +30,7 @@ type trainOptions struct {
 	Data       string
 	TrainSize  int
 	TestSize   int
+	LeaveOut   string
 	Transforms transformOptions
 
 	Forward  forwardOptions
@@ -124,6 +126,8 @@ func trainFlags(o *trainOptions) []cli.Flag {
 			Usage: "use only the first `N` training samples"},
 		&cli.IntFlag{Name: "limit-test", Destination: &o.TestSize, Category: flagsData, DefaultText: "all",
 			Usage: "use only the first `N` test samples"},
+		&cli.StringFlag{Name: "leave-out", Destination: &o.LeaveOut, Category: flagsData,
+			Usage: "train without fold K of N of the training samples, `K/N`, drawn class by class"},
 
 		&cli.StringFlag{Name: "bundle", Destination: &o.Bundle, Category: flagsModel, TakesFile: true,
 			Usage: "`NAME` of a shipped bundle, an exported bundle, an .onnx file, or an earlier run"},
@@ -158,6 +162,9 @@ func trainFlags(o *trainOptions) []cli.Flag {
 	return slices.Concat(flags, o.Saving.flags(), o.Transforms.flags(), optionFlags(schedule.Options(), flagsRecipe), seeds, o.Forward.flags(),
 		o.Graph.flags(flagsNew), o.Images.normalizeFlags(flagsNew), rest, optionFlags(prune.UserOptions(), flagsPrune), o.Device.flags())
 }
+
+// methodFull is the method that trains on everything.
+const methodFull = "none"
 
 // Columns of the tables in --help.
 const (
@@ -208,6 +215,16 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	training, test, err := limitedSplits(data, o.TrainSize, o.TestSize)
 	if err != nil {
 		return err
+	}
+	if o.LeaveOut != "" {
+		fold, folds, err := datasets.ParseFold(o.LeaveOut)
+		if err != nil {
+			return usagef("--leave-out: %w", err)
+		}
+		if training, err = datasets.WithoutFold(training, fold, folds); err != nil {
+			return err
+		}
+		run.Command.LeftOut = o.LeaveOut
 	}
 	if err := o.Saving.apply(&run, p.Notice); err != nil {
 		return err

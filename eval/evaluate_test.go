@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"sort"
 	"testing"
 
@@ -101,6 +102,31 @@ func TestEvaluateAgainstSorting(t *testing.T) {
 				t.Errorf("class %d: %+v, want %+v", k, c, want.PerClass[k])
 			}
 		}
+	}
+}
+
+func TestProbabilities(t *testing.T) {
+	m := &table{rows: [][]float32{{1, 2, 3}, {1000, 0, -1000}, {5, 5, 5}}}
+	var got [][]float32
+	err := Probabilities(context.Background(), m, batches([]int64{0, 1, 2}, 2), 3, func(i uint32, label int64, p []float32) {
+		if int(i) != len(got) || label != int64(i) {
+			t.Errorf("sample %d with label %d", i, label)
+		}
+		got = append(got, slices.Clone(p))
+	})
+	e := math.E
+	sum := 1 + e + e*e
+	want := [][]float64{{1 / sum, e / sum, e * e / sum}, {1, 0, 0}, {1. / 3, 1. / 3, 1. / 3}}
+	for i := range want {
+		for k, p := range want[i] {
+			if err != nil || math.Abs(float64(got[i][k])-p) > 1e-7 {
+				t.Fatal(err, got)
+			}
+		}
+	}
+	m.rows[0] = []float32{1}
+	if err := Probabilities(context.Background(), m, batches([]int64{0}, 1), 3, nil); !errors.Is(err, ErrLogits) {
+		t.Error(err)
 	}
 }
 

@@ -37,6 +37,7 @@ const (
 	flagRatio  = "prune-ratio"
 	flagSeed   = "seed"
 	flagData   = "data"
+	flagFold   = "leave-out"
 )
 
 // Plan says what the runs are. Every run trains with the same flags, but for
@@ -49,7 +50,8 @@ type Plan struct {
 	Noise   []string          `json:"noise,omitempty"`  // settings of the data; none, and 0, leave --data alone
 	Ratios  []float64         `json:"ratios,omitempty"` // none leaves --prune-ratio alone
 	Seeds   []uint64          `json:"seeds"`
-	Runs    []Run             `json:"runs"` // what follows from the above, in the order of training
+	Folds   int               `json:"folds,omitempty"` // each run without one of so many folds of the training samples; 0 leaves nothing out
+	Runs    []Run             `json:"runs"`            // what follows from the above, in the order of training
 }
 
 // Run is a run of the plan.
@@ -59,6 +61,7 @@ type Run struct {
 	Noise  string   `json:"noise,omitempty"`
 	Ratio  *float64 `json:"ratio,omitempty"`
 	Seed   uint64   `json:"seed"`
+	Fold   int      `json:"fold,omitempty"` // that it leaves out, from 1
 }
 
 // Complete checks a plan and fills in its runs: seed by seed, so that what is
@@ -83,7 +86,7 @@ func (p *Plan) Complete() error {
 	}
 	p.Methods = append(full, others...)
 	p.Noise, p.Ratios, p.Seeds = distinct(p.Noise), distinct(p.Ratios), distinct(p.Seeds)
-	if n := len(p.Methods) * max(1, len(p.Noise)) * max(1, len(p.Ratios)) * len(p.Seeds); n < 1 || n > MaxRuns {
+	if n := len(p.Methods) * max(1, len(p.Noise)) * max(1, len(p.Ratios)) * len(p.Seeds) * max(1, p.Folds); n < 1 || n > MaxRuns || p.Folds < 0 || p.Folds > datasets.MaxFolds {
 		return fmt.Errorf("experiment: %w: %d runs, want 1 to %d", ErrPlan, n, MaxRuns)
 	}
 	row := ratioRow()
@@ -113,12 +116,26 @@ func (p *Plan) Complete() error {
 					}
 				}
 				for _, ratio := range ratios {
-					p.Runs = append(p.Runs, newRun(m, noise, ratio, seed))
+					p.Runs = append(p.Runs, p.folded(newRun(m, noise, ratio, seed))...)
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// folded is a run for each fold, or the run itself.
+func (p *Plan) folded(r Run) []Run {
+	if p.Folds == 0 {
+		return []Run{r}
+	}
+	runs := make([]Run, p.Folds)
+	for k := range runs {
+		runs[k] = r
+		runs[k].Fold = k + 1
+		runs[k].Name += fmt.Sprintf("-f%d", k+1)
+	}
+	return runs
 }
 
 // noises are the settings of noise, "0" for clean labels.
@@ -138,7 +155,7 @@ func newRun(method, noise string, ratio *float64, seed uint64) Run {
 	if ratio != nil {
 		name += "-r" + number(*ratio)
 	}
-	return Run{fmt.Sprintf("%s-s%d", name, seed), method, noise, ratio, seed}
+	return Run{Name: fmt.Sprintf("%s-s%d", name, seed), Method: method, Noise: noise, Ratio: ratio, Seed: seed}
 }
 
 func ratioRow() *prune.Option {
@@ -196,6 +213,9 @@ func (p *Plan) Join(earlier *Plan) error {
 	if (len(p.Ratios) == 0) != (len(earlier.Ratios) == 0) {
 		return fmt.Errorf("experiment: %w: --ratios is in only one of this and the plan there; take another --out", ErrOther)
 	}
+	if p.Folds != earlier.Folds {
+		return fmt.Errorf("experiment: %w: %d folds now, and %d in the plan there; take another --out", ErrOther, p.Folds, earlier.Folds)
+	}
 	p.Dir, p.Noise = earlier.Dir, slices.Concat(earlier.noises(), p.noises())
 	p.Methods = slices.Concat(earlier.Methods, p.Methods)
 	p.Ratios = slices.Concat(earlier.Ratios, p.Ratios)
@@ -234,6 +254,9 @@ func (p *Plan) flags(r *Run) map[string]string {
 	all := merged(p.Flags, map[string]string{flagMethod: r.Method, flagSeed: strconv.FormatUint(r.Seed, 10)})
 	if r.Noise != "" {
 		all[flagData] = datasets.With(all[flagData], "noise", r.Noise)
+	}
+	if r.Fold > 0 {
+		all[flagFold] = fmt.Sprintf("%d/%d", r.Fold, p.Folds)
 	}
 	if r.Ratio != nil {
 		all[flagRatio] = number(*r.Ratio)

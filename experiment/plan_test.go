@@ -58,6 +58,22 @@ func TestComplete(t *testing.T) {
 	}
 }
 
+func TestFolds(t *testing.T) {
+	p := Plan{Methods: []string{"none"}, Seeds: []uint64{7}, Folds: 3}
+	if err := p.Complete(); err != nil || runNames(&p) != "none-s7-f1 none-s7-f2 none-s7-f3" || p.flags(&p.Runs[1])["leave-out"] != "2/3" {
+		t.Error(runNames(&p), err)
+	}
+	other := Plan{Methods: []string{"none"}, Seeds: []uint64{7}, Folds: 5}
+	if err := other.Join(&p); !errors.Is(err, ErrOther) {
+		t.Error(err)
+	}
+	for _, n := range []int{-1, 101} {
+		if err := (&Plan{Methods: []string{"none"}, Seeds: []uint64{7}, Folds: n}).Complete(); !errors.Is(err, ErrPlan) {
+			t.Errorf("%d folds: %v", n, err)
+		}
+	}
+}
+
 func TestArguments(t *testing.T) {
 	p := Plan{Flags: map[string]string{"bundle": "my model", "amp": "true", "prune-delta": "1"}, Methods: []string{"random"}, Ratios: []float64{0.25}, Seeds: []uint64{7}}
 	if err := p.Complete(); err != nil {

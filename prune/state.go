@@ -29,6 +29,7 @@ type State struct {
 	Weights   []float32 // in that plan, 0 where it does not keep the sample; nil means 1 for all
 	Taken     []uint16  // times in a plan so far; nil where an earlier program began the run
 	Losses    []Losses  // DAS: of the last epochs, in their order
+	Aligned   bool      // DAS: the scores are correlations, not losses
 
 	Plans []Members // of epochs 1 to Epoch; nil where an earlier program began the run
 	Loss  *LossMoments
@@ -99,6 +100,7 @@ func (p *Pruner) state() *State {
 		}
 	}
 	if x, ok := p.scorer.(*das); ok {
+		s.Aligned = x.ready
 		for k, epoch := range x.epoch {
 			if epoch > 0 {
 				s.Losses = append(s.Losses, Losses{epoch, x.row[k], x.ref[k]})

@@ -67,6 +67,9 @@ func TestReadState(t *testing.T) {
 			if !ok {
 				continue
 			}
+			if got.Aligned != (x.w <= 5) {
+				t.Errorf("%s-%s: aligned after 5 epochs with a window of %d: %v", s.Name, p.Name, x.w, got.Aligned)
+			}
 			if len(got.Losses) != min(5, x.w) {
 				t.Errorf("%s-%s: losses of %d epochs", s.Name, p.Name, len(got.Losses))
 			}

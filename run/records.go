@@ -124,7 +124,8 @@ type Command struct {
 	// LabelNoise is what was done to the training labels: by it and the index,
 	// or loader.TrueLabeler of the data opened again, each changed one is known.
 	LabelNoise *LabelNoise `json:"label_noise,omitempty"`
-	Threads    int         `json:"threads"` // that the device took
+	Threads    int         `json:"threads"`            // that the device took
+	LeftOut    string      `json:"left_out,omitempty"` // K/N: fold K of N of the training samples
 }
 
 // LabelNoise is wrong labels made for an experiment.

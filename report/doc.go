@@ -1,0 +1,9 @@
+// Package report writes pages that a person reads: the report of a run and the
+// gallery of suspect labels.
+//
+// It owns their layout, the charts in them and the pictures' encoding. A page is
+// one file that opens anywhere without a network: its Content-Security-Policy
+// allows no address and no script, styles and pictures are inside, charts are SVG
+// that prints. It follows the reader's light or dark scheme. Texts come from
+// models and files: html/template escapes them.
+package report
