@@ -62,10 +62,10 @@ func newAuditCommand(out *output) *cli.Command {
 		ArgsUsage: "RUN",
 		Description: about(`Ranks the training samples of a finished run by how likely their label is wrong,
 and writes to --out:
-  labels.csv, .jsonl   every sample, the most suspect first: index, file, given and
-                       predicted label, confidence, what the run knows of it
-  labels.npz           the same by index, with cleanlab's names where it has them:
-                       given_label, predicted_label, label_quality,
+  labels.csv, .jsonl   every sample, the most suspect first: index, file, given
+                       and predicted label, confidence, what the run knows of it
+  labels.npz           the same by index, with cleanlab's names where it has
+                       them: given_label, predicted_label, label_quality,
                        is_label_issue; and order, the most suspect first
   suspects.html, .png  the most suspect with their pictures
   audit.json           the counts
