@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
-	"os"
 	"slices"
 
 	"winnow/internal/files"
@@ -17,7 +17,7 @@ import (
 // fileSet is Records of image files below a folder, one sample a file.
 type fileSet struct {
 	name      string
-	root      *os.Root
+	root      *files.Folder
 	classList []string
 	names     []byte  // all paths below root, one after the other
 	ends      []int64 // path i ends at ends[i]
@@ -59,11 +59,15 @@ func (s *fileSet) Where(i uint32) string {
 	if int64(i) >= int64(s.Len()) {
 		return ""
 	}
+	return string(s.path(i))
+}
+
+func (s *fileSet) path(i uint32) []byte {
 	start := int64(0)
 	if i > 0 {
 		start = s.ends[i-1]
 	}
-	return string(s.names[start:s.ends[i]])
+	return s.names[start:s.ends[i]]
 }
 
 // Read reads file i.
@@ -71,25 +75,23 @@ func (s *fileSet) Read(i uint32, r *loader.Record) error {
 	if int64(i) >= int64(s.Len()) {
 		return loader.ErrIndex
 	}
-	f, size, err := files.OpenIn(s.root, s.Where(i))
-	if err != nil {
-		return fmt.Errorf("%w: %w", loader.ErrBadData, reason(err))
+	err := s.root.ReadInto(s.path(i), func(size int64) ([]byte, error) {
+		if size < 1 || size > raster.MaxFileBytes {
+			return nil, fmt.Errorf("%w: a file of %d bytes: want 1 to %d", loader.ErrBadData, size, raster.MaxFileBytes)
+		}
+		return r.Encoded(int(size)), nil
+	})
+	if err == nil {
+		return nil
 	}
-	defer f.Close()
-	return readFile(f, size, r)
-}
-
-// readFile puts a whole image file into a record.
-func readFile(f io.Reader, size int64, r *loader.Record) error {
-	if size < 1 || size > raster.MaxFileBytes {
-		return fmt.Errorf("%w: a file of %d bytes: want 1 to %d", loader.ErrBadData, size, raster.MaxFileBytes)
-	}
-	switch _, err := io.ReadFull(f, r.Encoded(int(size))); {
-	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
-		return fmt.Errorf("%w: the file changed while it was in use", loader.ErrBadData)
-	default:
+	var pe *fs.PathError
+	switch {
+	case errors.Is(err, loader.ErrBadData), errors.As(err, &pe) && pe.Op == "read":
 		return err
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: the file changed while it was in use", loader.ErrBadData)
 	}
+	return fmt.Errorf("%w: %w", loader.ErrBadData, reason(err))
 }
 
 // picked are some of the samples of records, with indices of their own.

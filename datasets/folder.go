@@ -55,7 +55,7 @@ var imageEndings = []string{".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".
 
 // sniffFolder tells folders of folders that hold an image.
 func sniffFolder(dir string) bool {
-	root, err := os.OpenRoot(dir)
+	root, err := files.OpenFolder(dir)
 	if err != nil {
 		return false
 	}
@@ -71,7 +71,7 @@ func sniffFolder(dir string) bool {
 }
 
 func openFolder(s *spec, v *folderOptions, o Options) (*Dataset, error) {
-	root, err := os.OpenRoot(s.path)
+	root, err := files.OpenFolder(s.path)
 	if err != nil {
 		if info, statErr := os.Stat(s.path); statErr == nil && !info.IsDir() {
 			err = fmt.Errorf("%w: not a folder", loader.ErrBadData)
@@ -86,9 +86,9 @@ func openFolder(s *spec, v *folderOptions, o Options) (*Dataset, error) {
 }
 
 // readFolder lists the images of both splits.
-func readFolder(d *Dataset, root *os.Root, s *spec, v *folderOptions, o Options) error {
+func readFolder(d *Dataset, root *files.Folder, s *spec, v *folderOptions, o Options) error {
 	w := &walker{root: root}
-	train, eval, err := splitFolders(root, v.eval)
+	train, eval, err := splitFolders(root.Root, v.eval)
 	if err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func splitFolders(root *os.Root, eval string) (trained, tested string, err error
 
 // walker lists the files of a folder, links followed inside it.
 type walker struct {
-	root   *os.Root
+	root   *files.Folder
 	others int // files that are no images
 	other  string
 }
@@ -161,7 +161,7 @@ func (w *walker) walk(dir string, depth int, f func(name string) error) error {
 	if depth > maxDepth {
 		return fmt.Errorf("%w: %q lies over %d folders deep; is there a link to a folder above?", loader.ErrBadData, dir, maxDepth)
 	}
-	entries, err := list(w.root, dir)
+	entries, err := list(w.root.Root, dir)
 	if err != nil {
 		return err
 	}
@@ -219,7 +219,7 @@ func (w *walker) isImage(name string) bool {
 	if slices.Contains(imageEndings, strings.ToLower(path.Ext(name))) {
 		return true
 	}
-	f, _, err := files.OpenIn(w.root, name)
+	f, _, err := files.OpenIn(w.root.Root, name)
 	if err != nil {
 		return false
 	}
@@ -232,7 +232,7 @@ func (w *walker) isImage(name string) bool {
 // classes lists the images below dir, a class for each folder in it, sorted by
 // name; known are the classes that there may be, nil for any.
 func (w *walker) classes(dir string, known []string) (*fileSet, error) {
-	entries, err := list(w.root, dir)
+	entries, err := list(w.root.Root, dir)
 	if err != nil {
 		return nil, err
 	}

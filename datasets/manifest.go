@@ -94,7 +94,7 @@ func openManifest(s *spec, v *manifestOptions, o Options, read rowReader) (*Data
 	if dir == "" {
 		dir = filepath.Dir(s.path)
 	}
-	root, err := os.OpenRoot(dir)
+	root, err := files.OpenFolder(dir)
 	if err != nil {
 		return nil, fmt.Errorf("root %q: %w", dir, reason(err))
 	}
@@ -251,7 +251,7 @@ func jsonText(raw json.RawMessage) string {
 }
 
 // fromManifest makes both splits of checked lines.
-func (d *Dataset) fromManifest(entries []entry, root *os.Root, v *manifestOptions, s *spec, o Options) error {
+func (d *Dataset) fromManifest(entries []entry, root *files.Folder, v *manifestOptions, s *spec, o Options) error {
 	var err error
 	var classOf func(string) int64
 	if d.ClassNames, classOf, err = manifestClasses(entries); err != nil {
