@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -74,6 +75,9 @@ func newApp(out *output) *cli.App {
 	}
 	app.Action = group(func(c *cli.Context) []*cli.Command { return c.App.VisibleCommands() })
 	for _, c := range app.Commands {
+		if slices.Contains(configured, c.Name) {
+			takeConfig(c, out)
+		}
 		prepare(c)
 	}
 	return app

@@ -19,6 +19,7 @@ const (
 	flagsPrune   = "Pruning"
 	flagsMachine = "Machine"
 	flagsOutput  = "Output"
+	flagsConfig  = "Flags from a file"
 )
 
 // flagGroups is the order of the groups, and what is said under their names.
@@ -30,6 +31,7 @@ var flagGroups = []struct{ name, about string }{
 	{flagsPrune, ""},
 	{flagsMachine, ""},
 	{flagsOutput, ""},
+	{flagsConfig, ""},
 }
 
 const (

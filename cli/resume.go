@@ -12,7 +12,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"winnow/datasets"
-	"winnow/models"
 	runs "winnow/run"
 	"winnow/train"
 )
@@ -25,6 +24,7 @@ type savingOptions struct {
 	Keep   int
 	OnNaN  string
 	typed  runs.CommandLine
+	config []configLine
 }
 
 // autoResume goes on where --out holds a run, and starts it where not.
@@ -48,8 +48,8 @@ func (o *savingOptions) flags() []cli.Flag {
 // free names the flags that may be given again with another value: they change
 // nothing of what a run means, or are held against the run in another way.
 func (o *trainOptions) free() []string {
-	return append(names(o.Device.flags()), "resume", "out", "overwrite", "quiet", "workers", "save-every", "checkpoint-hist",
-		"on-nan", "epochs", "bundle", "data", "init")
+	return slices.Concat(names(o.Device.flags()), unrecorded, []string{"workers", "save-every", "checkpoint-hist",
+		"on-nan", "epochs", "bundle", "data", "init"})
 }
 
 // pathFlags have values that may be paths; the paths of dataFlagName lie within its value.
@@ -90,6 +90,9 @@ func (o *trainOptions) goOn(c *cli.Context, out *output) (done bool, err error) 
 		return false, fmt.Errorf("%w; winnow train --out %s starts one", err, dir)
 	}
 	if err := o.take(c, &p.Typed); err != nil {
+		return false, err
+	}
+	if err := o.agrees(c, dir); err != nil {
 		return false, err
 	}
 	o.Out, s.Resume = dir, dir
@@ -145,18 +148,9 @@ func typedFlags(c *cli.Context) runs.CommandLine {
 	t.Dir, _ = os.Getwd() // only said
 	for _, f := range c.Command.Flags {
 		name := f.Names()[0]
-		if !c.IsSet(name) || slices.Contains([]string{"resume", "out", "overwrite", "quiet"}, name) {
-			continue
+		if c.IsSet(name) && !slices.Contains(unrecorded, name) {
+			t.Flags[name] = recordedText(name, valueText(c, name))
 		}
-		text := valueText(c, name)
-		if name == dataFlagName {
-			text = fromHere(text)
-		} else if slices.Contains(pathFlags, name) && !slices.Contains(models.Names(), text) && exists(text) {
-			if abs, err := filepath.Abs(text); err == nil {
-				text = abs
-			}
-		}
-		t.Flags[name] = text
 	}
 	return t
 }

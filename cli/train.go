@@ -73,7 +73,14 @@ Ctrl-C ends the run cleanly and keeps what was done; so do SIGTERM, closing the
 terminal (nohup keeps a run going), and a file named stop in the run folder. A run
 that ended so, or was killed, goes on with --resume DIR from its newest checkpoint,
 on the CPU to the same bits as if it had never ended. --resume auto --out DIR
-starts it or goes on, for schedulers that restart jobs. Only one process at a time can write to a run
+starts it or goes on, for schedulers that restart jobs.
+
+--config FILE takes flags from a file, with their names as keys: "lr: 0.1", lists as
+[0.3, 0.3]. Flags given here override it; relative paths in it begin where winnow is
+run, as on the command line. --print-config prints such a file. Each run writes its
+own to config.yaml, with absolute paths, and a run from that repeats it.
+
+Only one process at a time can write to a run
 folder. --overwrite replaces an earlier run as soon as the new one has finished an
 epoch; it never touches a folder that is not a run, nor the model of --bundle.`,
 			[]int{0, 1, 2, 3, 4, 130},
@@ -92,7 +99,7 @@ epoch; it never touches a folder that is not a run, nor the model of --bundle.`,
 					return err
 				}
 			}
-			o.Saving.typed = typedFlags(c)
+			o.Saving.typed, o.Saving.config = typedFlags(c), configLines(c)
 			if err := setOptions(c, prune.UserOptions(), &o.Recipe.Prune); err != nil {
 				return err
 			}
@@ -264,7 +271,9 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	if err := run.Validate(); err != nil {
 		return err
 	}
-	p.begin(runText(&run, pixels, device, out))
+	about := runText(&run, pixels, device, out)
+	run.Config = runConfig(o.Saving.config, string(about), device.Threads())
+	p.begin(about)
 
 	summary, err := train.Run(ctx, run)
 	p.clear()

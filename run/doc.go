@@ -14,5 +14,6 @@
 //	  position.json         counts, clocks, options, identity of bundle and data, what metrics.jsonl was
 //	  manifest.json         size and SHA-256 of the others; written last
 //	stop                    a user's: the run ends as by Ctrl-C where it appears
+//	config.yaml             the flags of the run, for winnow train --config; written before the first checkpoint
 //	summary.json            the result; written last, so a folder without it holds no finished run
 package run

@@ -31,7 +31,7 @@ const (
 // judges are the readers of a run's files.
 var judges = map[string]func(io.ReaderAt, int64) verdict{
 	SummaryFile: judgeSummary, ModelFile: judgeModel, earlierState: judgeCheckpoint,
-	earlierPruner: judgePruner, MetricsFile: judgeMetrics,
+	earlierPruner: judgePruner, MetricsFile: judgeMetrics, ConfigFile: judgeConfig,
 }
 
 func proven(ok bool) verdict {
@@ -75,6 +75,9 @@ func earlierRun(dir string) ([]string, error) {
 		}
 		run = append(run, name)
 		shown = shown || v == proves
+	}
+	if len(run) == 1 && run[0] == ConfigFile { // of a run that came to nothing more
+		return nil, nil
 	}
 	if len(run) > 0 && !shown {
 		return nil, foreign(run[0])
@@ -196,6 +199,14 @@ func judgeGenerations(dir string) verdict {
 		}
 	}
 	return v
+}
+
+func judgeConfig(r io.ReaderAt, _ int64) verdict {
+	head := make([]byte, len(ConfigMark))
+	if _, err := r.ReadAt(head, 0); err == nil && string(head) == ConfigMark {
+		return fits
+	}
+	return other
 }
 
 func judgeModel(r io.ReaderAt, _ int64) verdict {

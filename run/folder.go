@@ -15,6 +15,7 @@ const (
 	MetricsFile = "metrics.jsonl"
 	ModelFile   = "model.onnx"
 	SummaryFile = "summary.json"
+	ConfigFile  = "config.yaml"
 	StopFile    = "stop" // a user's: the run ends as by Ctrl-C where it appears
 )
 
@@ -26,7 +27,10 @@ const (
 )
 
 // runFiles begin with the one that says that a run is finished.
-var runFiles = []string{SummaryFile, ModelFile, CheckpointDir, earlierState, earlierPruner, MetricsFile}
+var runFiles = []string{SummaryFile, ModelFile, CheckpointDir, earlierState, earlierPruner, MetricsFile, ConfigFile}
+
+// ConfigMark is the first line of a run's config.yaml, by which it is known as ours.
+const ConfigMark = "# winnow train --config FILE repeats this run"
 
 // Folder writes a run folder; every file but the growing metrics.jsonl appears whole or not at all.
 type Folder struct {

@@ -68,6 +68,7 @@ type Saving struct {
 	OnNaN   string // one of the OnNaN names; "" is stop
 	Version string // of the program, as recorded
 	Typed   run.CommandLine
+	Config  []byte // what run.ConfigFile is to hold; nil writes none
 }
 
 // Defaults returns options to which Bundle, Train, Test, Device and Out must be added.

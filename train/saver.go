@@ -72,10 +72,11 @@ func ParseEvery(text string) (Every, error) {
 
 // saver writes checkpoints beside the training, one at a time.
 type saver struct {
-	every Every
-	keep  int
-	last  time.Time  // when one was taken
-	busy  chan error // of the one that is being written; nil for none
+	every  Every
+	keep   int
+	last   time.Time  // when one was taken
+	config bool       // config.yaml is written
+	busy   chan error // of the one that is being written; nil for none
 }
 
 // wait ends when no checkpoint is being written, with what became of it.
@@ -122,6 +123,9 @@ func (l *loop) checkpoint() error {
 	if err := l.saver.wait(); err != nil {
 		return err
 	}
+	if err := l.saveConfig(); err != nil {
+		return err
+	}
 	state, err := l.graphs.read()
 	if err != nil {
 		return err
@@ -146,6 +150,15 @@ func (l *loop) checkpoint() error {
 		busy <- l.folder.Save(c, l.saver.keep)
 	}()
 	return nil
+}
+
+// saveConfig writes what the run was asked for, once, before its first checkpoint.
+func (l *loop) saveConfig() error {
+	if l.o.Config == nil || l.saver.config {
+		return nil
+	}
+	l.saver.config = true
+	return l.folder.WriteBytes(run.ConfigFile, l.o.Config)
 }
 
 // position is where the run stands.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -27,8 +28,22 @@ var ErrBad = errors.New("bad YAML file")
 type Pair struct {
 	Key   string
 	Line  int // of the key, from 1
-	Value *yaml.Node
+	Value Value
 }
+
+// Value is a scalar, a list or a mapping of a file.
+type Value struct{ node *yaml.Node }
+
+// Kinds of values.
+const (
+	Nothing = "nothing"
+	Bool    = "true or false"
+	Int     = "a whole number"
+	Float   = "a number"
+	Text    = "a text"
+	List    = "a list"
+	Mapping = "a mapping"
+)
 
 // Parse reads a text whose whole is one mapping, and gives its pairs in order. An
 // empty one has none.
@@ -60,7 +75,7 @@ func Parse(text []byte) ([]Pair, error) {
 	if root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null" { // comments alone
 		return nil, nil
 	}
-	return Pairs(root)
+	return Value{root}.Pairs()
 }
 
 // decode reads a document; the node stays empty at the end of the text.
@@ -116,46 +131,76 @@ func check(n *yaml.Node, depth int) error {
 }
 
 // Pairs are the keys of a mapping with their values, in order.
-func Pairs(n *yaml.Node) ([]Pair, error) {
+func (v Value) Pairs() ([]Pair, error) {
+	n := v.node
 	if n.Kind != yaml.MappingNode {
-		return nil, fmt.Errorf("%w: line %d: %s, want keys with values, KEY: VALUE", ErrBad, n.Line, Kind(n))
+		return nil, fmt.Errorf("%w: line %d: %s, want keys with values, KEY: VALUE", ErrBad, n.Line, v.Kind())
 	}
 	var pairs []Pair
 	seen := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
 		if key.Kind != yaml.ScalarNode {
-			return nil, fmt.Errorf("%w: line %d: %s for a key", ErrBad, key.Line, Kind(key))
+			return nil, fmt.Errorf("%w: line %d: %s for a key", ErrBad, key.Line, Value{key}.Kind())
 		}
 		if first, twice := seen[key.Value]; twice {
 			return nil, fmt.Errorf("%w: line %d: %.40q again, which is on line %d", ErrBad, key.Line, key.Value, first)
 		}
 		seen[key.Value] = key.Line
-		pairs = append(pairs, Pair{key.Value, key.Line, n.Content[i+1]})
+		pairs = append(pairs, Pair{key.Value, key.Line, Value{n.Content[i+1]}})
 	}
 	return pairs, nil
 }
 
 // Kind says what a value is.
-func Kind(n *yaml.Node) string {
-	switch n.Kind {
+func (v Value) Kind() string {
+	switch v.node.Kind {
 	case yaml.MappingNode:
-		return "a mapping"
+		return Mapping
 	case yaml.SequenceNode:
-		return "a list"
-	case yaml.ScalarNode:
-	default:
-		return "nothing"
+		return List
 	}
-	switch n.ShortTag() {
+	switch v.node.ShortTag() {
 	case "!!null":
-		return "nothing"
+		return Nothing
 	case "!!bool":
-		return "true or false"
+		return Bool
 	case "!!int":
-		return "a whole number"
+		return Int
 	case "!!float":
-		return "a number"
+		return Float
 	}
-	return "a text"
+	return Text
+}
+
+// Line is where a value begins, from 1.
+func (v Value) Line() int { return v.node.Line }
+
+// Text is a scalar as it is written, without quotes.
+func (v Value) Text() string { return v.node.Value }
+
+// Items are the values of a list.
+func (v Value) Items() []Value {
+	var items []Value
+	for _, n := range v.node.Content {
+		items = append(items, Value{n})
+	}
+	return items
+}
+
+// Line writes a pair as a line that Parse reads.
+func Line(key string, value any) (string, error) {
+	if text, ok := value.(string); ok { // on one line, whatever is in it
+		value = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text, Style: quoting(text)}
+	}
+	line, err := yaml.Marshal(map[string]any{key: value})
+	return string(line), err
+}
+
+// quoting is the style of a text that keeps it on a line.
+func quoting(text string) yaml.Style {
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return yaml.DoubleQuotedStyle
+	}
+	return 0
 }

@@ -14,7 +14,7 @@ func TestParse(t *testing.T) {
 		}
 		var said []string
 		for _, p := range pairs {
-			said = append(said, p.Key+" "+Kind(p.Value))
+			said = append(said, p.Key+" "+p.Value.Kind())
 		}
 		if got := strings.Join(said, ", "); got != "a a whole number, b a list, c true or false" {
 			t.Errorf("%q: %s", text, got)
@@ -77,11 +77,28 @@ func FuzzParse(f *testing.F) {
 		}
 		seen := map[string]bool{}
 		for _, p := range pairs {
-			if seen[p.Key] || p.Value == nil || p.Line < 1 {
+			if seen[p.Key] || p.Value.node == nil || p.Line < 1 {
 				t.Errorf("%+v", p)
 			}
 			seen[p.Key] = true
-			Kind(p.Value)
+			p.Value.Kind()
 		}
 	})
+}
+
+// Every text comes back as it was, from one line.
+func TestLine(t *testing.T) {
+	for _, want := range []string{"", "x", "0.1", "true", "null", "a: b", "# c", "- d", "tar:x-{0..9}.tar", "two\nlines", "\x1b[2J\u202e", `"quoted"`, "~", "0x1F", "1e3", "*a", strings.Repeat("long ", 60)} {
+		text, err := Line("key", want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pairs, err := Parse([]byte(text))
+		if err != nil || len(pairs) != 1 || pairs[0].Value.Kind() != Text || pairs[0].Value.Text() != want {
+			t.Errorf("%q: %q, %+v, %v", want, text, pairs, err)
+		}
+		if strings.Count(text, "\n") != 1 {
+			t.Errorf("%q: %q", want, text)
+		}
+	}
 }
