@@ -60,7 +60,7 @@ func split(d *datasets.Dataset, name string) (loader.Records, error) {
 func newDataCommand(out *output) *cli.Command {
 	return &cli.Command{
 		Name:        "data",
-		Usage:       "list, fetch, show, describe and check data sets",
+		Usage:       "list, fetch, show, describe, check and convert data sets",
 		Description: about("", []int{0, 1, 2, 3, 130}),
 		Subcommands: []*cli.Command{
 			newDataListCommand(out),
@@ -68,6 +68,7 @@ func newDataCommand(out *output) *cli.Command {
 			newDataShowCommand(out),
 			newDataInfoCommand(out),
 			newDataCheckCommand(out),
+			newDataConvertCommand(out),
 			newDataCacheCommand(out),
 		},
 	}

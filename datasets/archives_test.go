@@ -332,7 +332,7 @@ func FuzzCache(f *testing.F) {
 	if err := os.WriteFile(source, shard(f, 0, 4), 0o644); err != nil {
 		f.Fatal(err)
 	}
-	s, err := openShard(dir, source, "tar", "", Options{}, new(tarOptions).unpack)
+	s, err := openShard(dir, source, "tar", &shardOptions{unpack: new(tarOptions).unpack})
 	if err != nil {
 		f.Fatal(err)
 	}

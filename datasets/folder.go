@@ -26,8 +26,8 @@ const (
 
 // folderOptions are the settings of folder:PATH.
 type folderOptions struct {
-	val  float64
-	eval string
+	val           float64
+	eval, classes string
 }
 
 var folderRows = []option.Row[folderOptions]{
@@ -35,6 +35,7 @@ var folderRows = []option.Row[folderOptions]{
 		Field: func(o *folderOptions) any { return &o.val }},
 	{Name: "eval", Doc: "subfolder `NAME` that is evaluated, else the first there is of val, valid, validation and test", Default: "",
 		Field: func(o *folderOptions) any { return &o.eval }},
+	classesRow(func(o *folderOptions) *string { return &o.classes }),
 }
 
 func folderFormat() *format {
@@ -92,8 +93,16 @@ func readFolder(d *Dataset, root *files.Folder, s *spec, v *folderOptions, o Opt
 	if err != nil {
 		return err
 	}
+	known, err := d.classList(v.classes, s.path)
+	if err != nil {
+		return err
+	}
+	at, err := folderIndex(known)
+	if err != nil {
+		return err
+	}
 	if train == "" {
-		all, err := w.classes(".", nil)
+		all, err := w.classes(".", known, at)
 		if err != nil {
 			return err
 		}
@@ -104,11 +113,16 @@ func readFolder(d *Dataset, root *files.Folder, s *spec, v *folderOptions, o Opt
 		if _, ok := s.settings["val"]; ok {
 			return fmt.Errorf("%w: val=%v: the folder has subfolders %s and %s", ErrSpec, v.val, train, eval)
 		}
-		trained, err := w.classes(train, nil)
+		trained, err := w.classes(train, known, at)
 		if err != nil {
 			return err
 		}
-		tested, err := w.classes(eval, trained.classList)
+		if known == nil {
+			if at, err = classIndex(trained.classList); err != nil {
+				return err
+			}
+		}
+		tested, err := w.classes(eval, trained.classList, at)
 		if err != nil {
 			return err
 		}
@@ -230,8 +244,8 @@ func (w *walker) isImage(name string) bool {
 }
 
 // classes lists the images below dir, a class for each folder in it, sorted by
-// name; known are the classes that there may be, nil for any.
-func (w *walker) classes(dir string, known []string) (*fileSet, error) {
+// name; known are the classes that there may be and at that of each folder, nil for any.
+func (w *walker) classes(dir string, known []string, at map[string]int64) (*fileSet, error) {
 	entries, err := list(w.root.Root, dir)
 	if err != nil {
 		return nil, err
@@ -246,7 +260,7 @@ func (w *walker) classes(dir string, known []string) (*fileSet, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %q: %w", loader.ErrBadData, name, reason(err))
 		}
-		if err := s.addClass(w, name, e.Name(), known); err != nil {
+		if err := s.addClass(w, name, e.Name(), at); err != nil {
 			return nil, err
 		}
 	}
@@ -256,18 +270,22 @@ func (w *walker) classes(dir string, known []string) (*fileSet, error) {
 	return s, nil
 }
 
-func (s *fileSet) addClass(w *walker, dir, class string, known []string) error {
+// addClass adds a folder's images; at is the class of each folder there may be, nil for any.
+func (s *fileSet) addClass(w *walker, dir, class string, at map[string]int64) error {
 	if !utf8.ValidString(class) {
 		return fmt.Errorf("%w: class folder %q: its name is not UTF-8", loader.ErrBadData, dir)
 	}
-	k := len(s.classList)
-	if known == nil {
+	k := int64(len(s.classList))
+	if at == nil {
 		s.classList = append(s.classList, class)
-	} else if k = slices.Index(known, class); k < 0 {
-		return fmt.Errorf("%w: class %q of %q is not among the %d that are trained", loader.ErrBadData, class, dir, len(known))
+	} else {
+		var ok bool
+		if k, ok = at[class]; !ok {
+			return fmt.Errorf("%w: class %q of %q is not among the %d that are trained", loader.ErrBadData, class, dir, len(at))
+		}
 	}
 	before := s.Len()
-	err := w.walk(dir, 0, func(name string) error { return s.add(name, int64(k)) })
+	err := w.walk(dir, 0, func(name string) error { return s.add(name, k) })
 	if err == nil && s.Len() == before {
 		err = fmt.Errorf("%w: class folder %q holds no image", loader.ErrBadData, dir)
 	}

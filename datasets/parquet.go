@@ -23,8 +23,8 @@ const maxRowGroup = 4 << 30
 
 // parquetOptions are the settings of parquet:FILES.
 type parquetOptions struct {
-	image, label string
-	val          float64
+	image, label, classes string
+	val                   float64
 }
 
 var parquetRows = []option.Row[parquetOptions]{
@@ -32,6 +32,7 @@ var parquetRows = []option.Row[parquetOptions]{
 		Field: func(o *parquetOptions) any { return &o.image }},
 	{Name: "label", Doc: "column `NAME` of the class, a number or a name, else label, labels, class, fine_label or target", Default: "",
 		Field: func(o *parquetOptions) any { return &o.label }},
+	classesRow(func(o *parquetOptions) *string { return &o.classes }),
 	{Name: "val", Doc: "share `P` of each class held back for evaluation, drawn by seed, where no file's name begins with val or test", Default: defaultVal, Hi: 1, Open: "both",
 		Field: func(o *parquetOptions) any { return &o.val }},
 }
@@ -51,7 +52,7 @@ func parquetFormat() *format {
 			return err == nil && strings.HasSuffix(strings.ToLower(files[0]), parquetEndings[0])
 		},
 	}, parquetRows, func(s *spec, v *parquetOptions, o Options) (*Dataset, error) {
-		return openShards(s, fmt.Sprintf("%q %q", v.image, v.label), v.val, o, parquetEndings, v.unpack)
+		return openShards(s, shardOptions{o, fmt.Sprintf("%q %q", v.image, v.label), v.classes, v.val, parquetEndings, v.unpack})
 	})
 }
 

@@ -190,16 +190,26 @@ func (s *shardedSet) Close() error {
 	return errors.Join(errs...)
 }
 
+// shardOptions are what a format of shards tells openShards.
+type shardOptions struct {
+	Options
+	settings string // that what is unpacked depends on
+	classes  string // file of the class names, "" for none
+	val      float64
+	endings  []string
+	unpack   unpacker
+}
+
 // openShards unpacks the shards of a pattern, where the cache lacks them, and
 // splits them by their names, or by val.
-func openShards(s *spec, settings string, val float64, o Options, endings []string, unpack unpacker) (_ *Dataset, err error) {
+func openShards(s *spec, o shardOptions) (_ *Dataset, err error) {
 	d := &Dataset{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("datasets: %s %q: %w", s.name, s.path, err), d.Close())
 		}
 	}()
-	paths, err := expand(s.path, endings)
+	paths, err := expand(s.path, o.endings)
 	if err != nil {
 		return nil, err
 	}
@@ -227,20 +237,24 @@ func openShards(s *spec, settings string, val float64, o Options, endings []stri
 			return nil, err
 		}
 		o.progress(k, len(paths))
-		shard, err := openShard(dir, path, s.name, settings, o, unpack)
+		shard, err := openShard(dir, path, s.name, &o)
 		if err != nil {
 			return nil, err
 		}
 		to.add(shard)
 	}
 	o.progress(len(paths), len(paths))
-	if err := d.shardClasses(train, test); err != nil {
+	asked, err := d.classList(o.classes, filepath.Dir(paths[0]))
+	if err != nil {
 		return nil, err
 	}
-	return d, d.split(train, test, evaluated != "", val, o.Seed)
+	if err := d.shardClasses(asked, train, test); err != nil {
+		return nil, err
+	}
+	return d, d.split(train, test, evaluated != "", o.val, o.Seed)
 }
 
-func openShard(dir, path, kind, settings string, o Options, unpack unpacker) (*cachedShard, error) {
+func openShard(dir, path, kind string, o *shardOptions) (*cachedShard, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -252,9 +266,9 @@ func openShard(dir, path, kind, settings string, o Options, unpack unpacker) (*c
 	if !st.Mode().IsRegular() {
 		return nil, fmt.Errorf("%q: %w: not a regular file", path, loader.ErrBadData)
 	}
-	m := cacheMeta{Source: abs, Size: st.Size(), Time: st.ModTime(), Kind: kind, Options: settings}
+	m := cacheMeta{Source: abs, Size: st.Size(), Time: st.ModTime(), Kind: kind, Options: o.settings}
 	shard, err := cacheShard(dir, m, func(f *os.File, size int64, add func([]byte, string) error) ([]string, error) {
-		return unpack(f, size, func(image []byte, label string) error {
+		return o.unpack(f, size, func(image []byte, label string) error {
 			if err := o.context().Err(); err != nil {
 				return err
 			}
@@ -267,9 +281,9 @@ func openShard(dir, path, kind, settings string, o Options, unpack unpacker) (*c
 	return shard, nil
 }
 
-// shardClasses gives the labels of all shards their classes: by the names that
-// the sources list, by number, or by the names sorted.
-func (d *Dataset) shardClasses(sets ...*shardedSet) error {
+// shardClasses gives the labels of all shards their classes: by the names asked
+// for, else those that the sources list, by number, or by the names sorted.
+func (d *Dataset) shardClasses(asked []string, sets ...*shardedSet) error {
 	var entries []entry
 	var names []string
 	for _, set := range sets {
@@ -284,15 +298,12 @@ func (d *Dataset) shardClasses(sets ...*shardedSet) error {
 			}
 		}
 	}
-	classNames, classOf, err := manifestClasses(entries)
+	if asked != nil {
+		names = asked
+	}
+	classNames, classOf, err := labelClasses(entries, names)
 	if err != nil {
 		return err
-	}
-	if names != nil {
-		if len(classNames) > len(names) {
-			return fmt.Errorf("%w: label %d: the data names %d classes", loader.ErrBadData, len(classNames)-1, len(names))
-		}
-		classNames = names
 	}
 	d.ClassNames = classNames
 	for _, set := range sets {

@@ -34,8 +34,8 @@ const (
 
 // tarOptions are the settings of tar:FILES.
 type tarOptions struct {
-	label, field string
-	val          float64
+	label, field, classes string
+	val                   float64
 }
 
 var tarRows = []option.Row[tarOptions]{
@@ -43,6 +43,7 @@ var tarRows = []option.Row[tarOptions]{
 		Field: func(o *tarOptions) any { return &o.label }},
 	{Name: "field", Doc: "field `NAME` of a json member, else label, class, cls or target", Default: "",
 		Field: func(o *tarOptions) any { return &o.field }},
+	classesRow(func(o *tarOptions) *string { return &o.classes }),
 	{Name: "val", Doc: "share `P` of each class held back for evaluation, drawn by seed, where no file's name begins with val or test", Default: defaultVal, Hi: 1, Open: "both",
 		Field: func(o *tarOptions) any { return &o.val }},
 }
@@ -58,7 +59,7 @@ func tarFormat() *format {
 			return err == nil && slices.ContainsFunc(tarEndings, func(end string) bool { return strings.HasSuffix(strings.ToLower(files[0]), end) })
 		},
 	}, tarRows, func(s *spec, v *tarOptions, o Options) (*Dataset, error) {
-		return openShards(s, fmt.Sprintf("%q %q", v.label, v.field), v.val, o, tarEndings, v.unpack)
+		return openShards(s, shardOptions{o, fmt.Sprintf("%q %q", v.label, v.field), v.classes, v.val, tarEndings, v.unpack})
 	})
 }
 
