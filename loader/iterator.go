@@ -79,7 +79,7 @@ func (l *Loader) start(ctx context.Context, epoch, first int, weights []float32)
 		l.slots[i].ready = make(chan struct{}, 1) // an abandoned epoch may have left a signal
 	}
 	first = min(max(first, 0), steps)
-	it := &Iterator{l: l, epoch: epoch, steps: steps, first: first, next: first, delivered: first > 0, weights: weights, queue: make(chan int, len(l.slots))}
+	it := &Iterator{l: l, epoch: epoch, steps: steps, first: first, next: first, delivered: first > 0 || l.o.Shard.Of > 1, weights: weights, queue: make(chan int, len(l.slots))}
 	it.ctx, it.cancel = context.WithCancel(ctx)
 	for k := range min(steps-first, len(l.slots)) {
 		it.queue <- first + k
@@ -116,8 +116,8 @@ func (it *Iterator) Next() (*Batch, error) {
 		if err != nil {
 			return nil, it.fail(err)
 		}
-		if b.N > 0 {
-			it.delivered = true
+		if b.N > 0 || it.l.o.Empty {
+			it.delivered = it.delivered || b.N > 0
 			return b, nil
 		}
 	}
@@ -179,7 +179,14 @@ func (it *Iterator) Close() error {
 	return nil
 }
 
+// bounds is this shard's part of a step.
 func (it *Iterator) bounds(step int) (lo, hi int) {
+	lo, hi = it.Bounds(step)
+	return it.l.o.Shard.Bounds(lo, hi, it.l.o.MinBatch)
+}
+
+// Bounds is where in the epoch's order a batch lies, of all shards.
+func (it *Iterator) Bounds(step int) (lo, hi int) {
 	lo, hi = step*it.l.o.BatchSize, (step+1)*it.l.o.BatchSize
 	if n := len(it.l.indices); hi > n || n-hi < it.l.o.MinBatch && !it.l.o.DropLast {
 		hi = n

@@ -36,6 +36,10 @@ type Options struct {
 	// OneHot > 0 delivers classes as vectors of so many numbers too, 1 for the
 	// class and 0 for the others: the targets of kind class become of kind vector.
 	OneHot int
+	Shard    Shard // of each batch
+	// Empty delivers batches without samples too, where all are bad or another
+	// shard's.
+	Empty bool
 	// Bad, where not nil, collects samples whose data is bad, which are then left
 	// out of their batch; without it the first of them ends the epoch.
 	Bad *BadSamples
@@ -54,13 +58,16 @@ func (o Options) withDefaults() Options {
 	if o.MinBatch == 0 {
 		o.MinBatch = 1
 	}
+	if o.Shard.Of == 0 {
+		o.Shard.Of = 1
+	}
 	return o
 }
 
 // Largest is the most samples that a batch can have: a last one of too few may have joined it.
 func (o Options) Largest() int {
 	o = o.withDefaults()
-	return o.BatchSize + o.MinBatch - 1
+	return o.Shard.Largest(o.BatchSize+o.MinBatch-1, o.MinBatch)
 }
 
 // Validate reports every option out of range; errors wrap ErrOptions.
@@ -78,6 +85,9 @@ func (o Options) Validate() error {
 	check("min-batch", o.MinBatch, o.BatchSize)
 	if o.OneHot < 0 {
 		errs = append(errs, option.Errorf("loader", "one-hot", "%d classes, want 1 or more", o.OneHot))
+	}
+	if o.Shard.Index < 0 || o.Shard.Index >= o.Shard.Of {
+		errs = append(errs, option.Errorf("loader", "shard", "%d of %d", o.Shard.Index, o.Shard.Of))
 	}
 	return errors.Join(errs...)
 }

@@ -98,11 +98,20 @@ type runner struct {
 	maxBatch int
 	ports    []*port
 	capture  *capture // nil where runs are not captured
-	sides    [2]struct {
-		binding *ort.IoBinding
-		n       int // batch size that is bound; 0 before the first
-		moved   []movedState
-	}
+	sides    []side   // by the sides of the states, a bit each
+}
+
+// side is a binding for one side of each state.
+type side struct {
+	binding *ort.IoBinding
+	n       int // batch size that is bound; 0 before the first
+	moved   []movedState
+}
+
+// stateNames gives the index of a state's tensor behind a graph's name.
+type stateNames struct {
+	state           *State
+	inputs, outputs map[string]int
 }
 
 // movedState is a state tensor that the session wants in another memory.
@@ -137,9 +146,17 @@ func (r *runner) port(slot Slot, output bool) (*port, error) {
 	return p, err
 }
 
-// bind makes the bindings. inputs and outputs give the state index behind a
-// graph name; st is nil where there is none.
-func (r *runner) bind(st *State, inputs, outputs map[string]int) error {
+// bind makes the bindings, one for each side of each state.
+func (r *runner) bind(states ...stateNames) error {
+	inputs, outputs := map[string]int{}, map[string]int{} // the state behind a name
+	for k, st := range states {
+		for name := range st.inputs {
+			inputs[name] = k
+		}
+		for name := range st.outputs {
+			outputs[name] = k
+		}
+	}
 	names, err := r.checkNames(inputs, outputs)
 	if err != nil {
 		return err
@@ -150,17 +167,18 @@ func (r *runner) bind(st *State, inputs, outputs map[string]int) error {
 			return err
 		}
 	}
-	for side := range r.sides {
-		s := &r.sides[side]
+	r.sides = make([]side, 1<<len(states))
+	for bits := range r.sides {
+		s := &r.sides[bits]
 		if s.binding, err = r.session.CreateIoBinding(); err != nil {
 			return err
 		}
 		for at, name := range names {
-			i, ok := inputs[name]
+			k, ok := inputs[name]
 			if !ok {
 				continue
 			}
-			v := st.values[side][i]
+			v := states[k].state.values[bits>>k&1][states[k].inputs[name]]
 			if err := s.binding.BindInput(name, v); err != nil {
 				return fmt.Errorf("%q: %s", name, oneLine(err.Error()))
 			}
@@ -168,8 +186,8 @@ func (r *runner) bind(st *State, inputs, outputs map[string]int) error {
 				s.moved = append(s.moved, movedState{name, v})
 			}
 		}
-		for name, i := range outputs {
-			if err := s.binding.BindOutput(name, st.values[1-side][i]); err != nil {
+		for name, k := range outputs {
+			if err := s.binding.BindOutput(name, states[k].state.values[1-bits>>k&1][states[k].outputs[name]]); err != nil {
 				return fmt.Errorf("%q: %s", name, oneLine(err.Error()))
 			}
 		}

@@ -58,7 +58,11 @@ func (d *Device) NewEvaluator(spec EvalSpec, st *State, maxBatch int) (_ *Evalua
 	if e.logits, err = r.port(spec.Logits, true); err != nil {
 		return nil, err
 	}
-	if err := r.bind(st, maps.Clone(spec.State), nil); err != nil {
+	var states []stateNames
+	if st != nil {
+		states = append(states, stateNames{state: st, inputs: maps.Clone(spec.State)})
+	}
+	if err := r.bind(states...); err != nil {
 		return nil, err
 	}
 	return e, d.own(e)

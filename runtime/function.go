@@ -41,7 +41,7 @@ func (d *Device) NewFunction(model []byte, inputs, outputs []Slot) (_ *Function,
 			}
 		}
 	}
-	if err := r.bind(nil, nil, nil); err != nil {
+	if err := r.bind(); err != nil {
 		return nil, err
 	}
 	return f, d.own(f)

@@ -25,17 +25,21 @@ type State struct {
 	values [2][]*value
 	memory [2]unsafe.Pointer // one block a side, where state lies in CPU memory
 	data   [2][][]byte       // the same, tensor by tensor
+	tail   int               // float32 numbers of a block beside the tensors
 	side   int               // the current side
+	moved  int               // how often the values became others than a step's
 	closed bool
 }
 
 // NewState allocates both sides on the device and fills the current one from
 // the slots' first values.
-func (d *Device) NewState(slots []StateSlot) (_ *State, err error) {
+func (d *Device) NewState(slots []StateSlot) (*State, error) { return d.newState(slots, 0) }
+
+func (d *Device) newState(slots []StateSlot, tail int) (_ *State, err error) {
 	if d.isClosed() {
 		return nil, fmt.Errorf("runtime: state: device: %w", ErrClosed)
 	}
-	s := &State{device: d, slots: slices.Clone(slots), bytes: make([]int, len(slots))}
+	s := &State{device: d, slots: slices.Clone(slots), bytes: make([]int, len(slots)), tail: tail}
 	seen := map[string]bool{}
 	for i := range s.slots {
 		slot := &s.slots[i]
@@ -88,16 +92,11 @@ func (s *State) allocate(side int) (err error) {
 		}
 		return nil
 	}
-	total := 0
-	offsets := make([]int, len(s.slots))
-	for i, n := range s.bytes {
-		offsets[i] = total
-		total += (n + alignment - 1) / alignment * alignment
-		if total > maxStateBytes {
-			return errors.New("too large")
-		}
+	offsets, total, err := s.layout()
+	if err != nil {
+		return err
 	}
-	if s.memory[side], err = alignedAlloc(total); err != nil {
+	if s.memory[side], err = alignedAlloc(total + 4*s.tail); err != nil {
 		return err
 	}
 	s.data[side] = make([][]byte, len(s.slots))
@@ -109,6 +108,19 @@ func (s *State) allocate(side int) (err error) {
 		}
 	}
 	return nil
+}
+
+// layout gives the place of each tensor in a block, and where the last ends.
+func (s *State) layout() (offsets []int, total int, err error) {
+	offsets = make([]int, len(s.slots))
+	for i, n := range s.bytes {
+		offsets[i] = total
+		total += (n + alignment - 1) / alignment * alignment
+		if total > maxStateBytes {
+			return nil, 0, errors.New("too large")
+		}
+	}
+	return offsets, total, nil
 }
 
 // Len is the number of tensors.
@@ -156,6 +168,7 @@ func (s *State) Write(i int, src []byte) error {
 	if err := s.check(i, len(src)); err != nil {
 		return err
 	}
+	s.moved++
 	if c := s.device.copies; c != nil {
 		if err := c.upload(s.values[s.side][i], s.slots[i].DType, s.slots[i].Shape, src); err != nil {
 			return fmt.Errorf("runtime: state %q: %w", s.slots[i].Input, err)
@@ -168,7 +181,10 @@ func (s *State) Write(i int, src []byte) error {
 
 // Undo makes the values from before the last step current again. A second call
 // brings those after it back.
-func (s *State) Undo() { s.side = 1 - s.side }
+func (s *State) Undo() {
+	s.side = 1 - s.side
+	s.moved++
+}
 
 func (s *State) check(i, length int) error {
 	switch {

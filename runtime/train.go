@@ -14,7 +14,7 @@ type TrainSpec struct {
 	Targets       []Slot // further ones, of any type and shape
 	SampleWeights *Slot  // float32 [N]
 	LossScale     *Slot  // float32 scalar
-	LearningRate  Slot   // float32 scalar
+	LearningRate  Slot   // float32 scalar; none in a half that takes gradients alone
 	Random        []Slot // float32, uniform in [0,1)
 	Loss          string // float32 scalar: the mean over the batch
 	PerSampleLoss string // float32 [N]
@@ -44,8 +44,13 @@ type StepOutput struct {
 
 // Trainer runs a training graph step by step over a State.
 type Trainer struct {
+	batchRunner
+	state *State
+}
+
+// batchRunner runs a graph on batches of a StepInput.
+type batchRunner struct {
 	*runner
-	state     *State
 	images    *port
 	labels    *port
 	targets   []*port
@@ -73,7 +78,7 @@ func (d *Device) newTrainer(spec TrainSpec, st *State, maxBatch int, profile str
 	if err != nil {
 		return nil, fmt.Errorf("runtime: training graph: %w", err)
 	}
-	t := &Trainer{runner: r, state: st}
+	t := &Trainer{batchRunner: batchRunner{runner: r}, state: st}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("runtime: training graph: %w", errors.Join(err, r.close()))
@@ -86,7 +91,7 @@ func (d *Device) newTrainer(spec TrainSpec, st *State, maxBatch int, profile str
 	for i, slot := range st.slots {
 		inputs[slot.Input], outputs[slot.Output] = i, i
 	}
-	if err := r.bind(st, inputs, outputs); err != nil {
+	if err := r.bind(stateNames{st, inputs, outputs}); err != nil {
 		return nil, err
 	}
 	if d.options.CUDAGraph && d.copies != nil {
@@ -97,7 +102,7 @@ func (d *Device) newTrainer(spec TrainSpec, st *State, maxBatch int, profile str
 	return t, d.own(t)
 }
 
-func (t *Trainer) addPorts(spec TrainSpec) error {
+func (t *batchRunner) addPorts(spec TrainSpec) error {
 	var errs []error
 	add := func(slot Slot, output bool, types ...DType) *port {
 		for _, dtype := range types {
@@ -111,7 +116,9 @@ func (t *Trainer) addPorts(spec TrainSpec) error {
 		return nil
 	}
 	t.images = add(spec.Images, false, Uint8, Float32)
-	t.rate = add(spec.LearningRate, false, Float32)
+	if spec.LearningRate.Name != "" {
+		t.rate = add(spec.LearningRate, false, Float32)
+	}
 	t.loss = add(Slot{Name: spec.Loss, DType: Float32}, true, Float32)
 	if spec.Labels != nil {
 		t.labels = add(*spec.Labels, false, Int64, Float32)
@@ -151,15 +158,20 @@ func (t *Trainer) Step(in *StepInput, out *StepOutput) error {
 		return fmt.Errorf("runtime: step: %w", err)
 	}
 	t.state.side = 1 - t.state.side
+	t.report(in.N, out)
+	return nil
+}
+
+// report gives what a batch of n had.
+func (t *batchRunner) report(n int, out *StepOutput) {
 	out.Loss = as[float32](t.loss.buffer.bytes)[0]
 	out.PerSample, out.Logits = nil, nil
 	if t.perSample != nil {
-		out.PerSample = as[float32](t.perSample.bytes(in.N, t.maxBatch))
+		out.PerSample = as[float32](t.perSample.bytes(n, t.maxBatch))
 	}
 	if t.logits != nil {
-		out.Logits = as[float32](t.logits.bytes(in.N, t.maxBatch))
+		out.Logits = as[float32](t.logits.bytes(n, t.maxBatch))
 	}
-	return nil
 }
 
 // StateCopies is the number of state tensors that each step copies between
@@ -189,7 +201,7 @@ func (t *Trainer) StateCopies() (int, error) {
 }
 
 // fill copies a batch into the bound buffers.
-func (t *Trainer) fill(in *StepInput) error {
+func (t *batchRunner) fill(in *StepInput) error {
 	if err := t.checkBatch(in.N); err != nil {
 		return err
 	}
@@ -235,7 +247,9 @@ func (t *Trainer) fill(in *StepInput) error {
 	if t.lossScale != nil {
 		as[float32](t.lossScale.buffer.bytes)[0] = in.LossScale
 	}
-	as[float32](t.rate.buffer.bytes)[0] = in.LearningRate
+	if t.rate != nil {
+		as[float32](t.rate.buffer.bytes)[0] = in.LearningRate
+	}
 	if len(t.random) > 0 && in.Random == nil {
 		return errors.New("the graph takes random numbers, none are given")
 	}
@@ -245,7 +259,7 @@ func (t *Trainer) fill(in *StepInput) error {
 	return nil
 }
 
-func fillPort[T int64 | float32](t *Trainer, p *port, src []T, n int) error {
+func fillPort[T int64 | float32](t *batchRunner, p *port, src []T, n int) error {
 	dst := as[T](p.bytes(n, t.maxBatch))
 	if len(src) != len(dst) {
 		return fmt.Errorf("%q: %d values given, %d samples have %d", p.slot.Name, len(src), n, len(dst))
