@@ -141,6 +141,8 @@ func trainFlags(o *trainOptions) []cli.Flag {
 
 		&cli.IntFlag{Name: "epochs", Value: r.Epochs, Destination: &r.Epochs, Category: flagsRecipe, Usage: "number `E` of epochs"},
 		&cli.IntFlag{Name: "batch-size", Aliases: []string{"b"}, Value: r.BatchSize, Destination: &r.BatchSize, Category: flagsRecipe, Usage: "batch size `N`"},
+		&cli.IntFlag{Name: "accum", Value: 1, Destination: &r.Accum, Category: flagsRecipe,
+			Usage: "add up the gradients of `N` batches for each step, as one batch N times as large would have them; batch normalisations see each batch by itself"},
 		&cli.Float64Flag{Name: "lr", Value: r.LearningRate, Destination: &r.LearningRate, Category: flagsRecipe, Usage: "learning rate `LR`, the highest of the schedule"},
 		&cli.StringFlag{Name: "sched", Value: r.Schedule.Name, Destination: &r.Schedule.Name, Category: flagsRecipe,
 			Usage: "learning-rate schedule `NAME`: " + strings.Join(schedule.Names(), ", ")},
@@ -418,13 +420,21 @@ func runText(r *train.Options, pixels string, d *ortrun.Device, out *output) sty
 	return out.sprintf(`model   %s, %s, %s, %s, %s
 data    %s, %s train and %s test images
 pixels  %s (%s)
-recipe  %s, batch %d, lr %g %s, seed %d
+recipe  %s, batch %s, lr %g %s, seed %d
 device  %s, %s, ONNX Runtime %s`,
 		r.BundleName, trainedText(m), optimizerText(m.Optimizer), lossText(m.Loss), precisionText(m.Precision),
 		r.Data, countText(int64(r.Train.Len())), countText(int64(r.Test.Len())),
 		normalizeText(m.Normalize), pixels,
-		counted(r.Epochs, "epoch"), r.BatchSize, r.LearningRate, r.Schedule.Name, r.Seed,
+		counted(r.Epochs, "epoch"), batchText(r), r.LearningRate, r.Schedule.Name, r.Seed,
 		d.Name(), counted(d.Threads(), "thread"), d.LibraryVersion())
+}
+
+// batchText is the size of a batch, and how many make a step.
+func batchText(r *train.Options) string {
+	if r.Accum > 1 {
+		return fmt.Sprintf("%d x %d", r.Accum, r.BatchSize)
+	}
+	return strconv.Itoa(r.BatchSize)
 }
 
 func printSummary(s *runs.Summary, dir string, out *output) {

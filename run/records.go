@@ -88,6 +88,7 @@ type Place struct {
 type Config struct {
 	Epochs       int               `json:"epochs"`
 	BatchSize    int               `json:"batch_size"`
+	Accum        int               `json:"accum,omitempty"` // batches of a step, where they are several
 	LearningRate float64           `json:"lr"`
 	Schedule     schedule.Schedule `json:"sched"`
 	Optimizer    bundle.Optimizer  `json:"opt"`

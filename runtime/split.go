@@ -17,7 +17,7 @@ type SplitSpec struct {
 	Scaled   bool      // Gradient takes Samples too, those that the step is to have
 	Sums     []Sum
 	Running  []int // state, by index, that each batch moves; float32
-	// Tail is how many numbers SplitTrainer.Exchange has beside the sums.
+	// Tail is how many numbers SplitTrainer.Block has beside the sums.
 	Tail int
 }
 
@@ -217,18 +217,16 @@ func (t *SplitTrainer) Add(in *StepInput, out *StepOutput) error {
 	return nil
 }
 
-// Exchange gives with, as one block, all that is added over processes: the
-// sums, the running statistics times samples, which are this process's of the
-// step, and SplitSpec.Tail numbers at the end, whatever they were before. with
-// returns how many samples the block is of after it; the running statistics
-// become their mean.
-func (t *SplitTrainer) Exchange(samples int, with func(flat, tail []float32) (total int, err error)) error {
+// Block gives, as one block, all that is added over processes: the sums, the
+// running statistics times samples, which are this process's of the step, and
+// SplitSpec.Tail numbers at the end, whatever they were before. Once they are
+// those of all, PutBlock takes them up.
+func (t *SplitTrainer) Block(samples int) (flat, tail []float32, err error) {
 	if t.update == nil || t.state.closed {
-		return fmt.Errorf("runtime: exchange: %w", ErrClosed)
+		return nil, nil, fmt.Errorf("runtime: sums: %w", ErrClosed)
 	}
 	s := t.sums
-	flat := t.flat
-	if s.device.copies == nil {
+	if flat = t.flat; s.device.copies == nil {
 		flat = unsafe.Slice((*float32)(s.memory[s.side]), t.total/4+s.tail)
 	} else if flat == nil {
 		t.flat = make([]float32, t.total/4+s.tail)
@@ -237,17 +235,24 @@ func (t *SplitTrainer) Exchange(samples int, with func(flat, tail []float32) (to
 	if s.device.copies != nil {
 		for i := range s.slots {
 			if err := s.Read(i, floatBytes(flat[t.offsets[i]/4:][:s.bytes[i]/4])); err != nil {
-				return err
+				return nil, nil, err
 			}
 		}
 	}
-	statistics := flat[s.bytesBefore(t.offsets, t.count, t.total)/4 : t.total/4]
-	times(statistics, float32(samples))
-	total, err := with(flat, flat[t.total/4:])
-	if err != nil {
-		return err
-	}
-	times(statistics, 1/float32(max(total, 1)))
+	times(t.statistics(flat), float32(samples))
+	return flat, flat[t.total/4:], nil
+}
+
+// statistics is where a block has the running statistics.
+func (t *SplitTrainer) statistics(flat []float32) []float32 {
+	return flat[t.sums.bytesBefore(t.offsets, t.count, t.total)/4 : t.total/4]
+}
+
+// PutBlock takes up a block that Block gave, which is now of samples: the
+// running statistics become their mean.
+func (t *SplitTrainer) PutBlock(flat []float32, samples int) error {
+	times(t.statistics(flat), 1/float32(max(samples, 1)))
+	s := t.sums
 	if s.device.copies == nil {
 		return nil
 	}
@@ -274,8 +279,8 @@ func floatBytes(x []float32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(&x[0])), 4*len(x))
 }
 
-// ExchangeBytes is the size of the block that Exchange gives.
-func (t *SplitTrainer) ExchangeBytes() int { return t.total + 4*t.sums.tail }
+// BlockBytes is the size of the block that Block gives.
+func (t *SplitTrainer) BlockBytes() int { return t.total + 4*t.sums.tail }
 
 // Update moves the state by the sums, which are of so many samples.
 func (t *SplitTrainer) Update(rate float32, samples int) error {

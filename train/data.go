@@ -78,7 +78,7 @@ func checkShape(o *Options, split string, src *loader.Source) error {
 
 // open makes the loaders. oneHot > 0 trains on classes as vectors of so many numbers.
 func (d *data) open(o *Options, outside bool, oneHot int) (err error) {
-	base := loader.Options{BatchSize: o.BatchSize, Workers: o.Workers, Prefetch: o.Prefetch, Seed: o.Seed, Bad: o.Bad}
+	base := loader.Options{BatchSize: o.BatchSize, Workers: o.Workers, Prefetch: o.Prefetch, Seed: o.Seed, Bad: o.Bad, Shard: o.Job.shard()}
 	if d.test, err = loader.New(o.Test, base); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
@@ -91,7 +91,7 @@ func (d *data) open(o *Options, outside bool, oneHot int) (err error) {
 			return fmt.Errorf("train: %w", err)
 		}
 	}
-	base.OneHot = oneHot
+	base.OneHot, base.Empty = oneHot, o.splits()
 	base.Shuffle, base.MinBatch = true, int(max(o.Bundle.Manifest.MinBatch, 1))
 	if d.train, err = loader.New(o.Train, base); err != nil {
 		return fmt.Errorf("train: %w", err)

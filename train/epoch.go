@@ -123,32 +123,31 @@ func (l *loop) endPruning(ctx context.Context, epoch int) error {
 
 // steady runs the steps of a plan. Nothing in its loop allocates.
 func (l *loop) steady(ctx context.Context, e *run.Epoch, plan prune.Plan) (err error) {
-	done := l.counts.epochStep
-	it, err := l.data.train.EpochFrom(ctx, e.Epoch, done, plan.Indices, plan.Weights)
+	done, batches := l.counts.epochStep, l.o.batches()
+	it, err := l.data.train.EpochFrom(ctx, e.Epoch, done*batches, plan.Indices, plan.Weights)
 	if err != nil {
 		return fmt.Errorf("train: epoch %d: %w", e.Epoch, err)
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
-	p := Progress{Phase: PhaseTrain, Epoch: e.Epoch, Epochs: l.o.Epochs, Step: done, Steps: it.Steps(), Samples: l.counts.epochUsed, Used: l.counts.used, Full: l.counts.full()}
+	e.Steps = (it.Steps() + batches - 1) / batches
+	p := Progress{Phase: PhaseTrain, Epoch: e.Epoch, Epochs: l.o.Epochs, Step: done, Steps: e.Steps, Samples: l.counts.epochUsed, Used: l.counts.used, Full: l.counts.full()}
 	l.o.Reporter.Progress(p)
-	e.Steps = it.Steps()
+	take := l.step
+	if l.o.splits() {
+		l.split.begin(l.o.Seed, e.Epoch, plan)
+		take = l.splitStep
+	}
 	defer func() { l.count(e) }()
 	for {
-		t := time.Now()
-		b, err := it.Next()
-		l.clock.wait += time.Since(t)
-		if errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("train: epoch %d: %w", e.Epoch, err)
-		}
 		at := float64(e.Epoch-1) + float64(p.Step)/float64(p.Steps)
 		rate := l.o.Schedule.At(at, l.o.Epochs, l.o.LearningRate) * l.nan.RateScale
-		if err := l.step(b, e.Epoch, p.Step+1, rate); err != nil {
+		if err := take(it, e.Epoch, p.Step+1, rate); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
 			return err
 		}
-		l.counts.epochStep = it.Done()
-		p.Step = it.Done()
+		p.Step = (it.Done() + batches - 1) / batches
+		l.counts.epochStep = p.Step
 		p.Samples = l.counts.epochUsed
 		p.Loss, p.LearningRate = float64(l.output.Loss), rate
 		p.Used, p.Full = l.counts.used, l.counts.full()
@@ -170,17 +169,29 @@ func (l *loop) count(e *run.Epoch) {
 	}
 }
 
-// step trains on a batch, tells the pruner, and counts.
-func (l *loop) step(b *loader.Batch, epoch, step int, rate float64) error {
-	l.input.fill(b, l.counts.step, rate)
-	out := &l.output
+// step trains on the next batch; io.EOF after the last one.
+func (l *loop) step(it *loader.Iterator, epoch, step int, rate float64) error {
 	t := time.Now()
-	err := l.graphs.trainer.Step(&l.input.step, out)
+	b, err := it.Next()
 	now := time.Now()
-	l.clock.steps += now.Sub(t)
+	l.clock.wait += now.Sub(t)
+	if errors.Is(err, io.EOF) {
+		return io.EOF
+	} else if err != nil {
+		return fmt.Errorf("train: epoch %d: %w", epoch, err)
+	}
+	l.input.fill(b, l.counts.step, rate)
+	err = l.graphs.trainer.Step(&l.input.step, &l.output)
+	l.clock.steps += time.Since(now)
 	if err != nil {
 		return fmt.Errorf("train: epoch %d, step %d: %w", epoch, step, err)
 	}
+	return l.stepped(b, epoch, step, rate)
+}
+
+// stepped takes up the losses of a step on the samples of b: it tells the pruner, and counts.
+func (l *loop) stepped(b *loader.Batch, epoch, step int, rate float64) error {
+	out, now := &l.output, time.Now()
 	if !finite(float64(out.Loss)) {
 		return l.stepNotFinite(epoch, step, rate, b)
 	}

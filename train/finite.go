@@ -83,6 +83,11 @@ func (l *loop) firstNotFinite(b *loader.Batch) string {
 	if bad := notFiniteIn(l.o.Bundle, state); bad != "" {
 		return bad + ", of the step before"
 	}
+	if l.o.splits() {
+		if b = l.split.odd; b == nil {
+			return "in a batch of another process"
+		}
+	}
 	name, err := l.firstValue(b)
 	switch {
 	case err != nil:

@@ -17,7 +17,8 @@ import (
 type graphs struct {
 	bundle    *bundle.Bundle
 	state     *ortrun.State
-	trainer   *ortrun.Trainer
+	trainer   *ortrun.Trainer      // of whole steps
+	halves    *ortrun.SplitTrainer // of steps in two halves, in its place
 	evaluator *ortrun.Evaluator
 	inference *bundle.Inference
 	evalSpec  ortrun.EvalSpec
@@ -25,8 +26,9 @@ type graphs struct {
 	closers   []io.Closer
 }
 
-// open makes the sessions.
-func (g *graphs) open(o *Options, maxTrain, maxEval int) error {
+// open makes the sessions; tail is how many numbers processes exchange beside
+// the gradients.
+func (g *graphs) open(o *Options, maxTrain, maxEval, tail int) error {
 	g.bundle = o.Bundle
 	slots, err := step.StateSlots(o.Bundle)
 	if err != nil {
@@ -36,15 +38,13 @@ func (g *graphs) open(o *Options, maxTrain, maxEval int) error {
 		return fmt.Errorf("train: %w", err)
 	}
 	g.closers = append(g.closers, g.state)
-	spec, layout, err := step.TrainSpec(o.Bundle, o.Device, o.Layout)
-	if err != nil {
+	open := g.openWhole
+	if o.splits() {
+		open = func(o *Options, maxTrain int) error { return g.openSplit(o, maxTrain, tail) }
+	}
+	if err := open(o, maxTrain); err != nil {
 		return err
 	}
-	g.layout = layout
-	if g.trainer, err = o.Device.NewTrainer(spec, g.state, maxTrain); err != nil {
-		return fmt.Errorf("train: bundle %q: %s: %w", o.Bundle.Where(), bundle.GraphFile(g.layout), err)
-	}
-	g.closers = append(g.closers, g.trainer)
 	if g.inference, err = o.Bundle.Inference(); err != nil {
 		return err
 	}
@@ -55,6 +55,33 @@ func (g *graphs) open(o *Options, maxTrain, maxEval int) error {
 		return fmt.Errorf("train: bundle %q: %s: %w", o.Bundle.Where(), bundle.EvalFile, err)
 	}
 	g.closers = append(g.closers, g.evaluator)
+	return nil
+}
+
+func (g *graphs) openWhole(o *Options, maxTrain int) error {
+	spec, layout, err := step.TrainSpec(o.Bundle, o.Device, o.Layout)
+	if err != nil {
+		return err
+	}
+	g.layout = layout
+	if g.trainer, err = o.Device.NewTrainer(spec, g.state, maxTrain); err != nil {
+		return fmt.Errorf("train: bundle %q: %s: %w", o.Bundle.Where(), bundle.GraphFile(g.layout), err)
+	}
+	g.closers = append(g.closers, g.trainer)
+	return nil
+}
+
+// openSplit makes the two halves of a step.
+func (g *graphs) openSplit(o *Options, maxTrain, tail int) error {
+	spec, layout, err := step.SplitSpec(o.Bundle, o.Device, o.Layout)
+	if err != nil {
+		return fmt.Errorf("train: bundle %q: %w", o.Bundle.Where(), err)
+	}
+	g.layout, spec.Tail = layout, tail
+	if g.halves, err = o.Device.NewSplitTrainer(spec, g.state, maxTrain); err != nil {
+		return fmt.Errorf("train: bundle %q: the halves of %s: %w", o.Bundle.Where(), bundle.GraphFile(g.layout), err)
+	}
+	g.closers = append(g.closers, g.halves)
 	return nil
 }
 

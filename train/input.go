@@ -15,11 +15,15 @@ type input struct {
 	random  step.Random
 	weights weightPath
 	mean    []float32 // batch weights, where the graph takes them per sample
+	of      []float32 // weights whose mean is a batch's; nil for its own
 	targets targets
 }
 
 func newInput(b *bundle.Bundle, bound []boundTarget, seed uint64, weights weightPath, maxBatch int) input {
 	in := input{pixels: step.PixelsFor(b.Manifest.Train.Images), random: step.Random{Seed: seed}, weights: weights, targets: newTargets(bound, maxBatch)}
+	for _, v := range b.Manifest.Train.Random {
+		in.random.Whole = append(in.random.Whole, len(v.Shape) == 0 || v.Shape[0].IsConst())
+	}
 	if weights == weightsMean {
 		in.mean = make([]float32, maxBatch)
 	}
@@ -39,20 +43,32 @@ func (in *input) fill(b *loader.Batch, at int64, rate float64) {
 func (in *input) weigh(rate float64, weights []float32) {
 	in.step.Weights, in.step.LossScale = nil, 1
 	if weights != nil {
+		of := weights
+		if in.of != nil {
+			of = in.of
+		}
 		switch in.weights {
 		case weightsSample:
 			in.step.Weights = weights
 		case weightsMean:
 			in.step.Weights = in.mean[:len(weights)]
-			mean := prune.BatchWeight(weights)
+			mean := prune.BatchWeight(of)
 			for i := range in.step.Weights {
 				in.step.Weights[i] = mean
 			}
 		case weightsScale:
-			in.step.LossScale = prune.BatchWeight(weights)
+			in.step.LossScale = prune.BatchWeight(of)
 		case weightsRate:
-			rate *= float64(prune.BatchWeight(weights))
+			rate *= float64(prune.BatchWeight(of))
 		}
 	}
 	in.step.LearningRate = float32(rate)
+}
+
+// rate is the learning rate of a step of several batches.
+func (in *input) rate(rate float64) float32 {
+	if in.of != nil && in.weights == weightsRate {
+		rate *= float64(prune.BatchWeight(in.of))
+	}
+	return float32(rate)
 }

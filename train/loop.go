@@ -26,6 +26,7 @@ type loop struct {
 
 	testTargets []boundTarget
 	graphs      graphs
+	split       split // of a step in two halves
 	pruning     pruning
 	input       input
 	output      ortrun.StepOutput
@@ -34,6 +35,9 @@ type loop struct {
 	open        open
 	saver       saver
 	nan         run.NaN
+
+	asked context.Context         // ends when this process is told to stop; those of a job then agree
+	stop  context.CancelCauseFunc // ends the run's context
 
 	identity  run.Identity
 	bestEpoch int
@@ -88,6 +92,11 @@ func Run(ctx context.Context, o Options) (_ *run.Summary, err error) {
 	}
 	ctx, stop := stoppable(ctx, filepath.Join(o.Out, run.StopFile))
 	defer stop()
+	l.asked, l.stop = ctx, func(error) {}
+	if !o.Job.alone() {
+		ctx, l.stop = context.WithCancelCause(context.WithoutCancel(ctx))
+		defer l.stop(nil)
+	}
 	defer func() { // a write that goes on needs the folder
 		if werr := l.saver.wait(); werr != nil && !errors.Is(err, werr) {
 			err = errors.Join(err, werr)

@@ -26,6 +26,7 @@ const (
 type Recipe struct {
 	Epochs       int
 	BatchSize    int
+	Accum        int     // batches of a step; 0 is 1
 	LearningRate float64 // the largest of the schedule
 	Schedule     schedule.Schedule
 	Augment      loader.Augment    // what Train does to raw images, as recorded
@@ -53,12 +54,23 @@ type Options struct {
 	Bad               *loader.BadSamples // collects images that cannot be read, and leaves them out; nil makes them an error
 	Workers, Prefetch int                // of the loader; 0 = half the processors, and loader.DefaultPrefetch
 
+	Job Job // the processes that train together; zero is this one alone
+
 	Out       string // run folder
 	Overwrite bool   // replace a run that Out holds
 	Saving
 	Reporter Reporter     // nil is silent
 	Command  *run.Command // what a command adds to the record; nil is nothing
 }
+
+// maxStep is the most samples of a step: as many as float32 counts.
+const maxStep = 1 << 24
+
+// batches is how many batches a step takes.
+func (r *Recipe) batches() int { return max(r.Accum, 1) }
+
+// splits is whether steps run in two halves, gradients and update.
+func (o *Options) splits() bool { return o.batches() > 1 || !o.Job.alone() }
 
 // Saving says when checkpoints are written, and how a run goes on from one.
 type Saving struct {
@@ -114,6 +126,9 @@ func (r *Recipe) errors() (errs []error) {
 	}
 	if r.BatchSize < 1 || r.BatchSize > loader.MaxBatchSize {
 		add(optionError("batch-size", "%d, want 1 to %d", r.BatchSize, loader.MaxBatchSize))
+	}
+	if r.Accum < 0 || r.Accum > maxStep/max(r.BatchSize, 1) {
+		add(optionError("accum", "%d batches of %d, want 1 or more and at most %d samples in a step", r.Accum, r.BatchSize, maxStep))
 	}
 	if !(r.LearningRate >= 0 && r.LearningRate <= schedule.MaxRate) {
 		add(optionError("lr", "%v, want 0 to %v", r.LearningRate, float64(schedule.MaxRate)))

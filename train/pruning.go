@@ -103,7 +103,7 @@ func (o *Options) config(p prune.Options, rescale string) run.Config {
 	p = p.Resolved()
 	p.Rescale, p.Reference = rescale, o.Reference
 	return run.Config{
-		Epochs: o.Epochs, BatchSize: o.BatchSize, LearningRate: o.LearningRate, Schedule: o.Schedule,
+		Epochs: o.Epochs, BatchSize: o.BatchSize, Accum: recorded(o.Accum), LearningRate: o.LearningRate, Schedule: o.Schedule,
 		Optimizer: m.Optimizer, Loss: m.Loss, Precision: m.Precision, Seed: o.Seed,
 		Prune:   run.PruneConfig{Method: o.Method, Options: p},
 		Augment: run.AugmentConfig{CropPad: o.Augment.CropPad, HFlip: o.Augment.HFlip}, Images: o.Pipelines, Workers: o.Workers, Prefetch: o.Prefetch,

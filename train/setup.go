@@ -17,10 +17,15 @@ func (l *loop) setup() error {
 	if err := l.data.open(o, l.pruning.reference != nil, oneHot); err != nil {
 		return err
 	}
-	largest := maxBatch(o, s.Policy)
-	if err := l.graphs.open(o, largest, max(largest, min(o.BatchSize, o.Test.Len()))); err != nil {
+	whole := maxBatch(o, s.Policy)
+	least := int(max(o.Bundle.Manifest.MinBatch, 1))
+	largest := o.Job.shard().Largest(whole, least)
+	roles := &o.Bundle.Manifest.Train
+	l.split = split{job: &l.o.Job, accum: o.batches(), each: roles.PerSampleLoss != nil || l.pruning.wantsEach, flags: o.Bad != nil}
+	if err := l.graphs.open(o, largest, max(largest, min(o.BatchSize, o.Test.Len())), l.split.tail(o.batches()*whole)); err != nil {
 		return err
 	}
+	l.split.trainer = l.graphs.halves
 	s.Layout = l.graphs.layout
 	l.input = newInput(o.Bundle, l.targets, o.Seed, l.pruning.weights, largest)
 	l.input.step.Random = l.input.random.Fill

@@ -3,6 +3,7 @@ package step
 import (
 	"math"
 	"reflect"
+	"slices"
 	"testing"
 )
 
@@ -42,5 +43,35 @@ func TestRandomInputs(t *testing.T) {
 	buf := make([]float32, 100)
 	if n := testing.AllocsPerRun(10, func() { in.Fill(0, buf) }); n > 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// What is drawn for a part of a step is what the whole has there, wherever it begins.
+func TestRandomOfParts(t *testing.T) {
+	for _, row := range []int{1, 2, 3, 8} {
+		whole := Random{Seed: 9, Step: 4}
+		want := make([]float32, 23*row)
+		whole.Fill(1, want)
+		for from := range 23 {
+			for _, n := range []int{1, 2, 23 - from} {
+				if from+n > 23 {
+					continue
+				}
+				part := Random{Seed: 9, Step: 4, From: from, N: n}
+				got := make([]float32, n*row)
+				part.Fill(1, got)
+				if !slices.Equal(got, want[from*row:(from+n)*row]) {
+					t.Fatalf("rows %d to %d of %d: other numbers than the whole's", from, from+n, row)
+				}
+			}
+		}
+	}
+	part := Random{Seed: 9, Step: 4, From: 5, N: 2, Whole: []bool{true}}
+	whole := Random{Seed: 9, Step: 4}
+	a, b := make([]float32, 7), make([]float32, 7)
+	part.Fill(0, a)
+	whole.Fill(0, b)
+	if !slices.Equal(a, b) {
+		t.Error("a slot without rows differs in a part")
 	}
 }
