@@ -36,7 +36,7 @@ type Options struct {
 	// OneHot > 0 delivers classes as vectors of so many numbers too, 1 for the
 	// class and 0 for the others: the targets of kind class become of kind vector.
 	OneHot int
-	Shard    Shard // of each batch
+	Shard  Shard // of each batch
 	// Empty delivers batches without samples too, where all are bad or another
 	// shard's.
 	Empty bool
