@@ -33,8 +33,9 @@ problem is listed at once; if there are any, the exit code is 3.
 
 With --costs, runs training steps on random images under ONNX Runtime's profiler
 and shows where the time goes: by operator and by layer, with forward, backward
-and update apart. A MODEL.onnx gets the default recipe of winnow export; the name
-of a shipped bundle works too.`,
+and update apart. On a CPU a limit stands beside each: the least time at the peaks
+of arithmetic and memory that ONNX Runtime's operators reach here. A MODEL.onnx
+gets the default recipe of winnow export; the name of a shipped bundle works too.`,
 			[]int{0, 1, 2, 3, 4, 130},
 			"winnow inspect model.onnx",
 			"winnow inspect lenet-bundle --json",

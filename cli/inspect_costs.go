@@ -116,8 +116,11 @@ func printCosts(c *costs.Costs, o inspectOptions, out *output) {
 		{"profiled", ms(c.Profiled) + " ms", "with ONNX Runtime's profiler on"},
 		{"in nodes", ms(c.InNodes) + " ms", fmt.Sprintf("%s nodes, each the median of its times", countText(int64(len(c.Nodes))))},
 	})
+	if p := c.Peaks; p != nil {
+		out.printf("  peaks     %.0f GFLOP/s in a matrix product, %.1f GB/s in a sum of vectors; a limit is the time at these\n", p.GFLOPS, p.GBPS)
+	}
 	var shown []costs.Part
-	head := []string{"", "all", "share", "nodes"}
+	head := []string{"", "all", "share", "limit", "nodes"}
 	for _, p := range c.Parts {
 		shown = append(shown, costs.Part(p.Name))
 		head = append(head, p.Name)
@@ -129,7 +132,7 @@ func printCosts(c *costs.Costs, o inspectOptions, out *output) {
 		return percent(t / c.InNodes)
 	}
 	row := func(c costs.Cost) []string {
-		cells := []string{c.Name, ms(c.Time), share(c.Time), countText(int64(c.Count))}
+		cells := []string{c.Name, ms(c.Time), share(c.Time), ms(c.Limit), countText(int64(c.Count))}
 		for _, p := range shown {
 			cell := ""
 			if t, ok := c.Parts[p]; ok {
@@ -142,8 +145,9 @@ func printCosts(c *costs.Costs, o inspectOptions, out *output) {
 	total := costs.Cost{Name: "all", Count: len(c.Nodes), Time: c.InNodes, Parts: map[costs.Part]float64{}}
 	for _, p := range c.Parts {
 		total.Parts[costs.Part(p.Name)] = p.Time
+		total.Limit += p.Limit
 	}
-	shares := []string{"share", "", "", ""}
+	shares := []string{"share", "", "", "", ""}
 	for _, p := range c.Parts {
 		shares = append(shares, share(p.Time))
 	}
@@ -177,6 +181,7 @@ func dearest(list []costs.Cost, n int, what string) []costs.Cost {
 	for _, c := range list[n:] {
 		rest.Count += c.Count
 		rest.Time += c.Time
+		rest.Limit += c.Limit
 		for p, t := range c.Parts {
 			rest.Parts[p] += t
 		}

@@ -21,7 +21,14 @@ type Profile struct {
 // which nodes may be fused, renamed and added.
 type ProfiledNode struct {
 	Name, Op, Provider string
+	In, Out            []Tensor   // of its first call, without inputs that are left out
 	Calls              []NodeCall // in the order of runs; several a run in a loop's body
+}
+
+// Tensor is a value's element type, by ONNX Runtime's name for it, and shape.
+type Tensor struct {
+	Type  string
+	Shape []int64
 }
 
 // NodeCall is one execution of a node. Time is the node's own, without that of
@@ -100,7 +107,20 @@ type traceEvent struct {
 		Op       string `json:"op_name"`
 		Index    string `json:"node_index"`
 		Provider string
+		In       []map[string][]int64 `json:"input_type_shape"`
+		Out      []map[string][]int64 `json:"output_type_shape"`
 	}
+}
+
+// tensors reads a list of one-entry objects: a type with its shape.
+func tensors(list []map[string][]int64) []Tensor {
+	var all []Tensor
+	for _, one := range list {
+		for name, shape := range one {
+			all = append(all, Tensor{name, shape})
+		}
+	}
+	return all
 }
 
 // readProfile reads the array of events that ONNX Runtime writes. A run's
@@ -145,7 +165,7 @@ func readProfile(r io.Reader) (*Profile, error) {
 		if !ok {
 			i = len(p.Nodes)
 			known[key] = i
-			p.Nodes = append(p.Nodes, ProfiledNode{Name: name, Op: e.Args.Op, Provider: e.Args.Provider})
+			p.Nodes = append(p.Nodes, ProfiledNode{Name: name, Op: e.Args.Op, Provider: e.Args.Provider, In: tensors(e.Args.In), Out: tensors(e.Args.Out)})
 		}
 		p.Nodes[i].Calls = append(p.Nodes[i].Calls, NodeCall{Run: len(p.Runs), Time: time.Duration(max(own, 0)) * time.Microsecond})
 	}

@@ -23,7 +23,7 @@ const handTrace = `[
 {"cat":"Node","ts":131,"dur":7,"name":"in2_kernel_time","args":{"op_name":"Sin","node_index":"1","provider":"CPUExecutionProvider"}},
 {"cat":"Session","ts":131,"dur":9,"name":"SequentialExecutor::Execute","args":{}},
 {"cat":"Node","ts":130,"dur":20,"name":"branches_kernel_time","args":{"op_name":"If","node_index":"1","provider":"CPUExecutionProvider"}},
-{"cat":"Node","ts":150,"dur":5,"name":"b_kernel_time","args":{"op_name":"Neg","node_index":"2","provider":"CPUExecutionProvider"}},
+{"cat":"Node","ts":150,"dur":5,"name":"b_kernel_time","args":{"op_name":"Neg","node_index":"2","provider":"CPUExecutionProvider","input_type_shape":[{"float":[2,3]},{"int64":[]}],"output_type_shape":[{"float":[6]}]}},
 {"cat":"Node","ts":150,"dur":5,"name":"b_fence_before","args":{"op_name":"Neg"}},
 {"cat":"Kernel","ts":150,"dur":500,"name":"b_kernel_time","args":{"stream":"7"}},
 {"cat":"Session","ts":90,"dur":70,"name":"model_run","args":{}},
@@ -50,6 +50,7 @@ func TestReadProfile(t *testing.T) {
 			node("b", "Neg", NodeCall{0, 5 * us}, NodeCall{1, 6 * us}), node("b", "Neg", NodeCall{1, 2 * us}),
 		},
 	}
+	want.Nodes[4].In, want.Nodes[4].Out = []Tensor{{"float", []int64{2, 3}}, {"int64", []int64{}}}, []Tensor{{"float", []int64{6}}}
 	if !reflect.DeepEqual(p, want) {
 		t.Errorf("got  %+v\nwant %+v", p, want)
 	}

@@ -55,6 +55,7 @@ type Costs struct {
 	Step           float64    `json:"step_ms"`          // wall time of a step, the median
 	Profiled       float64    `json:"profiled_step_ms"` // the same while ONNX Runtime's profiler is on
 	InNodes        float64    `json:"nodes_ms"`         // the sum over all nodes
+	Peaks          *Peaks     `json:"peaks,omitempty"`  // of a CPU; nil elsewhere, where a node's time is not its own
 	Parts          []Cost     `json:"parts"`            // in the order of a step
 	Operators      []Cost     `json:"operators"`        // the dearest first
 	Layers         []Cost     `json:"layers"`           // the same
@@ -69,6 +70,7 @@ type Cost struct {
 	Parameters []string         `json:"parameters,omitempty"` // that a layer reads
 	Count      int              `json:"nodes"`
 	Time       float64          `json:"ms"`
+	Limit      float64          `json:"limit_ms,omitempty"` // least time at the peaks
 	Parts      map[Part]float64 `json:"parts_ms"`
 }
 
@@ -80,6 +82,7 @@ type NodeCost struct {
 	Part     Part    `json:"part"`
 	Layer    string  `json:"layer"`
 	Time     float64 `json:"ms"`
+	Limit    float64 `json:"limit_ms,omitempty"`
 }
 
 // Measure runs a bundle's training step on random images, first by itself
@@ -139,6 +142,11 @@ func Measure(ctx context.Context, b *bundle.Bundle, o Options) (*Costs, error) {
 		Threads: o.Device.Threads(), BatchSize: o.BatchSize, Steps: o.Steps, Warmup: warmup,
 		Step: milliseconds(wall), Profiled: milliseconds(median(steps.times)),
 	}
+	if c.Provider == ortrun.CPUProvider {
+		if c.Peaks, err = measurePeaks(ctx, o.Device); err != nil {
+			return nil, err
+		}
+	}
 	c.add(profile, newOwners(b, graph))
 	return c, nil
 }
@@ -177,7 +185,8 @@ func (s *stepper) run(t *ortrun.Trainer) error {
 func (c *Costs) add(p *ortrun.Profile, of *owners) {
 	parts, operators, layers := table{}, table{}, table{}
 	total := time.Duration(0)
-	for _, n := range p.Nodes {
+	for i := range p.Nodes {
+		n := &p.Nodes[i]
 		times := make([]time.Duration, c.Steps)
 		for _, call := range n.Calls {
 			if i := call.Run - c.Warmup; i >= 0 && i < c.Steps {
@@ -186,10 +195,14 @@ func (c *Costs) add(p *ortrun.Profile, of *owners) {
 		}
 		w, t := of.of(n.Name), median(times)
 		total += t
-		c.Nodes = append(c.Nodes, NodeCost{n.Name, n.Op, n.Provider, w.part, w.layer, milliseconds(t)})
-		parts.add(string(w.part), w.part, t)
-		operators.add(n.Op, w.part, t)
-		layers.add(w.layer, w.part, t)
+		limit := time.Duration(0)
+		if c.Peaks != nil {
+			limit = c.Peaks.limit(n)
+		}
+		c.Nodes = append(c.Nodes, NodeCost{n.Name, n.Op, n.Provider, w.part, w.layer, milliseconds(t), milliseconds(limit)})
+		parts.add(string(w.part), w.part, t, limit)
+		operators.add(n.Op, w.part, t, limit)
+		layers.add(w.layer, w.part, t, limit)
 	}
 	c.InNodes = milliseconds(total)
 	for _, part := range Parts() {
@@ -210,10 +223,11 @@ type table map[string]*sum
 type sum struct {
 	count int
 	time  time.Duration
+	limit time.Duration
 	parts map[Part]time.Duration
 }
 
-func (t table) add(name string, part Part, d time.Duration) {
+func (t table) add(name string, part Part, d, limit time.Duration) {
 	s := t[name]
 	if s == nil {
 		s = &sum{parts: map[Part]time.Duration{}}
@@ -221,11 +235,12 @@ func (t table) add(name string, part Part, d time.Duration) {
 	}
 	s.count++
 	s.time += d
+	s.limit += limit
 	s.parts[part] += d
 }
 
 func (s *sum) cost(name string) Cost {
-	c := Cost{Name: name, Count: s.count, Time: milliseconds(s.time), Parts: map[Part]float64{}}
+	c := Cost{Name: name, Count: s.count, Time: milliseconds(s.time), Limit: milliseconds(s.limit), Parts: map[Part]float64{}}
 	for part, d := range s.parts {
 		c.Parts[part] = milliseconds(d)
 	}

@@ -116,6 +116,18 @@ func TestCostsAddUp(t *testing.T) {
 	if total == 0 || !near(c.InNodes, total) {
 		t.Errorf("%v ms in nodes, the trace has %v", c.InNodes, total)
 	}
+	if c.Peaks == nil || c.Peaks.GFLOPS <= 0 || c.Peaks.GBPS <= 0 {
+		t.Errorf("peaks %+v", c.Peaks)
+	}
+	limits := map[string]float64{}
+	for _, n := range c.Nodes {
+		limits[n.Op] += n.Limit
+	}
+	for _, op := range c.Operators {
+		if !near(op.Limit, limits[op.Name]) || op.Name == "Gemm" && op.Limit <= 0 {
+			t.Errorf("%s: a limit of %v ms, its nodes' %v", op.Name, op.Limit, limits[op.Name])
+		}
+	}
 	if len(c.Operators) != len(want) {
 		t.Errorf("%d operators, the trace has %d", len(c.Operators), len(want))
 	}
