@@ -56,7 +56,7 @@ func pictureOf(r loader.Records, decoder raster.Decoder, i uint32) *raster.Image
 	whole := &raster.Image{C: record.C, H: record.H, W: record.W, Pix: record.Data}
 	if record.C == 0 {
 		whole = &raster.Image{}
-		if err := decoder.Decode(whole, record.Data, 3, 1); err != nil {
+		if err := decoder.With(record.View).Decode(whole, record.Data, 3, 1); err != nil {
 			return nil
 		}
 	}

@@ -266,7 +266,7 @@ func shown(r *loader.Record) (*raster.Image, error) {
 		return &raster.Image{C: r.C, H: r.H, W: r.W, Pix: r.Data}, nil
 	}
 	var whole, small raster.Image
-	if err := raster.Decode(&whole, r.Data, 3); err != nil {
+	if err := (raster.Decoder{}).With(r.View).Decode(&whole, r.Data, 3, 1); err != nil {
 		return nil, err
 	}
 	const widest = 76

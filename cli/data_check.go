@@ -25,8 +25,8 @@ func newDataCheckCommand(out *output) *cli.Command {
 		Usage:     "decode every image of a data set and report what is wrong",
 		ArgsUsage: "[SPEC]",
 		Description: about(`Names every image that cannot be read, labels that are no class, and images of
-the same bytes, within and across the splits; counts JPEG files that EXIF says are
-to be turned. The exit code is 3 where an image or a label is bad; duplicates are
+the same bytes, within and across the splits; counts files that EXIF says are to
+be turned. The exit code is 3 where an image or a label is bad; duplicates are
 told and no error.`,
 			[]int{0, 2, 3, 130}, "winnow data check folder:DIR"),
 		Flags: []cli.Flag{
@@ -61,7 +61,7 @@ func runDataCheck(ctx context.Context, o dataCheckOptions, out *output) error {
 	if o.JSON {
 		err = out.printJSON(f)
 	} else {
-		printFindings(f, d.ClassNames, out)
+		printFindings(f, d, out)
 	}
 	if err == nil && len(f.Bad)+len(f.Outside) > 0 {
 		err = inputf("data check: %q: %d images cannot be read, %d labels are no class", o.Spec, len(f.Bad), len(f.Outside))
@@ -72,7 +72,8 @@ func runDataCheck(ctx context.Context, o dataCheckOptions, out *output) error {
 // shownGroups bounds how many groups of duplicates are named.
 const shownGroups = 20
 
-func printFindings(f *datasets.Findings, classes []string, out *output) {
+func printFindings(f *datasets.Findings, d *datasets.Dataset, out *output) {
+	classes := d.ClassNames
 	name := func(s datasets.Sample) string {
 		where := s.Where
 		if where == "" {
@@ -105,10 +106,14 @@ func printFindings(f *datasets.Findings, classes []string, out *output) {
 			kinds, sum = append(kinds, k), sum+n
 		}
 		slices.Sort(kinds)
+		turned := "they are taken as they are stored; exif=on turns them"
+		if d.View.Upright {
+			turned = "exif=on turns them"
+		}
 		var parts []string
 		for _, k := range kinds {
 			parts = append(parts, fmt.Sprintf("%d of orientation %d", f.Turned[k], k))
 		}
-		out.printf("EXIF says that %s are to be turned (%s); they are taken as they are stored\n", counted(sum, "image"), strings.Join(parts, ", "))
+		out.printf("EXIF says that %s are to be turned (%s); %s\n", counted(sum, "image"), strings.Join(parts, ", "), turned)
 	}
 }

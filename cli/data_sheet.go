@@ -82,7 +82,7 @@ func thumbnail(r loader.Records, decoder raster.Decoder, i uint32, cell *raster.
 	whole := raster.Image{C: record.C, H: record.H, W: record.W, Pix: record.Data}
 	if record.C == 0 {
 		whole = raster.Image{}
-		if err := decoder.Decode(&whole, record.Data, 3, 1); err != nil {
+		if err := decoder.With(record.View).Decode(&whole, record.Data, 3, 1); err != nil {
 			return fmt.Errorf("%w: %w", loader.ErrBadData, err)
 		}
 	}

@@ -38,7 +38,7 @@ type Findings struct {
 	// Across counts the groups with samples of both splits, Contrary those whose labels differ.
 	Across   int `json:"across_splits"`
 	Contrary int `json:"contrary_labels"`
-	// Turned counts JPEG files by EXIF orientation, those of 2 to 8.
+	// Turned counts files by EXIF orientation, those of 2 to 8.
 	Turned map[int]int `json:"exif_orientations"`
 }
 
@@ -178,7 +178,7 @@ func (c *checker) look(i uint32, r *loader.Record, m *raster.Image) error {
 	err := c.r.Read(i, r)
 	if err == nil && r.C == 0 {
 		one.turned = uint8(raster.Orientation(r.Data))
-		err = c.decoder.Decode(m, r.Data, 3, 1)
+		err = c.decoder.With(r.View).Decode(m, r.Data, 3, 1)
 	} else if err != nil && !errors.Is(err, loader.ErrBadData) {
 		return err
 	}

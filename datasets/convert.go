@@ -106,6 +106,9 @@ func Convert(ctx context.Context, d *Dataset, to string, o ConvertOptions) (*Con
 	if d.Noise != nil {
 		return nil, s.errorf("labels are written as the data has them: leave noise away, and give it where the new data is read")
 	}
+	if d.View != (raster.View{}) {
+		return nil, s.errorf("files are written as they are: leave exif and background away, and give them where the new data is read")
+	}
 	path, err := filepath.Abs(s.path)
 	if err != nil {
 		return nil, err

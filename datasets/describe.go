@@ -96,7 +96,7 @@ func (p *pixelSums) add(records loader.Records, decoder raster.Decoder, i uint32
 	}
 	if r.C > 0 {
 		*m = raster.Image{C: r.C, H: r.H, W: r.W, Pix: r.Data}
-	} else if err := decoder.Decode(m, r.Data, 3, 1); err != nil {
+	} else if err := decoder.With(r.View).Decode(m, r.Data, 3, 1); err != nil {
 		return fmt.Errorf("%w: %w", loader.ErrBadData, err)
 	}
 	if p.sum == nil {

@@ -41,7 +41,7 @@ var folderRows = []option.Row[folderOptions]{
 func folderFormat() *format {
 	return newFormat(format{
 		info: Info{Name: "folder", Example: "folder:DIR,val=0.1", About: "a folder for each class with JPEG, PNG, GIF, BMP, WebP or TIFF files, below train and val or split by val=P"},
-		path: needsPath, sniff: sniffFolder,
+		path: needsPath, encoded: true, sniff: sniffFolder,
 	}, folderRows, openFolder)
 }
 

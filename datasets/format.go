@@ -12,6 +12,8 @@ import (
 type format struct {
 	info Info
 	path pathUse
+	// encoded is whether it holds files of images, which are decoded.
+	encoded bool
 	// files are those that Fetch lays down, nil where it lays none.
 	files *idxSet
 	// sniff tells by its content whether a file or folder is of the format; nil
@@ -44,6 +46,12 @@ func newFormat[T any](f format, rows []option.Row[T], open func(s *spec, v *T, o
 		r := &rows[i]
 		names = append(names, r.Name)
 		f.info.Options = append(f.info.Options, settingOf(r))
+	}
+	if f.encoded {
+		for i := range viewRows {
+			names = append(names, viewRows[i].Name)
+			f.info.Options = append(f.info.Options, settingOf(&viewRows[i]))
+		}
 	}
 	f.info.Options = append(f.info.Options, commonSettings()...)
 	for _, s := range commonSettings() {

@@ -65,7 +65,7 @@ type rowReader func(r io.Reader, row func(line int, cell func(column string) (st
 
 func manifestFormat(kind, about, ending string, read rowReader) *format {
 	return newFormat(format{
-		info: Info{Name: kind, Example: kind + ":FILE,root=DIR", About: about}, path: needsPath,
+		info: Info{Name: kind, Example: kind + ":FILE,root=DIR", About: about}, path: needsPath, encoded: true,
 		sniff: func(path string) bool {
 			st, err := os.Stat(path)
 			return err == nil && st.Mode().IsRegular() && strings.EqualFold(filepath.Ext(path), ending)

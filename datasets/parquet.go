@@ -46,7 +46,7 @@ var (
 func parquetFormat() *format {
 	return newFormat(format{
 		info: Info{Name: "parquet", Example: "parquet:data/", About: "image sets of Hugging Face, by file, folder, glob or braces, files train-... and validation-... or test-...; unpacked once into the cache"},
-		path: needsPath,
+		path: needsPath, encoded: true,
 		sniff: func(p string) bool {
 			files, err := expand(p, parquetEndings)
 			return err == nil && strings.HasSuffix(strings.ToLower(files[0]), parquetEndings[0])

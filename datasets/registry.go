@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"winnow/loader"
+	"winnow/loader/raster"
 )
 
 // Dataset is an opened data set.
@@ -23,6 +24,8 @@ type Dataset struct {
 	Noise *Noise
 	// Notes are what was decided about the data that a user may want to know.
 	Notes []string
+	// View is how files of images are seen.
+	View raster.View
 
 	closers []io.Closer
 }
@@ -183,11 +186,16 @@ func Open(spec string, o Options) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
+	view, err := s.view()
+	if err != nil {
+		return nil, err
+	}
 	d, err := f.open(s, o)
 	if err != nil {
 		return nil, err
 	}
 	d.Name = s.name
+	d.see(view)
 	if guessed {
 		d.Guess = s.name
 	}

@@ -53,7 +53,7 @@ var tarEndings = []string{".tar", ".tar.gz", ".tgz", ".tar.zst"}
 func tarFormat() *format {
 	return newFormat(format{
 		info: Info{Name: "tar", Example: "tar:shards/train-{000..012}.tar", About: "WebDataset shards, plain, gzip or zstd, by file, folder, glob or braces; unpacked once into the cache"},
-		path: needsPath,
+		path: needsPath, encoded: true,
 		sniff: func(p string) bool {
 			files, err := expand(p, tarEndings)
 			return err == nil && slices.ContainsFunc(tarEndings, func(end string) bool { return strings.HasSuffix(strings.ToLower(files[0]), end) })

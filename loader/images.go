@@ -249,7 +249,7 @@ func (t *images) crop(d Draw, s *Scratch, out *raster.Image, kernel *raster.Filt
 	var box raster.Box
 	if t.ScaledDecode && s.Record.C == 0 {
 		var err error
-		if h, w, err = t.decoder.Size(s.Record.Data); err != nil {
+		if h, w, err = t.decoder.With(s.Record.View).Size(s.Record.Data); err != nil {
 			return err
 		}
 		box = randomBox(&r, h, w, t.Scale, t.Ratio)
@@ -285,7 +285,7 @@ func (t *images) shrink(box raster.Box) int {
 func (s *Scratch) decode(decoder raster.Decoder, channels, shrink int) error {
 	r := &s.Record
 	if r.C == 0 {
-		return decoder.DecodePacked(&s.image, r.Data, channels, shrink)
+		return decoder.With(r.View).DecodePacked(&s.image, r.Data, channels, shrink)
 	}
 	raw := raster.Image{C: r.C, H: r.H, W: r.W, Pix: r.Data}
 	s.image.Reset(raw.C, raw.H, raw.W)

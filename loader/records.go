@@ -1,6 +1,10 @@
 package loader
 
-import "fmt"
+import (
+	"fmt"
+
+	"winnow/loader/raster"
+)
 
 // Records are the samples of a set as their format stores them, read by index
 // in any order. Implementations are safe for concurrent use.
@@ -21,6 +25,8 @@ type Record struct {
 	// bytes of an image file. It is valid until the next sample is read.
 	Data    []byte
 	C, H, W int
+	// View is how an image file is to be seen.
+	View raster.View
 
 	buffer []byte
 	spare  []byte
@@ -40,7 +46,7 @@ func (r *Record) Raw(c, h, w int) []byte {
 
 // Encoded sets the record to an image file and returns its n bytes to fill.
 func (r *Record) Encoded(n int) []byte {
-	r.C, r.H, r.W = 0, 0, 0
+	r.C, r.H, r.W, r.View = 0, 0, 0, raster.View{}
 	return r.reserve(n)
 }
 

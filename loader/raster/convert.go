@@ -6,8 +6,8 @@ import (
 )
 
 // convert writes a decoded image into planes. studio says that YCbCr is of
-// WebP, with luma in 16..235.
-func convert(dst *Image, m image.Image, channels int, studio bool) {
+// WebP, with luma in 16..235; white that what is transparent lets white through.
+func convert(dst *Image, m image.Image, channels int, studio, white bool) {
 	b := m.Bounds()
 	h, w := b.Dy(), b.Dx()
 	if isGrey(m) {
@@ -38,6 +38,9 @@ func convert(dst *Image, m image.Image, channels int, studio bool) {
 		cmyk(dst, m)
 	default:
 		anyImage(dst, m)
+	}
+	if white {
+		overWhite(dst, m)
 	}
 	if channels == 1 {
 		dst.grey()

@@ -134,7 +134,10 @@ func guarded(f func() error) (err error) {
 // Decode fills dst with the image of a file in so many channels, 1 (luma) or 3
 // (red, green, blue). Transparency is dropped, of 16 bits the upper 8 are taken,
 // of several frames the first.
-func Decode(dst *Image, data []byte, channels int) error {
+func Decode(dst *Image, data []byte, channels int) error { return decode(dst, data, channels, false) }
+
+// decode is Decode, with transparency laid over white or dropped.
+func decode(dst *Image, data []byte, channels int, white bool) error {
 	c, h, w, err := header(data)
 	if err != nil {
 		return err
@@ -146,5 +149,5 @@ func Decode(dst *Image, data []byte, channels int) error {
 	if b := m.Bounds(); b.Dx() != w || b.Dy() != h {
 		return fmt.Errorf("%w: %s of %dx%d pixels whose header says %dx%d", ErrImage, c.name, b.Dx(), b.Dy(), w, h)
 	}
-	return guarded(func() error { convert(dst, m, channels, c.name == "WebP"); return nil })
+	return guarded(func() error { convert(dst, m, channels, c.name == "WebP", white); return nil })
 }

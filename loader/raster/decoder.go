@@ -20,7 +20,22 @@ var ErrNoTurbo = errors.New("libturbojpeg cannot be used")
 
 // Decoder turns image files into pixels. The zero value is Go's decoders
 // alone. It is safe for concurrent use.
-type Decoder struct{ turbo *turbo }
+type Decoder struct {
+	turbo *turbo
+	view  View
+}
+
+// View is what is done to a file's image beyond decoding it.
+type View struct {
+	Upright bool // turned as EXIF says
+	White   bool // transparency laid over white, else dropped
+}
+
+// With is the decoder for files seen so.
+func (d Decoder) With(v View) Decoder {
+	d.view = v
+	return d
+}
 
 // NewDecoder is the decoder of a name. TurboDecoder takes JPEG by libturbojpeg,
 // which must be installed, and all else, four inks too, as GoDecoder does.
@@ -30,7 +45,7 @@ func NewDecoder(name string) (Decoder, error) {
 		return Decoder{}, nil
 	case TurboDecoder:
 		t, err := loadTurbo()
-		return Decoder{t}, err
+		return Decoder{turbo: t}, err
 	}
 	return Decoder{}, fmt.Errorf("raster: decoder %q: want %s or %s", name, TurboDecoder, GoDecoder)
 }
@@ -43,8 +58,16 @@ func (d Decoder) File() string {
 	return d.turbo.file
 }
 
-// Size is as the function Size.
+// Size is as the function Size, of the image as it is seen.
 func (d Decoder) Size(data []byte) (h, w int, err error) {
+	h, w, err = d.size(data)
+	if d.view.Upright && Orientation(data) >= transposed {
+		h, w = w, h
+	}
+	return h, w, err
+}
+
+func (d Decoder) size(data []byte) (h, w int, err error) {
 	if d.takes(data) {
 		if h, w, err = d.turbo.size(data); !errors.Is(err, errRefused) {
 			return h, w, err
@@ -72,12 +95,21 @@ func (d Decoder) DecodePacked(dst *Image, data []byte, channels, shrink int) err
 }
 
 func (d Decoder) decode(dst *Image, data []byte, channels, shrink int, packed bool) error {
+	if err := d.stored(dst, data, channels, shrink, packed); err != nil || !d.view.Upright {
+		return err
+	}
+	dst.Turn(Orientation(data))
+	return nil
+}
+
+// stored decodes an image as it is stored.
+func (d Decoder) stored(dst *Image, data []byte, channels, shrink int, packed bool) error {
 	if d.takes(data) {
 		if err := d.turbo.decode(dst, data, channels, shrink, packed); !errors.Is(err, errRefused) {
 			return err
 		}
 	}
-	return Decode(dst, data, channels)
+	return decode(dst, data, channels, d.view.White)
 }
 
 // shrunk is what n pixels in a row become.

@@ -20,6 +20,8 @@ type Image struct {
 	Pix     []byte
 	// Packed says that Pix is [H, W, C], which Resizer and Crop take, nothing else.
 	Packed bool
+
+	spare []byte // of Turn
 }
 
 // Reset gives the image a shape; its pixels are what was left there, in planes.
