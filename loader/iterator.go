@@ -15,7 +15,7 @@ type Batch struct {
 	N       int
 	Indices []uint32  // [N] sample indices
 	Images  []byte    // [N, C, H, W]
-	Labels  []int64   // [N] the classes; -1 of samples that have none
+	Labels  []int64   // [N] the classes, as before mixing; -1 of samples that have none
 	Targets []Values  // in the order of Source.Targets
 	Weights []float32 // [N]; nil = all 1
 }
@@ -235,6 +235,9 @@ func (it *Iterator) fill(s *slot, step int, scratch *Scratch) error {
 	if s.n < hi-lo && s.n < l.o.MinBatch {
 		s.n = 0
 	}
+	if l.o.Mix.Enabled() {
+		it.mix(s, step)
+	}
 	return nil
 }
 
@@ -250,7 +253,7 @@ func (it *Iterator) readSample(s *slot, i uint32, scratch *Scratch) error {
 		case t.Kind == ClassTarget:
 		case l.fromClass(k):
 			c := t.Count()
-			oneHot(s.targets[k].floats[n*c:][:c], s.labels[n])
+			oneHot(s.targets[k].floats[n*c:][:c], s.labels[n], l.o.Smoothing)
 		default:
 			size := t.Size()
 			if err := l.src.readTarget(d, k, scratch, s.targets[k].bytes[n*size:][:size:size]); err != nil {

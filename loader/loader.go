@@ -40,6 +40,10 @@ type Options struct {
 	// Empty delivers batches without samples too, where all are bad or another
 	// shard's.
 	Empty bool
+	// Smoothing s makes that (1-s) for the class, and s over their number for all.
+	Smoothing float64
+	// Mix joins the samples of a batch; its targets must be vectors of float32.
+	Mix Mix
 	// Bad, where not nil, collects samples whose data is bad, which are then left
 	// out of their batch; without it the first of them ends the epoch.
 	Bad *BadSamples
@@ -89,7 +93,13 @@ func (o Options) Validate() error {
 	if o.Shard.Index < 0 || o.Shard.Index >= o.Shard.Of {
 		errs = append(errs, option.Errorf("loader", "shard", "%d of %d", o.Shard.Index, o.Shard.Of))
 	}
-	return errors.Join(errs...)
+	if o.Shard.Of > 1 && o.Mix.Enabled() {
+		errs = append(errs, option.Errorf("loader", "mixup", "a batch is shared by %d processes, and the two samples of a pair may be with two of them; leave out --mixup and --cutmix", o.Shard.Of))
+	}
+	if !(o.Smoothing >= 0 && o.Smoothing < 1) {
+		errs = append(errs, option.Errorf("loader", "smoothing", "%v, want 0 or more, below 1", o.Smoothing))
+	}
+	return errors.Join(append(errs, o.Mix.Validate())...)
 }
 
 // Loader makes batches of a source's samples, one epoch at a time. Its
@@ -132,6 +142,11 @@ func New(src *Source, o Options) (*Loader, error) {
 	}
 	if err := checkTargets(l.targets); err != nil {
 		return nil, fmt.Errorf("loader: source %q: %w", src.Name(), err)
+	}
+	if o.Mix.Enabled() {
+		if err := l.checkMix(); err != nil {
+			return nil, err
+		}
 	}
 	if !o.DropLast { // with it, a source smaller than one batch has no step
 		l.o.BatchSize = min(o.BatchSize, n)

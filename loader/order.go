@@ -19,6 +19,7 @@ const (
 	purposeAffine  = 0x616666     // "aff"
 	purposeGrey    = 0x67726579   // "grey"
 	purposeBlur    = 0x626c7572   // "blur"
+	purposeMix     = 0x6d6978     // "mix"
 	purposeFilter  = 0x66696c74   // "filt"
 )
 

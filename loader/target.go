@@ -154,11 +154,14 @@ func (b *targetBuffer) values(s *TargetSpec, n int) Values {
 	return v
 }
 
-// oneHot writes 1 for the class and 0 for every other.
-func oneHot(dst []float32, class int64) {
-	clear(dst)
+// oneHot writes 1 for the class and 0 for every other, smoothed.
+func oneHot(dst []float32, class int64, smoothing float64) {
+	off := smoothing / float64(len(dst))
+	for k := range dst {
+		dst[k] = float32(off)
+	}
 	if class >= 0 && class < int64(len(dst)) {
-		dst[class] = 1
+		dst[class] = float32(1 - smoothing + off)
 	}
 }
 
