@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -155,10 +156,92 @@ func TestDataSheet(t *testing.T) {
 	if same != 4*28*28 || other == 0 {
 		t.Errorf("%d pixels are the samples', %d are moved", same, other)
 	}
+	mixed, cut := cells("--aug", "none", "--mixup", "0.8"), cells("--aug", "none", "--cutmix", "1")
+	for k := range 2 * 28 * 28 { // samples 0 and 3 are a pair, and 1 and 2
+		x, y := k%56+k%56/28*2, k/56
+		a, b := grey8(plain, x, y), grey8(plain, (x+30)%60, 30+y)
+		if m := grey8(mixed, x, y); m < min(a, b)-1 || m > max(a, b)+1 {
+			t.Fatalf("pixel %d, %d is %d, of %d and %d", x, y, m, a, b)
+		}
+		if m := grey8(cut, x, y); m != a && m != b {
+			t.Fatalf("pixel %d, %d is %d, not %d or %d", x, y, m, a, b)
+		}
+	}
+	if equalImages(mixed, plain) || equalImages(cut, plain) {
+		t.Error("nothing was mixed")
+	}
 	before := unchanged(t, filepath.Dir(path))
 	winnow(t, "data", "show", "glyphs", "--out", path).fails(t, exitUsage, "--out", "there already")
 	before("an earlier sheet")
 	winnow(t, "data", "show", "glyphs", "--augmented").fails(t, exitUsage, "--augmented", "--out")
+}
+
+func grey8(m image.Image, x, y int) int {
+	v, _, _, _ := m.At(x, y).RGBA()
+	return int(v >> 8)
+}
+
+func equalImages(a, b image.Image) bool {
+	for y := range a.Bounds().Dy() {
+		for x := range a.Bounds().Dx() {
+			if a.At(x, y) != b.At(x, y) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// TestMixedTraining: a shipped bundle and a finished one are trained on shares of
+// classes, with the smoothing that they were made with, and evaluation repeats
+// what training reported.
+func TestMixedTraining(t *testing.T) {
+	ortest.CPU(t, 1)
+	dir := t.TempDir()
+	data, at := "glyphs:train=96,test=64", func(name string) string { return filepath.Join(dir, name) }
+	train := func(out, from string, more ...string) *runs.Summary {
+		t.Helper()
+		winnow(t, append([]string{"train", "--bundle", from, "--data", data, "--epochs", "2", "--batch-size", "20", "--device", "cpu", "--threads", "1",
+			"--out", at(out), "--mixup", "0.4", "--cutmix", "1"}, more...)...).succeeds(t)
+		r, err := runs.Read(at(out))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &r.Summary
+	}
+	write(t, at("lenet.onnx"), lenet(t))
+	winnow(t, "export", at("lenet.onnx"), "--smoothing", "0.1", "-o", at("hard")).succeeds(t)
+	first := train("a", at("lenet.onnx"), "--smoothing", "0.1", "--workers", "1")
+	second := train("b", at("hard"), "--workers", "3")
+	if first.TestLoss != second.TestLoss || first.Config.Loss.Smoothing != 0.1 || !reflect.DeepEqual(first.Config.Loss, second.Config.Loss) || !first.Config.Loss.SoftTargets {
+		t.Errorf("of a model %v, %+v; of a bundle %v, %+v", first.TestLoss, first.Config.Loss, second.TestLoss, second.Config.Loss)
+	}
+	if first.Scorer != "bls" || first.Config.Mix == nil || *first.Config.Mix != (loader.Mix{Mixup: 0.4, Cutmix: 1, Prob: 1, Switch: 0.5}) {
+		t.Errorf("scorer %s, recorded %+v", first.Scorer, first.Config.Mix)
+	}
+	if other := train("c", at("hard"), "--mixup-prob", "0", "--prune", "none"); other.TestLoss == second.TestLoss {
+		t.Error("mixing changes nothing")
+	}
+	var r struct{ Top1, Loss float64 }
+	if err := json.Unmarshal([]byte(winnow(t, "eval", at("b"), "--data", data, "--device", "cpu", "--json").succeeds(t).stdout), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Top1 != second.TestAccuracy || math.Abs(r.Loss-second.TestLoss) > 1e-6*r.Loss {
+		t.Errorf("eval says %v, %v, training %v, %v", r.Top1, r.Loss, second.TestAccuracy, second.TestLoss)
+	}
+	if err := os.Remove(at("hard/forward.onnx")); err != nil {
+		t.Fatal(err)
+	}
+	refused := func(words ...string) func(more ...string) {
+		return func(more ...string) {
+			t.Helper()
+			winnow(t, append([]string{"train", "--bundle", at("hard"), "--data", data, "--device", "cpu", "--out", at("d")}, more...)...).fails(t, exitUsage, words...)
+		}
+	}
+	refused("winnow export MODEL.onnx --vector-targets")("--mixup", "0.2")
+	refused("--mixup-prob", "only with")("--mixup-prob", "0.5")
+	refused("mixup")("--mixup", "-1")
+	winnow(t, "train", "--bundle", "mlp", "--data", data, "--device", "cpu", "--out", at("d"), "--mixup", "1", "--prune", "das-infobatch").fails(t, exitUsage, "two of them", "bls-infobatch")
 }
 
 // TestChangesOfRawImages: images of the model's size are changed without being

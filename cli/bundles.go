@@ -50,8 +50,11 @@ type bundleSource struct {
 	Graph    graphOptions
 	Images   imageOptions
 	Changed  []string              // the flags of Graph and Images that were given
+	Mixes    bool                  // samples are mixed, so their classes have shares
 	Block    func() (int64, error) // the block of a graph that is made here
 	Warn     func(string)
+
+	Smoothing float64 // out: of a finished bundle whose classes became vectors
 }
 
 func (s *bundleSource) shipped() bool { return slices.Contains(models.Names(), s.Spec) }
@@ -97,6 +100,9 @@ func (s *bundleSource) open(ctx context.Context) (*bundle.Bundle, string, error)
 		from = "the bundle's own; winnow export sets it"
 		b, err = s.finished()
 	}
+	if err == nil && s.Mixes {
+		b, err = s.withShares(b)
+	}
 	if err == nil {
 		b, err = s.here(b)
 	}
@@ -113,7 +119,7 @@ func (s *bundleSource) here(b *bundle.Bundle) (*bundle.Bundle, error) {
 	if err != nil || block == 0 || block == has.Block {
 		return b, err
 	}
-	rebuilt, err := export.Rebuild(b, export.Options{Blocks: export.Blocks{Size: block}, Warn: s.Warn})
+	rebuilt, err := export.Rebuild(b, export.Options{Blocks: export.Blocks{Size: block, Insist: s.Graph.InsistOnBlock}, Warn: s.Warn})
 	if err != nil {
 		return nil, fmt.Errorf("bundle %q: a training graph for this machine: %w; --layout %s does without", s.Spec, err, bundle.LayoutPortable)
 	}
@@ -136,6 +142,28 @@ func (s *bundleSource) make(ctx context.Context, model, name string) (*bundle.Bu
 	o := export.Options{Name: s.Spec, Source: bundle.Source{File: "winnow/models"}, Images: export.ImageOptions{Normalize: s.Images.normalize()}}
 	s.Graph.apply(&o)
 	return export.Build(m, o)
+}
+
+// withShares builds a bundle that is told the class of a sample anew from its
+// forward.onnx, for shares of classes; any other stays as it is.
+func (s *bundleSource) withShares(b *bundle.Bundle) (*bundle.Bundle, error) {
+	targets := b.Manifest.Train.AllTargets()
+	if b.Forward == nil || b.Manifest.Loss.Name == bundle.NoLoss || len(targets) != 1 || targets[0].Kind != bundle.TargetClass {
+		return b, nil // train says what is missing, if anything
+	}
+	block, err := s.Block()
+	if err != nil {
+		return nil, err
+	}
+	of := *b
+	s.Smoothing = of.Manifest.Loss.Smoothing
+	of.Manifest.Loss.Smoothing, of.Manifest.Loss.SoftTargets = 0, true
+	shares, err := export.Rebuild(&of, export.Options{Blocks: export.Blocks{Size: block, Insist: s.Graph.InsistOnBlock}, Warn: s.Warn})
+	if err != nil {
+		return nil, fmt.Errorf("bundle %q, for mixed samples: %w", s.Spec, err)
+	}
+	s.Warn(fmt.Sprintf("bundle %q takes classes; its training graph is built anew for shares of classes (winnow export --%s makes such a bundle)", s.Spec, flagVectors))
+	return shares, nil
 }
 
 // finished opens an exported bundle, which must be whole and have the recipe

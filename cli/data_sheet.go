@@ -42,10 +42,15 @@ func writeSheet(ctx context.Context, o dataShowOptions, d *datasets.Dataset, r l
 		}
 		c, h, w := src.Shape()
 		side = max(h, w)
-		var scratch loader.Scratch
+		var batch []byte
 		read = func(i uint32, cell *raster.Image) error {
-			cell.Reset(c, h, w)
-			return src.Read(loader.Draw{Seed: o.Seed, Epoch: o.Epoch, Index: i}, &scratch, cell.Pix)
+			if batch == nil {
+				if batch, err = trainingBatch(ctx, o, src); err != nil {
+					return err
+				}
+			}
+			*cell = raster.Image{C: c, H: h, W: w, Pix: batch[(int(i)-o.Index)*c*h*w:][:c*h*w]}
+			return nil
 		}
 	}
 	columns := int(math.Ceil(math.Sqrt(float64(o.Count))))
@@ -111,6 +116,25 @@ func trainingSource(o dataShowOptions, d *datasets.Dataset, r loader.Records, ou
 		return nil, err
 	}
 	return run.Train, nil
+}
+
+// trainingBatch reads the samples as training sees them, mixed as one batch would
+// be, the first of its epoch.
+func trainingBatch(ctx context.Context, o dataShowOptions, src *loader.Source) ([]byte, error) {
+	c, h, w := src.Shape()
+	size := c * h * w
+	pix := make([]byte, o.Count*size)
+	var scratch loader.Scratch
+	for k := range o.Count {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := src.Read(loader.Draw{Seed: o.Seed, Epoch: o.Epoch, Index: uint32(o.Index + k)}, &scratch, pix[k*size:][:size]); err != nil {
+			return nil, err
+		}
+	}
+	o.Transforms.Mix.Images(o.Seed, o.Epoch, 0, pix, o.Count, c, h, w)
+	return pix, nil
 }
 
 // draw puts an image of one or three channels onto the sheet.

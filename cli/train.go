@@ -314,7 +314,7 @@ func (o *trainOptions) check() error {
 	if err := o.Transforms.validate(); err != nil {
 		return err
 	}
-	o.Recipe.Augment = o.Transforms.Augment
+	o.Recipe.Augment, o.Recipe.Mix = o.Transforms.Augment, o.Transforms.Mix
 	_, err = o.Device.resolve(nil)
 	return err
 }
@@ -337,6 +337,12 @@ func checkPrecision(b *bundle.Bundle, d *ortrun.Device, notice func(string)) err
 // data has.
 func (o *trainOptions) takeTargets(records loader.Records, notice func(string)) {
 	specs := loader.TargetsOf(records)
+	if o.Recipe.Mix.Enabled() && !o.Graph.VectorTargets { // the classes themselves are smoothed
+		o.Graph.VectorTargets, o.Recipe.Smoothing, o.Graph.Loss.Smoothing = true, o.Graph.Loss.Smoothing, 0
+		if slices.Contains(models.Names(), o.Bundle) {
+			o.Changed = append(o.Changed, flagVectors)
+		}
+	}
 	if specs[0].Kind != loader.VectorTarget || o.Graph.VectorTargets {
 		return
 	}
@@ -362,13 +368,16 @@ func (o *trainOptions) resolve(ctx context.Context, notice func(string)) (train.
 	run.Recipe, run.Version = o.Recipe, Version
 	o.Graph.InsistOnBlock = o.Layout == bundle.LayoutNCHWC
 	source := bundleSource{Spec: o.Bundle, InitSeed: o.Recipe.Seed, Forward: o.Forward, Graph: o.Graph, Images: o.Images,
-		Changed: o.Changed, Block: o.block, Warn: notice}
+		Changed: o.Changed, Mixes: o.Recipe.Mix.Enabled(), Block: o.block, Warn: notice}
 	if o.InitSeed != nil {
 		source.InitSeed = *o.InitSeed
 	}
 	b, from, err := source.open(ctx)
 	if err != nil {
 		return run, "", err
+	}
+	if source.Smoothing > 0 {
+		run.Smoothing = source.Smoothing
 	}
 	run.Bundle, run.BundleName, run.Data = b, b.Manifest.Name, o.Data
 	run.Workers, run.Layout = o.Workers, o.Layout
@@ -420,12 +429,12 @@ func runText(r *train.Options, pixels string, d *ortrun.Device, out *output) sty
 	return out.sprintf(`model   %s, %s, %s, %s, %s
 data    %s, %s train and %s test images
 pixels  %s (%s)
-recipe  %s, batch %s, lr %g %s, seed %d
+recipe  %s, batch %s%s, lr %g %s, seed %d
 device  %s, %s, ONNX Runtime %s`,
 		r.BundleName, trainedText(m), optimizerText(m.Optimizer), lossText(m.Loss), precisionText(m.Precision),
 		r.Data, countText(int64(r.Train.Len())), countText(int64(r.Test.Len())),
 		normalizeText(m.Normalize), pixels,
-		counted(r.Epochs, "epoch"), batchText(r), r.LearningRate, r.Schedule.Name, r.Seed,
+		counted(r.Epochs, "epoch"), batchText(r), mixText(&r.Mix), r.LearningRate, r.Schedule.Name, r.Seed,
 		d.Name(), counted(d.Threads(), "thread"), d.LibraryVersion())
 }
 
@@ -435,6 +444,25 @@ func batchText(r *train.Options) string {
 		return fmt.Sprintf("%d x %d", r.Accum, r.BatchSize)
 	}
 	return strconv.Itoa(r.BatchSize)
+}
+
+// mixText says how batches are mixed, after a comma; "" where they are not.
+func mixText(m *loader.Mix) string {
+	var parts []string
+	if m.Mixup > 0 {
+		parts = append(parts, fmt.Sprintf("mixup %v", m.Mixup))
+	}
+	if m.Cutmix > 0 {
+		parts = append(parts, fmt.Sprintf("cutmix %v", m.Cutmix))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	text := ", " + strings.Join(parts, " or ")
+	if m.Prob < 1 {
+		text += fmt.Sprintf(" with probability %v", m.Prob)
+	}
+	return text
 }
 
 func printSummary(s *runs.Summary, dir string, out *output) {

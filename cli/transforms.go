@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,6 +29,7 @@ type transformOptions struct {
 	Blur          loader.Blur
 	BlurSigma     string
 	Erase         float64
+	Mix           loader.Mix
 	OnBad         string
 	Decoder       string
 	ScaledDecode  bool
@@ -95,7 +97,20 @@ func (o *transformOptions) flags() []cli.Flag {
 			Usage: "probability `P` of erasing a box, to the mean colour of the model's normalisation"},
 		onBadFlag(&o.OnBad),
 	}
-	return append(flags, o.Affine.flags()...)
+	return slices.Concat(flags, o.Affine.flags(), mixFlags(&o.Mix))
+}
+
+func mixFlags(m *loader.Mix) []cli.Flag {
+	return []cli.Flag{
+		&cli.Float64Flag{Name: "mixup", Destination: &m.Mixup, Category: flagsData, DefaultText: "0, off",
+			Usage: "mix the images and targets of a batch in pairs, by a share from Beta(`A`,A)"},
+		&cli.Float64Flag{Name: "cutmix", Destination: &m.Cutmix, Category: flagsData, DefaultText: "0, off",
+			Usage: "put a box of one image of a batch into another, and mix their targets, by a share from Beta(`A`,A)"},
+		&cli.Float64Flag{Name: "mixup-prob", Value: loader.DefaultMixProb, Destination: &m.Prob, Category: flagsData,
+			Usage: "probability `P` that a batch is mixed"},
+		&cli.Float64Flag{Name: "mixup-switch-prob", Value: loader.DefaultMixSwitch, Destination: &m.Switch, Category: flagsData,
+			Usage: "probability `P` of cutmix, where there are both"},
+	}
 }
 
 func (o *affineOptions) flags() []cli.Flag {
@@ -143,6 +158,14 @@ func (o *transformOptions) validate() error {
 	}
 	if err := o.Augment.Validate(); err != nil {
 		return err
+	}
+	if err := o.Mix.Validate(); err != nil {
+		return err
+	}
+	for _, f := range []string{"mixup-prob", "mixup-switch-prob"} {
+		if o.given(f) && !o.Mix.Enabled() {
+			return usagef("--%s: only with --mixup or --cutmix", f)
+		}
 	}
 	flip, err := parseFlip(o.HFlip)
 	if err != nil {

@@ -14,6 +14,6 @@
 // shuffled. A step is one batch. Images are uint8 in CHW layout: channel, then
 // row, then column.
 //
-// Everything random is a function of (seed, epoch) or of (seed, epoch, sample
-// index), so a batch has the same bytes for any number of workers.
+// Everything random is a function of (seed, epoch), of (seed, epoch, sample index)
+// or, where the samples of a batch are mixed, of (seed, epoch, step), so a batch has the same bytes for any number of workers.
 package loader

@@ -152,6 +152,18 @@ func (m mixing) vectors(v []float32, n, count int) {
 	}
 }
 
+// Images mixes n images [n, C, H, W] of a batch in place, as a loader does those of
+// step, the batch's number in its epoch from 0.
+func (m *Mix) Images(seed uint64, epoch, step int, pix []byte, n, c, h, w int) {
+	if d := m.of(seed, epoch, step, h, w); d.share < 1 {
+		d.images(pix, n, c, h, w)
+	}
+}
+
+func (m *Mix) of(seed uint64, epoch, step, h, w int) mixing {
+	return m.draw(Draw{seed, epoch, uint32(step)}.stream(purposeMix), h, w)
+}
+
 // checkMix refuses targets that cannot be mixed.
 func (l *Loader) checkMix() error {
 	for _, t := range l.targets {
@@ -166,7 +178,7 @@ func (l *Loader) checkMix() error {
 func (it *Iterator) mix(s *slot, step int) {
 	l := it.l
 	c, h, w := l.src.Shape()
-	m := l.o.Mix.draw(Draw{l.o.Seed, it.epoch, uint32(step)}.stream(purposeMix), h, w)
+	m := l.o.Mix.of(l.o.Seed, it.epoch, step, h, w)
 	if m.share == 1 {
 		return
 	}

@@ -98,6 +98,7 @@ type Config struct {
 	Prune        PruneConfig       `json:"prune"`
 	Augment      AugmentConfig     `json:"augment"`
 	Images       *loader.Pipelines `json:"images,omitempty"` // what happens to images that are resized
+	Mix          *loader.Mix       `json:"mix,omitempty"`    // of samples of a batch; nil where nothing is mixed
 	Workers      int               `json:"workers"`
 	Prefetch     int               `json:"prefetch"`
 	DataConfig

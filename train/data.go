@@ -5,6 +5,7 @@ import (
 
 	"winnow/internal/elements"
 	"winnow/loader"
+	"winnow/onnx/bundle"
 	"winnow/prune"
 )
 
@@ -42,6 +43,9 @@ func (l *loop) checkData() error {
 		} else {
 			l.testTargets = bound
 		}
+		if err := checkMix(o, bound); err != nil {
+			return err
+		}
 		if !takesClasses(bound) {
 			continue
 		}
@@ -50,6 +54,21 @@ func (l *loop) checkData() error {
 				return dataError("label %d of %s sample %d of %q is outside the %d classes of bundle %q",
 					label, split.name, i, o.Data, m.Classes, o.BundleName)
 			}
+		}
+	}
+	return nil
+}
+
+// checkMix refuses to mix samples where the graph takes something else than vectors.
+func checkMix(o *Options, targets []boundTarget) error {
+	for i := range targets {
+		switch t := &targets[i]; {
+		case !o.Mix.Enabled() || t.Kind == bundle.TargetVector:
+		case o.Bundle.Manifest.Loss.Name == bundle.NoLoss:
+			return optionError("mixup", "bundle %q has a loss of its own, of a %s, and mixed samples have shares of several classes; export the model without its loss", o.BundleName, t.Kind)
+		default:
+			return optionError("mixup", "bundle %q takes a %s as target %q, and mixed samples have shares of several classes; winnow export MODEL.onnx --vector-targets makes a bundle for them",
+				o.BundleName, t.Kind, t.Name)
 		}
 	}
 	return nil
@@ -92,6 +111,7 @@ func (d *data) open(o *Options, outside bool, oneHot int) (err error) {
 		}
 	}
 	base.OneHot, base.Empty = oneHot, o.splits()
+	base.Smoothing, base.Mix = o.Smoothing, o.Mix
 	base.Shuffle, base.MinBatch = true, int(max(o.Bundle.Manifest.MinBatch, 1))
 	if d.train, err = loader.New(o.Train, base); err != nil {
 		return fmt.Errorf("train: %w", err)

@@ -31,6 +31,8 @@ type Recipe struct {
 	Schedule     schedule.Schedule
 	Augment      loader.Augment    // what Train does to raw images, as recorded
 	Pipelines    *loader.Pipelines // what happens to images that are resized, as recorded; nil where none are
+	Mix          loader.Mix        // of the samples of a batch
+	Smoothing    float64           // of classes where the bundle takes vectors of them; else it is in the graph
 	Seed         uint64            // of everything random
 
 	Method    string        // a name of prune.Methods, or auto
@@ -134,6 +136,9 @@ func (r *Recipe) errors() (errs []error) {
 		add(optionError("lr", "%v, want 0 to %v", r.LearningRate, float64(schedule.MaxRate)))
 	}
 	if err := r.Schedule.Validate(r.Epochs); err != nil {
+		add(err)
+	}
+	if err := r.Mix.Validate(); err != nil {
 		add(err)
 	}
 	if _, err := parseReference(r.Reference); err != nil {

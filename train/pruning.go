@@ -1,10 +1,12 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 
 	"winnow/eval"
 	"winnow/loader"
+	"winnow/onnx/bundle"
 	"winnow/prune"
 	"winnow/run"
 	ortrun "winnow/runtime"
@@ -19,6 +21,7 @@ type pruning struct {
 	reference  []uint32      // samples whose mean loss DAS wants after each epoch; nil for none
 	wantsBatch bool
 	wantsEach  bool
+	mixed      bool      // losses of samples are not their own
 	losses     []float32 // each sample's, where they are made of logits here
 	wrong      []bool    // samples whose label is wrong on purpose; nil for none
 }
@@ -30,8 +33,15 @@ func (l *loop) setupPruning() error {
 	p, r := o.Prune, &l.pruning
 	var why string
 	var err error
-	if p.Scorer, p.Policy, why, err = prune.Resolve(o.Method, perSample); err != nil {
+	r.mixed = o.Mix.Enabled()
+	if p.Scorer, p.Policy, why, err = prune.Resolve(o.Method, perSample && !r.mixed); r.mixed && errors.Is(err, prune.ErrNeedsLoss) {
+		_, policy, _, _ := prune.Resolve(o.Method, true)
+		return optionError("prune", "%s ranks samples by losses of their own, and a loss of mixed samples belongs to two of them; take bls-%s, or leave out --mixup and --cutmix", o.Method, policy)
+	} else if err != nil {
 		return fmt.Errorf("train: %w", err)
+	}
+	if r.mixed {
+		why = "auto: BLS with InfoBatch, because a loss of mixed samples belongs to two of them"
 	}
 	if o.Method == prune.MethodAuto {
 		l.noticef("prune: %s", why)
@@ -103,14 +113,31 @@ func (o *Options) config(p prune.Options, rescale string) run.Config {
 	p = p.Resolved()
 	p.Rescale, p.Reference = rescale, o.Reference
 	return run.Config{
-		Epochs: o.Epochs, BatchSize: o.BatchSize, Accum: recorded(o.Accum), LearningRate: o.LearningRate, Schedule: o.Schedule,
-		Optimizer: m.Optimizer, Loss: m.Loss, Precision: m.Precision, Seed: o.Seed,
+		Epochs: o.Epochs, BatchSize: o.BatchSize, Accum: recorded(o.Accum), LearningRate: o.LearningRate, Schedule: o.Schedule, Mix: o.mixRecord(),
+		Optimizer: m.Optimizer, Loss: o.lossRecord(), Precision: m.Precision, Seed: o.Seed,
 		Prune:   run.PruneConfig{Method: o.Method, Options: p},
 		Augment: run.AugmentConfig{CropPad: o.Augment.CropPad, HFlip: o.Augment.HFlip}, Images: o.Pipelines, Workers: o.Workers, Prefetch: o.Prefetch,
 		DataConfig: run.DataConfig{TrainSamples: o.Train.Len(), TestSamples: o.Test.Len(), ImageShape: m.ImageShape, Classes: m.Classes},
 		Source:     m.Source, Model: run.ModelConfig{Images: m.Eval.Images.Name, ImagesDType: m.Eval.Images.DType, Logits: m.Eval.Logits.Name},
 		Command: o.Command,
 	}
+}
+
+// mixRecord is nil where nothing is mixed.
+func (o *Options) mixRecord() *loader.Mix {
+	if !o.Mix.Enabled() {
+		return nil
+	}
+	return &o.Mix
+}
+
+// lossRecord is the loss with the smoothing of its targets, wherever that is done.
+func (o *Options) lossRecord() bundle.Loss {
+	loss := o.Bundle.Manifest.Loss
+	if o.Smoothing > 0 {
+		loss.Smoothing = o.Smoothing
+	}
+	return loss
 }
 
 // noticeDAS says what ranks the samples before there are trajectories.
@@ -128,6 +155,9 @@ func (l *loop) noticeDAS(p prune.Options) {
 
 // observe hands a step's losses to the pruner.
 func (p *pruning) observe(b *loader.Batch, out *ortrun.StepOutput, classes int) error {
+	if p.mixed {
+		out.PerSample = nil
+	}
 	losses := out.PerSample
 	if losses == nil && p.wantsEach {
 		losses = p.losses[:b.N]

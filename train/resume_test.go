@@ -77,43 +77,50 @@ func TestResumedRunsAreTheSame(t *testing.T) {
 				}
 				return o
 			}
-			whole := options()
-			if _, err := Run(context.Background(), whole); err != nil {
-				t.Fatal(err)
-			}
-			o := options()
-			o.Every = Every{Steps: 3}
-			interruptions := 0
-			for {
-				ctx, cancel := context.WithCancel(context.Background())
-				o.Reporter = stopAfter(1+random.IntN(15), cancel)
-				o.Workers = 1 + random.IntN(3)
-				_, err := Run(ctx, o)
-				cancel()
-				if err == nil {
-					break
-				} else if !errors.Is(err, context.Canceled) {
-					t.Fatal(err)
-				}
-				interruptions++
-				o.Resume = true
-			}
-			if interruptions < 3 {
-				t.Fatalf("%d interruptions", interruptions)
-			}
-			want, got := outcomeOf(t, whole.Out), outcomeOf(t, o.Out)
-			for name, data := range want.state {
-				if !bytes.Equal(got.state[name], data) {
-					t.Errorf("state %q differs after %d interruptions", name, interruptions)
-				}
-			}
-			if !bytes.Equal(got.model, want.model) || !bytes.Equal(got.pruner, want.pruner) {
-				t.Error("the model or the plans differ")
-			}
-			if !reflect.DeepEqual(got.epochs, want.epochs) || got.result != want.result {
-				t.Errorf("metrics %+v %+v\nwant %+v %+v", got.epochs, got.result, want.epochs, want.result)
-			}
+			resumesAlike(t, random, options)
 		})
+	}
+}
+
+// resumesAlike interrupts a run at random until it is done, and holds it against
+// one that never was.
+func resumesAlike(t *testing.T, random *rand.Rand, options func() Options) {
+	t.Helper()
+	whole := options()
+	if _, err := Run(context.Background(), whole); err != nil {
+		t.Fatal(err)
+	}
+	o := options()
+	o.Every = Every{Steps: 3}
+	interruptions := 0
+	for {
+		ctx, cancel := context.WithCancel(context.Background())
+		o.Reporter = stopAfter(1+random.IntN(15), cancel)
+		o.Workers = 1 + random.IntN(3)
+		_, err := Run(ctx, o)
+		cancel()
+		if err == nil {
+			break
+		} else if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		interruptions++
+		o.Resume = true
+	}
+	if interruptions < 3 {
+		t.Fatalf("%d interruptions", interruptions)
+	}
+	want, got := outcomeOf(t, whole.Out), outcomeOf(t, o.Out)
+	for name, data := range want.state {
+		if !bytes.Equal(got.state[name], data) {
+			t.Errorf("state %q differs after %d interruptions", name, interruptions)
+		}
+	}
+	if !bytes.Equal(got.model, want.model) || !bytes.Equal(got.pruner, want.pruner) {
+		t.Error("the model or the plans differ")
+	}
+	if !reflect.DeepEqual(got.epochs, want.epochs) || got.result != want.result {
+		t.Errorf("metrics %+v %+v\nwant %+v %+v", got.epochs, got.result, want.epochs, want.result)
 	}
 }
 
