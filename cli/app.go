@@ -66,6 +66,7 @@ func newApp(out *output) *cli.App {
 			newExperimentCommand(out),
 			newScoresCommand(out),
 			newAuditCommand(out),
+			newReportCommand(out),
 			newDataCommand(out),
 			newSetupCommand(out),
 			newDoctorCommand(out),

@@ -175,7 +175,7 @@ func configList(f cli.Flag, v yamlfile.Value) (string, error) {
 }
 
 // unrecorded are flags that say what to do with a run, and nothing of what it is.
-var unrecorded = []string{"resume", "out", "overwrite", "quiet", flagConfig, flagPrint, "help"}
+var unrecorded = []string{"resume", "out", "overwrite", "quiet", "report", flagConfig, flagPrint, "help"}
 
 // configLine is a flag as a config file has it.
 type configLine struct {

@@ -28,7 +28,7 @@ type experimentOptions struct {
 }
 
 // Flags of train that an experiment sets itself, or has its own of.
-var plannedFlags = []string{"prune", "prune-ratio", "seed", "out", "overwrite", "resume", "quiet"}
+var plannedFlags = []string{"prune", "prune-ratio", "seed", "out", "overwrite", "resume", "quiet", "report"}
 
 func newExperimentCommand(out *output) *cli.Command {
 	var o experimentOptions

@@ -47,6 +47,7 @@ type trainOptions struct {
 	Out       string
 	Overwrite bool
 	Saving    savingOptions
+	Report    bool
 	Quiet     bool
 }
 
@@ -58,7 +59,7 @@ func newTrainCommand(out *output) *cli.Command {
 		UsageText: "winnow train --bundle BUNDLE [--data SPEC] [FLAGS]",
 		Description: about(`Trains the model of --bundle on --data and writes a run folder: metrics.jsonl (one
 line per epoch), model.onnx (the trained model, for inference anywhere),
-checkpoints and summary.json. --bundle takes the name of a shipped bundle, an
+checkpoints, summary.json and report.html. --bundle takes the name of a shipped bundle, an
 exported bundle (a folder or a zip file), or an .onnx file, which is exported in
 memory. Given an earlier run, or its model.onnx, training starts from its weights,
 with its normalisation and a new optimizer.
@@ -165,6 +166,8 @@ func trainFlags(o *trainOptions) []cli.Flag {
 		&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Destination: &o.Out, Category: flagsOutput, TakesFile: true,
 			DefaultText: "runs/BUNDLE-DATA-METHOD-SEED", Usage: "run folder `DIR` to write"},
 		overwriteFlag(&o.Overwrite, "the run at --out"),
+		&cli.BoolFlag{Name: "report", Value: true, Destination: &o.Report, Category: flagsOutput,
+			Usage: "write report.html at the end, as winnow report does; --report=false leaves it out"},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &o.Quiet, Category: flagsOutput,
 			Usage: "print nothing but errors"},
 	}
@@ -225,16 +228,10 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	if err != nil {
 		return err
 	}
-	if o.LeaveOut != "" {
-		fold, folds, err := datasets.ParseFold(o.LeaveOut)
-		if err != nil {
-			return usagef("--leave-out: %w", err)
-		}
-		if training, err = datasets.WithoutFold(training, fold, folds); err != nil {
-			return err
-		}
-		run.Command.LeftOut = o.LeaveOut
+	if training, err = leftOut(training, o.LeaveOut); err != nil {
+		return err
 	}
+	run.Command.LeftOut = o.LeaveOut
 	if err := o.Saving.apply(&run, p.Notice); err != nil {
 		return err
 	}
@@ -283,7 +280,38 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	if summary != nil && !o.Quiet {
 		printSummary(summary, run.Out, out)
 	}
+	if err == nil && o.Report {
+		o.report(ctx, &run, training, test, data.ClassNames, out)
+	}
 	return err
+}
+
+// report writes the page of a finished run. A run without it is finished all the same.
+func (o *trainOptions) report(ctx context.Context, run *train.Options, training, test loader.Records, classes []string, out *output) {
+	r, err := runs.Read(run.Out)
+	if err == nil {
+		p := reporting{run: r, training: training, test: test, classes: classes, device: run.Device, batch: run.BatchSize, decode: o.Transforms.Decoder,
+			onBad: o.Transforms.OnBad, notice: func(string) {}}
+		err = p.write(ctx, filepath.Join(run.Out, runs.ReportFile))
+	}
+	switch {
+	case err != nil && ctx.Err() == nil:
+		out.notef("note: no report: %s", err)
+	case err == nil && !o.Quiet:
+		out.printf("report %s\n", filepath.Join(run.Out, runs.ReportFile))
+	}
+}
+
+// leftOut is records without a fold, K/N; "" leaves nothing out.
+func leftOut(r loader.Records, fold string) (loader.Records, error) {
+	if fold == "" {
+		return r, nil
+	}
+	k, n, err := datasets.ParseFold(fold)
+	if err != nil {
+		return nil, usagef("--leave-out: %w", err)
+	}
+	return datasets.WithoutFold(r, k, n)
 }
 
 // check refuses what can be refused before anything is read, and settles on the data.

@@ -6,7 +6,6 @@ import (
 	"image/color"
 	"io"
 	"math"
-	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -17,6 +16,7 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 
 	"winnow/internal/printable"
+	"winnow/internal/ticks"
 	"winnow/run"
 )
 
@@ -176,27 +176,15 @@ func style(p *plot.Plot) {
 	p.Add(grid)
 }
 
-// roundTicks labels multiples of 1, 2 or 5 times a power of ten, four to nine of them.
+// roundTicks labels round numbers.
 type roundTicks struct{}
 
 var _ plot.Ticker = roundTicks{}
 
 func (roundTicks) Ticks(low, high float64) []plot.Tick {
-	if !(high > low) {
-		return []plot.Tick{{Value: low, Label: strconv.FormatFloat(low, 'g', 4, 64)}}
-	}
-	step := math.Pow(10, math.Floor(math.Log10((high-low)/4)))
-	for _, m := range []float64{5, 2} {
-		if (high-low)/(step*m) >= 4 {
-			step *= m
-			break
-		}
-	}
-	decimals := max(0, int(math.Ceil(-math.Log10(step)-1e-9)))
 	var out []plot.Tick
-	for k := int(math.Ceil(low/step - 1e-9)); float64(k)*step <= high*(1+1e-9); k++ {
-		x := float64(k) * step
-		out = append(out, plot.Tick{Value: x, Label: strconv.FormatFloat(x, 'f', decimals, 64)})
+	for _, t := range ticks.Round(low, high) {
+		out = append(out, plot.Tick(t))
 	}
 	return out
 }

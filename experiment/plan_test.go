@@ -80,7 +80,7 @@ func TestArguments(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"train", "--amp=true", "--bundle=my model", "--prune=random", "--prune-delta=1", "--prune-ratio=0.25", "--seed=7",
-		"--resume=auto", "--quiet", "--out=x/y"}
+		"--resume=auto", "--quiet", "--report=false", "--out=x/y"}
 	if got := p.args(&p.Runs[0], "x/y"); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}

@@ -13,9 +13,10 @@ import (
 	"io"
 
 	"winnow/loader/raster"
+	"winnow/run"
 )
 
-//go:embed style.css head.html gallery.html
+//go:embed style.css *.html
 var files embed.FS
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{"style": style}).ParseFS(files, "*.html"))
@@ -26,7 +27,7 @@ func style() (template.CSS, error) {
 }
 
 // Mark is in the first bytes of every page of this package.
-const Mark = `<meta name="generator" content="winnow">`
+const Mark = run.ReportMark
 
 // Head is the top of a page.
 type Head struct {

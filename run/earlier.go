@@ -31,7 +31,7 @@ const (
 // judges are the readers of a run's files.
 var judges = map[string]func(io.ReaderAt, int64) verdict{
 	SummaryFile: judgeSummary, ModelFile: judgeModel, earlierState: judgeCheckpoint,
-	earlierPruner: judgePruner, MetricsFile: judgeMetrics, ConfigFile: judgeConfig,
+	earlierPruner: judgePruner, MetricsFile: judgeMetrics, ConfigFile: judgeConfig, ReportFile: judgeReport,
 }
 
 func proven(ok bool) verdict {
@@ -164,6 +164,17 @@ func isEpoch(line []byte) bool {
 func judgeCheckpoint(r io.ReaderAt, size int64) verdict {
 	meta, err := bundle.Metadata(r, size)
 	return proven(err == nil && meta["format"] == earlierFormat)
+}
+
+// ReportMark is in every page of this program.
+const ReportMark = `<meta name="generator" content="winnow">`
+
+func judgeReport(r io.ReaderAt, size int64) verdict {
+	head := make([]byte, min(size, 4096))
+	if _, err := r.ReadAt(head, 0); err != nil && err != io.EOF || !bytes.Contains(head, []byte(ReportMark)) {
+		return other
+	}
+	return fits
 }
 
 func judgePruner(r io.ReaderAt, _ int64) verdict {

@@ -16,6 +16,7 @@ const (
 	ModelFile   = "model.onnx"
 	SummaryFile = "summary.json"
 	ConfigFile  = "config.yaml"
+	ReportFile  = "report.html"
 	StopFile    = "stop" // a user's: the run ends as by Ctrl-C where it appears
 )
 
@@ -27,7 +28,7 @@ const (
 )
 
 // runFiles begin with the one that says that a run is finished.
-var runFiles = []string{SummaryFile, ModelFile, CheckpointDir, earlierState, earlierPruner, MetricsFile, ConfigFile}
+var runFiles = []string{SummaryFile, ModelFile, CheckpointDir, earlierState, earlierPruner, MetricsFile, ConfigFile, ReportFile}
 
 // ConfigMark is the first line of a run's config.yaml, by which it is known as ours.
 const ConfigMark = "# winnow train --config FILE repeats this run"
