@@ -3,6 +3,7 @@ package loader
 import (
 	"winnow/internal/option"
 	"winnow/internal/random"
+	"winnow/loader/raster"
 )
 
 // MaxCropPad bounds Augment.CropPad.
@@ -75,24 +76,26 @@ func (a Augment) draw(seed uint64, epoch int, index uint32) (dy, dx int, flip bo
 // apply writes to dst the image src moved by (-dy, -dx) and then, with flip,
 // mirrored; what the move uncovers is zero. Both are c*h*w bytes.
 func apply(dst, src []byte, c, h, w, dy, dx int, flip bool) {
-	x0, x1 := max(0, -dx), min(w, w-dx) // columns of the window inside the image
+	y0, y1 := max(0, -dy), min(h, h-dy) // rows and columns of the window inside the image
+	x0, x1 := max(0, -dx), min(w, w-dx)
 	for k := range c {
-		for y := range h {
-			row := dst[(k*h+y)*w:][:w]
-			sy := y + dy
-			if sy < 0 || sy >= h || x0 >= x1 {
-				clear(row)
-				continue
-			}
-			from := src[(k*h+sy)*w:][:w]
+		plane, from := dst[k*h*w:][:h*w], src[k*h*w:][:h*w]
+		if y0 >= y1 || x0 >= x1 {
+			clear(plane)
+			continue
+		}
+		clear(plane[:y0*w])
+		clear(plane[y1*w:])
+		// All rows in one move; what comes in at their ends from the rows beside them goes.
+		first, end := y0*w+x0, (y1-1)*w+x1
+		copy(plane[first:end], from[first+dy*w+dx:])
+		for y := y0; dx != 0 && y < y1; y++ {
+			row := plane[y*w:][:w]
 			clear(row[:x0])
-			copy(row[x0:x1], from[x0+dx:])
 			clear(row[x1:])
-			if flip {
-				for i, j := 0, w-1; i < j; i, j = i+1, j-1 {
-					row[i], row[j] = row[j], row[i]
-				}
-			}
+		}
+		for y := y0; flip && y < y1; y++ {
+			raster.Reverse(plane[y*w:][:w])
 		}
 	}
 }

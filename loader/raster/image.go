@@ -1,8 +1,10 @@
 package raster
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 	"slices"
 )
 
@@ -42,8 +44,20 @@ func (m *Image) Whole() Box { return Box{0, 0, m.H, m.W} }
 // Flip mirrors the image left to right.
 func (m *Image) Flip() {
 	for y := range m.C * m.H {
-		slices.Reverse(m.Pix[y*m.W:][:m.W])
+		Reverse(m.Pix[y*m.W:][:m.W])
 	}
+}
+
+// Reverse mirrors a row of pixels, eight from either end at once.
+func Reverse(row []byte) {
+	for len(row) >= 16 {
+		left, right := row[:8:8], row[len(row)-8:]
+		a, b := binary.LittleEndian.Uint64(left), binary.LittleEndian.Uint64(right)
+		binary.LittleEndian.PutUint64(left, bits.ReverseBytes64(b))
+		binary.LittleEndian.PutUint64(right, bits.ReverseBytes64(a))
+		row = row[8 : len(row)-8]
+	}
+	slices.Reverse(row)
 }
 
 // FlipVertical turns the image upside down.

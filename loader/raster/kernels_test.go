@@ -100,3 +100,16 @@ func BenchmarkResize(b *testing.B) {
 		})
 	}
 }
+
+// TestReverse: rows of any length.
+func TestReverse(t *testing.T) {
+	for n := range 70 {
+		row, want := make([]byte, n), make([]byte, n)
+		for i := range row {
+			row[i], want[n-1-i] = byte(i+1), byte(i+1)
+		}
+		if Reverse(row); !bytes.Equal(row, want) {
+			t.Errorf("%d bytes: %v", n, row)
+		}
+	}
+}
