@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestBadSamplesAreLeftOut: the others come with their own labels, weights and
-// images, in the same order, whatever the number of workers.
+// TestBadSamplesAreLeftOut: the others come with their own labels, targets, weights
+// and images, in the same order, whatever the number of workers.
 func TestBadSamplesAreLeftOut(t *testing.T) {
 	bad := map[uint32]error{3: fmt.Errorf("%w: torn", ErrBadData), 17: fmt.Errorf("%w: cut", ErrBadData)}
 	for i := uint32(20); i < 40; i++ { // the whole of two batches
@@ -23,7 +23,7 @@ func TestBadSamplesAreLeftOut(t *testing.T) {
 	}
 	for _, workers := range []int{1, 4} {
 		var left BadSamples
-		l := newLoader(t, src, Options{BatchSize: 10, Workers: workers, Prefetch: 3, Bad: &left})
+		l := newLoader(t, src, Options{BatchSize: 10, Workers: workers, Prefetch: 3, OneHot: 10, Bad: &left})
 		for number := range 2 {
 			it, err := l.Epoch(t.Context(), number, nil, weights)
 			if err != nil {
@@ -40,6 +40,9 @@ func TestBadSamplesAreLeftOut(t *testing.T) {
 				}
 				sizes, indices = append(sizes, b.N), append(indices, b.Indices...)
 				for k, i := range b.Indices {
+					if b.Targets[0].Floats[10*k+int(i%10)] != 1 {
+						t.Fatalf("sample %d: targets %v", i, b.Targets[0].Floats[10*k:][:10])
+					}
 					if b.Labels[k] != int64(i%10) || b.Weights[k] != float32(i)/2 || b.Images[k*24] != src.pixel(i) || len(b.Labels) != b.N || len(b.Weights) != b.N {
 						t.Fatalf("sample %d: label %d, weight %v, pixel %d", i, b.Labels[k], b.Weights[k], b.Images[k*24])
 					}

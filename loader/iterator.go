@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
 // Batch is N samples. Its slices are the loader's, valid until the next call
@@ -20,22 +21,34 @@ type Batch struct {
 	Weights []float32 // [N]; nil = all 1
 }
 
-// slot is one recycled batch buffer. A slot belongs to the worker that took
-// its step from the queue until ready is signalled, and then to the consumer.
+// slot is one recycled batch buffer. A slot belongs to the workers that have
+// parts of its step until ready is signalled, and then to the consumer.
 type slot struct {
 	images  []byte
 	labels  []int64
 	targets []targetBuffer
-	n       int // samples; fewer than the step has where some were bad
-	err     error
+	bad     []bool        // of each sample: it could not be read
+	n       int           // samples; fewer than the step has where some were bad
 	ready   chan struct{} // capacity 1
+
+	left atomic.Int32 // parts that are not read
+	mu   sync.Mutex
+	err  error // of the first sample that has one
+	at   int   // where in the plan
 }
+
+// part is samples of a step, by their places in the plan: workers share a step,
+// so that the first batch of an epoch is there as soon as it can be.
+type part struct{ step, lo, hi int }
+
+// minPart is the fewest samples worth a part.
+const minPart = 4
 
 // Iterator delivers the batches of one epoch in order. It is used by one
 // goroutine.
 //
-// Step k is read into slot k mod len(slots); its number enters the queue when
-// the batch that held the slot before is given back, so the workers are never
+// Step k is read into slot k mod len(slots); its parts enter the queue when the
+// batch that held the slot before is given back, so the workers are never
 // more than Prefetch batches ahead and no buffer is made while it runs.
 type Iterator struct {
 	l       *Loader
@@ -46,7 +59,7 @@ type Iterator struct {
 	first   int // step that the first Next delivers
 	next    int // step that Next delivers
 	weights []float32
-	queue   chan int // steps to read
+	queue   chan part // to read
 	workers sync.WaitGroup
 	batch   Batch
 	err     error // sticky
@@ -68,27 +81,42 @@ func (l *Loader) start(ctx context.Context, epoch, first int, weights []float32)
 				images:  make([]byte, l.o.Largest()*l.imageBytes),
 				labels:  make([]int64, l.o.Largest()),
 				targets: make([]targetBuffer, len(l.targets)),
+				bad:     make([]bool, l.o.Largest()),
 			}
 			for k := range l.targets {
 				l.slots[i].targets[k] = newTargetBuffer(&l.targets[k], l.o.Largest())
 			}
 		}
-		l.scratch = make([]Scratch, min(l.o.Workers, len(l.slots)))
+		l.scratch = make([]Scratch, l.o.Workers)
 	}
 	for i := range l.slots {
 		l.slots[i].ready = make(chan struct{}, 1) // an abandoned epoch may have left a signal
 	}
 	first = min(max(first, 0), steps)
-	it := &Iterator{l: l, epoch: epoch, steps: steps, first: first, next: first, delivered: first > 0 || l.o.Shard.Of > 1, weights: weights, queue: make(chan int, len(l.slots))}
+	it := &Iterator{l: l, epoch: epoch, steps: steps, first: first, next: first, delivered: first > 0 || l.o.Shard.Of > 1, weights: weights, queue: make(chan part, len(l.slots)*len(l.scratch))}
 	it.ctx, it.cancel = context.WithCancel(ctx)
 	for k := range min(steps-first, len(l.slots)) {
-		it.queue <- first + k
+		it.enqueue(first + k)
 	}
-	for k := range min(len(l.scratch), steps-first) {
+	for k := range min(len(l.scratch), (steps-first)*l.o.BatchSize) {
 		it.workers.Add(1)
 		go it.work(&l.scratch[k])
 	}
 	return it
+}
+
+// enqueue gives the parts of a step to the workers. It never blocks: the slot's
+// former step has left the queue.
+func (it *Iterator) enqueue(step int) {
+	s := &it.l.slots[step%len(it.l.slots)]
+	lo, hi := it.bounds(step)
+	n := hi - lo
+	parts := max(1, min(len(it.l.scratch), n/minPart))
+	s.err = nil
+	s.left.Store(int32(parts))
+	for k := range parts {
+		it.queue <- part{step, lo + k*n/parts, lo + (k+1)*n/parts}
+	}
 }
 
 // Steps is the number of batches of the epoch, before any is left out because
@@ -128,7 +156,7 @@ func (it *Iterator) Next() (*Batch, error) {
 func (it *Iterator) take() (*Batch, error) {
 	if it.next > it.first {
 		if k := it.next - 1 + len(it.l.slots); k < it.steps {
-			it.queue <- k // never blocks: the slot's former step has left the queue
+			it.enqueue(k)
 		}
 	}
 	if err := it.ctx.Err(); err != nil {
@@ -200,35 +228,62 @@ func (it *Iterator) work(scratch *Scratch) {
 		select {
 		case <-it.ctx.Done():
 			return
-		case k := <-it.queue:
-			s := &it.l.slots[k%len(it.l.slots)]
-			s.err = it.fill(s, k, scratch)
-			s.ready <- struct{}{}
+		case p := <-it.queue:
+			s := &it.l.slots[p.step%len(it.l.slots)]
+			if at, err := it.fill(s, p, scratch); err != nil {
+				s.fail(at, err)
+			}
+			if s.left.Add(-1) == 0 {
+				it.finish(s, p.step)
+				s.ready <- struct{}{}
+			}
 		}
 	}
 }
 
-// fill reads the samples of one step into s. Where bad ones are left out, the
-// step's indices and weights, which are its own, close up.
-func (it *Iterator) fill(s *slot, step int, scratch *Scratch) error {
+// fail keeps the error of the first place of the plan that has one.
+func (s *slot) fail(at int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil || at < s.at {
+		s.err, s.at = err, at
+	}
+}
+
+// fill reads the samples of a part into s, each at its place; at is where it failed.
+func (it *Iterator) fill(s *slot, p part, scratch *Scratch) (at int, err error) {
+	l := it.l
+	first, _ := it.bounds(p.step)
+	for at := p.lo; at < p.hi; at++ {
+		if err := it.ctx.Err(); err != nil {
+			return at, err
+		}
+		i := l.indices[at]
+		err := it.readSample(s, at-first, i, scratch)
+		s.bad[at-first] = err != nil
+		if err == nil {
+			continue
+		}
+		if l.o.Bad == nil || !errors.Is(err, ErrBadData) {
+			return at, l.src.wrap(i, err)
+		}
+		l.o.Bad.add(l.src, i, err)
+	}
+	return 0, nil
+}
+
+// finish counts the samples of a step that was read. Where bad ones are left out,
+// the others close up, and so do the step's indices and weights, which are its own.
+func (it *Iterator) finish(s *slot, step int) {
 	l := it.l
 	lo, hi := it.bounds(step)
 	s.n = 0
-	for at := lo; at < hi; at++ {
-		if err := it.ctx.Err(); err != nil {
-			return err
-		}
-		i, n := l.indices[at], s.n
-		if err := it.readSample(s, i, scratch); err != nil {
-			if l.o.Bad == nil || !errors.Is(err, ErrBadData) {
-				return l.src.wrap(i, err)
-			}
-			l.o.Bad.add(l.src, i, err)
+	for k := range hi - lo {
+		if s.bad[k] {
 			continue
 		}
-		l.indices[lo+n] = i
-		if it.weights != nil {
-			it.weights[lo+n] = it.weights[at]
+		if k > s.n {
+			it.move(s, lo, s.n, k)
 		}
 		s.n++
 	}
@@ -238,12 +293,28 @@ func (it *Iterator) fill(s *slot, step int, scratch *Scratch) error {
 	if l.o.Mix.Enabled() {
 		it.mix(s, step)
 	}
-	return nil
 }
 
-// readSample reads image and targets of a sample behind those that s has.
-func (it *Iterator) readSample(s *slot, i uint32, scratch *Scratch) error {
-	l, n, d := it.l, s.n, Draw{it.l.o.Seed, it.epoch, i}
+// move puts sample from of a batch, which begins at lo of the plan, in the place to.
+func (it *Iterator) move(s *slot, lo, to, from int) {
+	l := it.l
+	copy(s.images[to*l.imageBytes:][:l.imageBytes], s.images[from*l.imageBytes:])
+	s.labels[to] = s.labels[from]
+	for k := range l.targets {
+		if b := s.targets[k].bytes; b != nil { // those of floats are the same memory
+			size := l.targets[k].Size()
+			copy(b[to*size:][:size], b[from*size:])
+		}
+	}
+	l.indices[lo+to] = l.indices[lo+from]
+	if it.weights != nil {
+		it.weights[lo+to] = it.weights[lo+from]
+	}
+}
+
+// readSample reads image and targets of sample i to place n of s.
+func (it *Iterator) readSample(s *slot, n int, i uint32, scratch *Scratch) error {
+	l, d := it.l, Draw{it.l.o.Seed, it.epoch, i}
 	if err := l.src.read(d, scratch, s.images[n*l.imageBytes:][:l.imageBytes:l.imageBytes]); err != nil {
 		return err
 	}

@@ -170,6 +170,26 @@ func TestAnyNumberOfWorkers(t *testing.T) {
 	}
 }
 
+// TestWorkersShareABatch: the first sample waits until the last is read, which
+// one worker alone would never do.
+func TestWorkersShareABatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		last := make(chan struct{})
+		src := ramp{n: 2 * minPart, hook: func(i uint32) {
+			switch i {
+			case 0:
+				<-last
+			case 2*minPart - 1:
+				close(last)
+			}
+		}}
+		l := newLoader(t, src, Options{BatchSize: 2 * minPart, Workers: 2})
+		if e := readEpoch(t, l, 1, nil, nil); !slices.Equal(e.sizes, []int{2 * minPart}) {
+			t.Errorf("batches of %v", e.sizes)
+		}
+	})
+}
+
 func TestDropLastAndSmallPlans(t *testing.T) {
 	src := ramp{n: 25}
 	for _, c := range []struct {
