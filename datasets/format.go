@@ -128,19 +128,10 @@ func (s *spec) allow(path pathUse, names []string) error {
 	if s.path == "" && path == needsPath {
 		return s.errorf("no path: want %s:PATH", s.name)
 	}
-	for _, key := range sortedKeys(s.settings) {
+	for _, key := range sortedNames(s.settings) {
 		if !slices.Contains(names, key) {
 			return s.errorf("unknown setting %q: want one of %s", key, strings.Join(names, ", "))
 		}
 	}
 	return nil
-}
-
-func sortedKeys(m map[string]string) []string {
-	var keys []string
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

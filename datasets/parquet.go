@@ -52,7 +52,12 @@ func parquetFormat() *format {
 			return err == nil && strings.HasSuffix(strings.ToLower(files[0]), parquetEndings[0])
 		},
 	}, parquetRows, func(s *spec, v *parquetOptions, o Options) (*Dataset, error) {
-		return openShards(s, shardOptions{o, fmt.Sprintf("%q %q", v.image, v.label), v.classes, v.val, parquetEndings, v.unpack})
+		columns := parquetLabels
+		if v.label != "" {
+			columns = []string{v.label}
+		}
+		return openShards(s, shardOptions{Options: o, settings: fmt.Sprintf("%q %q", v.image, v.label), classes: v.classes, columns: columns,
+			val: v.val, endings: parquetEndings, unpack: v.unpack})
 	})
 }
 
@@ -272,17 +277,14 @@ func classNames(file *parquet.File, column string) []string {
 	}
 	var meta struct {
 		Info struct {
-			Features map[string]struct {
-				Type  string   `json:"_type"`
-				Names []string `json:"names"`
-			} `json:"features"`
+			Features map[string]json.RawMessage `json:"features"`
 		} `json:"info"`
 	}
 	if json.Unmarshal([]byte(text), &meta) != nil {
 		return nil
 	}
-	f := meta.Info.Features[column]
-	if f.Type != "ClassLabel" || len(f.Names) == 0 || len(f.Names) > maxManifestClasses || slices.Contains(f.Names, "") {
+	var f hubFeature
+	if json.Unmarshal(meta.Info.Features[column], &f) != nil || f.Type != "ClassLabel" || len(f.Names) == 0 || len(f.Names) > maxManifestClasses || slices.Contains(f.Names, "") {
 		return nil
 	}
 	return f.Names

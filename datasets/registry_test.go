@@ -69,7 +69,7 @@ func TestSpecs(t *testing.T) {
 			continue
 		}
 		var settings []string
-		for _, k := range sortedKeys(s.settings) {
+		for _, k := range sortedNames(s.settings) {
 			settings = append(settings, k+"="+s.settings[k])
 		}
 		if s.name != want.name || s.path != want.path || strings.Join(settings, " ") != want.settings {

@@ -193,8 +193,9 @@ func (s *shardedSet) Close() error {
 // shardOptions are what a format of shards tells openShards.
 type shardOptions struct {
 	Options
-	settings string // that what is unpacked depends on
-	classes  string // file of the class names, "" for none
+	settings string   // that what is unpacked depends on
+	classes  string   // file of the class names, "" for none
+	columns  []string // that a data set of the hub may have its classes in
 	val      float64
 	endings  []string
 	unpack   unpacker
@@ -244,11 +245,7 @@ func openShards(s *spec, o shardOptions) (_ *Dataset, err error) {
 		to.add(shard)
 	}
 	o.progress(len(paths), len(paths))
-	asked, err := d.classList(o.classes, filepath.Dir(paths[0]))
-	if err != nil {
-		return nil, err
-	}
-	if err := d.shardClasses(asked, train, test); err != nil {
+	if err := d.shardClasses(&o, filepath.Dir(paths[0]), train, test); err != nil {
 		return nil, err
 	}
 	return d, d.split(train, test, evaluated != "", o.val, o.Seed)
@@ -282,8 +279,9 @@ func openShard(dir, path, kind string, o *shardOptions) (*cachedShard, error) {
 }
 
 // shardClasses gives the labels of all shards their classes: by the names asked
-// for, else those that the sources list, by number, or by the names sorted.
-func (d *Dataset) shardClasses(asked []string, sets ...*shardedSet) error {
+// for, else those that the sources list, or files beside them in dir, else by
+// number, or by the names sorted.
+func (d *Dataset) shardClasses(o *shardOptions, dir string, sets ...*shardedSet) error {
 	var entries []entry
 	var names []string
 	for _, set := range sets {
@@ -298,8 +296,14 @@ func (d *Dataset) shardClasses(asked []string, sets ...*shardedSet) error {
 			}
 		}
 	}
-	if asked != nil {
-		names = asked
+	if o.classes != "" || names == nil {
+		asked, err := d.classList(o.classes, dir)
+		if err != nil {
+			return err
+		}
+		if names = asked; names == nil {
+			names = d.hubClasses(dir, o.columns)
+		}
 	}
 	classNames, classOf, err := labelClasses(entries, names)
 	if err != nil {

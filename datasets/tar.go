@@ -59,7 +59,7 @@ func tarFormat() *format {
 			return err == nil && slices.ContainsFunc(tarEndings, func(end string) bool { return strings.HasSuffix(strings.ToLower(files[0]), end) })
 		},
 	}, tarRows, func(s *spec, v *tarOptions, o Options) (*Dataset, error) {
-		return openShards(s, shardOptions{o, fmt.Sprintf("%q %q", v.label, v.field), v.classes, v.val, tarEndings, v.unpack})
+		return openShards(s, shardOptions{Options: o, settings: fmt.Sprintf("%q %q", v.label, v.field), classes: v.classes, val: v.val, endings: tarEndings, unpack: v.unpack})
 	})
 }
 
