@@ -150,7 +150,7 @@ func writeAll(w io.Writer, data []byte) error {
 
 // put writes and syncs a file.
 func (g generations) put(path string, content func(io.Writer) error) (e fileEntry, err error) {
-	f, err := g.disk.Create(path)
+	f, err := g.disk.Create(path, 0o666)
 	if err != nil {
 		return e, err
 	}

@@ -4,24 +4,19 @@ import (
 	"errors"
 	"io"
 	"os"
-	"runtime"
-	"syscall"
 
+	"winnow/internal/atomicfile"
 	"winnow/internal/files"
 )
 
-// disk is the file system under checkpoints and metrics.jsonl. Tests put
-// another in its place, which fails.
+// disk is the file system under a run folder. Tests put another in its place,
+// which fails.
 type disk interface {
+	atomicfile.Disk
 	List(dir string) ([]string, error)
 	Open(path string) (readFile, int64, error)
-	Create(path string) (writeFile, error) // a new file
-	Append(path string) (writeFile, error)
+	Append(path string) (atomicfile.File, error)
 	Truncate(path string, length int64) error
-	Mkdir(path string) error
-	Rename(from, to string) error
-	Remove(path string) error // a file or an empty folder
-	Sync(dir string) error    // makes what happened to the names in a folder last
 }
 
 type readFile interface {
@@ -29,17 +24,10 @@ type readFile interface {
 	io.Closer
 }
 
-type writeFile interface {
-	io.WriteCloser
-	Sync() error
-}
+// reading is the operating system's, of which only what changes things fails.
+type reading struct{}
 
-// realDisk is the operating system's.
-type realDisk struct{}
-
-var _ disk = realDisk{}
-
-func (realDisk) List(dir string) ([]string, error) {
+func (reading) List(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	names := make([]string, len(entries))
 	for i, e := range entries {
@@ -48,14 +36,22 @@ func (realDisk) List(dir string) ([]string, error) {
 	return names, err
 }
 
-func (realDisk) Open(path string) (readFile, int64, error) { return files.Open(path) }
+func (reading) Open(path string) (readFile, int64, error) { return files.Open(path) }
 
-func (realDisk) Create(path string) (writeFile, error) {
-	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+// realDisk is the operating system's.
+type realDisk struct {
+	atomicfile.OS
+	reading
 }
 
-func (realDisk) Append(path string) (writeFile, error) {
-	return os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
+var _ disk = realDisk{}
+
+func (realDisk) Append(path string) (atomicfile.File, error) {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
+	if err != nil { // not f: a nil *os.File is no nil File
+		return nil, err
+	}
+	return f, nil
 }
 
 func (realDisk) Truncate(path string, length int64) error {
@@ -64,23 +60,4 @@ func (realDisk) Truncate(path string, length int64) error {
 		return err
 	}
 	return errors.Join(f.Truncate(length), f.Sync(), f.Close())
-}
-
-func (realDisk) Mkdir(path string) error      { return os.Mkdir(path, 0o777) }
-func (realDisk) Rename(from, to string) error { return os.Rename(from, to) }
-func (realDisk) Remove(path string) error     { return os.Remove(path) }
-
-func (realDisk) Sync(dir string) error {
-	if runtime.GOOS == "windows" { // where folders cannot be synced
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.EINVAL) {
-		return err
-	}
-	return nil
 }

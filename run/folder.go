@@ -45,24 +45,28 @@ type Folder struct {
 // it holds gives way once Commit is called; what is no run of ours never does.
 // source is the file or the folder that the bundle came from, if any.
 func Open(dir, source string, overwrite bool) (*Folder, error) {
-	f, err := takeFolder(dir, source, overwrite)
+	return openOn(realDisk{}, dir, source, overwrite)
+}
+
+func openOn(disk disk, dir, source string, overwrite bool) (*Folder, error) {
+	f, err := takeFolder(disk, dir, source, overwrite)
 	if err != nil {
 		return nil, fmt.Errorf("run: folder %q: %w", dir, err)
 	}
 	return f, nil
 }
 
-func takeFolder(dir, source string, overwrite bool) (*Folder, error) {
+func takeFolder(disk disk, dir, source string, overwrite bool) (*Folder, error) {
 	if err := checkSource(dir, source); err != nil {
 		return nil, err
 	}
-	held, err := atomicfile.Take(dir, runFiles)
+	held, err := atomicfile.TakeOn(disk, dir, runFiles)
 	if errors.Is(err, atomicfile.ErrInUse) {
 		return nil, fmt.Errorf("%w; choose another with --out, or wait for that run to end", err)
 	} else if err != nil {
 		return nil, err
 	}
-	f := &Folder{held: held, disk: realDisk{}, dir: dir}
+	f := &Folder{held: held, disk: disk, dir: dir}
 	f.generations().sweep()
 	if f.old, err = earlierRun(dir); err == nil && len(f.old) > 0 {
 		if overwrite {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"winnow/internal/atomicfile"
 	"winnow/internal/files"
 )
 
@@ -31,6 +32,7 @@ type Run struct {
 // Read reads a finished run. A folder without summary.json holds no finished
 // run: the error wraps ErrNoRun.
 func Read(dir string) (*Run, error) {
+	atomicfile.Settle(dir, runFiles)
 	r := &Run{Name: filepath.Base(filepath.Clean(dir)), Dir: dir}
 	text, err := readBounded(filepath.Join(dir, SummaryFile), maxSummary)
 	if errors.Is(err, fs.ErrNotExist) {

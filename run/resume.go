@@ -17,6 +17,7 @@ import (
 // folder: what a command needs to know before it opens anything. The error of a
 // folder without one wraps ErrNothing.
 func Last(dir string) (*Position, error) {
+	atomicfile.Settle(dir, runFiles)
 	g := generations{realDisk{}, filepath.Join(dir, CheckpointDir)}
 	c, errs := g.newest(false)
 	if c == nil {
@@ -27,6 +28,7 @@ func Last(dir string) (*Position, error) {
 
 // Newest is a run's newest whole checkpoint, read without taking the folder.
 func Newest(dir string) (*Checkpoint, error) {
+	atomicfile.Settle(dir, runFiles)
 	c, errs := generations{realDisk{}, filepath.Join(dir, CheckpointDir)}.newest(true)
 	if c == nil {
 		return nil, nothing(dir, errs)
@@ -45,13 +47,17 @@ func nothing(dir string, errs []error) error {
 // checkpoint. notes say which newer ones were not whole. Nothing is changed
 // before Begin.
 func Resume(dir string) (f *Folder, c *Checkpoint, notes []string, err error) {
-	held, err := atomicfile.Take(dir, runFiles)
+	return resumeOn(realDisk{}, dir)
+}
+
+func resumeOn(disk disk, dir string) (f *Folder, c *Checkpoint, notes []string, err error) {
+	held, err := atomicfile.TakeOn(disk, dir, runFiles)
 	if errors.Is(err, atomicfile.ErrInUse) {
 		return nil, nil, nil, fmt.Errorf("run: folder %q: %w; wait for that run to end", dir, err)
 	} else if err != nil {
 		return nil, nil, nil, fmt.Errorf("run: folder %q: %w", dir, err)
 	}
-	f = &Folder{held: held, disk: realDisk{}, dir: dir}
+	f = &Folder{held: held, disk: disk, dir: dir}
 	c, errs := f.generations().newest(true)
 	if c == nil {
 		f.Release()

@@ -27,6 +27,7 @@ func IsOwn(name string) bool {
 
 // Folder is a folder whose set of files one process writes.
 type Folder struct {
+	disk   Disk
 	dir    string
 	names  []string
 	made   string // the folder, links resolved, if Take made it: ours to remove if it stays empty
@@ -39,8 +40,11 @@ type Folder struct {
 // The first of them says that the set is whole, so it is removed first and
 // written last.
 // What a dead owner left is cleared away, and a commit that it began is ended.
-func Take(dir string, names []string) (*Folder, error) {
-	f := &Folder{dir: dir, names: names}
+func Take(dir string, names []string) (*Folder, error) { return TakeOn(OS{}, dir, names) }
+
+// TakeOn is Take with all changes made by disk, but for the lock's.
+func TakeOn(disk Disk, dir string, names []string) (*Folder, error) {
+	f := &Folder{disk: disk, dir: dir, names: names}
 	target, err := Resolve(dir)
 	if err != nil {
 		return nil, err
@@ -48,7 +52,7 @@ func Take(dir string, names []string) (*Folder, error) {
 	if _, err := os.Stat(target); errors.Is(err, fs.ErrNotExist) {
 		f.made = target
 	}
-	if err := os.MkdirAll(target, 0o777); err != nil {
+	if err := makeAll(disk, target); err != nil {
 		return nil, err
 	}
 	if f.lock, err = takeLock(filepath.Join(dir, LockFile)); err != nil {
@@ -63,6 +67,26 @@ func Take(dir string, names []string) (*Folder, error) {
 	return f, nil
 }
 
+// makeAll makes a folder with those that it lies in, so that all of them last.
+func makeAll(disk Disk, dir string) error {
+	var fresh []string // folders whose names are new
+	for at := filepath.Clean(dir); at != filepath.Dir(at); at = filepath.Dir(at) {
+		if _, err := os.Stat(at); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		fresh = append(fresh, at)
+	}
+	if err := disk.MkdirAll(dir); err != nil {
+		return err
+	}
+	for _, at := range fresh {
+		if err := disk.Sync(filepath.Dir(at)); err != nil {
+			return cause(err)
+		}
+	}
+	return nil
+}
+
 // Release gives the folder back. What is staged and not committed is removed,
 // and the folder too if Take made it and nothing is in it.
 func (f *Folder) Release() {
@@ -73,7 +97,7 @@ func (f *Folder) Release() {
 		f.lock.release()
 	}
 	if f.made != "" {
-		os.Remove(f.made) // fails, as it should, on a folder with content
+		_ = f.disk.Remove(f.made) // fails, as it should, on a folder with content
 	}
 }
 
@@ -87,7 +111,7 @@ func (f *Folder) Path(name string) string {
 
 // Write writes a file of the set.
 func (f *Folder) Write(name string, content func(io.Writer) error) error {
-	return Write(f.Path(name), content)
+	return writeOn(f.disk, f.Path(name), content)
 }
 
 // Staged is whether files are written beside those that are there.
@@ -95,7 +119,7 @@ func (f *Folder) Staged() bool { return f.staged }
 
 // Stage lets all that is written from now on be a new set, beside the old one.
 func (f *Folder) Stage() error {
-	if err := os.Mkdir(filepath.Join(f.dir, stageDir), 0o777); err != nil {
+	if err := f.disk.Mkdir(filepath.Join(f.dir, stageDir)); err != nil {
 		return err
 	}
 	f.staged = true
@@ -109,12 +133,12 @@ func (f *Folder) Commit(old []string) error {
 		return nil
 	}
 	aside := filepath.Join(f.dir, asideDir)
-	if err := os.Mkdir(aside, 0o777); err != nil {
+	if err := f.disk.Mkdir(aside); err != nil {
 		return err
 	}
 	err := f.moveAside(old)
 	if err == nil { // from here on the new set counts
-		err = os.Rename(filepath.Join(f.dir, stageDir), filepath.Join(f.dir, readyDir))
+		err = f.disk.Rename(filepath.Join(f.dir, stageDir), filepath.Join(f.dir, readyDir))
 	}
 	if err != nil {
 		return errors.Join(err, f.restore())
@@ -126,7 +150,7 @@ func (f *Folder) Commit(old []string) error {
 // moveAside takes the old set out of its place, the mark of a whole set first.
 func (f *Folder) moveAside(old []string) error {
 	for _, name := range f.markFirst(old) {
-		err := os.Rename(filepath.Join(f.dir, name), filepath.Join(f.dir, asideDir, name))
+		err := f.disk.Rename(filepath.Join(f.dir, name), filepath.Join(f.dir, asideDir, name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%s: %w", name, cause(err))
 		}
@@ -151,9 +175,14 @@ func (f *Folder) settle() error {
 	if err := f.moveAll(readyDir); err != nil {
 		return err
 	}
-	f.drop(asideDir)
+	if err := f.disk.Sync(f.dir); err != nil { // before the old set goes
+		return cause(err)
+	}
+	if f.drop(asideDir); isDir(filepath.Join(f.dir, asideDir)) {
+		return nil // what is left of it goes the next time
+	}
 	f.drop(readyDir) // last: without it, recover brings the old set back
-	return syncDir(f.dir)
+	return cause(f.disk.Sync(f.dir))
 }
 
 // restore brings the old set back.
@@ -176,7 +205,7 @@ func (f *Folder) moveAll(from string) error {
 		names = append(names, e.Name())
 	}
 	for _, name := range slices.Backward(f.markFirst(names)) {
-		if err := os.Rename(filepath.Join(f.dir, from, name), filepath.Join(f.dir, name)); err != nil {
+		if err := f.disk.Rename(filepath.Join(f.dir, from, name), filepath.Join(f.dir, name)); err != nil {
 			return fmt.Errorf("%s: %w", name, cause(err))
 		}
 	}
@@ -186,10 +215,7 @@ func (f *Folder) moveAll(from string) error {
 // recover ends what a dead owner began: a commit goes on where the new set is
 // whole, and back where it is not.
 func (f *Folder) recover() error {
-	there := func(name string) bool {
-		info, err := os.Lstat(filepath.Join(f.dir, name))
-		return err == nil && info.IsDir()
-	}
+	there := func(name string) bool { return isDir(filepath.Join(f.dir, name)) }
 	if there(readyDir) {
 		return f.settle()
 	}
@@ -204,8 +230,25 @@ func (f *Folder) recover() error {
 	return nil
 }
 
+func isDir(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.IsDir()
+}
+
+// Settle ends a commit that its owner did not live to end, so that a reader finds
+// the old set or the new one. Where it cannot, or another process is at it,
+// reading tells.
+func Settle(dir string, names []string) {
+	if !isDir(filepath.Join(dir, readyDir)) && !isDir(filepath.Join(dir, asideDir)) {
+		return
+	}
+	if f, err := Take(dir, names); err == nil {
+		f.Release()
+	}
+}
+
 // drop removes a folder within, which holds what we put there and nothing else.
-func (f *Folder) drop(name string) { os.RemoveAll(filepath.Join(f.dir, name)) }
+func (f *Folder) drop(name string) { _ = f.disk.RemoveAll(filepath.Join(f.dir, name)) }
 
 // sweep removes temporary files of the set: whoever wrote them is dead, as the
 // folder is ours. Versions before this lock named theirs .NAME.tmp-DIGITS.
@@ -218,7 +261,7 @@ func (f *Folder) sweep() {
 		for _, name := range f.names {
 			id, ok := strings.CutPrefix(e.Name(), "."+name)
 			if ok && e.Type().IsRegular() && (earlier.MatchString(id) || isHex(strings.TrimPrefix(id, tempMark))) {
-				removeDead(filepath.Join(f.dir, e.Name()))
+				removeDead(f.disk, filepath.Join(f.dir, e.Name()))
 			}
 		}
 	}

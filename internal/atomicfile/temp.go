@@ -21,7 +21,8 @@ const (
 
 // temp is a temporary file with the lock that says its owner lives.
 type temp struct {
-	file *os.File
+	file File
+	name string
 	lock *flock.Flock // nil where the system has none
 }
 
@@ -42,16 +43,16 @@ func tempPrefix(base string) string {
 
 // newTemp makes the temporary file of a target and locks it. A sweep that comes
 // between the two may remove it; then another is made.
-func newTemp(dir, base string, mode fs.FileMode) (*temp, error) {
+func newTemp(disk Disk, dir, base string, mode fs.FileMode) (*temp, error) {
 	for {
 		var id [tempLen]byte
 		_, _ = rand.Read(id[:]) // never fails
 		name := filepath.Join(dir, tempPrefix(base)+hex.EncodeToString(id[:]))
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+		f, err := disk.Create(name, mode)
 		if err != nil {
 			return nil, err
 		}
-		t := &temp{file: f}
+		t := &temp{file: f, name: name}
 		if runtime.GOOS == "windows" { // where a lock bars the owner's own writing
 			return t, nil
 		}
@@ -79,14 +80,14 @@ func sameFile(f interface{ Stat() (fs.FileInfo, error) }, name string) bool {
 var earlier = regexp.MustCompile(`^\.tmp-[0-9]+$`)
 
 // sweepFile removes what dead processes left of writing base in dir.
-func sweepFile(dir, base string) {
+func sweepFile(disk Disk, dir, base string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return // writing will tell
 	}
 	for _, e := range entries {
 		if id, ok := strings.CutPrefix(e.Name(), tempPrefix(base)); ok && isHex(id) {
-			removeDead(filepath.Join(dir, e.Name()))
+			removeDead(disk, filepath.Join(dir, e.Name()))
 		}
 	}
 }
@@ -98,7 +99,7 @@ func isHex(id string) bool {
 
 // removeDead removes a temporary file that nobody holds. Where there are no
 // locks none can be known to be dead, and all stay.
-func removeDead(path string) {
+func removeDead(disk Disk, path string) {
 	info, err := os.Lstat(path)
 	if err != nil || !info.Mode().IsRegular() {
 		return
@@ -106,6 +107,6 @@ func removeDead(path string) {
 	l := flock.New(path, flock.SetFlag(os.O_RDONLY))
 	defer l.Close()
 	if ok, err := l.TryLock(); err == nil && ok {
-		os.Remove(path)
+		_ = disk.Remove(path) // writing goes on without
 	}
 }

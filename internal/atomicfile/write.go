@@ -7,9 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 )
 
 // maxLinks bounds a chain of symbolic links, as Linux does.
@@ -17,7 +15,9 @@ const maxLinks = 40
 
 // Write replaces the file at path with what content writes. After an error the
 // file is what it was before.
-func Write(path string, content func(io.Writer) error) (err error) {
+func Write(path string, content func(io.Writer) error) error { return writeOn(OS{}, path, content) }
+
+func writeOn(disk Disk, path string, content func(io.Writer) error) (err error) {
 	target, err := Resolve(path)
 	if err != nil {
 		return cause(err)
@@ -30,24 +30,24 @@ func Write(path string, content func(io.Writer) error) (err error) {
 	if dir == "" {
 		dir = "."
 	}
-	sweepFile(dir, base)
-	t, err := newTemp(dir, base, mode)
+	sweepFile(disk, dir, base)
+	t, err := newTemp(disk, dir, base, mode)
 	if err != nil {
 		return cause(err)
 	}
 	defer func() {
 		if err != nil {
-			os.Remove(t.file.Name())
+			_ = disk.Remove(t.name) // the first error counts
 		}
 		t.unlock()
 	}()
-	if err := errors.Join(content(t.file), t.file.Sync(), t.file.Close()); err != nil {
+	if err := errors.Join(content(whole{t.file}), t.file.Sync(), t.file.Close()); err != nil {
 		return cause(err)
 	}
-	if err := os.Rename(t.file.Name(), target); err != nil {
+	if err := disk.Rename(t.name, target); err != nil {
 		return cause(err)
 	}
-	return syncDir(dir)
+	return cause(disk.Sync(dir))
 }
 
 // WriteBytes replaces the file at path with data.
@@ -97,22 +97,15 @@ func modeFor(target string) (fs.FileMode, error) {
 	return info.Mode().Perm() & 0o666, nil
 }
 
-// syncDir makes a rename last. Where folders cannot be synced, there is nothing to do.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
+// whole makes a write that ends early an error.
+type whole struct{ io.Writer }
+
+func (w whole) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	if err == nil && n < len(p) {
+		err = io.ErrShortWrite
 	}
-	d, err := os.Open(dir)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil
-	} else if err != nil {
-		return cause(err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.EINVAL) {
-		return cause(err)
-	}
-	return nil
+	return n, err
 }
 
 // cause leaves out temporary names, which mean nothing to a user.

@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 
+	"winnow/internal/atomicfile"
 	"winnow/internal/elements"
 	"winnow/internal/files"
 	"winnow/onnx"
@@ -54,6 +55,7 @@ func openPath(path string) (*Bundle, error) {
 		return nil, fmt.Errorf("%w: %w", ErrNotBundle, err)
 	}
 	if info.IsDir() {
+		atomicfile.Settle(path, fixedFiles)
 		root, err := os.OpenRoot(path)
 		if err != nil {
 			return nil, err

@@ -21,13 +21,13 @@ import (
 // that holds other files and no bundle is refused, as is a file of another kind
 // under a name that the bundle needs.
 func (b *Bundle) Save(dir string) error {
-	if err := b.save(filepath.Clean(dir)); err != nil {
+	if err := b.save(atomicfile.OS{}, filepath.Clean(dir)); err != nil {
 		return fmt.Errorf("bundle: save %q: %w", dir, err)
 	}
 	return nil
 }
 
-func (b *Bundle) save(dir string) error {
+func (b *Bundle) save(disk atomicfile.Disk, dir string) error {
 	m := b.Manifest
 	if m.Format == "" {
 		m.Format = Format
@@ -42,7 +42,7 @@ func (b *Bundle) save(dir string) error {
 	if err != nil {
 		return err
 	}
-	f, err := atomicfile.Take(dir, append(slices.Clone(fixedFiles), m.Weights))
+	f, err := atomicfile.TakeOn(disk, dir, append(slices.Clone(fixedFiles), m.Weights))
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (b *Bundle) save(dir string) error {
 		if c.name == BlockedFile && m.Blocked == nil || c.name == ForwardFile && b.Forward == nil {
 			continue
 		}
-		if err := atomicfile.WriteBytes(f.Path(c.name), c.data); err != nil {
+		if err := f.Write(c.name, func(w io.Writer) error { _, err := w.Write(c.data); return err }); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		names = append(names, c.name)
