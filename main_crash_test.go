@@ -188,12 +188,6 @@ write of a checkpoint, and went on each time with one to three loader workers.
 All %d ended with the parameters, the state of the optimizer and of the
 pruner, the model, the metrics and the summary of a run that was never killed, to
 the bit, but for times.
-
-%sgo test -run TestFaults ./run%s lets each operation of the disk under checkpoints and
-metrics.jsonl fail by itself: disk full, short write, error, kill, and power cuts that
-keep only what was synced, that keep names and lose data, and that keep half of
-it. After each, a checkpoint that was saved before is there, whole, and the run goes on
-from it to the same end.
-`, killsHeading, "`", "`", trained, strings.Join(methods, ", "), kills, inWrite, trained, "`", "`")
+`, killsHeading, "`", "`", trained, strings.Join(methods, ", "), kills, inWrite, trained)
 	write(t, page, append(before, section...))
 }
