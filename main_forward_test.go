@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -322,4 +324,41 @@ func TestBundleNotFinite(t *testing.T) {
 	folder, _, _ := ownImages(t, filepath.Join(dir, "data"), 0)
 	winnow(t, "train", "--bundle", path, "-d", "mnist:"+folder).fails(t, exitInput, path, `"w"`, "element 3")
 	winnow(t, "eval", path, "-d", "mnist:"+folder).fails(t, exitInput, path, `"w"`, "element 3")
+}
+
+// TestInputSize: a model that leaves height and width open becomes, with
+// --input-size, the bundle of the model that has that size.
+func TestInputSize(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	fixed := write(t, at("fixed.onnx"), lenet(t))
+	m, err := wire.Read(fixed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := &m.Graph.Inputs[0]
+	size := fmt.Sprintf("%dx%dx%d", in.Shape[1].N, in.Shape[2].N, in.Shape[3].N)
+	in.Shape = onnx.Shape{in.Shape[0], in.Shape[1], onnx.Symbol("H"), onnx.Symbol("W")}
+	m.Graph.Values = nil
+	text, err := wire.Encode(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := write(t, at("open.onnx"), text)
+	winnow(t, "export", open, "--name", "m", "-o", at("a")).fails(t, exitInput, "H, W", "--input-size CxHxW")
+	winnow(t, "export", open, "--name", "m", "--input-size", size, "-o", at("a")).succeeds(t)
+	winnow(t, "export", fixed, "--name", "m", "-o", at("b")).succeeds(t)
+	for _, name := range []string{"train.onnx", "eval.onnx", "init.safetensors"} {
+		a, errA := os.ReadFile(at("a/" + name))
+		b, errB := os.ReadFile(at("b/" + name))
+		if errA != nil || errB != nil || !bytes.Equal(a, b) {
+			t.Errorf("%s is not that of the fixed model: %v, %v", name, errA, errB)
+		}
+	}
+	if said := winnow(t, "inspect", open, "--input-size", size).succeeds(t).stdout; !strings.Contains(said, "--input-size "+size) {
+		t.Errorf("inspect: %s", said)
+	}
+	winnow(t, "export", fixed, "--input-size", "1x64x64", "-o", at("c")).fails(t, exitInput, "[1 64 64]")
+	winnow(t, "train", "--bundle", at("a"), "--data", "glyphs", "--input-size", "3x64x64").fails(t, exitUsage, "--input-size 3x64x64", size)
+	winnow(t, "train", "--bundle", at("a"), "--data", "glyphs", "--input-size", "64").fails(t, exitUsage, "CxHxW")
 }

@@ -90,6 +90,9 @@ func (s *bundleSource) open(ctx context.Context) (*bundle.Bundle, string, error)
 			return nil, "", err
 		}
 		b, err := s.make(ctx, model, name)
+		if err == nil {
+			err = s.Forward.fits(b)
+		}
 		return b, from, err
 	}
 	var b *bundle.Bundle
@@ -99,6 +102,9 @@ func (s *bundleSource) open(ctx context.Context) (*bundle.Bundle, string, error)
 	} else {
 		from = "the bundle's own; winnow export sets it"
 		b, err = s.finished()
+	}
+	if err == nil {
+		err = s.Forward.fits(b)
 	}
 	if err == nil && s.Mixes {
 		b, err = s.withShares(b)

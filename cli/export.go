@@ -21,7 +21,6 @@ type exportOptions struct {
 	Out       string
 	Name      string
 	Overwrite bool
-	InputSize string
 	Layout    string
 	Tune      bool
 	Tuning    timingOptions
@@ -42,8 +41,6 @@ func newExportCommand(out *output) *cli.Command {
 		&cli.StringFlag{Name: "name", Destination: &o.Name, Category: flagsOutput, DefaultText: "the file's name",
 			Usage: "the bundle's `NAME`"},
 		overwriteFlag(&o.Overwrite, "the bundle at --out; other files there are kept"),
-		&cli.StringFlag{Name: "input-size", Destination: &o.InputSize, Category: flagsModel, DefaultText: "the model's own",
-			Usage: "image size `CxHxW` for a model that takes flat vectors"},
 		&cli.BoolFlag{Name: "reinit", Destination: &o.Reinit, Category: flagsModel,
 			Usage: "draw all weights at random, to train from scratch"},
 		&cli.Uint64Flag{Name: "init-seed", Destination: &o.InitSeed, Category: flagsModel, DefaultText: "0",
@@ -161,7 +158,9 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 func exportBundle(ctx context.Context, o exportOptions, warn func(string)) (*bundle.Bundle, error) {
 	build := export.Options{Name: o.Name, Source: bundle.Source{File: filepath.Base(o.Model)}}
 	o.Graph.apply(&build)
-	o.Forward.apply(&build)
+	if err := o.Forward.apply(&build); err != nil {
+		return nil, err
+	}
 	build.Forms.Tune = o.tuner
 	build.Weights.Reinit, build.Weights.Seed = o.Reinit, o.InitSeed
 	build.Images.Float, build.Warn = o.Images.FloatInput, warn
@@ -170,11 +169,6 @@ func exportBundle(ctx context.Context, o exportOptions, warn func(string)) (*bun
 		build.Name = strings.TrimSuffix(build.Source.File, filepath.Ext(build.Source.File))
 	}
 	var err error
-	if o.InputSize != "" {
-		if build.Images.Shape, err = parseImageShape(o.InputSize); err != nil {
-			return nil, err
-		}
-	}
 	if build.Source.SHA256, err = fileSHA256(o.Model); err != nil {
 		return nil, err
 	}

@@ -43,7 +43,9 @@ type modelReport struct {
 func (r *modelReport) build(m *onnx.Model, f forwardOptions) (*bundle.Bundle, error) {
 	build := export.Options{Name: "inspect", Warn: func(text string) { r.Warnings = append(r.Warnings, text) }}
 	build.Decided = func(list []export.Tensor) { r.Tensors = list }
-	f.apply(&build)
+	if err := f.apply(&build); err != nil {
+		return nil, err
+	}
 	if export.EndsInSigmoid(m, f.Output) {
 		build.Loss.Name = bundle.BCE
 		r.advice = append(r.advice, "--loss", bundle.BCE)
@@ -54,8 +56,10 @@ func (r *modelReport) build(m *onnx.Model, f forwardOptions) (*bundle.Bundle, er
 	if f.DynamicBatch {
 		r.advice = append(r.advice, "--dynamic-batch")
 	}
-	if in := m.Graph.Inputs; len(in) == 1 && len(in[0].Shape) == 2 {
-		r.advice = append(r.advice, "--input-size", "CxHxW")
+	if f.InputSize != "" {
+		r.advice = append(r.advice, "--"+flagInputSize, f.InputSize)
+	} else if in := m.Graph.Inputs; len(in) == 1 && len(in[0].Shape) == 2 {
+		r.advice = append(r.advice, "--"+flagInputSize, "CxHxW")
 	}
 	return export.Build(m, build)
 }

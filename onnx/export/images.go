@@ -28,7 +28,7 @@ func imageShape(in onnx.Value) (shape [3]int64, nhwc bool, err error) {
 	case len(in.Shape) == 2 && in.Shape[1].IsConst():
 		shape = [3]int64{1, 1, in.Shape[1].N}
 	default:
-		return shape, false, fmt.Errorf("export: input %q has shape %v; [N, C, H, W] with fixed C, H and W, or [N, F], is needed: %w", in.Name, in.Shape, emit.ErrModel)
+		return shape, false, fmt.Errorf("export: input %q has shape %v; [N, C, H, W] with fixed C, H and W, or [N, F], is needed; --input-size CxHxW fixes what is open: %w", in.Name, in.Shape, emit.ErrModel)
 	}
 	for _, d := range shape {
 		if d < 1 || d > 1<<20 {
@@ -36,6 +36,35 @@ func imageShape(in onnx.Value) (shape [3]int64, nhwc bool, err error) {
 		}
 	}
 	return shape, nhwc, nil
+}
+
+// settleSize gives the images of a graph the size that is asked for, where it
+// leaves height, width or channels open, and drops what the exporter claims of
+// the values behind them.
+func settleSize(g *onnx.Graph, want [3]int64) {
+	if want == [3]int64{} {
+		return
+	}
+	for i, in := range g.Inputs {
+		if len(in.Shape) != 4 || in.Shape[1:].IsConst() || in.DType != onnx.Float32 && in.DType != onnx.Uint8 {
+			continue
+		}
+		sides := want[:]
+		if in.Shape[3] == onnx.Const(want[0]) && !in.Shape[1].IsConst() {
+			sides = []int64{want[1], want[2], want[0]} // channels last
+		}
+		shape := onnx.Shape{in.Shape[0]}
+		for k, d := range in.Shape[1:] {
+			if !d.IsConst() {
+				d = onnx.Const(sides[k])
+			}
+			shape = append(shape, d)
+		}
+		g.Inputs[i].Shape, g.Values = shape, nil
+		for k := range g.Outputs {
+			g.Outputs[k].Shape = nil
+		}
+	}
 }
 
 // imageInput is the one input of a graph that takes images, labels aside.

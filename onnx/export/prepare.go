@@ -64,6 +64,7 @@ func (p *preparation) normalise() error {
 	if err := takeBytes(p.m, p.o); err != nil {
 		return err
 	}
+	settleSize(p.m.Graph, p.o.Images.Shape)
 	if p.o.DynamicBatch {
 		openBatch(p.m.Graph)
 	}
