@@ -61,7 +61,7 @@ func (set *cifarSet) open(s *spec, _ *struct{}, _ Options) (*Dataset, error) {
 	if name := set.absent(s.path); name != "" {
 		way := ""
 		if _, err := os.Stat(filepath.Join(s.path, set.python[0])); err == nil {
-			way = fmt.Sprintf("; %s is of the version for Python: fetch the binary version, or write images with numpy and name them npz:FILE", set.python[0])
+			way = fmt.Sprintf("; %s is of the version for Python: fetch the binary version, or make an npz file of it by the lines of Python in docs/data.md", set.python[0])
 		}
 		return nil, fmt.Errorf("datasets: %s: folder %q: %w: no %s%s", set.kind, s.path, ErrMissing, name, way)
 	}

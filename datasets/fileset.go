@@ -22,6 +22,7 @@ type fileSet struct {
 	names     []byte  // all paths below root, one after the other
 	ends      []int64 // path i ends at ends[i]
 	labels    []int32
+	weights   []float32 // nil where each is 1
 }
 
 var (
@@ -29,6 +30,8 @@ var (
 	_ loader.Classer = (*fileSet)(nil)
 	_ loader.Namer   = (*fileSet)(nil)
 	_ loader.Located = (*fileSet)(nil)
+
+	_ loader.Weighted = (*fileSet)(nil)
 )
 
 // add appends a sample.
@@ -39,6 +42,20 @@ func (s *fileSet) add(name string, label int64) error {
 	s.names = append(s.names, name...)
 	s.ends = append(s.ends, int64(len(s.names)))
 	s.labels = append(s.labels, int32(label))
+	return nil
+}
+
+// weigh gives the sample added last a weight; w < 0 is none, and all have one or none has.
+func (s *fileSet) weigh(w float32) error {
+	if s.Len() > 1 && (w >= 0) != (s.weights != nil) {
+		if w < 0 {
+			return errors.New("no weight, and the lines before have one")
+		}
+		return errors.New("a weight, and the lines before have none")
+	}
+	if w >= 0 {
+		s.weights = append(s.weights, w)
+	}
 	return nil
 }
 
@@ -53,6 +70,17 @@ func (s *fileSet) Classes() []string { return s.classList }
 
 // Target is the class of file i.
 func (s *fileSet) Target(i uint32) loader.Target { return loader.Class(int64(s.labels[i])) }
+
+// Weights says whether the samples have weights.
+func (s *fileSet) Weights() bool { return s.weights != nil }
+
+// Weight is that of file i.
+func (s *fileSet) Weight(i uint32) float32 {
+	if s.weights == nil {
+		return 1
+	}
+	return s.weights[i]
+}
 
 // Where is the path of file i below the folder.
 func (s *fileSet) Where(i uint32) string {
@@ -117,6 +145,9 @@ func (p *picked) Target(i uint32) loader.Target { return p.Records.Target(p.inde
 
 // TrueLabel is that of the sample picked.
 func (p *picked) TrueLabel(i uint32) int64 { return loader.TrueLabelOf(p.Records, p.index[i]) }
+
+// Weight is that of the sample picked.
+func (p *picked) Weight(i uint32) float32 { return p.wrapper.Weight(p.index[i]) }
 
 // Where is that of the sample picked.
 func (p *picked) Where(i uint32) string {

@@ -28,8 +28,8 @@ const (
 
 // manifestOptions are the settings of csv:FILE and jsonl:FILE.
 type manifestOptions struct {
-	image, label, split, root string
-	val                       float64
+	image, label, split, weight, root string
+	val                               float64
 }
 
 var manifestRows = []option.Row[manifestOptions]{
@@ -39,6 +39,8 @@ var manifestRows = []option.Row[manifestOptions]{
 		Field: func(o *manifestOptions) any { return &o.label }},
 	{Name: "split", Doc: "column `NAME` that says train, val or test, else split, where there is one", Default: "",
 		Field: func(o *manifestOptions) any { return &o.split }},
+	{Name: "weight", Doc: "column `NAME` of the sample's weight, which multiplies its loss in training, else weight, where there is one; off for none", Default: "",
+		Field: func(o *manifestOptions) any { return &o.weight }},
 	{Name: "root", Doc: "folder `DIR` that paths begin at, else that of the manifest", Default: "",
 		Field: func(o *manifestOptions) any { return &o.root }},
 	{Name: "val", Doc: "share `P` of each class held back for evaluation, drawn by seed, where no column says the split", Default: defaultVal, Hi: 1, Open: "both",
@@ -50,6 +52,8 @@ var (
 	imageColumns = []string{"path", "image", "file", "filename", "file_name"}
 	labelColumns = []string{"label", "class", "target"}
 	splitColumns = []string{"split"}
+
+	weightColumns = []string{"weight"}
 )
 
 func csvFormat() *format {
@@ -83,6 +87,7 @@ func manifestFormat(kind, about, ending string, read rowReader) *format {
 type entry struct {
 	path, label, split string
 	line               int
+	weight             float32 // -1 where there is no column
 }
 
 func openManifest(s *spec, v *manifestOptions, o Options, read rowReader) (*Dataset, error) {
@@ -130,6 +135,9 @@ func readManifest(path string, v *manifestOptions, read rowReader) ([]entry, err
 		if e.split, ok = column(cell, v.split, splitColumns); !ok && v.split != "" {
 			return columnError("split", v.split, splitColumns)
 		}
+		if e.weight, err = v.weightOf(cell); err != nil {
+			return err
+		}
 		if !utf8.ValidString(e.label) || !utf8.ValidString(e.split) {
 			return errors.New("the label or the split is not UTF-8")
 		}
@@ -150,6 +158,30 @@ func readManifest(path string, v *manifestOptions, read rowReader) ([]entry, err
 	}
 	return entries, nil
 }
+
+// weightOff is the setting weight where a column of that name means something else.
+const weightOff = "off"
+
+// weightOf is a line's weight, -1 where it has none.
+func (v *manifestOptions) weightOf(cell func(string) (string, bool)) (float32, error) {
+	if v.weight == weightOff {
+		return -1, nil
+	}
+	text, ok := column(cell, v.weight, weightColumns)
+	if !ok && v.weight != "" {
+		return 0, columnError("weight", v.weight, weightColumns)
+	} else if !ok {
+		return -1, nil
+	}
+	w, err := strconv.ParseFloat(strings.TrimSpace(text), 32)
+	if err != nil || !(w >= 0 && w <= maxWeight) {
+		return 0, fmt.Errorf("weight %q: want a number from 0 to %v; weight=%s leaves weights away", text, maxWeight, weightOff)
+	}
+	return float32(w), nil
+}
+
+// maxWeight bounds a sample's weight.
+const maxWeight = 1e6
 
 // column is the cell of the column asked for, else of the first known name.
 func column(cell func(string) (string, bool), asked string, known []string) (string, bool) {
@@ -294,6 +326,12 @@ func (d *Dataset) fromManifest(entries []entry, root *files.Folder, v *manifestO
 		if err := to.add(path, classOf(e.label)); err != nil {
 			return err
 		}
+		if err := to.weigh(e.weight); err != nil {
+			return fmt.Errorf("%w: line %d: %w", loader.ErrBadData, e.line, err)
+		}
+	}
+	if train.weights != nil {
+		d.notef("the manifest's weights multiply the losses of its samples in training; weight=%s leaves them away", weightOff)
 	}
 	return d.split(train, test, len(splits) > 0, v.val, o.Seed)
 }

@@ -127,3 +127,45 @@ func FuzzManifest(f *testing.F) {
 		}
 	})
 }
+
+// TestManifestWeights: a column of weights, kept through splits and subsets.
+func TestManifestWeights(t *testing.T) {
+	dir := tree(t, "a/1.png", "a/2.png", "b/1.png", "b/2.png", "b/3.png")
+	path := filepath.Join(dir, "list.csv")
+	rows := func(text string) string {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return "csv:" + path
+	}
+	const head = "path,label,weight,mass\n"
+	given := rows(head + "a/1.png,a,1,10\na/2.png,a,0.5,20\nb/1.png,b,2,30\nb/2.png,b,0,40\nb/3.png,b,3e2,50\n")
+	want := map[string]float32{"a/1.png": 1, "a/2.png": 0.5, "b/1.png": 2, "b/2.png": 0, "b/3.png": 300}
+	mass := map[string]float32{"a/1.png": 10, "a/2.png": 20, "b/1.png": 30, "b/2.png": 40, "b/3.png": 50}
+	for setting, want := range map[string]map[string]float32{"": want, ",weight=mass,noise=0.3,exif=on": mass, ",weight=off": nil} {
+		d := open(t, given+",val=0.4"+setting)
+		weights := loader.WeightsOf(Subset(d.Train, 2))
+		if (weights == nil) != (want == nil) || weights != nil && len(weights) != 2 {
+			t.Fatalf("%s: %v", setting, weights)
+		}
+		for i, w := range weights {
+			if where := d.Train.(loader.Located).Where(uint32(i)); w != want[where] {
+				t.Errorf("%s: %s weighs %v, want %v", setting, where, w, want[where])
+			}
+		}
+		if said := slices.ContainsFunc(d.Notes, func(n string) bool { return strings.Contains(n, "weight") }); said != (want != nil) {
+			t.Errorf("%s: notes %q", setting, d.Notes)
+		}
+	}
+	for text, want := range map[string]string{
+		"a/1.png,a,-1,1\n": `line 2: weight "-1": want a number from 0`, "a/1.png,a,NaN,1\n": "want a number", "a/1.png,a,,1\n": "want a number", "a/1.png,a,1e9,1\n": "want a number",
+	} {
+		refused(t, rows(head+text), loader.ErrBadData, want)
+	}
+	refused(t, rows(head+"a/1.png,a,1,1\n")+",weight=none", loader.ErrBadData, `no column "none"`)
+	lines := filepath.Join(dir, "list.jsonl")
+	if err := os.WriteFile(lines, []byte(`{"path": "a/1.png", "label": 0, "weight": 2}`+"\n"+`{"path": "a/2.png", "label": 0}`+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, "jsonl:"+lines, loader.ErrBadData, "line 2: no weight, and the lines before have one")
+}

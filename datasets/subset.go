@@ -5,6 +5,7 @@ import "winnow/loader"
 var (
 	_ loader.Records     = (*subset)(nil)
 	_ loader.TrueLabeler = wrapper{}
+	_ loader.Weighted    = wrapper{}
 	_ loader.Shaped      = wrapper{}
 	_ loader.Classer     = wrapper{}
 	_ loader.Namer       = wrapper{}
@@ -41,6 +42,20 @@ func (w wrapper) Where(i uint32) string {
 		return l.Where(i)
 	}
 	return ""
+}
+
+// Weights says whether the records have weights.
+func (w wrapper) Weights() bool {
+	of, ok := w.Records.(loader.Weighted)
+	return ok && of.Weights()
+}
+
+// Weight is the sample's weight.
+func (w wrapper) Weight(i uint32) float32 {
+	if of, ok := w.Records.(loader.Weighted); ok {
+		return of.Weight(i)
+	}
+	return 1
 }
 
 // TrueLabel is the label before artificial noise.

@@ -78,6 +78,27 @@ type Classer interface {
 	Classes() []string
 }
 
+// Weighted are Records whose samples' losses count by weights of their own, 1
+// for the usual one.
+type Weighted interface {
+	// Weights says whether any sample has another weight than 1.
+	Weights() bool
+	Weight(i uint32) float32
+}
+
+// WeightsOf are the weights of all samples, nil where each is 1.
+func WeightsOf(r Records) []float32 {
+	w, ok := r.(Weighted)
+	if !ok || !w.Weights() {
+		return nil
+	}
+	weights := make([]float32, r.Len())
+	for i := range weights {
+		weights[i] = w.Weight(uint32(i))
+	}
+	return weights
+}
+
 // Located are Records that know the file or the place that a sample comes
 // from; "" is said past the end.
 type Located interface {

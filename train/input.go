@@ -17,12 +17,17 @@ type input struct {
 	mean    []float32 // batch weights, where the graph takes them per sample
 	of      []float32 // weights whose mean is a batch's; nil for its own
 	targets targets
+	data    []float32 // weights that the data gives its samples, nil for none
+	own     []float32 // a batch's, those among them
 }
 
-func newInput(b *bundle.Bundle, bound []boundTarget, seed uint64, weights weightPath, maxBatch int) input {
+func newInput(b *bundle.Bundle, bound []boundTarget, seed uint64, weights weightPath, data []float32, maxBatch int) input {
 	in := input{pixels: step.PixelsFor(b.Manifest.Train.Images), random: step.Random{Seed: seed}, weights: weights, targets: newTargets(bound, maxBatch)}
 	for _, v := range b.Manifest.Train.Random {
 		in.random.Whole = append(in.random.Whole, len(v.Shape) == 0 || v.Shape[0].IsConst())
+	}
+	if data != nil {
+		in.data, in.own = data, make([]float32, maxBatch)
 	}
 	if weights == weightsMean {
 		in.mean = make([]float32, maxBatch)
@@ -37,6 +42,21 @@ func (in *input) fill(b *loader.Batch, at int64, rate float64) {
 	in.step.LabelsFloat, in.step.Targets = in.targets.fill(b)
 	in.random.Step = uint64(at)
 	in.weigh(rate, b.Weights)
+	if in.data != nil {
+		in.weighData(b.Indices)
+	}
+}
+
+// weighData multiplies the step's weights by those of the data.
+func (in *input) weighData(indices []uint32) {
+	own := in.own[:len(indices)]
+	for j, i := range indices {
+		own[j] = in.data[i]
+		if in.step.Weights != nil {
+			own[j] *= in.step.Weights[j]
+		}
+	}
+	in.step.Weights = own
 }
 
 // weigh sets the step's weights, loss scale and learning rate.

@@ -77,6 +77,9 @@ func referenceRun(t *testing.T, o Options, path weightPath, p prune.Options) (lo
 				case path == weightsMean || path == weightsScale:
 					scale *= mean
 				}
+				if w, ok := o.Train.Records().(loader.Weighted); ok {
+					scale *= float64(w.Weight(indices[j]))
+				}
 				for k := range z {
 					d := math.Exp(z[k]) / norm
 					if k == int(label) {

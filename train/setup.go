@@ -27,7 +27,11 @@ func (l *loop) setup() error {
 	}
 	l.split.trainer = l.graphs.halves
 	s.Layout = l.graphs.layout
-	l.input = newInput(o.Bundle, l.targets, o.Seed, l.pruning.weights, largest)
+	weights, err := dataWeights(o)
+	if err != nil {
+		return err
+	}
+	l.input = newInput(o.Bundle, l.targets, o.Seed, l.pruning.weights, weights, largest)
 	l.input.step.Random = l.input.random.Fill
 	l.pruning.losses = make([]float32, largest)
 	l.saver = saver{every: o.Every, keep: cmp.Or(o.Keep, DefaultKeep), last: time.Now()}

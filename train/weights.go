@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 
+	"winnow/loader"
 	"winnow/onnx/bundle"
 	"winnow/prune"
 )
@@ -17,6 +18,20 @@ const (
 	weightsScale             // the batch's mean, through loss_scale
 	weightsRate              // the batch's mean, through the learning rate
 )
+
+// dataWeights are the weights that the data gives its training samples, nil for
+// none.
+func dataWeights(o *Options) ([]float32, error) {
+	weights := loader.WeightsOf(o.Train.Records())
+	switch {
+	case weights == nil:
+	case o.Bundle.Manifest.Train.SampleWeights == nil:
+		return nil, dataError("the samples of %q have weights, and bundle %q takes no sample_weights: export the model with its loss left to winnow, or leave the weights away (weight=off)", o.Data, o.BundleName)
+	case o.Mix.Enabled():
+		return nil, optionError("mixup", "the samples of %q have weights, and mixed samples are of two; leave out --mixup and --cutmix, or the weights (weight=off)", o.Data)
+	}
+	return weights, nil
+}
 
 // resolveWeights chooses the path of weights that are meant for rescale, as far
 // as the policy of p gives any. It says so in note where it is not the exact one.
