@@ -13,6 +13,7 @@ EPOCHS   ?= $(if $(filter glyphs%,$(DATA)),10,6)
 
 TOOLS         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/winnow/tools
 LINT_VERSION  := v2.15.0
+VULN_VERSION  := v1.9.0
 LINT          := $(TOOLS)/golangci-lint-$(LINT_VERSION)/golangci-lint
 DEMO          := runs/demo-$(firstword $(subst :, ,$(DATA)))
 DEMO_FLAGS    := --bundle lenet --data $(DATA) --epochs $(EPOCHS) --seed 1 --overwrite
@@ -24,7 +25,7 @@ NODE          := $(TOOLS)/node
 PYTHON        ?= python3
 CHROMIUM      ?= chromium
 
-.PHONY: release help setup setup-cuda setup-jpeg build demo test test-cuda test-no-gpu test-models test-report test-crash test-broken check-node fmt lint fuzz bench bench-step bench-loader bench-prune results results-quick proto models
+.PHONY: soak test-race vulns release help setup setup-cuda setup-jpeg build demo test test-cuda test-no-gpu test-models test-report test-crash test-broken check-node fmt lint fuzz bench bench-step bench-loader bench-prune results results-quick proto models
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -87,6 +88,15 @@ test-no-gpu: setup-cuda ## show that CUDA without a GPU is refused with the reas
 
 test-crash: setup ## kill training until KILLS have been, compare the bits, and write the section of docs/reliability.md
 	CI=true WINNOW_TEST_KILLS=$(KILLS) WINNOW_TEST_KILLS_PAGE=docs/reliability.md $(GO) test -count=1 -timeout 60m -v -run '^TestCrash$$' .
+
+soak: setup ## train for 200 epochs, and hold memory, goroutines and descriptors against those after the fifth
+	CI=true WINNOW_TEST_SOAK=200 $(GO) test -count=1 -timeout 60m -v -run '^TestSoak$$' .
+
+test-race: setup setup-jpeg ## run every test under the race detector, a package at a time
+	@for pkg in $$($(GO) list ./...); do CI=true $(GO) test -race -short -timeout 60m $$pkg; done
+
+vulns: ## look for known vulnerabilities in what the program calls (needs the Go vulnerability database)
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION) ./...
 
 test-broken: setup build ## run the commands on broken files, and write docs/reliability.md
 	$(GO) run ./bench/broken -winnow bin/winnow -out docs/reliability.md

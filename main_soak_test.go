@@ -1,0 +1,97 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"winnow/runtime/ortest"
+)
+
+// soakWanted asks TestSoak for so many epochs.
+const soakWanted = "WINNOW_TEST_SOAK"
+
+// load is what a process holds.
+type load struct {
+	resident              int // KiB
+	goroutines, files, os int
+}
+
+func loadNow(t *testing.T) (l load) {
+	t.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		switch f := strings.Fields(line); f[0] {
+		case "VmRSS:":
+			l.resident, _ = strconv.Atoi(f[1])
+		case "Threads:":
+			l.os, _ = strconv.Atoi(f[1])
+		}
+	}
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.files, l.goroutines = len(files), runtime.NumGoroutine()
+	return l
+}
+
+// A long run takes no more memory at its end than after its fifth epoch, and as
+// many goroutines and descriptors. What an epoch holds is the least that was seen
+// in it: between, a checkpoint is written and images are read ahead.
+func TestSoak(t *testing.T) {
+	epochs, err := strconv.Atoi(os.Getenv(soakWanted))
+	if err != nil || epochs < 20 {
+		t.Skip("make soak runs this")
+	}
+	ortest.CPU(t, 1)
+	out := filepath.Join(t.TempDir(), "run")
+	done := make(chan outcome)
+	go func() {
+		done <- winnow(t, "train", "--bundle", "lenet", "--data", "glyphs:train=2048,test=256", "--epochs", strconv.Itoa(epochs), "--batch-size", "64",
+			"--prune", "das-infobatch", "--prune-reference", "holdout:0.05", "--crop-pad", "1", "--device", "cpu", "--threads", "1", "--workers", "2", "--save-every", "1e,50s", "-q", "--out", out)
+	}()
+	least := map[int]load{} // of each epoch
+	for ended := false; !ended; {
+		select {
+		case o := <-done:
+			o.succeeds(t)
+			ended = true
+		case <-time.After(10 * time.Millisecond):
+			lines, _ := os.ReadFile(filepath.Join(out, "metrics.jsonl")) // there may be none yet
+			epoch := bytes.Count(lines, []byte("\n")) + 1
+			now := loadNow(t)
+			if was, ok := least[epoch]; ok {
+				now = load{min(now.resident, was.resident), min(now.goroutines, was.goroutines), min(now.files, was.files), min(now.os, was.os)}
+			}
+			least[epoch] = now
+		}
+	}
+	most := 0
+	for _, l := range least {
+		most = max(most, l.resident)
+	}
+	early, late := least[6], least[epochs] // the sixth epoch is what stands after the fifth
+	t.Logf("%d epochs: %d KiB resident after epoch 5, %d KiB at most, %d KiB in the last epoch (%+.1f%%); goroutines %d and %d, descriptors %d and %d, threads %d and %d",
+		epochs, early.resident, most, late.resident, 100*float64(late.resident-early.resident)/float64(early.resident),
+		early.goroutines, late.goroutines, early.files, late.files, early.os, late.os)
+	if early.resident == 0 || late.resident == 0 {
+		t.Fatal("an epoch was not seen")
+	}
+	if late.resident > early.resident+early.resident/20 {
+		t.Errorf("memory grew by more than 5%%")
+	}
+	if late.goroutines > early.goroutines || late.files > early.files {
+		t.Errorf("goroutines or descriptors grew")
+	}
+}
