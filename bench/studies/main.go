@@ -4,13 +4,13 @@
 //
 // What is finished is never trained again, so a stopped study goes on. Each
 // study ends as a JSON file of its comparison below -json and as a table between
-// its marks in -page; seconds tell something only of a machine that did nothing
-// else.
+// its marks in -page.
 package main
 
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -22,6 +22,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"winnow/eval"
 )
 
 func main() {
@@ -121,11 +123,48 @@ func (p *program) write(ctx context.Context, s study) error {
 	if err := os.WriteFile(filepath.Join(p.json, s.name+".json"), text, 0o644); err != nil {
 		return err
 	}
-	table, err := p.compare(ctx, runs, "--markdown")
+	table, err := tableOf(text)
 	if err != nil {
 		return err
 	}
-	return p.fill(s, string(table))
+	return p.fill(s, table)
+}
+
+// tableOf writes the groups of a comparison as Markdown, with the verdicts, and
+// without the seconds: studies may be trained beside other work.
+func tableOf(comparison []byte) (string, error) {
+	var c struct{ Groups []eval.Group }
+	if err := json.Unmarshal(comparison, &c); err != nil {
+		return "", err
+	}
+	var t strings.Builder
+	t.WriteString("| method | seeds | accuracy, % | difference, points | 95% interval | worst class, % | samples saved | no loss within 0.5 points |\n")
+	t.WriteString("| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n")
+	for _, g := range c.Groups {
+		fmt.Fprintf(&t, "| %s | %d | %s |", g.Name, len(g.Seeds), moments(g.Accuracy))
+		if d := g.Difference; d == nil || d.Low == nil || d.High == nil {
+			t.WriteString(" | |")
+		} else {
+			fmt.Fprintf(&t, " %+.2f | %+.2f to %+.2f |", 100*d.Mean, 100**d.Low, 100**d.High)
+		}
+		worst := ""
+		if g.Worst != nil {
+			worst = fmt.Sprintf("%.1f", 100*g.Worst.Mean)
+		}
+		saved := ""
+		if g.SamplesSaved != nil {
+			saved = fmt.Sprintf("%.1f%%", 100**g.SamplesSaved)
+		}
+		fmt.Fprintf(&t, " %s | %s | %s |\n", worst, saved, strings.TrimSuffix(strings.Replace(g.Verdict, "no loss within 0.5 points", "shown", 1), " points"))
+	}
+	return t.String(), nil
+}
+
+func moments(m eval.Moments) string {
+	if m.Deviation == nil {
+		return fmt.Sprintf("%.2f", 100*m.Mean)
+	}
+	return fmt.Sprintf("%.2f ± %.2f", 100*m.Mean, 100**m.Deviation)
 }
 
 // finished lists the runs of a study in the order of its experiments: full
