@@ -100,8 +100,8 @@ type Resizer struct {
 // Resize fills dst, which is in planes, whose shape is set and whose channels are
 // those of src, with a part of what box becomes at h x w pixels: the part that
 // begins at row y and column x. Pixels outside the box have no influence. Like
-// Pillow 13, along rows first, unless the image grows only along them, and
-// rounded to 8 bits between the two passes.
+// Pillow 13, along rows first, unless the height loses more than twice the pixels
+// that the width does, and rounded to 8 bits between the two passes.
 func (r *Resizer) Resize(dst, src *Image, box Box, h, w, y, x int, f *Filter) {
 	if h == box.H && w == box.W {
 		Crop(dst, src, Box{box.Y + y, box.X + x, dst.H, dst.W})
@@ -109,7 +109,7 @@ func (r *Resizer) Resize(dst, src *Image, box Box, h, w, y, x int, f *Filter) {
 	}
 	r.columns.set(box.W, 0, float64(box.W), w, x, x+dst.W, f)
 	r.rows.set(box.H, 0, float64(box.H), h, y, y+dst.H, f)
-	r.apply(dst, src, box, h < box.H && w > box.W)
+	r.apply(dst, src, box, h < box.H && box.H-h > 2*(box.W-w))
 }
 
 // Shrink fills dst with a box of src in units of 1/parts of its pixels, which

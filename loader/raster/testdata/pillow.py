@@ -1,7 +1,7 @@
 """Writes the files of this folder with Pillow: odd image files with the pixels
 that Pillow gives for them, and resized images.
 
-    python pillow.py        (Pillow 11 or later)
+    python pillow.py        (Pillow 13 or later)
 """
 
 import io
@@ -119,6 +119,9 @@ for source, box, target, name in [
     ((200, 3), (0, 0, 200, 3), (8, 8), "bilinear"),
     ((1, 1), (0, 0, 1, 1), (4, 5), "bilinear"),
     ((300, 401), (10, 3, 280, 390), (7, 5), "bicubic"),
+    ((60, 50), (0, 0, 60, 40), (28, 28), "bilinear"),  # rows go first from Pillow 13 on
+    ((60, 50), (1, 2, 53, 40), (28, 28), "bicubic"),
+    ((60, 50), (0, 0, 52, 40), (28, 28), "bicubic"),  # and here they do not
 ]:
     y, x, h, w = box
     m = Image.fromarray(scene(*source)).crop((x, y, x + w, y + h))
