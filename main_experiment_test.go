@@ -155,3 +155,72 @@ func TestExperimentRefuses(t *testing.T) {
 	}
 	outcome{cmd.ProcessState.ExitCode(), "", stderr.String()}.fails(t, exitInput, "none-s0")
 }
+
+// A plan in a YAML file, at an equal budget: beside each pruned run one in full
+// that takes about as many samples; the folder has the results as files.
+func TestExperimentPlanFile(t *testing.T) {
+	ortest.CPU(t, 1)
+	dir := t.TempDir()
+	out := filepath.Join(dir, "e")
+	plan := filepath.Join(dir, "plan.yaml")
+	text := "bundle: mlp\ndata: " + tinyData + "\nepochs: 6\nmethods: [none, random]\nratios: [0.5]\nseeds: 2\nnoise: [0, 0.2]\nbudget: true\n"
+	if err := os.WriteFile(plan, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"experiment", "--config", plan, "--prune-delta", "1", "--device", "cpu", "--threads", "1", "-q", "-o", out}
+	said, err := program(args...).Output()
+	if err != nil {
+		t.Fatal(err, string(said))
+	}
+	if !strings.Contains(string(said), "to full training on as many samples") || !strings.Contains(string(said), "of the kept labels are wrong") {
+		t.Errorf("%s", said)
+	}
+	// Half of every epoch is left out, so that three full epochs take as many samples.
+	for _, name := range []string{"none-s0-e3", "none-s1-e3", "none-n0.2-s0-e3", "none-n0.2-s1-e3"} {
+		r, err := runs.Read(filepath.Join(out, "runs", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Summary.Epochs != 3 || r.Summary.TrainSamplesUsed != 3*256 {
+			t.Errorf("%s: %d epochs, %d samples", name, r.Summary.Epochs, r.Summary.TrainSamplesUsed)
+		}
+	}
+	var got struct {
+		Groups []eval.Group `json:"groups"`
+	}
+	object, err := os.ReadFile(filepath.Join(out, "results.json"))
+	if err != nil || json.Unmarshal(object, &got) != nil || len(got.Groups) != 6 {
+		t.Fatal(err, string(object))
+	}
+	pairs := 0
+	for _, g := range got.Groups {
+		if g.Method == "random" {
+			pairs += g.Difference.Pairs
+			if g.Baseline != "full training on as many samples" || math.Abs(*g.SamplesSaved) > 0.01 {
+				t.Errorf("%+v", g)
+			}
+		}
+	}
+	if pairs != 4 {
+		t.Errorf("%d pairs", pairs)
+	}
+	for name, head := range map[string]string{"results.md": "| pruning |", "results.csv": "name,method,", "accuracy.svg": "<?xml"} {
+		if text, err := os.ReadFile(filepath.Join(out, name)); err != nil || !strings.HasPrefix(string(text), head) {
+			t.Errorf("%s: %v, %.60s", name, err, text)
+		}
+	}
+	before, err := os.Stat(filepath.Join(out, "runs", "none-s0-e3", "summary.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said, err := program(args...).Output(); err != nil {
+		t.Fatal(err, string(said))
+	}
+	if after, err := os.Stat(filepath.Join(out, "runs", "none-s0-e3", "summary.json")); err != nil || !after.ModTime().Equal(before.ModTime()) {
+		t.Error("a finished run was trained again", err)
+	}
+	if err := os.WriteFile(plan, []byte("methods: {a: b}\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	winnow(t, "experiment", "--config", plan).fails(t, exitUsage, "methods", "line 1")
+}

@@ -40,7 +40,7 @@ the interval does. --csv and --markdown print the groups.`,
 			&cli.StringFlag{Name: "plot", Destination: &o.Plot, Category: flagsOutput, TakesFile: true,
 				Usage: "also draw a chart to `FILE`, .svg or .png; replaces an older chart, never another file"},
 			&cli.StringFlag{Name: "axis", Value: string(eval.AxisSamples), Destination: &o.Axis, Category: flagsOutput,
-				Usage: "`samples|seconds`: x axis of the chart"},
+				Usage: "`samples|seconds|saved`: x axis of the chart; saved draws each group, its accuracy with the deviation over seeds against the samples that it saved"},
 		),
 		Action: func(c *cli.Context) error {
 			args, err := positional(c, 1, -1, "the folders of the runs")
@@ -66,7 +66,7 @@ func runCompare(ctx context.Context, o compareOptions, out *output) error {
 			return err
 		}
 	}
-	if err := oneOf("--axis", o.Axis, string(eval.AxisSamples), string(eval.AxisSeconds)); err != nil {
+	if err := oneOf("--axis", o.Axis, string(eval.AxisSamples), string(eval.AxisSeconds), string(eval.AxisSaved)); err != nil {
 		return err
 	}
 	if err := o.Form.check(); err != nil {
@@ -83,7 +83,7 @@ func runCompare(ctx context.Context, o compareOptions, out *output) error {
 		}
 		runs = append(runs, *r)
 	}
-	c, err := eval.Compare(runs, o.Form.Margin/100)
+	c, err := eval.Compare(runs, o.Form.options())
 	if err != nil {
 		return err
 	}
@@ -109,6 +109,7 @@ func runCompare(ctx context.Context, o compareOptions, out *output) error {
 type forms struct {
 	JSON, CSV, Markdown bool
 	Margin              float64 // points
+	Budget              bool
 }
 
 func (f *forms) flags() []cli.Flag {
@@ -118,8 +119,13 @@ func (f *forms) flags() []cli.Flag {
 		&cli.BoolFlag{Name: "markdown", Destination: &f.Markdown, Category: flagsOutput, Usage: "print the groups as a Markdown table"},
 		&cli.Float64Flag{Name: "margin", Value: 100 * eval.DefaultMargin, Destination: &f.Margin, Category: flagsOutput,
 			Usage: "loss of accuracy `X`, in points, that the verdicts are about"},
+		&cli.BoolFlag{Name: "budget", Destination: &f.Budget, Category: flagsRecipe,
+			Usage: "compare with full training on as many samples, in fewer epochs, instead of on as many epochs"},
 	}
 }
+
+// options are how runs are compared.
+func (f *forms) options() eval.Options { return eval.Options{Margin: f.Margin / 100, Budget: f.Budget} }
 
 func (f *forms) check() error {
 	if !(f.Margin > 0 && f.Margin <= 100) {

@@ -18,7 +18,10 @@ import (
 )
 
 // configured are the commands whose flags may come from a file.
-var configured = []string{"export", "tune", "train", "eval"}
+var configured = []string{"export", "tune", "train", "eval", "experiment"}
+
+// listed are flags of text with commas between, which a file may have as a list.
+var listed = []string{"methods", "ratios", "noise"}
 
 const (
 	flagConfig = "config"
@@ -149,6 +152,10 @@ func configValue(f cli.Flag, v yamlfile.Value) (string, error) {
 		if kind == yamlfile.List {
 			return configList(f, v)
 		}
+	case *cli.StringFlag:
+		if kind == yamlfile.List && slices.Contains(listed, f.Names()[0]) {
+			return configTexts(v)
+		}
 	}
 	if !slices.Contains([]string{yamlfile.Int, yamlfile.Float, yamlfile.Text}, kind) {
 		return wrong(yamlfile.Text)
@@ -165,6 +172,21 @@ func configList(f cli.Flag, v yamlfile.Value) (string, error) {
 		number := kind == yamlfile.Int || kind == yamlfile.Float
 		if numbers && !number || !number && kind != yamlfile.Text {
 			return "", fmt.Errorf("%s in the list, line %d", kind, item.Line())
+		}
+		parts = append(parts, item.Text())
+	}
+	if len(parts) == 0 {
+		return "", errors.New("an empty list")
+	}
+	return strings.Join(parts, ","), nil
+}
+
+// configTexts is a list of texts and numbers, with commas between.
+func configTexts(v yamlfile.Value) (string, error) {
+	var parts []string
+	for _, item := range v.Items() {
+		if !slices.Contains([]string{yamlfile.Int, yamlfile.Float, yamlfile.Text}, item.Kind()) || strings.Contains(item.Text(), ",") {
+			return "", fmt.Errorf("%s in the list, line %d", item.Kind(), item.Line())
 		}
 		parts = append(parts, item.Text())
 	}

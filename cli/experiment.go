@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -51,11 +53,17 @@ The folder of --out holds plan.json, which says what the runs are, and a run fol
 each below runs, which winnow eval and winnow compare take. Each run is a process of
 its own. Ctrl-C ends the one at work cleanly; --resume DIR goes on, and so does the
 same command again. A finished run is never trained again; more methods, ratios or
-seeds with the same --out add runs.`,
+seeds with the same --out add runs. At the end it has results.md, results.csv,
+results.json and accuracy.svg, the table and a picture.
+
+--config FILE takes all of this from a YAML file with the names of the flags:
+methods: [none, random]. --budget trains, beside each pruned run, one in full of as
+many epochs as take about as many samples, and compares with that.`,
 			[]int{0, 1, 2, 3, 4, 130},
 			"winnow experiment --bundle lenet --data fashion-mnist --seeds 5",
 			"winnow experiment --bundle lenet --methods none,random,bls-infobatch --ratios 0.3,0.5 --seeds 5",
-			"winnow experiment --resume experiments/lenet-glyphs --markdown >results.md"),
+			"winnow experiment --config plan.yaml",
+			"winnow experiment --resume experiments/lenet-glyphs"),
 		Flags: slices.Concat(flags, []cli.Flag{
 			&cli.StringFlag{Name: "methods", Value: "none,random,auto", Category: flagsPrune,
 				Usage: "pruning methods `M,M`, as for --prune of winnow train"},
@@ -95,7 +103,7 @@ seeds with the same --out add runs.`,
 // plan makes the plan from the flags, or reads that of --resume. trained are the
 // flags of train that it takes.
 func (o *experimentOptions) plan(c *cli.Context, trained []string) error {
-	decide := append([]string{"methods", "noise", "ratios", "seeds", "seed", "out"}, trained...)
+	decide := append([]string{"methods", "noise", "ratios", "seeds", "seed", "out", "budget"}, trained...)
 	if o.Resume != "" {
 		for _, name := range decide {
 			if c.IsSet(name) {
@@ -111,7 +119,7 @@ func (o *experimentOptions) plan(c *cli.Context, trained []string) error {
 				return inputf("experiment %q: its plan has a flag %.40q, which is none of an experiment", o.Resume, name)
 			}
 		}
-		o.Plan, o.Out = *p, o.Resume
+		o.Plan, o.Out, o.Form.Budget = *p, o.Resume, p.Budget
 		return nil
 	}
 	if c.String("bundle") == "" {
@@ -119,7 +127,7 @@ func (o *experimentOptions) plan(c *cli.Context, trained []string) error {
 	}
 	typed := typedFlags(c)
 	maps.DeleteFunc(typed.Flags, func(name, _ string) bool { return !slices.Contains(trained, name) })
-	p := experiment.Plan{Dir: typed.Dir, Flags: typed.Flags, Methods: strings.Split(c.String("methods"), ",")}
+	p := experiment.Plan{Dir: typed.Dir, Flags: typed.Flags, Budget: o.Form.Budget, Methods: strings.Split(c.String("methods"), ",")}
 	data, err := dataFor("experiment", c.String("bundle"), c.String("data"))
 	if err != nil {
 		return err
@@ -189,8 +197,11 @@ func (o *experimentOptions) write(runs []run.Run, out *output) error {
 	if len(runs) == 0 {
 		return nil
 	}
-	c, err := eval.Compare(runs, o.Form.Margin/100)
+	c, err := eval.Compare(runs, o.Form.options())
 	if err != nil {
+		return err
+	}
+	if err := o.writeFiles(c); err != nil {
 		return err
 	}
 	if done, err := o.Form.write(c, out); done || err != nil {
@@ -201,6 +212,38 @@ func (o *experimentOptions) write(runs []run.Run, out *output) error {
 	}
 	for _, note := range c.Notes {
 		out.printf("note: %s\n", note)
+	}
+	out.printf("\n%s: %s\n", o.Out, styled(strings.Join([]string{resultsMD, resultsCSV, resultsJSON, resultsSVG}, ", ")))
+	return nil
+}
+
+// Files of an experiment's folder with its results.
+const (
+	resultsMD   = "results.md"
+	resultsCSV  = "results.csv"
+	resultsJSON = "results.json"
+	resultsSVG  = "accuracy.svg"
+)
+
+// writeFiles writes the comparison into the experiment's folder.
+func (o *experimentOptions) writeFiles(c *eval.Comparison) error {
+	for _, f := range []struct {
+		name    string
+		kind    kind
+		content func(io.Writer) error
+	}{
+		{resultsMD, groupsMD, func(w io.Writer) error { return c.WriteGroups(w, eval.Markdown) }},
+		{resultsCSV, groupsCSV, func(w io.Writer) error { return c.WriteGroups(w, eval.CSV) }},
+		{resultsJSON, groupsJSON, func(w io.Writer) error {
+			enc := json.NewEncoder(w)
+			enc.SetIndent("", "  ")
+			return enc.Encode(c)
+		}},
+		{resultsSVG, svgFile, func(w io.Writer) error { return c.WriteChart(w, eval.FormatSVG, eval.AxisSaved) }},
+	} {
+		if err := f.kind.write(filepath.Join(o.Out, f.name), f.content); err != nil {
+			return err
+		}
 	}
 	return nil
 }

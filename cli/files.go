@@ -54,6 +54,9 @@ var (
 	labelsJSONL = kind{"a list of an audit", func(head []byte) bool { return bytes.HasPrefix(head, []byte(`{"index":`)) }}
 	auditJSON   = kind{"the record of an audit", func(head []byte) bool { return bytes.HasPrefix(head, []byte("{\n  \"run\":")) }}
 	pageFile    = kind{"a page of this program", func(head []byte) bool { return bytes.Contains(head, []byte(report.Mark)) }}
+	groupsMD    = kind{"a table of an experiment", func(head []byte) bool { return bytes.HasPrefix(head, []byte("| pruning |")) }}
+	groupsCSV   = kind{"a table of an experiment", func(head []byte) bool { return bytes.HasPrefix(head, []byte("name,method,")) }}
+	groupsJSON  = kind{"the results of an experiment", func(head []byte) bool { return bytes.HasPrefix(head, []byte("{\n  \"runs\": [")) }}
 	traceFile   = kind{"a profile", func(head []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(head), []byte("[")) }}
 )
 

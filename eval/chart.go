@@ -27,6 +27,7 @@ type Axis string
 const (
 	AxisSamples Axis = "samples" // training samples used so far
 	AxisSeconds Axis = "seconds" // wall-clock time so far
+	AxisSaved   Axis = "saved"   // share of the samples saved, of groups
 )
 
 // Chart formats.
@@ -50,29 +51,41 @@ var palette = []color.RGBA{
 }
 
 // WriteChart draws each run's test accuracy, epoch by epoch, against the
-// training samples or the time it had used, as SVG or PNG.
+// training samples or the time it had used, or each group's accuracy against the
+// samples that it saved, as SVG or PNG.
 func (c *Comparison) WriteChart(w io.Writer, format string, axis Axis) error {
+	if axis == AxisSaved {
+		return c.writeGroupChart(w, format)
+	}
 	p, err := c.plot(axis)
 	if err != nil {
 		return err
 	}
-	var canvas interface {
-		vg.CanvasSizer
-		io.WriterTo
-	}
-	switch format {
-	case FormatSVG:
-		canvas = vgsvg.New(chartWidth, chartHeight)
-	case FormatPNG:
-		canvas = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(chartWidth, chartHeight), vgimg.UseDPI(chartDPI))}
-	default:
-		return fmt.Errorf("eval: chart: %w %q, want %s or %s", ErrFormat, format, FormatSVG, FormatPNG)
+	canvas, err := newCanvas(format, chartWidth, chartHeight)
+	if err != nil {
+		return err
 	}
 	p.Draw(draw.Crop(draw.New(canvas), chartPad, -2*chartPad, chartPad, -chartPad))
 	if _, err := canvas.WriteTo(w); err != nil {
 		return fmt.Errorf("eval: chart: %w", err)
 	}
 	return nil
+}
+
+// canvas is what a chart is drawn on.
+type canvas interface {
+	vg.CanvasSizer
+	io.WriterTo
+}
+
+func newCanvas(format string, width, height vg.Length) (canvas, error) {
+	switch format {
+	case FormatSVG:
+		return vgsvg.New(width, height), nil
+	case FormatPNG:
+		return vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(chartDPI))}, nil
+	}
+	return nil, fmt.Errorf("eval: chart: %w %q, want %s or %s", ErrFormat, format, FormatSVG, FormatPNG)
 }
 
 func (c *Comparison) plot(axis Axis) (*plot.Plot, error) {

@@ -37,12 +37,19 @@ type Comparison struct {
 	Notes  []string `json:"notes,omitempty"` // what makes the runs hard to compare
 	runs   []run.Run
 	noted  []noted
+	budget bool
+}
+
+// Options say how groups are compared.
+type Options struct {
+	Margin float64 // the loss of accuracy, as a share of 1, that the verdicts are about
+	Budget bool    // with full training on as many samples instead of as many epochs
 }
 
 // Compare compares runs with the first of them, and groups of runs that differ
-// in their seeds with the first's group. margin is the loss of accuracy that the
-// verdicts are about.
-func Compare(runs []run.Run, margin float64) (*Comparison, error) {
+// in their seeds with the first's group, or seed by seed with those runs in full
+// that used about as many samples.
+func Compare(runs []run.Run, o Options) (*Comparison, error) {
 	if len(runs) == 0 {
 		return nil, errors.New("eval: compare: no runs")
 	}
@@ -59,7 +66,7 @@ func Compare(runs []run.Run, margin float64) (*Comparison, error) {
 		})
 		c.note(&runs[i], base, i == 0)
 	}
-	c.group(margin)
+	c.group(o)
 	return c, nil
 }
 

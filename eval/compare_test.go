@@ -67,7 +67,7 @@ func golden(t *testing.T, name string, got []byte) {
 }
 
 func TestCompare(t *testing.T) {
-	c, err := Compare(three(), DefaultMargin)
+	c, err := Compare(three(), Options{Margin: DefaultMargin})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestCompare(t *testing.T) {
 	if r.SamplesUsed != used || r.SamplesSaved != 1-float64(used)/600000 {
 		t.Errorf("row %+v, want %d samples used", r, used)
 	}
-	if _, err := Compare(nil, DefaultMargin); err == nil {
+	if _, err := Compare(nil, Options{Margin: DefaultMargin}); err == nil {
 		t.Error("a comparison of nothing")
 	}
 }
@@ -119,7 +119,7 @@ func TestTicks(t *testing.T) {
 }
 
 func TestChart(t *testing.T) {
-	c, err := Compare(three(), DefaultMargin)
+	c, err := Compare(three(), Options{Margin: DefaultMargin})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestChart(t *testing.T) {
 	if err := c.WriteChart(io.Discard, FormatSVG, "epochs"); !errors.Is(err, ErrFormat) {
 		t.Error(err)
 	}
-	if c, err = Compare([]run.Run{{Name: "nothing"}}, DefaultMargin); err != nil {
+	if c, err = Compare([]run.Run{{Name: "nothing"}}, Options{Margin: DefaultMargin}); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.WriteChart(io.Discard, FormatSVG, AxisSamples); err == nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"winnow/prune"
 	"winnow/run"
 )
 
@@ -31,16 +32,21 @@ type Group struct {
 	Seconds      float64     `json:"wall_seconds"`         // mean
 	SecondsSaved *float64    `json:"seconds_saved"`        // of the pairs
 	PruneSeconds float64     `json:"prune_seconds"`        // mean
-	NoLoss       bool        `json:"no_loss"`              // within the margin, as the interval shows
-	SeedsNeeded  int         `json:"seeds_needed,omitempty"`
-	Verdict      string      `json:"verdict,omitempty"`
+	Overhead     float64     `json:"prune_share"`          // of the time without evaluation
+	// WrongKept is the share of wrong labels among the kept samples, where they are
+	// known, and by epoch; means over the runs.
+	WrongKept    *float64  `json:"wrong_labels_kept,omitempty"`
+	WrongByEpoch []float64 `json:"wrong_labels_kept_by_epoch,omitempty"`
+	NoLoss       bool      `json:"no_loss"` // within the margin, as the interval shows
+	SeedsNeeded  int       `json:"seeds_needed,omitempty"`
+	Verdict      string    `json:"verdict,omitempty"`
 
 	runs []*run.Run
 }
 
 // group collects the finished runs by configuration and compares each group
 // with the first of the same data.
-func (c *Comparison) group(margin float64) {
+func (c *Comparison) group(o Options) {
 	byKey := map[string]*Group{}
 	var groups []*Group
 	var fields []map[string]string
@@ -67,13 +73,21 @@ func (c *Comparison) group(margin float64) {
 	for _, g := range groups {
 		g.measure()
 		if base := groups[slices.IndexFunc(groups, func(b *Group) bool { return b.data() == g.data() })]; base != g {
-			g.Baseline = base.Name
-			c.Notes = append(c.Notes, g.pair(base)...)
-			g.judge(margin)
+			partner := base.ofSeed
+			if g.Baseline = base.Name; o.Budget {
+				if g.full() {
+					g.Baseline = ""
+					c.Groups = append(c.Groups, *g)
+					continue
+				}
+				g.Baseline, partner = asManySamples, equalSamples(groups)
+			}
+			c.Notes = append(c.Notes, g.pair(partner)...)
+			g.judge(o.Margin)
 		}
 		c.Groups = append(c.Groups, *g)
 	}
-	c.Margin = margin
+	c.Margin, c.budget = o.Margin, o.Budget
 }
 
 func (g *Group) data() string { return g.runs[0].Summary.Data }
@@ -153,36 +167,97 @@ func dataName(spec string, fields []map[string]string) string {
 
 // measure fills in what needs no baseline.
 func (g *Group) measure() {
-	var accuracy, worst, used, seconds, pruning []float64
+	var accuracy, worst, used, seconds, pruning, share []float64
 	for _, r := range g.runs {
 		s := &r.Summary
 		accuracy, used = append(accuracy, s.TestAccuracy), append(used, float64(s.TrainSamplesUsed))
 		seconds, pruning = append(seconds, s.WallSeconds), append(pruning, s.PruneSeconds)
+		share = append(share, s.PruneSeconds/max(s.WallSeconds-s.EvalSeconds, 1e-9))
 		if w := s.WorstClass; w.Samples > 0 {
 			worst = append(worst, float64(w.Correct)/float64(w.Samples))
 		}
 	}
 	g.Accuracy, g.SamplesUsed = MomentsOf(accuracy), MomentsOf(used).Mean
-	g.Seconds, g.PruneSeconds = MomentsOf(seconds).Mean, MomentsOf(pruning).Mean
+	g.Seconds, g.PruneSeconds, g.Overhead = MomentsOf(seconds).Mean, MomentsOf(pruning).Mean, MomentsOf(share).Mean
+	g.measureNoise()
 	if len(worst) == len(g.runs) {
 		m := MomentsOf(worst)
 		g.Worst = &m
 	}
 }
 
+// measureNoise fills in the wrong labels among the kept samples.
+func (g *Group) measureNoise() {
+	all := 0.0
+	var byEpoch []float64
+	for _, r := range g.runs {
+		if c := r.Summary.Config.Command; c == nil || c.LabelNoise == nil || len(r.Epochs) != len(g.runs[0].Epochs) {
+			return
+		}
+		wrong, used := 0, 0
+		for e, x := range r.Epochs {
+			if byEpoch == nil {
+				byEpoch = make([]float64, len(r.Epochs))
+			}
+			byEpoch[e] += float64(x.WrongUsed) / float64(max(x.SamplesUsed, 1)) / float64(len(g.runs))
+			wrong, used = wrong+x.WrongUsed, used+x.SamplesUsed
+		}
+		all += float64(wrong) / float64(max(used, 1)) / float64(len(g.runs))
+	}
+	g.WrongKept, g.WrongByEpoch = &all, byEpoch
+}
+
+// full is whether the group trains on everything.
+func (g *Group) full() bool { return g.runs[0].Summary.Policy == prune.PolicyFull }
+
+// ofSeed is the group's run with the seed of another, and what is to be said
+// where there is none.
+func (g *Group) ofSeed(r *run.Run) (*run.Run, string) {
+	if k := slices.Index(g.Seeds, r.Summary.Seed); k >= 0 {
+		return g.runs[k], ""
+	}
+	return nil, fmt.Sprintf("%s: seed %d has no run of %s to compare with", r.Name, r.Summary.Seed, g.Name)
+}
+
+// asManySamples is the baseline at an equal budget.
+const asManySamples = "full training on as many samples"
+
+// equalSamples finds the run in full of the same data and seed whose samples are
+// as many as another's, give or take half an epoch.
+func equalSamples(groups []*Group) func(*run.Run) (*run.Run, string) {
+	return func(r *run.Run) (*run.Run, string) {
+		s := &r.Summary
+		best, least := (*run.Run)(nil), int64(s.Config.TrainSamples)/2+1
+		for _, g := range groups {
+			if !g.full() || g.data() != s.Data || g.runs[0].Summary.Bundle != s.Bundle {
+				continue
+			}
+			if b, _ := g.ofSeed(r); b != nil {
+				if d := b.Summary.TrainSamplesUsed - s.TrainSamplesUsed; max(d, -d) < least {
+					best, least = b, max(d, -d)
+				}
+			}
+		}
+		if best == nil {
+			return nil, fmt.Sprintf("%s: no run in full of seed %d used about as many samples", r.Name, s.Seed)
+		}
+		return best, ""
+	}
+}
+
 // pair compares a group with the baseline, seed by seed.
-func (g *Group) pair(base *Group) (notes []string) {
+func (g *Group) pair(partner func(*run.Run) (*run.Run, string)) (notes []string) {
 	var differences []float64
 	var used, usedBase, seconds, secondsBase float64
-	for i, r := range g.runs {
-		k := slices.Index(base.Seeds, g.Seeds[i])
-		if k < 0 {
-			notes = append(notes, fmt.Sprintf("%s: seed %d has no run of %s to compare with", r.Name, g.Seeds[i], base.Name))
+	for _, r := range g.runs {
+		other, note := partner(r)
+		if other == nil {
+			notes = append(notes, note)
 			continue
 		}
-		s, b := &r.Summary, &base.runs[k].Summary
+		s, b := &r.Summary, &other.Summary
 		if x, y := initSeed(s), initSeed(b); x != y {
-			notes = append(notes, fmt.Sprintf("%s: its first weights are those of seed %s, those of %s of seed %s", r.Name, x, base.runs[k].Name, y))
+			notes = append(notes, fmt.Sprintf("%s: its first weights are those of seed %s, those of %s of seed %s", r.Name, x, other.Name, y))
 		}
 		differences = append(differences, s.TestAccuracy-b.TestAccuracy)
 		used, usedBase = used+float64(s.TrainSamplesUsed), usedBase+float64(b.TrainSamplesUsed)

@@ -38,7 +38,7 @@ func grouped(t *testing.T, runs ...[]run.Run) *Comparison {
 	for _, r := range runs {
 		all = append(all, r...)
 	}
-	c, err := Compare(all, DefaultMargin)
+	c, err := Compare(all, Options{Margin: DefaultMargin})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,5 +171,52 @@ func TestGroupsOfNoise(t *testing.T) {
 	}
 	if d := c.Groups[3].Difference; d == nil || !near(d.Mean, 0.005) {
 		t.Errorf("%+v", d)
+	}
+}
+
+// At an equal budget a run is compared with the one in full, of its seed, that
+// used about as many samples, if there is one.
+func TestGroupsBudget(t *testing.T) {
+	short := seeded("none", 0.5, 0, 0.88, 0.89)
+	for i := range short {
+		s := &short[i].Summary
+		s.Config.Epochs, s.Config.TrainSamples, s.TrainSamplesUsed = 5, 60000, 5*60000
+	}
+	pruned := seeded("random", 0.5, 0, 0.9, 0.895, 0.9)
+	for i := range pruned {
+		pruned[i].Summary.Config.TrainSamples, pruned[i].Summary.TrainSamplesUsed = 60000, 5*60000+29000
+	}
+	all := append(append(seeded("none", 0.5, 0, 0.91, 0.92), short...), pruned...)
+	c, err := Compare(all, Options{Margin: DefaultMargin, Budget: true})
+	if err != nil || len(c.Groups) != 3 {
+		t.Fatal(err, c.Groups)
+	}
+	g := c.Groups[2]
+	if c.Groups[1].Difference != nil || g.Difference == nil || g.Difference.Pairs != 2 || !near(g.Difference.Mean, (0.02+0.005)/2) || g.Baseline != "full training on as many samples" {
+		t.Errorf("%+v, %+v", g, g.Difference)
+	}
+	if notes := strings.Join(c.Notes, "\n"); !strings.Contains(notes, "random-s2: no run in full of seed 2") {
+		t.Error(notes)
+	}
+}
+
+// The share of wrong labels among the kept ones, over all epochs and by epoch.
+func TestGroupsWrong(t *testing.T) {
+	runs := seeded("random", 0.5, 0, 0.9, 0.91)
+	for i := range runs {
+		runs[i].Summary.Config.Command.LabelNoise = &run.LabelNoise{Kind: "symmetric", Rate: 0.2}
+		for e := range runs[i].Epochs {
+			runs[i].Epochs[e].SamplesUsed, runs[i].Epochs[e].WrongUsed = 100, 10*(i+1)
+		}
+		runs[i].Epochs[1].SamplesUsed, runs[i].Epochs[1].WrongUsed = 300, 0
+	}
+	n := float64(len(runs[0].Epochs))
+	g := grouped(t, runs).Groups[0]
+	if want := 15 * (n - 1) / (100*(n-1) + 300); g.WrongKept == nil || !near(*g.WrongKept, want) || !near(g.WrongByEpoch[0], 0.15) || g.WrongByEpoch[1] != 0 {
+		t.Errorf("%v, %v, want %v", *g.WrongKept, g.WrongByEpoch, want)
+	}
+	var text bytes.Buffer
+	if err := grouped(t, runs).WriteGroups(&text, Text); err != nil || !strings.Contains(text.String(), "of the kept labels are wrong, 0.0% in the best epoch (2)") {
+		t.Error(err, text.String())
 	}
 }

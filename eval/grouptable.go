@@ -10,9 +10,17 @@ import (
 	"winnow/internal/printable"
 )
 
-// groupColumns are those of the table of groups.
-func groupColumns() []column[Group] {
+// groupColumns are those of the table of groups. Text, which has to fit a
+// terminal, has the last ones under the table.
+func (c *Comparison) groupColumns(f Format) []column[Group] {
 	type G = Group
+	overhead, wrong := "", ""
+	if f == Markdown {
+		overhead = "pruner"
+		if c.noisy() {
+			wrong = "wrong labels kept"
+		}
+	}
 	spread := func(m Moments) string {
 		if m.Deviation == nil {
 			return fmt.Sprintf("%.2f", 100*m.Mean)
@@ -76,10 +84,38 @@ func groupColumns() []column[Group] {
 		{key: "wall_seconds", value: func(g *G) any { return g.Seconds }},
 		{"seconds_saved", "seconds", func(g *G) string { return share(g.SecondsSaved) }, func(g *G) any { return g.SecondsSaved }},
 		{key: "prune_seconds", value: func(g *G) any { return g.PruneSeconds }},
+		{"prune_share", overhead, func(g *G) string { return share(&g.Overhead) }, func(g *G) any { return g.Overhead }},
+		{"wrong_labels_kept", wrong, func(g *G) string { return share(g.WrongKept) }, func(g *G) any { return g.WrongKept }},
 		{key: "no_loss", value: func(g *G) any { return g.NoLoss }},
 		{key: "seeds_needed", value: func(g *G) any { return g.SeedsNeeded }},
 		{key: "verdict", value: func(g *G) any { return g.Verdict }},
 	}
+}
+
+// noisy is whether wrong labels are known of any group.
+func (c *Comparison) noisy() bool {
+	return slices.ContainsFunc(c.Groups, func(g Group) bool { return g.WrongKept != nil })
+}
+
+// remarks are the verdict on a group, and what has no column of text.
+func (g *Group) remarks(f Format) (list []string) {
+	if g.Verdict != "" {
+		list = append(list, g.Verdict)
+	}
+	if f != Text {
+		return list
+	}
+	if g.Baseline != "" {
+		list = append(list, fmt.Sprintf("the pruner took %.1f%% of the training time", 100*g.Overhead))
+	}
+	if g.WrongKept != nil {
+		list = append(list, fmt.Sprintf("%.1f%% of the kept labels are wrong", 100**g.WrongKept))
+		if n := len(g.WrongByEpoch); n > 1 {
+			lowest := slices.Min(g.WrongByEpoch)
+			list[len(list)-1] += fmt.Sprintf(", %.1f%% in the best epoch (%d)", 100*lowest, slices.Index(g.WrongByEpoch, lowest)+1)
+		}
+	}
+	return list
 }
 
 // WriteGroups writes the table of groups; for people, with what its columns
@@ -88,7 +124,7 @@ func (c *Comparison) WriteGroups(w io.Writer, f Format) error {
 	if len(c.Groups) == 0 {
 		return errors.New("eval: table: no run is finished")
 	}
-	if err := writeTable(w, f, groupColumns(), c.Groups, 2); err != nil || f == CSV {
+	if err := writeTable(w, f, c.groupColumns(f), c.Groups, 2); err != nil || f == CSV {
 		return err
 	}
 	var b strings.Builder
@@ -99,18 +135,21 @@ func (c *Comparison) WriteGroups(w io.Writer, f Format) error {
 	if slices.ContainsFunc(c.Groups, func(g Group) bool { return g.Baseline == "" && g.Name != c.Groups[0].Name }) {
 		base = "the first of the same data"
 	}
+	if c.budget {
+		base = asManySamples
+	}
 	fmt.Fprintf(&b, "%% of test samples, mean ±standard deviation over seeds; diff in points, with the\ninterval of a paired t-test, to %s; worst class;\nshares of samples and seconds saved\n", base)
 	first := true
 	for i := range c.Groups {
 		g := &c.Groups[i]
-		if g.Baseline == "" {
+		if len(g.remarks(f)) == 0 {
 			continue
 		}
 		if first || f == Markdown {
 			b.WriteString("\n")
 		}
 		first = false
-		fmt.Fprintf(&b, "%s: %s\n", printable.Text(g.Name), g.Verdict)
+		fmt.Fprintf(&b, "%s: %s\n", printable.Text(g.Name), strings.Join(g.remarks(f), "\n  "))
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("eval: table: %w", err)

@@ -38,6 +38,8 @@ const (
 	flagSeed   = "seed"
 	flagData   = "data"
 	flagFold   = "leave-out"
+	flagEpochs = "epochs"
+	fullMethod = "none"
 )
 
 // Plan says what the runs are. Every run trains with the same flags, but for
@@ -50,8 +52,9 @@ type Plan struct {
 	Noise   []string          `json:"noise,omitempty"`  // settings of the data; none, and 0, leave --data alone
 	Ratios  []float64         `json:"ratios,omitempty"` // none leaves --prune-ratio alone
 	Seeds   []uint64          `json:"seeds"`
-	Folds   int               `json:"folds,omitempty"` // each run without one of so many folds of the training samples; 0 leaves nothing out
-	Runs    []Run             `json:"runs"`            // what follows from the above, in the order of training
+	Folds   int               `json:"folds,omitempty"`  // each run without one of so many folds of the training samples; 0 leaves nothing out
+	Budget  bool              `json:"budget,omitempty"` // beside each pruned run one in full that takes about as many samples
+	Runs    []Run             `json:"runs"`             // what follows from the above, in the order of training
 }
 
 // Run is a run of the plan.
@@ -61,7 +64,8 @@ type Run struct {
 	Noise  string   `json:"noise,omitempty"`
 	Ratio  *float64 `json:"ratio,omitempty"`
 	Seed   uint64   `json:"seed"`
-	Fold   int      `json:"fold,omitempty"` // that it leaves out, from 1
+	Fold   int      `json:"fold,omitempty"`   // that it leaves out, from 1
+	Epochs int      `json:"epochs,omitempty"` // other than those of the flags
 }
 
 // Complete checks a plan and fills in its runs: seed by seed, so that what is
@@ -216,6 +220,7 @@ func (p *Plan) Join(earlier *Plan) error {
 	if p.Folds != earlier.Folds {
 		return fmt.Errorf("experiment: %w: %d folds now, and %d in the plan there; take another --out", ErrOther, p.Folds, earlier.Folds)
 	}
+	p.Budget = p.Budget || earlier.Budget
 	p.Dir, p.Noise = earlier.Dir, slices.Concat(earlier.noises(), p.noises())
 	p.Methods = slices.Concat(earlier.Methods, p.Methods)
 	p.Ratios = slices.Concat(earlier.Ratios, p.Ratios)
@@ -257,6 +262,9 @@ func (p *Plan) flags(r *Run) map[string]string {
 	}
 	if r.Fold > 0 {
 		all[flagFold] = fmt.Sprintf("%d/%d", r.Fold, p.Folds)
+	}
+	if r.Epochs > 0 {
+		all[flagEpochs] = strconv.Itoa(r.Epochs)
 	}
 	if r.Ratio != nil {
 		all[flagRatio] = number(*r.Ratio)

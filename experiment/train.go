@@ -9,11 +9,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"winnow/internal/atomicfile"
+	"winnow/prune"
 	"winnow/run"
 )
 
@@ -75,23 +77,68 @@ func Train(ctx context.Context, dir, program string, p *Plan, rep Reporter) ([]r
 	if err := os.Mkdir(filepath.Join(dir, RunsDir), 0o777); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("experiment: %w", err)
 	}
-	return p.train(ctx, filepath.Join(dir, RunsDir), program, rep)
+	dir = filepath.Join(dir, RunsDir)
+	done, failed, err := p.train(ctx, dir, program, p.Runs, Progress{Runs: len(p.Runs)}, rep)
+	all := len(p.Runs)
+	if err == nil && p.Budget {
+		more := p.equalSamples(done)
+		all += len(more)
+		var as []run.Run
+		var lost []string
+		as, lost, err = p.train(ctx, dir, program, more, Progress{Done: len(done), Runs: all}, rep)
+		done, failed = append(done, as...), append(failed, lost...)
+	}
+	if err == nil && len(failed) > 0 {
+		err = fmt.Errorf("experiment: %w: %d of %d: %s", ErrFailed, len(failed), all, strings.Join(failed, ", "))
+	}
+	return done, err
 }
 
-func (p *Plan) train(ctx context.Context, dir, program string, rep Reporter) (done []run.Run, err error) {
-	taken := make([]*run.Run, len(p.Runs))
-	at := Progress{Runs: len(p.Runs)}
-	for i := range p.Runs { // all that is there before anything is trained
-		if taken[i], err = p.finished(&p.Runs[i], filepath.Join(dir, p.Runs[i].Name)); err != nil {
-			return nil, err
+// equalSamples are runs in full whose epochs take about as many samples as each
+// pruned run did: whole epochs, the nearest number.
+func (p *Plan) equalSamples(done []run.Run) []Run {
+	at := map[string]*run.Run{}
+	for i := range done {
+		at[done[i].Name] = &done[i]
+	}
+	var more []Run
+	for _, r := range p.Runs {
+		d := at[r.Name]
+		if d == nil || d.Summary.Policy == prune.PolicyFull || d.Summary.Config.TrainSamples < 1 {
+			continue
+		}
+		n := int64(d.Summary.Config.TrainSamples)
+		epochs := int(max(1, (d.Summary.TrainSamplesUsed+n/2)/n))
+		if epochs == d.Summary.Config.Epochs && slices.Contains(p.Methods, fullMethod) {
+			continue // full training of as many epochs is it
+		}
+		x := newRun(fullMethod, r.Noise, nil, r.Seed)
+		x.Fold, x.Epochs = r.Fold, epochs
+		x.Name += fmt.Sprintf("-e%d", epochs)
+		if x.Fold > 0 {
+			x.Name += fmt.Sprintf("-f%d", x.Fold)
+		}
+		if !slices.ContainsFunc(more, func(m Run) bool { return m.Name == x.Name }) {
+			more = append(more, x)
+		}
+	}
+	return more
+}
+
+// train trains what is not finished of some runs; at is where the experiment
+// stands. failed are the names of those that did.
+func (p *Plan) train(ctx context.Context, dir, program string, runs []Run, at Progress, rep Reporter) (done []run.Run, failed []string, err error) {
+	taken := make([]*run.Run, len(runs))
+	for i := range runs { // all that is there before anything is trained
+		if taken[i], err = p.finished(&runs[i], filepath.Join(dir, runs[i].Name)); err != nil {
+			return nil, nil, err
 		}
 		if taken[i] != nil {
 			at.Done++
 		}
 	}
-	var failed []string
-	for i := range p.Runs {
-		r := &p.Runs[i]
+	for i := range runs {
+		r := &runs[i]
 		at.Run, at.Epochs = r, 0
 		if taken[i] != nil {
 			done = append(done, *taken[i])
@@ -104,29 +151,26 @@ func (p *Plan) train(ctx context.Context, dir, program string, rep Reporter) (do
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:
-			return done, ctx.Err()
+			return done, failed, ctx.Err()
 		case errors.As(err, &child) && (child.Code < codeUsage || child.Code > codeRuntime) && child.Code != codeInterrupted:
 			rep.Failed(at, err)
 			failed = append(failed, r.Name)
 			continue
 		default:
-			return done, err
+			return done, failed, err
 		}
 		end, err := p.finished(r, place)
 		if err == nil && end == nil {
 			err = &ChildError{r.Name, codeInterrupted, "it ended before its last epoch"}
 		}
 		if err != nil {
-			return done, err
+			return done, failed, err
 		}
 		done = append(done, *end)
 		at.Done++
 		rep.End(at, end, false)
 	}
-	if len(failed) > 0 {
-		return done, fmt.Errorf("experiment: %w: %d of %d: %s", ErrFailed, len(failed), len(p.Runs), strings.Join(failed, ", "))
-	}
-	return done, nil
+	return done, failed, nil
 }
 
 // child trains a run in a process of its own.

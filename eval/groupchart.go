@@ -1,0 +1,172 @@
+package eval
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"winnow/internal/printable"
+)
+
+// groupPoints are the groups of one method on one data, from the least saved on.
+type groupPoints struct {
+	method string
+	plotter.XYs
+	plotter.YErrors
+}
+
+// panel is the groups of one data: their methods, and full training.
+type panel struct {
+	data    string
+	full    *Group
+	methods []groupPoints
+}
+
+// panels divides the groups by data. The share saved is of what the first group
+// of the data used.
+func (c *Comparison) panels() (all []panel) {
+	for i := range c.Groups {
+		g := &c.Groups[i]
+		k := slices.IndexFunc(all, func(p panel) bool { return p.full.data() == g.data() })
+		if k < 0 {
+			all = append(all, panel{full: g})
+			continue
+		}
+		p := &all[k]
+		name := g.Method
+		if g.full() {
+			name += ", fewer epochs"
+		}
+		m := slices.IndexFunc(p.methods, func(x groupPoints) bool { return x.method == name })
+		if m < 0 {
+			m = len(p.methods)
+			p.methods = append(p.methods, groupPoints{method: name})
+		}
+		at := plotter.XY{X: 100 * less(g.SamplesUsed, p.full.SamplesUsed), Y: 100 * g.Accuracy.Mean}
+		spread := 0.0
+		if g.Accuracy.Deviation != nil {
+			spread = 100 * *g.Accuracy.Deviation
+		}
+		x := &p.methods[m]
+		where, _ := slices.BinarySearchFunc(x.XYs, at, func(a, b plotter.XY) int {
+			if a.X < b.X {
+				return -1
+			}
+			return 1
+		})
+		x.XYs = slices.Insert(x.XYs, where, at)
+		x.YErrors = slices.Insert(x.YErrors, where, struct{ Low, High float64 }{spread, spread})
+	}
+	specs := make([]map[string]string, len(all))
+	for k := range all {
+		specs[k] = map[string]string{"data": all[k].full.data()}
+	}
+	for k := range all {
+		if all[k].data = dataName(all[k].full.data(), specs); all[k].data == "" && len(all) > 1 {
+			all[k].data = "the labels as they are"
+		}
+	}
+	return all
+}
+
+// maxPanels is the most data sets that are drawn, maxColumns of them beside each other.
+const (
+	maxPanels  = 60
+	maxColumns = 3
+)
+
+// writeGroupChart draws each group's accuracy, with its standard deviation over
+// seeds, against the samples that it saved; a panel for each data, such as each
+// kind of noise.
+func (c *Comparison) writeGroupChart(w io.Writer, format string) error {
+	panels := c.panels()
+	if len(panels) == 0 {
+		return errors.New("eval: chart: no run is finished")
+	}
+	if len(panels) > maxPanels {
+		return fmt.Errorf("eval: chart: %d sets of data, at most %d are drawn", len(panels), maxPanels)
+	}
+	tiles := draw.Tiles{Cols: min(len(panels), maxColumns), PadX: 6 * vg.Millimeter, PadY: 6 * vg.Millimeter}
+	tiles.Rows = (len(panels) + tiles.Cols - 1) / tiles.Cols
+	canvas, err := newCanvas(format, chartWidth*vg.Length(tiles.Cols), chartHeight*vg.Length(tiles.Rows))
+	if err != nil {
+		return err
+	}
+	colors := map[string]int{}
+	plots := make([][]*plot.Plot, tiles.Rows)
+	for row := range plots {
+		plots[row] = make([]*plot.Plot, tiles.Cols)
+		for col := range plots[row] {
+			if k := row*tiles.Cols + col; k < len(panels) {
+				if plots[row][col], err = panels[k].plot(colors); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	dc := draw.Crop(draw.New(canvas), chartPad, -2*chartPad, chartPad, -chartPad)
+	for row, line := range plot.Align(plots, tiles, dc) {
+		for col, at := range line {
+			if p := plots[row][col]; p != nil {
+				p.Draw(at)
+			}
+		}
+	}
+	if _, err := canvas.WriteTo(w); err != nil {
+		return fmt.Errorf("eval: chart: %w", err)
+	}
+	return nil
+}
+
+// plot draws a panel; colors are those of methods in all panels.
+func (p *panel) plot(colors map[string]int) (*plot.Plot, error) {
+	out := plot.New()
+	style(out)
+	out.Title.Text, out.Title.TextStyle.Font = printable.Cut(p.data, maxLabel), out.X.Label.TextStyle.Font
+	out.X.Label.Text = "training samples saved (%)"
+	right := 5.0
+	for _, m := range p.methods {
+		right = math.Max(right, m.XYs[len(m.XYs)-1].X*1.08)
+	}
+	base := 100 * p.full.Accuracy.Mean
+	line, err := plotter.NewLine(plotter.XYs{{X: 0, Y: base}, {X: right, Y: base}})
+	if err != nil {
+		return nil, fmt.Errorf("eval: chart: %w", err)
+	}
+	line.Color, line.Width, line.Dashes = palette[len(palette)-1], vg.Points(1.4), []vg.Length{vg.Points(5), vg.Points(3)}
+	out.Add(line)
+	out.Legend.Add(fmt.Sprintf("%s, %.2f%%", printable.Cut(p.full.Method, maxLabel), base), line)
+	for _, m := range p.methods {
+		k, ok := colors[m.method]
+		if !ok {
+			k = len(colors)
+			colors[m.method] = k
+		}
+		shade := palette[k%(len(palette)-1)]
+		line, marks, err := plotter.NewLinePoints(m.XYs)
+		if err != nil {
+			return nil, fmt.Errorf("eval: chart: %q: %w", m.method, err)
+		}
+		bars, err := plotter.NewYErrorBars(m)
+		if err != nil {
+			return nil, fmt.Errorf("eval: chart: %q: %w", m.method, err)
+		}
+		line.Color, line.Width = shade, vg.Points(1.6)
+		marks.Color, marks.Shape, marks.Radius = shade, draw.CircleGlyph{}, vg.Points(2.8)
+		bars.Color, bars.CapWidth = shade, vg.Points(5)
+		out.Add(line, marks, bars)
+		out.Legend.Add(printable.Cut(m.method, maxLabel), line, marks)
+	}
+	out.X.Min, out.X.Max = 0, right
+	margin := math.Max((out.Y.Max-out.Y.Min)*0.08, 0.25)
+	out.Y.Min, out.Y.Max = out.Y.Min-margin, math.Min(out.Y.Max+margin, 100.5)
+	out.Legend.Left, out.Legend.XOffs = true, vg.Points(10)
+	return out, nil
+}
