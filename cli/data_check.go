@@ -14,6 +14,7 @@ import (
 type dataCheckOptions struct {
 	Spec    string
 	Workers int
+	Near    int
 	Decoder string
 	JSON    bool
 }
@@ -25,12 +26,13 @@ func newDataCheckCommand(out *output) *cli.Command {
 		Usage:     "decode every image of a data set and report what is wrong",
 		ArgsUsage: "[SPEC]",
 		Description: about(`Names every image that cannot be read, labels that are no class, and images of
-the same bytes, within and across the splits; counts files that EXIF says are to
+the same bytes or that look alike, within and across the splits; counts files that EXIF says are to
 be turned. The exit code is 3 where an image or a label is bad; duplicates are
 told and no error.`,
 			[]int{0, 2, 3, 130}, "winnow data check folder:DIR"),
 		Flags: []cli.Flag{
 			&cli.IntFlag{Name: "workers", Destination: &o.Workers, Category: flagsMachine, DefaultText: "the processors", Usage: "decode `N` images at a time"},
+			&cli.IntFlag{Name: "near", Value: datasets.DefaultNear, Destination: &o.Near, Category: flagsData, Usage: "images look alike where at most `N` of the 128 bits of their difference hashes differ; -1 leaves that away"},
 			decoderFlag(&o.Decoder),
 			jsonFlag(&o.JSON),
 		},
@@ -49,12 +51,15 @@ func runDataCheck(ctx context.Context, o dataCheckOptions, out *output) error {
 	if o.Workers < 0 || o.Workers > 1024 {
 		return usagef("--workers %d: give 1 to 1024", o.Workers)
 	}
+	if o.Near < -1 || o.Near > datasets.MaxNear {
+		return usagef("--near %d: give -1 to %d", o.Near, datasets.MaxNear)
+	}
 	d, decoder, err := openWith(ctx, o.Spec, o.Decoder, out)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	f, err := datasets.Check(ctx, d, decoder, o.Workers, countProgress(out, "checking images"))
+	f, err := datasets.Check(ctx, d, decoder, o.Workers, o.Near, countProgress(out, "checking images"))
 	if err != nil {
 		return fmt.Errorf("data check: %q: %w", o.Spec, err)
 	}
@@ -72,6 +77,9 @@ func runDataCheck(ctx context.Context, o dataCheckOptions, out *output) error {
 // shownGroups bounds how many groups of duplicates are named.
 const shownGroups = 20
 
+// shownNames bounds how many samples of a group are.
+const shownNames = 10
+
 func printFindings(f *datasets.Findings, d *datasets.Dataset, out *output) {
 	classes := d.ClassNames
 	name := func(s datasets.Sample) string {
@@ -87,18 +95,31 @@ func printFindings(f *datasets.Findings, d *datasets.Dataset, out *output) {
 	for _, s := range f.Outside {
 		out.printf("no class   %s: label %d: want 0 to %d\n", name(s), s.Label, len(classes)-1)
 	}
-	for _, g := range f.Duplicates[:min(len(f.Duplicates), shownGroups)] {
-		names := make([]string, len(g))
-		for i, s := range g {
-			names[i] = name(s)
+	groups := func(what string, list [][]datasets.Sample) {
+		for _, g := range list[:min(len(list), shownGroups)] {
+			names := make([]string, 0, shownNames+1)
+			for _, s := range g[:min(len(g), shownNames)] {
+				names = append(names, name(s))
+			}
+			if n := len(g) - shownNames; n > 0 {
+				names = append(names, fmt.Sprintf("%d more", n))
+			}
+			out.printf("%-10s %s\n", what, strings.Join(names, ", "))
 		}
-		out.printf("same bytes %s\n", strings.Join(names, ", "))
+		if n := len(list) - shownGroups; n > 0 {
+			out.printf("%-10s %s more; --json lists all\n", what, counted(n, "group"))
+		}
 	}
-	if n := len(f.Duplicates) - shownGroups; n > 0 {
-		out.printf("same bytes %s more; --json lists all\n", counted(n, "group"))
-	}
+	groups("same bytes", f.Duplicates)
+	groups("look alike", f.Near)
 	out.printf("%s checked: %d cannot be read, %d with a label that is no class, %s of the same bytes (%d across the splits, %d with labels that differ)\n",
 		counted(f.Samples, "sample"), len(f.Bad), len(f.Outside), counted(len(f.Duplicates), "group"), f.Across, f.Contrary)
+	if len(f.Near) > 0 {
+		out.printf("%s look alike (%d across the splits, %d with labels that differ); --near sets how much\n", counted(len(f.Near), "group"), f.NearAcross, f.NearContrary)
+	}
+	if f.NearPartial {
+		out.printf("so many look alike that not all were compared with each other\n")
+	}
 	if len(f.Turned) > 0 {
 		var kinds []int
 		sum := 0

@@ -38,6 +38,13 @@ type Findings struct {
 	// Across counts the groups with samples of both splits, Contrary those whose labels differ.
 	Across   int `json:"across_splits"`
 	Contrary int `json:"contrary_labels"`
+	// Near are groups of samples that look alike and are not all of the same bytes.
+	Near [][]Sample `json:"near_duplicates"`
+	// NearAcross and NearContrary count them as Across and Contrary do.
+	NearAcross   int `json:"near_across_splits"`
+	NearContrary int `json:"near_contrary_labels"`
+	// NearPartial says that so many looked alike that not all were compared.
+	NearPartial bool `json:"near_partial,omitempty"`
 	// Turned counts files by EXIF orientation, those of 2 to 8.
 	Turned map[int]int `json:"exif_orientations"`
 }
@@ -48,16 +55,19 @@ type digest [16]byte
 // checked is what is kept of one sample until all are seen.
 type checked struct {
 	digest digest
+	hash   hash128
 	turned uint8
 	bad    bool
 }
 
 // Check reads and decodes every sample of both splits with so many workers, 0
-// for one a processor. progress, which may be nil, is told of samples done.
-func Check(ctx context.Context, d *Dataset, decoder raster.Decoder, workers int, progress func(done, total int)) (*Findings, error) {
+// for one a processor. near is how many bits of their hashes near duplicates
+// differ in at most, below 0 for not looking for them. progress, which may be
+// nil, is told of samples done.
+func Check(ctx context.Context, d *Dataset, decoder raster.Decoder, workers, near int, progress func(done, total int)) (*Findings, error) {
 	splits := []*checker{{name: "train", r: d.Train}, {name: "test", r: d.Test}}
 	total := d.Train.Len() + d.Test.Len()
-	f := &Findings{Samples: total, Turned: map[int]int{}, Bad: []BadSample{}, Outside: []Sample{}, Duplicates: [][]Sample{}}
+	f := &Findings{Samples: total, Turned: map[int]int{}, Bad: []BadSample{}, Outside: []Sample{}, Duplicates: [][]Sample{}, Near: [][]Sample{}}
 	type place struct {
 		split *checker
 		i     uint32
@@ -101,9 +111,44 @@ func Check(ctx context.Context, d *Dataset, decoder raster.Decoder, workers int,
 		}
 	}
 	for _, g := range f.Duplicates {
-		f.count(g)
+		countGroup(g, &f.Across, &f.Contrary)
+	}
+	if near >= 0 {
+		f.near(splits, min(near, MaxNear))
 	}
 	return f, nil
+}
+
+// near fills in the groups of near duplicates.
+func (f *Findings) near(splits []*checker, most int) {
+	var hashes []hash128
+	for _, c := range splits {
+		for i := range c.seen {
+			hashes = append(hashes, c.seen[i].hash)
+		}
+	}
+	at := func(i int) (*checker, int) {
+		if n := len(splits[0].seen); i >= n {
+			return splits[1], i - n
+		}
+		return splits[0], i
+	}
+	groups, partial := nearGroups(hashes, func(i int) bool { c, k := at(i); return c.seen[k].bad }, most)
+	f.NearPartial = partial
+	for _, members := range groups {
+		var g []Sample
+		first, k := at(members[0])
+		same := true
+		for _, i := range members {
+			c, j := at(i)
+			g = append(g, c.sample(uint32(j)))
+			same = same && c.seen[j].digest == first.seen[k].digest
+		}
+		if !same {
+			f.Near = append(f.Near, g)
+			countGroup(g, &f.NearAcross, &f.NearContrary)
+		}
+	}
 }
 
 func (c *checker) sample(i uint32) Sample {
@@ -114,19 +159,19 @@ func (c *checker) sample(i uint32) Sample {
 	return s
 }
 
-// count counts a group of duplicates.
-func (f *Findings) count(g []Sample) {
-	across, contrary := false, false
+// countGroup counts a group of duplicates.
+func countGroup(g []Sample, across, contrary *int) {
+	splits, labels := 0, 0
 	for _, s := range g[1:] {
-		across = across || s.Split != g[0].Split
-		contrary = contrary || s.Label != g[0].Label
+		if s.Split != g[0].Split {
+			splits = 1
+		}
+		if s.Label != g[0].Label {
+			labels = 1
+		}
 	}
-	if across {
-		f.Across++
-	}
-	if contrary {
-		f.Contrary++
-	}
+	*across += splits
+	*contrary += labels
 }
 
 // checker checks the samples of one split.
@@ -152,12 +197,13 @@ func (c *checker) run(ctx context.Context, workers int, progress func(done int))
 		wg.Go(func() {
 			var r loader.Record
 			var m raster.Image
+			var h hasher
 			for ctx.Err() == nil {
 				i := next.Add(1) - 1
 				if i >= int64(len(c.seen)) || i > math.MaxUint32 {
 					return
 				}
-				if err := c.look(uint32(i), &r, &m); err != nil {
+				if err := c.look(uint32(i), &r, &m, &h); err != nil {
 					cancel(err)
 					return
 				}
@@ -173,7 +219,7 @@ func (c *checker) run(ctx context.Context, workers int, progress func(done int))
 }
 
 // look checks one sample; an error that is none of its data ends all.
-func (c *checker) look(i uint32, r *loader.Record, m *raster.Image) error {
+func (c *checker) look(i uint32, r *loader.Record, m *raster.Image, h *hasher) error {
 	one := &c.seen[i]
 	err := c.r.Read(i, r)
 	if err == nil && r.C == 0 {
@@ -188,6 +234,11 @@ func (c *checker) look(i uint32, r *loader.Record, m *raster.Image) error {
 		c.reasons[i] = err.Error()
 		c.mu.Unlock()
 		return nil
+	}
+	if r.C > 0 {
+		one.hash = h.hash(&raster.Image{C: r.C, H: r.H, W: r.W, Pix: r.Data})
+	} else {
+		one.hash = h.hash(m)
 	}
 	sum := sha256.Sum256(r.Data)
 	copy(one.digest[:], sum[:])

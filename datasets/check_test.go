@@ -44,7 +44,7 @@ func TestCheck(t *testing.T) {
 	var first *Findings
 	for _, workers := range []int{1, 4} {
 		calls, last := 0, 0
-		f, err := Check(t.Context(), d, raster.Decoder{}, workers, func(done, total int) {
+		f, err := Check(t.Context(), d, raster.Decoder{}, workers, DefaultNear, func(done, total int) {
 			if calls++; total != 10 {
 				t.Errorf("%d in all", total)
 			}
@@ -74,6 +74,18 @@ func TestCheck(t *testing.T) {
 		if want := [][]string{{"train/a/1.jpg", "train/b/2.jpg"}, {"train/a/2.jpg", "val/a/1.jpg", "val/a/2.jpg"}}; !reflect.DeepEqual(groups, want) {
 			t.Errorf("duplicates are %v: want %v", groups, want)
 		}
+		var near [][]string
+		for _, g := range f.Near {
+			var names []string
+			for _, s := range g {
+				names = append(names, s.Where)
+			}
+			near = append(near, names)
+		}
+		// The same picture in several formats and qualities, across the splits and classes.
+		if want := [][]string{{"train/a/1.jpg", "train/a/2.jpg", "train/b/1.png", "train/b/2.jpg", "val/a/1.jpg", "val/a/2.jpg", "val/b/1.gif"}}; !reflect.DeepEqual(near, want) || f.NearAcross != 1 || f.NearContrary != 1 || f.NearPartial {
+			t.Errorf("near duplicates are %v, %d, %d: want %v", near, f.NearAcross, f.NearContrary, want)
+		}
 		if f.Samples != 10 || f.Across != 1 || f.Contrary != 1 || len(f.Outside) != 0 || !reflect.DeepEqual(f.Turned, map[int]int{6: 1}) {
 			t.Errorf("%+v", f)
 		}
@@ -87,7 +99,7 @@ func TestCheck(t *testing.T) {
 func TestCheckLabelsAndEnds(t *testing.T) {
 	d := open(t, "glyphs:train=20,test=10")
 	d.ClassNames = d.ClassNames[:9] // the tenth label is no class then
-	f, err := Check(t.Context(), d, raster.Decoder{}, 0, nil)
+	f, err := Check(t.Context(), d, raster.Decoder{}, 0, DefaultNear, nil)
 	if err != nil || len(f.Outside) != 3 || len(f.Bad)+len(f.Duplicates) != 0 {
 		t.Errorf("%+v: %v", f, err)
 	}
@@ -98,7 +110,7 @@ func TestCheckLabelsAndEnds(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Check(ctx, d, raster.Decoder{}, 2, nil); !errors.Is(err, context.Canceled) {
+	if _, err := Check(ctx, d, raster.Decoder{}, 2, DefaultNear, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

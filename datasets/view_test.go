@@ -84,7 +84,7 @@ func TestViews(t *testing.T) {
 					}
 				}
 			}
-			if f, err := Check(context.Background(), d, raster.Decoder{}, 1, nil); err != nil || f.Turned[6] == 0 {
+			if f, err := Check(context.Background(), d, raster.Decoder{}, 1, DefaultNear, nil); err != nil || f.Turned[6] == 0 {
 				t.Errorf("check counts %v: %v", f.Turned, err)
 			}
 		}
