@@ -25,7 +25,7 @@ NODE          := $(TOOLS)/node
 PYTHON        ?= python3
 CHROMIUM      ?= chromium
 
-.PHONY: soak test-race vulns release help setup setup-cuda setup-jpeg build demo test test-cuda test-no-gpu test-models test-report test-crash test-broken check-node fmt lint fuzz bench bench-step bench-loader bench-prune results results-quick proto models
+.PHONY: soak test-race vulns release help setup setup-cuda setup-jpeg build demo test test-cuda test-no-gpu test-models test-report test-crash test-broken check-node fmt lint fuzz bench bench-step bench-loader bench-transforms bench-prune results results-quick proto models
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -158,6 +158,9 @@ results: setup build ## train the studies of docs/results.md and write its table
 results-quick: setup build ## train the quick study of docs/results.md and write its table (minutes)
 	@bin/winnow data fetch fashion-mnist
 	$(GO) run ./bench/studies -quick
+
+bench-transforms: ## hold every transform of images against torchvision's (PYTHON with torch and torchvision), a table of differences
+	$(GO) run ./bench/transforms -python $(PYTHON)
 
 bench-prune: ## run the pruner's benchmarks COUNT times (WINNOW_BENCH_HUGE=1 adds 100 million samples)
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./prune
