@@ -13,7 +13,19 @@ import (
 
 // transformOptions say what happens to images on the way to the model.
 type transformOptions struct {
-	Aug, Auto     string
+	cropOptions
+	colourOptions
+	Aug, Auto    string
+	Affine       affineOptions
+	Mix          loader.Mix
+	OnBad        string
+	Decoder      string
+	ScaledDecode bool
+	given        func(flag string) bool
+}
+
+// cropOptions are the flags of what is cut out, resized, moved and mirrored.
+type cropOptions struct {
 	Augment       loader.Augment // of raw images; HFlip is filled in by validate
 	PadMode       string
 	HFlip         string
@@ -23,17 +35,15 @@ type transformOptions struct {
 	Interpolation string
 	TrainFilter   string
 	Rotation      float64
-	Affine        affineOptions
-	ColorJitter   string
-	Grey          float64
-	Blur          loader.Blur
-	BlurSigma     string
-	Erase         float64
-	Mix           loader.Mix
-	OnBad         string
-	Decoder       string
-	ScaledDecode  bool
-	given         func(flag string) bool
+}
+
+// colourOptions are the flags of what changes colours.
+type colourOptions struct {
+	ColorJitter string
+	Grey        float64
+	Blur        loader.Blur
+	BlurSigma   string
+	Erase       float64
 }
 
 // affineOptions are the flags of torchvision's RandomAffine.
