@@ -42,6 +42,13 @@ setup-jpeg: ## install libturbojpeg by the system's packages, where it is missin
 	  else apt-get install -qq -y --no-install-recommends libturbojpeg0 || \
 	    { apt-get update -qq && apt-get install -qq -y --no-install-recommends libturbojpeg0; }; fi
 
+.PHONY: setup-mpi
+setup-mpi: ## install an MPI launcher and library by the system's packages, where they are missing and the user may
+	@command -v mpirun >/dev/null || \
+	  if command -v brew >/dev/null; then brew install open-mpi; \
+	  else apt-get install -qq -y --no-install-recommends openmpi-bin mpich || \
+	    { apt-get update -qq && apt-get install -qq -y --no-install-recommends openmpi-bin mpich; }; fi
+
 build: ## build bin/winnow
 	@mkdir -p bin
 	$(GO) build -trimpath -o bin/winnow .
@@ -70,7 +77,7 @@ demo: setup build ## train lenet in full and pruned, compare them (DATA=fashion-
 	bin/winnow train $(DEMO_FLAGS) --prune auto --out $(DEMO)/pruned
 	bin/winnow compare $(DEMO)/full $(DEMO)/pruned --plot $(DEMO)/compare.svg
 
-test: setup setup-jpeg ## run every test; installs what is missing first
+test: setup setup-jpeg setup-mpi ## run every test; installs what is missing first
 	$(GO) run . data fetch fashion-mnist
 	CI=true $(GO) test ./...
 

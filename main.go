@@ -30,6 +30,7 @@ import (
 	"winnow/prune"
 	runs "winnow/run"
 	ortrun "winnow/runtime"
+	"winnow/runtime/mpi"
 	"winnow/train"
 )
 
@@ -50,10 +51,10 @@ var codes = []struct {
 	sentinels []error
 }{
 	{exitInterrupted, []error{context.Canceled}},
-	{exitRuntime, []error{cli.ErrRuntime, ortrun.ErrNoLibrary, ortrun.ErrDamaged, ortrun.ErrOldLibrary, ortrun.ErrNoDevice}},
+	{exitRuntime, []error{cli.ErrRuntime, ortrun.ErrNoLibrary, ortrun.ErrDamaged, ortrun.ErrOldLibrary, ortrun.ErrNoDevice, mpi.ErrNoLibrary}},
 	{exitUsage, []error{
 		cli.ErrUsage, option.ErrInvalid, export.ErrOptions, datasets.ErrSpec, runs.ErrExists, runs.ErrForeign, atomicfile.ErrInUse,
-		models.ErrUnknown, prune.ErrMethod, prune.ErrNeedsLoss, bundle.ErrExists, eval.ErrFormat, experiment.ErrOther,
+		models.ErrUnknown, prune.ErrMethod, prune.ErrNeedsLoss, bundle.ErrExists, eval.ErrFormat, experiment.ErrOther, mpi.ErrJob,
 	}},
 	{exitInput, []error{
 		cli.ErrInput, files.ErrNotRegular, files.ErrTooLarge,
@@ -88,13 +89,14 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	err := cli.Run(ctx, args, stdout, stderr)
 	code := exitCode(err)
-	switch code {
-	case exitDone:
-	case exitInterrupted:
+	switch {
+	case code == exitDone, !cli.Speaks(ctx, err):
+	case code == exitInterrupted:
 		fmt.Fprintln(stderr, "winnow: interrupted")
 	default:
 		fmt.Fprintln(stderr, "winnow: "+printable.Lines(err.Error()))
 	}
+	cli.Leave(err, code)
 	return code
 }
 
@@ -113,6 +115,9 @@ func interruptible(stderr io.Writer) context.Context {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	go func() {
 		<-signals
+		if cli.Follows() {
+			stderr = io.Discard
+		}
 		fmt.Fprintln(stderr, "\nwinnow: stopping, and writing what was done; press Ctrl-C again to quit at once")
 		cancel()
 		for s := range signals {

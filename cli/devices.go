@@ -21,6 +21,8 @@ type deviceOptions struct {
 	CUDA    cli.StringSlice
 	TF32    *bool // nil where it is not said
 	Graph   bool
+
+	local, beside int // of a job of MPI: this process's number on the machine, and how many there are
 }
 
 func (o *deviceOptions) flags() []cli.Flag {
@@ -44,7 +46,8 @@ func (o *deviceOptions) flags() []cli.Flag {
 
 // resolve makes the runtime's options; log takes its notices.
 func (o *deviceOptions) resolve(log func(string, ...any)) (ortrun.Options, error) {
-	r := ortrun.Options{Library: o.Library, Device: o.Device, Threads: o.Threads, StrictDevice: o.Strict, CUDAGraph: o.Graph, Log: log}
+	r := ortrun.Options{Library: o.Library, Device: o.Device, Threads: o.Threads, StrictDevice: o.Strict, CUDAGraph: o.Graph, Log: log,
+		Index: o.local, Beside: o.beside}
 	if o.Threads < 0 {
 		return r, usagef("--threads %d: give 0 (physical cores) or more", o.Threads)
 	}

@@ -44,6 +44,9 @@ type trainOptions struct {
 	Layout  string
 	Workers int
 
+	Job     train.Job // the processes that train together
+	library string    // of MPI, that joins them
+
 	Out       string
 	Overwrite bool
 	Saving    savingOptions
@@ -95,10 +98,17 @@ epoch; it never touches a folder that is not a run, nor the model of --bundle.`,
 			if _, err := positional(c, 0, 0, ""); err != nil {
 				return err
 			}
+			out, err := o.join(out)
+			if err != nil {
+				return err
+			}
 			if o.Saving.Resume != "" {
 				if done, err := o.goOn(c, out); done || err != nil {
 					return err
 				}
+			}
+			if err := o.meet(); err != nil {
+				return err
 			}
 			o.Saving.typed, o.Saving.config = typedFlags(c), configLines(c)
 			if err := setOptions(c, prune.UserOptions(), &o.Recipe.Prune); err != nil {
@@ -261,16 +271,23 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	}
 	run.Device, run.Reporter = device, p
 	run.Command.Threads = device.Threads()
+	run.Job = o.Job
 	if run.Out == "" {
-		if run.Out, err = claimRun(runName(run.BundleName, data.Name, o.Recipe.Method, o.Recipe.Seed)); err != nil {
-			return err
+		run.Out = runName(run.BundleName, data.Name, o.Recipe.Method, o.Recipe.Seed)
+		if o.Job.Rank == 0 {
+			if run.Out, err = claimRun(run.Out); err != nil {
+				return err
+			}
+			defer os.Remove(run.Out) // where nothing was written
 		}
-		defer os.Remove(run.Out) // where nothing was written
 	}
 	if err := run.Validate(); err != nil {
 		return err
 	}
 	about := runText(&run, pixels, device, out)
+	if o.Job.Size > 1 {
+		about += out.sprintf("\njob     %d processes, which share each batch; %s", o.Job.Size, o.library)
+	}
 	run.Config = runConfig(o.Saving.config, string(about), device.Threads())
 	p.begin(about)
 

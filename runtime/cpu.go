@@ -28,6 +28,19 @@ func physicalCores() int {
 	return min(limit, len(cores))
 }
 
+// coresBeside is physicalCores divided by the processes on the machine, unless a
+// launcher has bound this one to some of its processors already.
+func coresBeside(processes int) int {
+	cores := physicalCores()
+	if processes <= 1 {
+		return cores
+	}
+	if all, err := os.ReadDir("/sys/bus/cpu/devices"); err == nil && goruntime.NumCPU() < len(all) {
+		return cores
+	}
+	return max(1, cores/processes)
+}
+
 // cpuFeatures lists the vector extensions that decide which kernels run.
 func cpuFeatures() []string {
 	var have []string

@@ -10,6 +10,7 @@ import (
 	goruntime "runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -53,6 +54,12 @@ func Open(o Options) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
+	if kind != "cpu" && !strings.Contains(o.Device, ":") && o.Index > 0 {
+		index = o.Index
+		if list, _, err := gpus(driverFile); err == nil && len(list) > 0 {
+			index %= len(list)
+		}
+	}
 	if o.Log == nil {
 		o.Log = func(string, ...any) {}
 	}
@@ -64,7 +71,7 @@ func Open(o Options) (*Device, error) {
 	}
 	d := &Device{native: n, lib: lib, options: o, provider: CPUProvider, index: index, threads: o.Threads}
 	if d.threads == 0 {
-		d.threads = physicalCores()
+		d.threads = coresBeside(o.Beside)
 	}
 	if d.host, err = n.memory("Cpu", 0); err != nil {
 		return nil, fmt.Errorf("runtime: device %q: %w", "cpu", err)

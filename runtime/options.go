@@ -27,8 +27,14 @@ type Options struct {
 	Library string
 	// Device is "auto", "cpu", "cuda" or "cuda:N"; "" is DefaultDevice.
 	Device string
-	// Threads of one operator on the CPU; 0 is the number of physical cores.
+	// Index is the GPU that is taken where Device names none: this process's
+	// number among several on the machine. Where fewer are visible, it begins anew.
+	Index int
+	// Threads of one operator on the CPU; 0 is the number of physical cores,
+	// divided by Beside where all of the machine's are at hand.
 	Threads int
+	// Beside is how many processes like this one run on the machine; 0 is 1.
+	Beside int
 	// StrictDevice makes it an error if any node of a graph cannot run on the
 	// device asked for; otherwise such nodes run on the CPU.
 	StrictDevice bool

@@ -12,6 +12,7 @@ import (
 // data is what a run reads samples with.
 type data struct {
 	train, test *loader.Loader
+	parts       bool           // of an evaluation each process of a job takes one; what is no class each measures whole
 	reference   *loader.Loader // over the training split, without augmentation; nil without an outside reference
 }
 
@@ -20,6 +21,9 @@ type data struct {
 func (l *loop) checkData() error {
 	o := &l.o
 	m := &o.Bundle.Manifest
+	if n := o.Job.Size * int(max(m.MinBatch, 1)); o.Job.Size > 1 && o.BatchSize < n {
+		return optionError("batch-size", "%d for all processes together, and %d of them need %d or more", o.BatchSize, o.Job.Size, n)
+	}
 	if least := int(m.MinBatch); o.BatchSize < least {
 		return optionError("batch-size", "%d, and bundle %q needs %d samples in a step: it normalises [N, C] by the batch, where one sample has no variance; "+
 			"give --batch-size %d or more, or export the model with --freeze over that normalisation", o.BatchSize, o.BundleName, least, least)
@@ -97,7 +101,10 @@ func checkShape(o *Options, split string, src *loader.Source) error {
 
 // open makes the loaders. oneHot > 0 trains on classes as vectors of so many numbers.
 func (d *data) open(o *Options, outside bool, oneHot int) (err error) {
-	base := loader.Options{BatchSize: o.BatchSize, Workers: o.Workers, Prefetch: o.Prefetch, Seed: o.Seed, Bad: o.Bad, Shard: o.Job.shard()}
+	base := loader.Options{BatchSize: o.BatchSize, Workers: o.Workers, Prefetch: o.Prefetch, Seed: o.Seed, Bad: o.Bad}
+	if d.parts {
+		base.Shard = o.Job.shard()
+	}
 	if d.test, err = loader.New(o.Test, base); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
@@ -111,6 +118,7 @@ func (d *data) open(o *Options, outside bool, oneHot int) (err error) {
 		}
 	}
 	base.OneHot, base.Empty = oneHot, o.splits()
+	base.Shard = o.Job.shard()
 	base.Smoothing, base.Mix = o.Smoothing, o.Mix
 	base.Shuffle, base.MinBatch = true, int(max(o.Bundle.Manifest.MinBatch, 1))
 	if d.train, err = loader.New(o.Train, base); err != nil {

@@ -25,6 +25,9 @@ func (l *loop) epoch(ctx context.Context, epoch int) error {
 		return err
 	}
 	l.clock.pruning += time.Since(t)
+	if err := l.agreeOnEpoch(epoch, plan); err != nil {
+		return err
+	}
 	e := run.Epoch{Epoch: epoch, SamplesTotal: l.counts.total, WrongUsed: l.pruning.countWrong(plan)}
 	if err := l.steady(ctx, &e, plan); err != nil {
 		return err
@@ -56,8 +59,10 @@ func (l *loop) epoch(ctx context.Context, epoch int) error {
 	e.SavedRatio = savedRatio(l.counts.used, l.counts.fullDone)
 	e.Seconds = l.clock.minus(l.open.clock).seconds(time.Since(l.open.began))
 	l.open = open{}
-	if err := l.folder.AppendEpoch(e); err != nil {
-		return err
+	if l.o.Job.leads() {
+		if err := l.folder.AppendEpoch(e); err != nil {
+			return err
+		}
 	}
 	if err := l.afterEpoch(epoch); err != nil {
 		return err
@@ -69,7 +74,7 @@ func (l *loop) epoch(ctx context.Context, epoch int) error {
 // afterEpoch takes a checkpoint where one is due. The first one is whole before
 // an earlier run gives way.
 func (l *loop) afterEpoch(epoch int) error {
-	staged := l.folder.Staged()
+	staged := l.staged
 	if every := l.o.Every.Epochs; staged || epoch == l.o.Epochs || every > 0 && epoch%every == 0 {
 		if err := l.checkpoint(); err != nil {
 			return err
@@ -80,6 +85,10 @@ func (l *loop) afterEpoch(epoch int) error {
 	}
 	if err := l.saver.wait(); err != nil {
 		return err
+	}
+	l.staged = false
+	if !l.o.Job.leads() {
+		return nil
 	}
 	return l.folder.Commit()
 }
@@ -216,6 +225,9 @@ func (l *loop) evaluate(ctx context.Context, phase string, epoch int, from *load
 	l.o.Reporter.Progress(p)
 	r := &runner{l.graphs.evaluator, step.PixelsFor(l.o.Bundle.Manifest.Eval.Images)}
 	m, err := l.task(from).Evaluate(ctx, r, &reported{it, l.o.Reporter, p}, nil)
+	if err == nil {
+		err = l.together(m, l.data.parts)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("train: %s, epoch %d: %w", phase, epoch, err)
 	}
@@ -243,6 +255,9 @@ func (b *reported) Next() (*loader.Batch, error) {
 
 // saveModel writes the model of an epoch, whose state must be finite.
 func (l *loop) saveModel(epoch int) error {
+	if !l.o.Job.leads() {
+		return nil
+	}
 	state, err := l.graphs.read()
 	if err != nil {
 		return err

@@ -13,6 +13,8 @@ var (
 	ErrBadData   = errors.New("data and bundle contradict each other")
 	ErrReference = errors.New("bad reference set")
 	ErrNotFinite = errors.New("the loss is not finite")
+	// ErrDisagree is wrapped where processes that train together differ.
+	ErrDisagree = errors.New("the processes of the job differ")
 	// ErrNotFiniteState is wrapped where weights or other state became NaN or infinite.
 	ErrNotFiniteState = errors.New("the state is not finite")
 )

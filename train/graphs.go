@@ -96,14 +96,24 @@ func (g *graphs) close() (err error) {
 // read copies the state, by name.
 func (g *graphs) read() (map[string]*onnx.Tensor, error) { return step.ReadState(g.bundle, g.state) }
 
-// write puts a state in the place of the current one.
-func (g *graphs) write(state map[string]*onnx.Tensor) error {
-	for i, s := range g.bundle.Manifest.State {
+// fits is whether a state is of this bundle.
+func (g *graphs) fits(state map[string]*onnx.Tensor) error {
+	for _, s := range g.bundle.Manifest.State {
 		t := state[s.Name]
 		if t == nil || t.DType.String() != s.DType || !slices.Equal(t.Dims, s.Shape) {
 			return fmt.Errorf("train: %w: state %q is not in the checkpoint as %s %v", ErrBadData, s.Name, s.DType, s.Shape)
 		}
-		if err := g.state.Write(i, t.Data); err != nil {
+	}
+	return nil
+}
+
+// write puts a state in the place of the current one.
+func (g *graphs) write(state map[string]*onnx.Tensor) error {
+	if err := g.fits(state); err != nil {
+		return err
+	}
+	for i, s := range g.bundle.Manifest.State {
+		if err := g.state.Write(i, state[s.Name].Data); err != nil {
 			return fmt.Errorf("train: %w", err)
 		}
 	}

@@ -39,6 +39,7 @@ type loop struct {
 	asked context.Context         // ends when this process is told to stop; those of a job then agree
 	stop  context.CancelCauseFunc // ends the run's context
 
+	staged    bool // an earlier run stands at the folder until the first epoch is finished
 	identity  run.Identity
 	bestEpoch int
 	summary   run.Summary
@@ -74,7 +75,13 @@ func Run(ctx context.Context, o Options) (_ *run.Summary, err error) {
 	if err := l.identify(); err != nil {
 		return nil, err
 	}
-	from, err := l.takeFolder()
+	if err := l.agreeOnRun(); err != nil {
+		return nil, err
+	}
+	var from *run.Checkpoint
+	if o.Job.leads() {
+		from, err = l.takeFolder()
+	}
 	if l.folder != nil {
 		defer l.folder.Release()
 	}
@@ -85,13 +92,19 @@ func Run(ctx context.Context, o Options) (_ *run.Summary, err error) {
 	if err := l.setup(); err != nil {
 		return nil, err
 	}
+	if from, err = l.beginTogether(from); err != nil {
+		return nil, err
+	}
 	if from != nil {
 		if err := l.restore(from); err != nil {
 			return nil, err
 		}
 	}
-	ctx, stop := stoppable(ctx, filepath.Join(o.Out, run.StopFile))
-	defer stop()
+	if o.Job.leads() {
+		var stop func()
+		ctx, stop = stoppable(ctx, filepath.Join(o.Out, run.StopFile))
+		defer stop()
+	}
 	l.asked, l.stop = ctx, func(error) {}
 	if !o.Job.alone() {
 		ctx, l.stop = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -162,6 +175,9 @@ func (l *loop) finish() (*run.Summary, error) {
 	if l.o.Bad != nil {
 		s.BadCount, s.BadSamples = l.o.Bad.Count(), l.o.Bad.List()
 	}
+	if !l.o.Job.leads() {
+		return s, nil
+	}
 	if err := l.folder.WriteSummary(s); err != nil {
 		return nil, err
 	}
@@ -172,8 +188,8 @@ func (l *loop) finish() (*run.Summary, error) {
 // those of the last finished epoch. A run that has none leaves an earlier run
 // in its place, and returns no summary.
 func (l *loop) interrupted(ctx context.Context, epoch int) (*run.Summary, error) {
-	stopped := fmt.Errorf("train: interrupted in epoch %d after %d steps: %w", epoch, l.counts.epochStep, context.Cause(ctx))
-	if l.folder.Staged() {
+	stopped := error(agreed{fmt.Errorf("train: interrupted in epoch %d after %d steps: %w", epoch, l.counts.epochStep, context.Cause(ctx))})
+	if l.staged {
 		l.noticef("train: no epoch is finished, so %q keeps the earlier run", l.o.Out)
 		return nil, stopped
 	}

@@ -43,26 +43,28 @@ func (l *loop) stepNotFinite(epoch, step int, rate float64, b *loader.Batch) err
 		return nil
 	case l.o.OnNaN == OnNaNRollback:
 		return l.rollBack(problem)
-	case l.folder.Staged() || l.counts.step == 0: // nothing to go on from
-		return problem
+	case l.staged || l.counts.step == 0: // nothing to go on from
+		return agreed{problem}
 	}
 	if err := errors.Join(l.checkpoint(), l.saver.wait()); err != nil {
 		return errors.Join(problem, err)
 	}
-	return fmt.Errorf("%w; the state before it is saved, and winnow train --resume %s --on-nan skip goes on without that step", problem, l.o.Out)
+	return agreed{fmt.Errorf("%w; the state before it is saved, and winnow train --resume %s --on-nan skip goes on without that step", problem, l.o.Out)}
 }
 
 // rollBack asks for the last checkpoint where that is wanted and not yet tried
 // too often.
 func (l *loop) rollBack(problem error) error {
 	if l.o.OnNaN != OnNaNRollback || l.nan.Rollbacks >= maxRollbacks {
-		return problem
+		return agreed{problem}
 	}
 	if err := l.saver.wait(); err != nil {
 		return errors.Join(problem, err)
 	}
-	if _, err := l.folder.Newest(); err != nil {
-		return errors.Join(problem, err)
+	if l.o.Job.leads() {
+		if _, err := l.folder.Newest(); err != nil {
+			return errors.Join(problem, err)
+		}
 	}
 	l.noticef("%v: back to the last checkpoint, at half the learning rate", problem)
 	return errRollback
@@ -76,7 +78,7 @@ func (l *loop) skippedTooMany() bool {
 
 // rolledBack takes the run to the newest checkpoint.
 func (l *loop) rolledBack() error {
-	c, err := l.folder.Newest()
+	c, err := l.newest()
 	if err != nil {
 		return err
 	}

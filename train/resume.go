@@ -102,8 +102,10 @@ func difference(was, is run.Config) (name, a, b string) {
 
 // restore makes the run stand where a checkpoint was taken.
 func (l *loop) restore(c *run.Checkpoint) error {
-	if err := l.folder.Begin(c); err != nil {
-		return err
+	if l.o.Job.leads() {
+		if err := l.folder.Begin(c); err != nil {
+			return err
+		}
 	}
 	if err := l.graphs.write(c.State); err != nil {
 		return err

@@ -111,7 +111,7 @@ func (l *loop) afterStep() error {
 	if err := l.saver.failed(); err != nil {
 		return err
 	}
-	if !l.saver.due(l.counts.step, time.Now()) || l.folder.Staged() {
+	if !l.saver.due(l.counts.step, time.Now()) || l.staged {
 		return nil
 	}
 	return l.checkpoint()
@@ -120,6 +120,9 @@ func (l *loop) afterStep() error {
 // checkpoint takes one: the state is copied here, and written while training
 // goes on.
 func (l *loop) checkpoint() error {
+	if !l.o.Job.leads() {
+		return nil
+	}
 	if err := l.saver.wait(); err != nil {
 		return err
 	}

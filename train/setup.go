@@ -14,6 +14,8 @@ func (l *loop) setup() error {
 	if slices.ContainsFunc(l.targets, func(t boundTarget) bool { return t.fromHot }) {
 		oneHot = l.classes
 	}
+	classes := func(t []boundTarget) bool { return len(t) == 0 || takesClasses(t) }
+	l.data.parts = classes(l.targets) && classes(l.testTargets)
 	if err := l.data.open(o, l.pruning.reference != nil, oneHot); err != nil {
 		return err
 	}
@@ -21,7 +23,7 @@ func (l *loop) setup() error {
 	least := int(max(o.Bundle.Manifest.MinBatch, 1))
 	largest := o.Job.shard().Largest(whole, least)
 	roles := &o.Bundle.Manifest.Train
-	l.split = split{job: &l.o.Job, accum: o.batches(), each: roles.PerSampleLoss != nil || l.pruning.wantsEach, flags: o.Bad != nil}
+	l.split = split{job: &l.o.Job, accum: o.batches(), each: roles.PerSampleLoss != nil || l.pruning.wantsEach, bad: o.Bad, name: o.Train.Name()}
 	if err := l.graphs.open(o, largest, max(largest, min(o.BatchSize, o.Test.Len())), l.split.tail(o.batches()*whole)); err != nil {
 		return err
 	}

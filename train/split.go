@@ -23,7 +23,8 @@ type split struct {
 	job     *Job
 	accum   int // batches of a step
 	each    bool
-	flags   bool // images may be left out, so the exchange says which were
+	bad     *loader.BadSamples // of images that may be left out; nil where none may be
+	name    string             // of the training samples
 
 	order   []uint32  // the epoch's samples as they are taken, of all processes
 	weights []float32 // nil where all are 1
@@ -54,7 +55,7 @@ func (s *split) tail(largest int) int {
 	if s.each {
 		n += largest
 	}
-	if s.flags {
+	if s.bad != nil {
 		n += largest
 	}
 	return n
@@ -189,7 +190,7 @@ func (l *loop) exchange(used int, sum float64) (int, float64, error) {
 	if s.each {
 		at += copy(tail[at:], s.losses)
 	}
-	if s.flags {
+	if s.bad != nil {
 		at += copy(tail[at:], s.present)
 	}
 	rest := len(tail) - at // of a step smaller than the largest
@@ -203,7 +204,7 @@ func (l *loop) exchange(used int, sum float64) (int, float64, error) {
 	if s.each {
 		at += copy(s.losses, tail[at:])
 	}
-	if s.flags {
+	if s.bad != nil {
 		copy(s.present, tail[at:])
 	} else {
 		for i := range s.present {
@@ -221,14 +222,28 @@ func (s *split) report(out *ortrun.StepOutput, lo, hi int, mean float64) {
 	n := 0
 	for i, p := range s.present[:hi-lo] {
 		if p == 0 {
+			s.missing(s.order[lo+i])
 			continue
 		}
 		s.indices = append(s.indices, s.order[lo+i])
 		s.losses[n] = s.losses[i]
 		n++
 	}
-	if s.each {
-		out.PerSample = s.losses[:n]
+	if !s.each {
+		return
+	}
+	out.PerSample = s.losses[:n]
+	sum := 0.0
+	for _, loss := range out.PerSample {
+		sum += float64(loss)
+	}
+	out.Loss = float32(sum / float64(n)) // whichever process had which of them
+}
+
+// missing notes a sample that was left out, by whichever process.
+func (s *split) missing(i uint32) {
+	if s.bad != nil {
+		s.bad.Put([]loader.BadSample{{Index: i, Split: s.name, Reason: "another process of the job could not read it"}})
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 type Comm struct {
 	Rank, Size int
 	Local      int    // this process's number on its machine
+	Beside     int    // how many of the job are there; 1 where that is not told
 	Library    string // what the library says of itself
 
 	library *library
@@ -83,14 +84,18 @@ func (c *Comm) begin(l launched) (err error) {
 		return jobError("the launcher started rank %d of %d, %s (%s) knows rank %d of %d: they do not belong together; set %s to the library of the launcher",
 			l.rank, l.size, c.library.name, c.Library, c.Rank, c.Size, Variable)
 	}
-	c.Local = c.Rank
-	for _, name := range localRanks {
+	c.Local, c.Beside = number(localRanks, c.Rank), max(1, number(localSizes, 1))
+	return nil
+}
+
+// number is the first of the variables that has one, or def.
+func number(names []string, def int) int {
+	for _, name := range names {
 		if n, err := strconv.Atoi(os.Getenv(name)); err == nil && n >= 0 {
-			c.Local = n
-			break
+			return n
 		}
 	}
-	return nil
+	return def
 }
 
 // Sum makes x the sum of every process's x, all of one length.

@@ -37,6 +37,9 @@ var launchers = []struct {
 // localRanks are the variables with a process's number on its own machine.
 var localRanks = []string{"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PALS_LOCAL_RANKID", "SLURM_LOCALID"}
 
+// localSizes are those with how many there are.
+var localSizes = []string{"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "PALS_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE"}
+
 // launched is what the environment says of a job.
 type launched struct {
 	rank, size int // size 0: not told
