@@ -16,6 +16,7 @@ import (
 type graphOptions struct {
 	Loss          bundle.Loss
 	Optimizer     bundle.Optimizer
+	Ignore        *int64 // class of the pixels that are left out; nil is the default
 	VectorTargets bool   // float32 [N, K] instead of classes
 	Average       bool   // train with a moving average of the weights
 	Mixed         bool   // mixed precision
@@ -39,6 +40,8 @@ func (o *graphOptions) flags(group string) []cli.Flag {
 		&cli.StringFlag{Name: flagLoss, Value: losses[0].Name, Category: group, Usage: "loss `NAME`: " + kindNames(losses)},
 		&cli.StringFlag{Name: flagOptimizer, Value: optimizers[0].Name, Category: group, Usage: "optimizer `NAME`: " + kindNames(optimizers)},
 	}, optionFlags(export.LossOptions(), group), optionFlags(export.OptimizerOptions(), group), []cli.Flag{
+		&cli.IntFlag{Name: flagIgnore, Value: export.DefaultIgnore, Category: group,
+			Usage: "masks: leave out pixels of class `I`"},
 		&cli.BoolFlag{Name: flagVectors, Destination: &o.VectorTargets, Category: group,
 			Usage: "targets are numbers [N, K], one for each output, instead of classes: soft labels, several labels, quantities; train takes this from the data"},
 		&cli.BoolFlag{Name: "model-ema", Destination: &o.Average, Category: group,
@@ -65,11 +68,16 @@ const (
 	flagDecay     = export.DecayOption
 	flagPrecision = "amp-dtype"
 	flagVectors   = "vector-targets"
+	flagIgnore    = "ignore-index"
 )
 
 // set takes loss and optimizer from the flags.
 func (o *graphOptions) set(c *cli.Context) error {
 	o.Loss, o.Optimizer = export.NewLoss(c.String(flagLoss)), export.NewOptimizer(c.String(flagOptimizer))
+	if c.IsSet(flagIgnore) {
+		ignore := int64(c.Int(flagIgnore))
+		o.Ignore = &ignore
+	}
 	if o.Average {
 		o.Optimizer.EMA = export.DefaultDecay
 	}
@@ -84,6 +92,7 @@ func (o *graphOptions) apply(b *export.Options) {
 	b.Selection.FreezeNorms = o.FreezeNorms
 	b.Selection.Freeze, b.Selection.Train = pattern(o.Freeze), pattern(o.Train)
 	b.Loss, b.Optimizer = o.Loss, o.Optimizer
+	b.Loss.Ignore = o.Ignore
 	b.Loss.SoftTargets = o.VectorTargets && o.Loss.Name != bundle.NoLoss
 	b.Precision, b.BatchLossOnly = o.precision(), o.BatchLossOnly
 	b.Blocks.Size, b.Blocks.Insist = o.Block, o.InsistOnBlock

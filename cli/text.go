@@ -114,10 +114,20 @@ func shapeText(shape []int64) string {
 }
 
 func lossText(l bundle.Loss) string {
+	var extra []string
 	if l.Smoothing > 0 {
-		return fmt.Sprintf("%s (smoothing %g)", l.Name, l.Smoothing)
+		extra = append(extra, fmt.Sprintf("smoothing %g", l.Smoothing))
 	}
-	return l.Name
+	if len(l.ClassWeights) > 0 {
+		extra = append(extra, "weighted by class")
+	}
+	if len(l.PosWeight) > 0 {
+		extra = append(extra, "what is there weighted")
+	}
+	if len(extra) == 0 {
+		return l.Name
+	}
+	return fmt.Sprintf("%s (%s)", l.Name, strings.Join(extra, ", "))
 }
 
 func precisionText(precision string) string {

@@ -73,6 +73,9 @@ func (r *Row[T]) Set(o *T, value any) {
 // IsSet is whether a field is other than empty.
 func (r *Row[T]) IsSet(o *T) bool { return !reflect.ValueOf(r.Field(o)).Elem().IsZero() }
 
+// Clear empties the field.
+func (r *Row[T]) Clear(o *T) { reflect.ValueOf(r.Field(o)).Elem().SetZero() }
+
 // Resolve puts the default in place of an empty field.
 func (r *Row[T]) Resolve(o *T) {
 	switch v := r.Field(o).(type) {
@@ -110,7 +113,7 @@ func (r *Row[T]) Wants(value any) string {
 	case float64:
 		return r.wantsNumber(v)
 	case []float64:
-		if n := len(r.Default.([]float64)); len(v) != n {
+		if n := len(r.Default.([]float64)); n > 0 && len(v) != n {
 			return fmt.Sprintf("%d numbers", n)
 		}
 		for _, number := range v {

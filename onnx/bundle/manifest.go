@@ -60,10 +60,16 @@ type Source struct {
 
 // Loss is the loss written into train.onnx.
 type Loss struct {
-	Name        string  `json:"name"` // cross-entropy, bce, mse, l1, huber
-	Smoothing   float64 `json:"smoothing,omitempty"`
-	Delta       float64 `json:"delta,omitempty"`        // of huber: where the square ends
-	SoftTargets bool    `json:"soft_targets,omitempty"` // labels are float32 [N, K] instead of int64 [N]
+	Name         string    `json:"name"` // cross-entropy, bce, focal, dice, mse, l1, huber
+	Smoothing    float64   `json:"smoothing,omitempty"`
+	Delta        float64   `json:"delta,omitempty"`         // of huber: where the square ends
+	Gamma        float64   `json:"gamma,omitempty"`         // of focal: how much what is right already counts less
+	Alpha        float64   `json:"alpha,omitempty"`         // of focal: the share that what is there counts; 0 weighs both alike
+	DiceSmooth   float64   `json:"dice_smooth,omitempty"`   // of dice: added above and below the line
+	ClassWeights []float64 `json:"class_weights,omitempty"` // of each output; none weighs all alike
+	PosWeight    []float64 `json:"pos_weight,omitempty"`    // of bce: of what is there, for each output or one for all
+	Ignore       *int64    `json:"ignore_index,omitempty"`  // of masks: pixels of this class are left out
+	SoftTargets  bool      `json:"soft_targets,omitempty"`  // labels are float32 [N, K] instead of int64 [N]
 }
 
 // Optimizer is the update written into train.onnx.

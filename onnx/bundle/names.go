@@ -10,6 +10,8 @@ import (
 const (
 	CrossEntropy = "cross-entropy"
 	BCE          = "bce" // binary cross-entropy with logits
+	Focal        = "focal"
+	Dice         = "dice"
 	MSE          = "mse"
 	L1           = "l1"
 	Huber        = "huber"

@@ -23,8 +23,12 @@ type Target struct {
 	Shape Dims   `json:"shape"` // whose first dimension is the batch
 }
 
-// LabelTarget is the name of a target that a bundle does not name.
-const LabelTarget = "label"
+// Names of the targets of losses that are not the model's own; LabelTarget is
+// also that of a target that a bundle does not name.
+const (
+	LabelTarget = "label"
+	MaskTarget  = "mask"
+)
 
 // TargetOf is the target that an input stands for, of the kind that its type
 // and shape have.

@@ -210,10 +210,11 @@ func (v *validator) train(file string, g *onnx.Graph) {
 		inputs = append(inputs, role{name: "random", value: &r.Random[i], dtypes: f32})
 	}
 	inputs = append(inputs, v.targets()...)
+	logits := v.logitsDims()
 	outputs := []role{
 		{name: "loss", value: &r.Loss, dtypes: f32, scalar: true},
 		{name: "per_sample_loss", value: r.PerSampleLoss, dtypes: f32, dims: []int64{-1}},
-		{name: "logits", value: r.Logits, dtypes: f32, dims: []int64{-1, v.m.Classes}},
+		{name: "logits", value: r.Logits, dtypes: f32, dims: logits},
 	}
 	ins := v.roles(file, "input", inputs, index(g.Inputs))
 	outs := v.roles(file, "output", outputs, index(g.Outputs))
@@ -224,13 +225,23 @@ func (v *validator) train(file string, g *onnx.Graph) {
 	v.leftover(file, ins)
 }
 
+// logitsDims is the shape of the scores: those of a sample, or of every pixel
+// where the target is a mask.
+func (v *validator) logitsDims() []int64 {
+	dims := []int64{-1, v.m.Classes}
+	if v.m.Train.Labels == nil && len(v.m.Train.Targets) == 1 && v.m.Train.Targets[0].Kind == TargetMask && v.m.Loss.Name != NoLoss {
+		dims = append(dims, v.m.ImageShape[1:]...)
+	}
+	return dims
+}
+
 func (v *validator) eval(g *onnx.Graph) {
 	r, chw := &v.m.Eval, v.m.ImageShape
 	ins := v.roles(EvalFile, "input", []role{{name: "images", value: &r.Images,
 		dtypes: []onnx.DType{onnx.Uint8, onnx.Float32}, dims: []int64{-1, chw[0], chw[1], chw[2]}}}, index(g.Inputs))
 	v.roles(EvalFile, "output", []role{{name: "logits", value: &r.Logits,
-		dtypes: []onnx.DType{onnx.Float32}, dims: []int64{-1, v.m.Classes}}, {name: "output", value: r.Output,
-		dtypes: []onnx.DType{onnx.Float32}, dims: []int64{-1, v.m.Classes}}}, index(g.Outputs))
+		dtypes: []onnx.DType{onnx.Float32}, dims: v.logitsDims()}, {name: "output", value: r.Output,
+		dtypes: []onnx.DType{onnx.Float32}, dims: v.logitsDims()}}, index(g.Outputs))
 	for _, s := range v.m.State {
 		if _, ok := ins[s.Input]; ok {
 			v.stateValue(EvalFile, "input", s, s.Input, ins)

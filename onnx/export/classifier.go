@@ -63,7 +63,7 @@ func NewClassifier(m *onnx.Model, output string, warn func(string)) (*Classifier
 		return nil, err
 	}
 	if out.Name == "" {
-		return nil, fmt.Errorf("export: no output is a float32 [N, classes]; the model has %s: %w", listed(typed(inf, g.Outputs)), emit.ErrModel)
+		return nil, fmt.Errorf("export: no output is a float32 [N, classes], or [N, classes, H, W] of every pixel; the model has %s: %w", listed(typed(inf, g.Outputs)), emit.ErrModel)
 	}
 	c.Classes = out.Shape[1].N
 	for _, d := range []onnx.Dim{in.Shape[0], out.Shape[0]} {

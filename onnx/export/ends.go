@@ -21,7 +21,7 @@ type ending struct {
 }
 
 // findEnding looks for a last Softmax or LogSoftmax over the classes or a last
-// Sigmoid of an output [N, K], also written out, and also with nodes behind it
+// Sigmoid of an output [N, K] or [N, K, H, W], also written out, and also with nodes behind it
 // that change no more than shape and type.
 func findEnding(g *onnx.Graph, inf *infer.Inference, out onnx.Value) ending {
 	producer := producers(g)
@@ -44,7 +44,7 @@ func findEnding(g *onnx.Graph, inf *infer.Inference, out onnx.Value) ending {
 		}
 		switch {
 		case op == "":
-		case p.overClasses(n, op, scores, out.Shape[1]):
+		case p.overClasses(n, op, scores, out.Shape):
 			end.op, end.node, end.origin = op, name, scores
 		default:
 			end.odd = name
@@ -156,12 +156,18 @@ func (p *pattern) sumsLast(n *onnx.Node) bool {
 		len(v.Shape) == 2 && (t.Int64s()[0] == 1 || t.Int64s()[0] == -1)
 }
 
-// overClasses is whether an activation of [N, ...] goes over the K classes.
-func (p *pattern) overClasses(n *onnx.Node, op, scores string, classes onnx.Dim) bool {
+// overClasses is whether an activation of [N, ...] goes over the K classes of
+// scores [N, K], or [N, K, H, W].
+func (p *pattern) overClasses(n *onnx.Node, op, scores string, of onnx.Shape) bool {
 	v, _ := p.inf.Type(scores)
 	out, _ := p.inf.Type(n.Outputs[0])
 	if v.DType != onnx.Float32 || len(v.Shape) < 2 || !v.Shape[1:].IsConst() || !v.Shape.Equal(out.Shape) {
 		return false
+	}
+	classes := of[1]
+	if len(of) == 4 { // of every pixel
+		axis, err := emit.Axis(n.Int("axis", -1), len(v.Shape))
+		return v.Shape.Equal(of) && (op == "Sigmoid" || n.Op == op && err == nil && axis == 1)
 	}
 	size := int64(1)
 	for _, d := range v.Shape[1:] {
@@ -173,11 +179,11 @@ func (p *pattern) overClasses(n *onnx.Node, op, scores string, classes onnx.Dim)
 	if op == "Sigmoid" || n.Op == "Div" {
 		return true
 	}
-	of := n
+	act := n
 	if n.Op == "Log" {
-		of = p.producer[n.Inputs[0]]
+		act = p.producer[n.Inputs[0]]
 	}
-	axis, err := emit.Axis(of.Int("axis", -1), len(v.Shape))
+	axis, err := emit.Axis(act.Int("axis", -1), len(v.Shape))
 	return err == nil && axis > 0 && v.Shape[axis] == classes
 }
 

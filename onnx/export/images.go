@@ -139,7 +139,7 @@ func (f *forward) findScores(inf *infer.Inference, named map[string]bool, o *Opt
 	case err != nil:
 		return err
 	case out.Name == "":
-		return f.explain(inf, fmt.Errorf("export: no output is a float32 [N, classes]; the model has %s: %w", listed(typed(inf, f.graph.Outputs)), emit.ErrModel))
+		return f.explain(inf, fmt.Errorf("export: no output is a float32 [N, classes], or [N, classes, H, W] of every pixel; the model has %s: %w", listed(typed(inf, f.graph.Outputs)), emit.ErrModel))
 	}
 	return f.settleEnd(inf, out, o.Loss.Name, o.Warn)
 }
@@ -180,7 +180,7 @@ func (f *forward) readScores(inf *infer.Inference) error {
 	for _, out := range f.graph.Outputs {
 		v, _ := inf.Type(out.Name)
 		v.Name = out.Name
-		if v.Name == f.loss.Name || v.DType != onnx.Float32 || len(v.Shape) != 2 || !isBatch(v.Shape[0]) || !v.Shape[1].IsConst() {
+		if v.Name == f.loss.Name || v.DType != onnx.Float32 || len(v.Shape) != 2 && len(v.Shape) != 4 || !isBatch(v.Shape[0]) || !v.Shape[1:].IsConst() {
 			continue
 		}
 		if f.scores.Name == "" {
@@ -189,7 +189,7 @@ func (f *forward) readScores(inf *infer.Inference) error {
 		f.logits = v
 	}
 	if f.scores.Name == "" {
-		return fmt.Errorf("export: no output is a float32 [N, classes]; the model has %s: %w", listed(typed(inf, f.graph.Outputs)), emit.ErrModel)
+		return fmt.Errorf("export: no output is a float32 [N, classes], or [N, classes, H, W] of every pixel; the model has %s: %w", listed(typed(inf, f.graph.Outputs)), emit.ErrModel)
 	}
 	return nil
 }

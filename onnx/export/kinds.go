@@ -106,9 +106,8 @@ func (c *choice[T]) check(k kind, o *T) error {
 
 // clear empties what a kind does not read.
 func (c *choice[T]) clear(k kind, o *T) {
-	var empty T
 	for _, row := range c.rows(k, false) {
-		row.Set(o, row.Get(&empty))
+		row.Clear(o)
 	}
 }
 

@@ -162,6 +162,9 @@ func (o *Options) fits(f *forward) error {
 			return optionError("mean", "%d means or standard deviations for %d channels", len(n), f.shape[0])
 		}
 	}
+	if err := o.lossFits(f); err != nil {
+		return err
+	}
 	if len(o.ClassNames) > 0 && int64(len(o.ClassNames)) != f.classes() {
 		return optionError("class names", "%d for %d classes", len(o.ClassNames), f.classes())
 	}

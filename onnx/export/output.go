@@ -23,24 +23,30 @@ type outputs struct {
 }
 
 // choose takes the one output of class scores, float32 [N, K], whose graph
-// holds every parameter. Two that give the same scores, one of them through a
+// holds every parameter, else that of scores of every pixel, [N, K, H, W]. Two that give the same scores, one of them through a
 // last Softmax, LogSoftmax or Sigmoid, are one: the scores are taken.
 // It returns a Value without a name where no output is of class scores.
 func (c *outputs) choose() (onnx.Value, error) {
-	var found []onnx.Value
+	var found, maps []onnx.Value
 	for _, out := range c.graph.Outputs {
 		v, _ := c.inf.Type(out.Name)
 		v.Name = out.Name
 		scores := out.Name != c.loss && v.DType == onnx.Float32 && len(v.Shape) == 2 && c.fits(v.Shape[0]) && v.Shape[1].IsConst()
+		pixels := out.Name != c.loss && v.DType == onnx.Float32 && len(v.Shape) == 4 && c.fits(v.Shape[0]) && v.Shape[1:].IsConst()
 		switch {
-		case out.Name == c.want && !scores:
-			return v, fmt.Errorf("export: output %q is %v %v, and class scores are a float32 [N, classes]: %w", v.Name, v.DType, v.Shape, emit.ErrModel)
+		case out.Name == c.want && !scores && !pixels:
+			return v, fmt.Errorf("export: output %q is %v %v, and class scores are a float32 [N, classes], or [N, classes, H, W] of every pixel: %w", v.Name, v.DType, v.Shape, emit.ErrModel)
 		case out.Name == c.want:
 			c.leftOut(v)
 			return v, nil
 		case scores:
 			found = append(found, v)
+		case pixels:
+			maps = append(maps, v)
 		}
+	}
+	if len(found) == 0 {
+		found = maps
 	}
 	if c.want != "" {
 		return onnx.Value{}, optionError("output", "the model has no %q; it has %s", c.want, listed(c.graph.Outputs))

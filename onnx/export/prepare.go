@@ -19,8 +19,8 @@ type forward struct {
 	image      onnx.Value // the input that takes images
 	label      onnx.Value // the input that takes labels, of a model that holds its loss
 	loss       onnx.Value // that loss, [] or [1] or [N]
-	scores     onnx.Value // what the loss takes, [N, K]
-	logits     onnx.Value // the class scores that are evaluated, [N, K]: scores, or what they are an activation of
+	scores     onnx.Value // what the loss takes, [N, K] or, of every pixel, [N, K, H, W]
+	logits     onnx.Value // the class scores that are evaluated, of that shape: scores, or what they are an activation of
 	shape      [3]int64   // C, H, W of an image
 	nhwc       bool       // the model takes images channels last
 	params     []string   // trained initializers, by first use
@@ -252,7 +252,10 @@ func (f *forward) end() string {
 	return f.scores.Name
 }
 
-// classes is the number of scores a sample gets.
+// masks is whether every pixel has scores.
+func (f *forward) masks() bool { return f.loss.Name == "" && len(f.scores.Shape) == 4 }
+
+// classes is the number of scores that a sample, or a pixel, gets.
 func (f *forward) classes() int64 { return f.scores.Shape[1].N }
 
 // warnings says what is odd about a forward model for training.

@@ -71,12 +71,20 @@ func (s *training) inputs() {
 	switch {
 	case s.f.label.Name != "":
 		s.labels = s.f.label
+	case s.f.masks():
+		s.labels.DType, s.labels.Shape = onnx.Uint8, append(batch[:1:1], s.f.scores.Shape[2:]...)
 	case s.o.Loss.SoftTargets:
 		s.labels.DType, s.labels.Shape = onnx.Float32, onnx.Shape{batch[0], onnx.Const(s.f.classes())}
 	}
 	labels := s.input(s.labels.Name, s.labels.DType, s.labels.Shape)
-	s.roles.Labels, s.labels.Name = &labels, labels.Name
-	if t := bundle.TargetOf(s.targetName(), labels); t.Kind != bundle.TargetClass { // what a bundle names no target for is a class
+	s.labels.Name = labels.Name
+	t := bundle.TargetOf(s.targetName(), labels)
+	if s.f.masks() {
+		t.Kind = bundle.TargetMask
+	} else {
+		s.roles.Labels = &labels
+	}
+	if t.Kind != bundle.TargetClass { // what a bundle names no target for is a class
 		s.roles.Targets = []bundle.Target{t}
 	}
 	if s.o.BatchLossOnly || s.f.lossIsMean() {
@@ -94,8 +102,11 @@ func (s *training) inputs() {
 
 // targetName is what data is bound to: a model's own input keeps its name.
 func (s *training) targetName() string {
-	if s.f.label.Name != "" {
+	switch {
+	case s.f.label.Name != "":
 		return s.f.label.Name
+	case s.f.masks():
+		return bundle.MaskTarget
 	}
 	return bundle.LabelTarget
 }
@@ -103,7 +114,7 @@ func (s *training) targetName() string {
 // forward emits the model's nodes as they train.
 func (s *training) forward() error {
 	s.Within(bundle.PartBatch, nil)
-	s.Batch = s.samples(s.labels.Name, len(s.labels.Shape) > 1)
+	s.Batch = s.samples(s.labels.Name)
 	if block := s.o.Blocks.Size; block != 0 {
 		s.blocks = nchwc.New(s.Builder, block, s.labels.Name)
 	}
@@ -187,7 +198,7 @@ func (s *training) loss() (seed string) {
 		v := s.output(perSample)
 		s.roles.PerSampleLoss = &v
 	}
-	if !s.o.BatchLossOnly && !s.f.lossIsMean() {
+	if !s.o.BatchLossOnly && !s.f.lossIsMean() && !s.f.masks() { // scores of every pixel are many, and nobody asks for them
 		v := s.output(s.f.scores.Name)
 		s.roles.Logits = &v
 	}

@@ -1,0 +1,129 @@
+package export_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"winnow/onnx/bundle"
+	"winnow/onnx/export"
+	"winnow/onnx/wire"
+	ortrun "winnow/runtime"
+	"winnow/train/step"
+)
+
+// taskSide, taskBatch and taskClasses are sizes of testdata/gen_tasks.py.
+const taskSide, taskBatch = 8, 4
+
+var taskClasses = map[string]int{"vector": 5, "mask": 3, "single": 2}
+
+// taskMix is the hash that testdata/gen_tasks.py makes its samples of.
+func taskMix(x uint64) uint32 {
+	y := uint32((x ^ x>>15) * 0x2C1B3C6D)
+	y = (y ^ y>>12) * 0x297A2D39
+	return y ^ y>>15
+}
+
+// taskBatchOf is a batch of testdata/gen_tasks.py: images, and vectors or masks.
+func taskBatchOf(s int, model string, hard bool) (images []byte, vectors []float32, masks []byte) {
+	k := taskClasses[model]
+	for i := s * taskBatch; i < (s+1)*taskBatch; i++ {
+		for p := range taskSide * taskSide {
+			images = append(images, byte(taskMix(uint64(i*taskSide*taskSide+p))))
+			class := byte(taskMix(uint64(7000003*(i+1)+p)) % uint32(k))
+			if taskMix(uint64(9000011*(i+1)+p))%8 == 0 {
+				class = 255
+			}
+			masks = append(masks, class)
+		}
+		for j := range k {
+			v := float32(taskMix(uint64(1000003*(i+1)+j))%256) / 255
+			if hard {
+				v = map[bool]float32{true: 1}[v > 0.5]
+			}
+			vectors = append(vectors, v)
+		}
+	}
+	return images, vectors, masks
+}
+
+// Twenty steps by each loss of vectors and masks agree with PyTorch's.
+func TestTasksAgreeWithPyTorch(t *testing.T) {
+	d := openDevice(t)
+	text, err := os.ReadFile(filepath.Join("testdata", "tasks.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		Model  string      `json:"model"`
+		Hard   bool        `json:"hard"`
+		Loss   bundle.Loss `json:"loss"`
+		Losses []float64   `json:"losses"`
+		First  []float64   `json:"first"`
+	}
+	if err := json.Unmarshal(text, &cases); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cases {
+		t.Run(fmt.Sprintf("%s/%+v", c.Model, c.Loss), func(t *testing.T) {
+			m, err := wire.Read(filepath.Join("testdata", "tasks."+c.Model+".onnx"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := export.Options{Loss: c.Loss, Optimizer: bundle.Optimizer{Name: bundle.SGD}}
+			o.Loss.SoftTargets = c.Model == "vector"
+			b, err := export.Build(m, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if targets := b.Manifest.Train.AllTargets(); len(targets) != 1 || targets[0].Kind == bundle.TargetClass {
+				t.Fatalf("targets %+v", targets)
+			}
+			slots, err := step.StateSlots(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			state, err := d.NewState(slots)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer state.Close()
+			spec, _, err := step.TrainSpec(b, d, bundle.LayoutPortable)
+			if err != nil {
+				t.Fatal(err)
+			}
+			trainer, err := d.NewTrainer(spec, state, taskBatch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer trainer.Close()
+			for s, want := range c.Losses {
+				images, vectors, masks := taskBatchOf(s, c.Model, c.Hard)
+				in := ortrun.StepInput{N: taskBatch, Images: images, LearningRate: 0.5}
+				if c.Model == "vector" {
+					in.LabelsFloat = vectors
+				} else {
+					in.Targets = [][]byte{masks}
+				}
+				var out ortrun.StepOutput
+				if err := trainer.Step(&in, &out); err != nil {
+					t.Fatal(err)
+				}
+				if math.Abs(float64(out.Loss)-want) > 1e-4*(1+want) {
+					t.Fatalf("step %d: loss %v, want %v", s, out.Loss, want)
+				}
+				for i, each := range out.PerSample {
+					if s == 0 && math.Abs(float64(each)-c.First[i]) > 1e-4*(1+c.First[i]) {
+						t.Errorf("sample %d: loss %v, want %v", i, each, c.First[i])
+					}
+				}
+				if len(out.PerSample) != taskBatch {
+					t.Fatalf("%d losses of samples", len(out.PerSample))
+				}
+			}
+		})
+	}
+}
