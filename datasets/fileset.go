@@ -59,6 +59,12 @@ func (s *fileSet) weigh(w float32) error {
 	return nil
 }
 
+// trim gives back the memory that was kept for more samples.
+func (s *fileSet) trim() {
+	s.names, s.ends = slices.Concat(s.names), slices.Concat(s.ends)
+	s.labels, s.weights = slices.Concat(s.labels), slices.Concat(s.weights)
+}
+
 // Name is shown in errors.
 func (s *fileSet) Name() string { return s.name }
 

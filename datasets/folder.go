@@ -267,6 +267,7 @@ func (w *walker) classes(dir string, known []string, at map[string]int64) (*file
 	if s.Len() == 0 {
 		return nil, fmt.Errorf("%w: no images in folders of classes below %q", loader.ErrBadData, dir)
 	}
+	s.trim()
 	return s, nil
 }
 

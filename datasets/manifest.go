@@ -330,6 +330,8 @@ func (d *Dataset) fromManifest(entries []entry, root *files.Folder, v *manifestO
 			return fmt.Errorf("%w: line %d: %w", loader.ErrBadData, e.line, err)
 		}
 	}
+	train.trim()
+	test.trim()
 	if train.weights != nil {
 		d.notef("the manifest's weights multiply the losses of its samples in training; weight=%s leaves them away", weightOff)
 	}

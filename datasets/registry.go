@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	"winnow/loader"
@@ -206,8 +207,14 @@ func Open(spec string, o Options) (*Dataset, error) {
 		}
 		d.Noise = &noise
 	}
+	if d.Train.Len() > manySamples {
+		debug.FreeOSMemory() // what only listing them took, several times what stays
+	}
 	return d, nil
 }
+
+// manySamples is where what a list of samples leaves behind is worth a collection.
+const manySamples = 1 << 16
 
 // Fetch makes the named data set available under dir, the data folder ("" as
 // in Options.Dir). Data already there is checked and left alone. Files appear

@@ -92,9 +92,21 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "times each side is run")
 	flag.IntVar(&o.workers, "workers", 2, "workers of each side")
 	flag.Float64Var(&o.seconds, "seconds", 4, "time a run takes")
+	memory := flag.Bool("memory", false, "compare the memory of small and large sets instead")
+	resident := flag.String("resident", "", "print the megabytes in memory while this data is read")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if *resident != "" || *memory {
+		f := o.memory
+		if *resident != "" {
+			f = func(ctx context.Context) error { return o.printResident(ctx, *resident) }
+		}
+		if err := f(ctx); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	for _, b := range benches {
 		if !strings.Contains(","+o.only+",", ","+b.name+",") {
 			continue
@@ -254,7 +266,7 @@ func (o *options) timePeer(ctx context.Context, name string) (r peerResult, err 
 	return r, json.Unmarshal(text, &r)
 }
 
-func add(path string, l *line) error {
+func add(path string, l any) error {
 	text, err := json.Marshal(l)
 	if err != nil {
 		return err
