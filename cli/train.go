@@ -289,7 +289,7 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 		about += out.sprintf("\njob     %d processes, which share each batch; %s", o.Job.Size, o.library)
 	}
 	run.Config = runConfig(o.Saving.config, string(about), device.Threads())
-	p.begin(about)
+	run.Begin = func() { p.begin(about) }
 
 	summary, err := train.Run(ctx, run)
 	p.clear()

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -250,11 +253,17 @@ func (s *slot) fail(at int, err error) {
 	}
 }
 
-// fill reads the samples of a part into s, each at its place; at is where it failed.
+// fill reads the samples of a part into s, each at its place; at is where it
+// failed. A panic is an error too, so that a run ends as by any other.
 func (it *Iterator) fill(s *slot, p part, scratch *Scratch) (at int, err error) {
 	l := it.l
 	first, _ := it.bounds(p.step)
-	for at := p.lo; at < p.hi; at++ {
+	defer func() {
+		if r := recover(); r != nil {
+			err = l.src.wrap(l.indices[at], fmt.Errorf("%w: %v, at %s", ErrPanic, r, panicked()))
+		}
+	}()
+	for at = p.lo; at < p.hi; at++ {
 		if err := it.ctx.Err(); err != nil {
 			return at, err
 		}
@@ -270,6 +279,20 @@ func (it *Iterator) fill(s *slot, p part, scratch *Scratch) (at int, err error) 
 		l.o.Bad.add(l.src, i, err)
 	}
 	return 0, nil
+}
+
+// panicked is where the code was that panicked, for who mends it.
+func panicked() string {
+	var at [32]uintptr
+	frames := runtime.CallersFrames(at[:runtime.Callers(3, at[:])])
+	for {
+		f, more := frames.Next()
+		if !strings.HasPrefix(f.Function, "runtime.") {
+			return fmt.Sprintf("%s (%s:%d)", f.Function, filepath.Base(f.File), f.Line)
+		} else if !more {
+			return "an unknown place"
+		}
+	}
 }
 
 // finish counts the samples of a step that was read. Where bad ones are left out,

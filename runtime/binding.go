@@ -180,7 +180,7 @@ func (r *runner) bind(states ...stateNames) error {
 			}
 			v := states[k].state.values[bits>>k&1][states[k].inputs[name]]
 			if err := s.binding.BindInput(name, v); err != nil {
-				return fmt.Errorf("%q: %s", name, oneLine(err.Error()))
+				return fmt.Errorf("%q: %w", name, nativeError(err.Error()))
 			}
 			if onCPU != nil && (onCPU[at] || r.device.options.deviceValues) {
 				s.moved = append(s.moved, movedState{name, v})
@@ -188,7 +188,7 @@ func (r *runner) bind(states ...stateNames) error {
 		}
 		for name, k := range outputs {
 			if err := s.binding.BindOutput(name, states[k].state.values[1-bits>>k&1][states[k].outputs[name]]); err != nil {
-				return fmt.Errorf("%q: %s", name, oneLine(err.Error()))
+				return fmt.Errorf("%q: %w", name, nativeError(err.Error()))
 			}
 		}
 	}
@@ -292,12 +292,12 @@ func (r *runner) runBound(side, n int, options *runOptions) error {
 			err = s.binding.BindInput(p.slot.Name, v)
 		}
 		if err != nil {
-			return fmt.Errorf("%q: %s", p.slot.Name, oneLine(err.Error()))
+			return fmt.Errorf("%q: %w", p.slot.Name, nativeError(err.Error()))
 		}
 	}
 	for _, m := range s.moved {
 		if err := s.binding.BindInput(m.name, m.value); err != nil {
-			return fmt.Errorf("%q: %s", m.name, oneLine(err.Error()))
+			return fmt.Errorf("%q: %w", m.name, nativeError(err.Error()))
 		}
 	}
 	s.n = n

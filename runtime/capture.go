@@ -82,7 +82,7 @@ func (r *runner) newCapture(st *State, inputs, outputs map[string]int) (err erro
 			}
 		}
 		if err != nil {
-			return errors.New(oneLine(err.Error()))
+			return nativeError(err.Error())
 		}
 	}
 	if c.in, err = r.newTransfer(false); err != nil {
@@ -177,7 +177,7 @@ func (t *transfer) run() error {
 			break // bound once: it lies where the session wants it
 		}
 		if err := t.binding.BindInput(nodesInput(i), p.full); err != nil { // copies to the device
-			return fmt.Errorf("%q: %s", p.slot.Name, oneLine(err.Error()))
+			return fmt.Errorf("%q: %w", p.slot.Name, nativeError(err.Error()))
 		}
 	}
 	return t.device.run(t.session, t.binding, nil)

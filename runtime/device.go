@@ -229,7 +229,7 @@ func (d *Device) newSessionOptions(o sessionOptions) (_ *ort.SessionOptions, err
 	}
 	if o.profile != "" {
 		if err := options.EnableProfiling(o.profile); err != nil {
-			return nil, errors.New(oneLine(err.Error()))
+			return nil, nativeError(err.Error())
 		}
 	}
 	if d.provider == CUDAProvider {
@@ -253,10 +253,10 @@ func (d *Device) appendCUDA(options *ort.SessionOptions, capture bool) error {
 		entries[cudaGraphOption] = "1"
 	}
 	if err := cuda.Update(entries); err != nil {
-		return errors.New(oneLine(err.Error()))
+		return nativeError(err.Error())
 	}
 	if err := options.AppendExecutionProviderCUDA(cuda); err != nil {
-		return errors.New(oneLine(err.Error()))
+		return nativeError(err.Error())
 	}
 	return nil
 }

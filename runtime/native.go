@@ -234,9 +234,9 @@ func (n native) err(status unsafe.Pointer) error {
 	if status == nil {
 		return nil
 	}
-	message := oneLine(C.GoString(C.winnow_message(n.api, status)))
+	message := C.GoString(C.winnow_message(n.api, status))
 	C.winnow_release(n.api, C.ortReleaseStatus, status)
-	return errors.New(message)
+	return nativeError(message)
 }
 
 // sessionPointer is the OrtSession behind a session of onnxruntime_go.

@@ -42,7 +42,7 @@ func (d *Device) session(model []byte, o sessionOptions) (*ort.DynamicAdvancedSe
 func sessionError(message string) error {
 	for _, word := range []string{"CUDA", "CUBLAS", "CUDNN", "alloc", "memory"} {
 		if strings.Contains(message, word) {
-			return errors.New(message)
+			return nativeError(message)
 		}
 	}
 	return fmt.Errorf("%w: %s", ErrGraph, message)

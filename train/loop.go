@@ -69,6 +69,9 @@ func Run(ctx context.Context, o Options) (_ *run.Summary, err error) {
 	if err := l.checkData(); err != nil {
 		return nil, err
 	}
+	if l.o.Begin != nil {
+		l.o.Begin()
+	}
 	if err := l.setupPruning(); err != nil {
 		return nil, err
 	}

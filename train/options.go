@@ -61,6 +61,7 @@ type Options struct {
 	Out       string // run folder
 	Overwrite bool   // replace a run that Out holds
 	Saving
+	Begin    func()       // called once options and data are known to fit; nil is nothing
 	Reporter Reporter     // nil is silent
 	Command  *run.Command // what a command adds to the record; nil is nothing
 }
