@@ -1,9 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"winnow/runtime/ortest"
 )
 
 func TestDataConvert(t *testing.T) {
@@ -17,4 +20,36 @@ func TestDataConvert(t *testing.T) {
 	winnow(t, "data", "convert", "glyphs:train=6,test=4", "folder:"+dir).fails(t, exitUsage, "not an empty folder")
 	winnow(t, "data", "convert", "glyphs:noise=0.1", "folder:"+dir+"2").fails(t, exitUsage, "noise")
 	winnow(t, "data", "convert", "glyphs").fails(t, exitUsage, "KIND:DIR")
+}
+
+// TestEvalTellsNoise: accuracy on changed and on unchanged training labels, which
+// add up to that on all.
+func TestEvalTellsNoise(t *testing.T) {
+	ortest.CPU(t, 1)
+	out := filepath.Join(t.TempDir(), "run")
+	winnow(t, "train", "--bundle", "mlp", "--data", "glyphs:train=256,test=64,noise=instance:0.4", "--epochs", "3", "--batch-size", "16", "--device", "cpu", "--threads", "1", "--out", out).succeeds(t)
+	type part struct{ Samples, Correct int }
+	var r struct {
+		Samples int
+		Top1    float64
+		Noise   *struct{ Changed, Unchanged part } `json:"label_noise"`
+	}
+	read := func(split string) {
+		r.Noise = nil
+		if err := json.Unmarshal([]byte(winnow(t, "eval", out, "--split", split, "--device", "cpu", "--json").succeeds(t).stdout), &r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read("train")
+	n := r.Noise
+	if n == nil || n.Changed.Samples+n.Unchanged.Samples != 256 || n.Changed.Samples < 60 || n.Changed.Samples > 145 ||
+		n.Changed.Correct+n.Unchanged.Correct != int(r.Top1*256+0.5) {
+		t.Errorf("%+v of %+v", n, r)
+	}
+	if o := winnow(t, "eval", out, "--split", "train", "--device", "cpu").succeeds(t); !strings.Contains(o.stdout, "labels changed by noise") {
+		t.Error(o.stdout)
+	}
+	if read("test"); r.Noise != nil {
+		t.Error("test labels have no noise")
+	}
 }

@@ -18,7 +18,7 @@ func newDataCacheCommand(out *output) *cli.Command {
 		Usage:       "list or remove the images unpacked from tar and parquet files",
 		Description: about("", []int{0, 1, 2}, "winnow data cache", "winnow data cache --prune"),
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "prune", Destination: &o.Prune, Category: flagsData, Usage: "remove what is damaged, or whose source changed or is gone"},
+			&cli.BoolFlag{Name: "prune", Destination: &o.Prune, Category: flagsData, Usage: "remove what is damaged or unfinished, or whose source changed or is gone"},
 			&cli.BoolFlag{Name: "all", Destination: &o.All, Category: flagsData, Usage: "with --prune: remove everything; it is made anew when it is needed"},
 			jsonFlag(&o.JSON),
 		},

@@ -56,7 +56,8 @@ otherwise. A model may take images as [N, C, H, W], [N, H, W, C] or flat [N, F],
 with a dynamic or a fixed batch size. The loss is the mean cross-entropy; for a
 model that ends in Softmax, that is -log of the label's probability. The
 calibration error is how far the probability of the first class is from how often
-that class is right, in 15 bins. --against tests, on the same samples, whether one
+that class is right, in 15 bins. --split train of data with noise= tells labels
+that were changed from those that were not. --against tests, on the same samples, whether one
 of two models is right more often: McNemar's exact test.`,
 			[]int{0, 1, 2, 3, 4, 130},
 			"winnow eval runs/lenet-glyphs-auto-s0",
@@ -109,12 +110,13 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if records, err = limited(records, o.Limit, "--limit"); err != nil {
 		return err
 	}
+	noisy := data.Noise != nil && o.Split == splitTrain
 	device, err := openDevice(ctx, o.Device, func(text string) { out.notef("note: %s", text) })
 	if err != nil {
 		return err
 	}
 	defer device.Close()
-	this, err := o.judge(ctx, m, o.Path, device, records, out)
+	this, err := o.judge(ctx, m, o.Path, device, records, noisy, out)
 	if err != nil {
 		return err
 	}
@@ -124,7 +126,7 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 		if err != nil {
 			return err
 		}
-		that, err := o.judge(ctx, other, o.Against, device, records, out)
+		that, err := o.judge(ctx, other, o.Against, device, records, false, out)
 		if err != nil {
 			return err
 		}
@@ -144,7 +146,27 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 type judged struct {
 	*eval.Result
 	calibration eval.Calibration
+	noise       *noiseScore
 	correct     map[uint32]bool // by sample
+}
+
+// noiseScore is the accuracy on labels that noise changed and on those that it
+// left. A model that fits the changed ones has learned them by heart.
+type noiseScore struct {
+	Changed   classScore `json:"changed"`
+	Unchanged classScore `json:"unchanged"`
+}
+
+func (n *noiseScore) add(changed, correct bool) {
+	c := &n.Unchanged
+	if changed {
+		c = &n.Changed
+	}
+	c.Samples++
+	if correct {
+		c.Correct++
+	}
+	c.Accuracy = float64(c.Correct) / float64(c.Samples)
 }
 
 // against is how another model did on the samples that both saw.
@@ -177,7 +199,7 @@ func (j *judged) against(path string, other *judged) *against {
 }
 
 // judge evaluates a model on records.
-func (o *evalOptions) judge(ctx context.Context, m *eval.Classifier, path string, device *ortrun.Device, records loader.Records, out *output) (*judged, error) {
+func (o *evalOptions) judge(ctx context.Context, m *eval.Classifier, path string, device *ortrun.Device, records loader.Records, noisy bool, out *output) (*judged, error) {
 	bad, err := badSamples(o.OnBad)
 	if err != nil {
 		return nil, err
@@ -190,8 +212,14 @@ func (o *evalOptions) judge(ctx context.Context, m *eval.Classifier, path string
 		return nil, fmt.Errorf("data %q: %w", o.Data, err)
 	}
 	j := &judged{correct: map[uint32]bool{}}
+	if noisy {
+		j.noise = &noiseScore{}
+	}
 	j.Result, err = evaluate(ctx, m, path, device, src, *o, bad, func(index uint32, correct bool, confidence float64) {
 		j.calibration.Add(confidence, correct)
+		if j.noise != nil {
+			j.noise.add(loader.TrueLabelOf(records, index) != records.Target(index).Class(), correct)
+		}
 		if o.Against != "" {
 			j.correct[index] = correct
 		}
@@ -270,6 +298,7 @@ type evalReport struct {
 	Top5     float64               `json:"top5"`
 	ECE      float64               `json:"calibration_error"`
 	Against  *against              `json:"against,omitempty"`
+	Noise    *noiseScore           `json:"label_noise,omitempty"`
 	PerClass map[string]classScore `json:"per_class"`
 }
 
@@ -282,7 +311,7 @@ type classScore struct {
 func printResult(o evalOptions, names []string, r *judged, versus *against, out *output) error {
 	if o.JSON {
 		report := evalReport{Model: o.Path, Data: o.Data, Split: o.Split, Samples: r.Samples,
-			Top1: r.Top1, Top5: r.Top5, ECE: r.calibration.Error(), Against: versus, PerClass: map[string]classScore{}}
+			Top1: r.Top1, Top5: r.Top5, ECE: r.calibration.Error(), Against: versus, Noise: r.noise, PerClass: map[string]classScore{}}
 		if r.NotFinite == 0 {
 			report.Loss = &r.Result.Loss
 		}
@@ -298,6 +327,13 @@ func printResult(o evalOptions, names []string, r *judged, versus *against, out 
 		{"loss", fmt.Sprintf("%.4f", r.Loss)},
 		{"calibration error", percent(r.calibration.Error())},
 	})
+	if n := r.noise; n != nil {
+		part := func(c classScore) string {
+			return fmt.Sprintf("%s, %s of %s", percent(c.Accuracy), countText(int64(c.Correct)), countText(int64(c.Samples)))
+		}
+		out.printf("\nBy label noise\n")
+		out.table([][]string{{"labels changed by noise", part(n.Changed)}, {"labels left as they were", part(n.Unchanged)}})
+	}
 	if v := versus; v != nil {
 		out.printf("\nAgainst %s, on %s samples\n", v.Model, countText(int64(v.Samples)))
 		out.table([][]string{

@@ -291,7 +291,7 @@ func FuzzTar(f *testing.F) {
 			return
 		}
 		defer done()
-		err = new(tarOptions).readTar(r, func(image []byte, label string) error {
+		err = new(tarOptions).readTar(r, 0, func(image []byte, label string) error {
 			if len(image) == 0 || label == "" {
 				t.Error("an empty sample")
 			}
@@ -313,7 +313,7 @@ func FuzzParquet(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		rows := 0
-		_, err := new(parquetOptions).rows(bytes.NewReader(data), int64(len(data)), func([]byte, string) error {
+		_, err := new(parquetOptions).rows(bytes.NewReader(data), int64(len(data)), 0, func([]byte, string) error {
 			if rows++; rows > 1000 {
 				return loader.ErrBadData // a column of nothing may say that it has many rows
 			}
@@ -365,7 +365,7 @@ func FuzzCache(f *testing.F) {
 func TestParquetFooter(t *testing.T) {
 	data := append([]byte("PAR1    "), 0xff, 0xff, 0xff, 0x7f)
 	data = append(data, "PAR1"...)
-	_, err := new(parquetOptions).rows(bytes.NewReader(data), int64(len(data)), nil)
+	_, err := new(parquetOptions).rows(bytes.NewReader(data), int64(len(data)), 0, nil)
 	if !errors.Is(err, loader.ErrBadData) || !strings.Contains(err.Error(), "a footer of 2147483647 bytes in a file of 16") {
 		t.Error(err)
 	}

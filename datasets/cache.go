@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,15 +16,16 @@ import (
 	"strings"
 	"time"
 
-	"winnow/internal/atomicfile"
+	"github.com/gofrs/flock"
+
 	"winnow/loader"
 	"winnow/loader/raster"
 )
 
 // A cache file holds the images of one shard, so that any can be read at once:
 //
-//	magic, images one after the other, an entry of each, a description in
-//	JSON, and at the end a footer.
+//	magic, images each behind a header (cache_build.go), an entry of each, a
+//	description in JSON, and at the end a footer.
 //
 // Numbers are little-endian. An entry is the image's offset (uint64), length,
 // label and checksum (uint32 each, CRC-32C); the label is a position in the
@@ -84,32 +84,8 @@ type cacheWriter struct {
 	index  []byte
 	labels map[string]uint32
 	meta   cacheMeta
-}
-
-// add appends a sample.
-func (c *cacheWriter) add(image []byte, label string) error {
-	if raster.Sniff(image) == "" {
-		return fmt.Errorf("%w: begins with % x: want JPEG, PNG, GIF, BMP, WebP or TIFF", loader.ErrBadData, image[:min(len(image), 4)])
-	}
-	if len(c.index)/entryBytes >= maxSamples {
-		return fmt.Errorf("%w: over %d images", loader.ErrBadData, maxSamples)
-	}
-	k, ok := c.labels[label]
-	if !ok {
-		k = uint32(len(c.labels))
-		if k >= maxManifestClasses {
-			return fmt.Errorf("%w: over %d classes", loader.ErrBadData, maxManifestClasses)
-		}
-		c.labels[label] = k
-		c.meta.Labels = append(c.meta.Labels, label)
-	}
-	c.index = binary.LittleEndian.AppendUint64(c.index, uint64(c.at))
-	c.index = binary.LittleEndian.AppendUint32(c.index, uint32(len(image)))
-	c.index = binary.LittleEndian.AppendUint32(c.index, k)
-	c.index = binary.LittleEndian.AppendUint32(c.index, crc32.Checksum(image, castagnoli))
-	c.at += int64(len(image))
-	_, err := c.w.Write(image)
-	return err
+	head   []byte // of the image written last
+	kept   int    // samples that were there before
 }
 
 // finish writes what follows the images.
@@ -133,48 +109,6 @@ func (c *cacheWriter) finish() error {
 		}
 	}
 	return c.w.Flush()
-}
-
-// unpacker gives every sample of a shard to add; names are the classes' where
-// the shard has them.
-type unpacker func(f *os.File, size int64, add func(image []byte, label string) error) (names []string, err error)
-
-// cacheShard is the cache file of a shard, made where it is not there.
-func cacheShard(dir string, m cacheMeta, unpack unpacker, read func(n int)) (*cachedShard, error) {
-	path := filepath.Join(dir, m.key())
-	if s, err := openCached(path); err == nil {
-		return s, nil
-	} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, loader.ErrBadData) {
-		return nil, err
-	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, fmt.Errorf("cache folder: %w; WINNOW_CACHE names another", err)
-	}
-	err := atomicfile.Write(path, func(w io.Writer) error {
-		c := &cacheWriter{w: bufio.NewWriterSize(w, 1<<20), at: int64(len(cacheMagic)), labels: map[string]uint32{}, meta: m}
-		if _, err := c.w.WriteString(cacheMagic); err != nil {
-			return err
-		}
-		f, err := os.Open(m.Source)
-		if err != nil {
-			return reason(err)
-		}
-		defer f.Close()
-		if c.meta.Names, err = unpack(f, m.Size, func(image []byte, label string) error {
-			read(len(image))
-			return c.add(image, label)
-		}); err != nil {
-			return err
-		}
-		if st, err := f.Stat(); err != nil || st.Size() != m.Size || !st.ModTime().Equal(m.Time) {
-			return fmt.Errorf("%w: the file changed while it was unpacked", loader.ErrBadData)
-		}
-		return c.finish()
-	})
-	if err != nil {
-		return nil, err
-	}
-	return openCached(path)
 }
 
 // cachedShard is an open cache file.
@@ -257,7 +191,7 @@ type CacheFile struct {
 	Samples int    `json:"samples"`
 	Kind    string `json:"kind"`
 	Source  string `json:"source"`
-	State   string `json:"state"` // current, source changed, source gone, damaged
+	State   string `json:"state"` // current, source changed, source gone, damaged, unfinished
 }
 
 // Caches lists the files of the cache folder.
@@ -280,7 +214,9 @@ func Caches() ([]CacheFile, error) {
 		if info, err := e.Info(); err == nil {
 			c.Bytes = info.Size()
 		}
-		if s, err := openCached(path); err == nil {
+		if strings.HasSuffix(path, partEnding) {
+			c.State = "unfinished"
+		} else if s, err := openCached(path); err == nil {
 			c.Samples, c.Kind, c.Source, c.State = s.n, s.meta.Kind, s.meta.Source, "current"
 			switch st, err := os.Stat(s.meta.Source); {
 			case err != nil:
@@ -299,9 +235,17 @@ func Caches() ([]CacheFile, error) {
 
 // ownCacheName tells names that key gives.
 func ownCacheName(name string) bool {
-	id, ok := strings.CutSuffix(name, cacheEnding)
+	id, ok := strings.CutSuffix(strings.TrimSuffix(name, partEnding), cacheEnding)
 	_, err := hex.DecodeString(id)
 	return ok && err == nil && len(id) == 32
+}
+
+// inUse is whether a process writes a part.
+func inUse(path string) bool {
+	lock := flock.New(path, flock.SetFlag(os.O_RDWR))
+	defer func() { _ = lock.Close() }()
+	ok, err := lock.TryLock()
+	return err == nil && !ok
 }
 
 // PruneCache removes the files of the cache that no data needs any more, or
@@ -311,7 +255,9 @@ func PruneCache(all bool) ([]CacheFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	list = slices.DeleteFunc(list, func(c CacheFile) bool { return !all && c.State == "current" })
+	list = slices.DeleteFunc(list, func(c CacheFile) bool {
+		return !all && c.State == "current" || strings.HasSuffix(c.Path, partEnding) && inUse(c.Path)
+	})
 	for _, c := range list {
 		if err := os.Remove(c.Path); err != nil {
 			return nil, fmt.Errorf("datasets: cache: %w", err)

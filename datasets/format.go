@@ -75,7 +75,7 @@ func newFormat[T any](f format, rows []option.Row[T], open func(s *spec, v *T, o
 type common struct{ noise, noiseSeed string }
 
 var commonRows = []option.Row[common]{
-	{Name: "noise", Doc: "share `P` of training labels replaced by another class, for experiments: symmetric by any other, pairflip by the next, asymmetric by the one it is mistaken for", Default: "0",
+	{Name: "noise", Doc: "share `P` of training labels replaced by another class, for experiments: symmetric by any other, pairflip by the next, asymmetric by the one it is mistaken for, instance by one that the image makes likely", Default: "0",
 		Field: func(c *common) any { return &c.noise }},
 	{Name: "noise-seed", Doc: "seed `N` of the noise alone", Default: "",
 		Field: func(c *common) any { return &c.noiseSeed }},

@@ -14,10 +14,13 @@ const (
 	SymmetricNoise  = "symmetric"
 	AsymmetricNoise = "asymmetric"
 	PairflipNoise   = "pairflip"
+	InstanceNoise   = "instance"
 )
 
 // NoiseKinds are the kinds of label noise, the default first.
-func NoiseKinds() []string { return []string{SymmetricNoise, AsymmetricNoise, PairflipNoise} }
+func NoiseKinds() []string {
+	return []string{SymmetricNoise, AsymmetricNoise, PairflipNoise, InstanceNoise}
+}
 
 // Noise is wrong labels made for experiments: each label is replaced with
 // probability Rate, by a pure function of (Seed, sample index).
@@ -28,7 +31,8 @@ func NoiseKinds() []string { return []string{SymmetricNoise, AsymmetricNoise, Pa
 //   - asymmetric: by the one class that it is taken for. CIFAR-10 and MNIST have
 //     the pairs of Patrini et al. 2017 (arXiv 1609.03683, section 5), and classes
 //     that are in none keep their labels; of other data the class is drawn by
-//     Seed, in a single cycle through all classes.
+//     Seed, in a single cycle through all classes;
+//   - instance: by a class that the image itself makes likely (instanceLabels).
 type Noise struct {
 	Kind string  `json:"kind"`
 	Rate float64 `json:"rate"`
@@ -43,6 +47,13 @@ var mistaken = map[string]map[int64]int64{
 	"mnist":   {2: 7, 3: 8, 5: 6, 6: 5, 7: 1},
 }
 
+// Shares of instance-dependent noise: below and above, the distribution of the
+// flip rates is cut to nearly nothing.
+const (
+	minInstance = 0.01
+	maxInstance = 0.99
+)
+
 // parseNoise reads RATE or KIND:RATE; a rate of 0 is no noise.
 func parseNoise(text string) (n Noise, ok bool) {
 	kind, rate, found := strings.Cut(text, ":")
@@ -52,14 +63,15 @@ func parseNoise(text string) (n Noise, ok bool) {
 	var err error
 	n.Kind = kind
 	n.Rate, err = strconv.ParseFloat(rate, 64)
-	return n, err == nil && n.Rate >= 0 && n.Rate <= 1 && slices.Contains(NoiseKinds(), kind)
+	ok = err == nil && n.Rate >= 0 && n.Rate <= 1 && slices.Contains(NoiseKinds(), kind)
+	return n, ok && (kind != InstanceNoise || n.Rate == 0 || n.Rate >= minInstance && n.Rate <= maxInstance)
 }
 
 // noise is the setting of a spec, whose seed is noise-seed, else that of the spec.
 func (s *spec) noise(v *common, seed uint64) (Noise, error) {
 	n, ok := parseNoise(v.noise)
 	if !ok {
-		return n, s.errorf("noise=%s: want a number from 0 to 1, alone or after one of %s and a colon", v.noise, strings.Join(NoiseKinds(), ", "))
+		return n, s.errorf("noise=%s: want a number from 0 to 1, alone or after one of %s and a colon; of %s from %v to %v", v.noise, strings.Join(NoiseKinds(), ", "), InstanceNoise, minInstance, maxInstance)
 	}
 	n.Seed = seed
 	if v.noiseSeed != "" {
@@ -73,7 +85,7 @@ func (s *spec) noise(v *common, seed uint64) (Noise, error) {
 
 // classes settles what each of so many classes of a kind of data becomes.
 func (n *Noise) classes(kind string, count int) {
-	if n.Kind == SymmetricNoise || count < 2 {
+	if n.Kind == SymmetricNoise || n.Kind == InstanceNoise || count < 2 {
 		return
 	}
 	n.To = make([]int64, count)
@@ -104,21 +116,29 @@ func (n *Noise) classes(kind string, count int) {
 type noisy struct {
 	wrapper
 	Noise
-	count uint64
+	count  uint64
+	labels []int32 // after instance-dependent noise, else nil
 }
 
 var _ loader.Records = (*noisy)(nil)
 
 // WithLabelNoise is records of so many classes with noise in their labels. The
-// result is a loader.TrueLabeler.
-func WithLabelNoise(r loader.Records, n Noise, classes int) (loader.Records, error) {
+// result is a loader.TrueLabeler. Instance-dependent noise reads images first,
+// with the context and progress of o.
+func WithLabelNoise(r loader.Records, n Noise, classes int, o Options) (_ loader.Records, err error) {
 	if !(n.Rate >= 0 && n.Rate <= 1) {
 		return nil, fmt.Errorf("datasets: label noise %v: want 0 to 1", n.Rate)
 	}
 	if classes < 2 {
 		return nil, fmt.Errorf("datasets: label noise on %q: %d classes: want 2 or more", loader.NameOf(r), classes)
 	}
-	return &noisy{wrapper{r}, n, uint64(classes)}, nil
+	s := &noisy{wrapper: wrapper{r}, Noise: n, count: uint64(classes)}
+	if n.Kind == InstanceNoise {
+		if s.labels, err = instanceLabels(r, n, classes, o); err != nil {
+			return nil, fmt.Errorf("datasets: label noise on %q: %w", loader.NameOf(r), err)
+		}
+	}
+	return s, nil
 }
 
 // Target is the label after noise.
@@ -127,6 +147,9 @@ func (s *noisy) Target(i uint32) loader.Target {
 }
 
 func (s *noisy) flip(i uint32, label int64) int64 {
+	if s.labels != nil {
+		return int64(s.labels[i])
+	}
 	r := newStream(s.Seed, purposeNoise, uint64(i))
 	if label < 0 || r.Float() >= s.Rate {
 		return label

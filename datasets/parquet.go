@@ -62,11 +62,13 @@ func parquetFormat() *format {
 }
 
 // unpack gives the rows of a file, a row group at a time.
-func (v *parquetOptions) unpack(f *os.File, size int64, add func([]byte, string) error) (names []string, err error) {
-	return v.rows(f, size, add)
+func (v *parquetOptions) unpack(f *os.File, size int64, skip int, add func([]byte, string) error) (names []string, err error) {
+	return v.rows(f, size, skip, add)
 }
 
-func (v *parquetOptions) rows(f io.ReaderAt, size int64, add func([]byte, string) error) (names []string, err error) {
+// rows gives the rows of a file without the first skip; row groups of such alone
+// are not read.
+func (v *parquetOptions) rows(f io.ReaderAt, size int64, skip int, add func([]byte, string) error) (names []string, err error) {
 	defer func() { // the library takes much of a file's form for granted
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: damaged (%v)", loader.ErrBadData, p)
@@ -93,10 +95,14 @@ func (v *parquetOptions) rows(f io.ReaderAt, size int64, add func([]byte, string
 	}
 	row := int64(0)
 	for _, group := range file.RowGroups() {
+		if row+group.NumRows() <= int64(skip) {
+			row += group.NumRows()
+			continue
+		}
 		if err := groupFits(file, image, label); err != nil {
 			return nil, bad(err)
 		}
-		if err := v.group(group, image, label, row, add); err != nil {
+		if err := v.group(group, image, label, row, int64(skip), add); err != nil {
 			return nil, err
 		}
 		row += group.NumRows()
@@ -177,8 +183,9 @@ func (v *parquetOptions) column(file *parquet.File, what, asked string, known []
 	return parquet.LeafColumn{}, fmt.Errorf("no column %s among %s: name it with %s=NAME", strings.Join(known, ", "), nameList(have), what)
 }
 
-// group gives the rows of a row group; row is the number of its first.
-func (v *parquetOptions) group(g parquet.RowGroup, image, label parquet.LeafColumn, row int64, add func([]byte, string) error) (err error) {
+// group gives the rows of a row group from number skip of the file on; row is
+// that of its first.
+func (v *parquetOptions) group(g parquet.RowGroup, image, label parquet.LeafColumn, row, skip int64, add func([]byte, string) error) (err error) {
 	chunks := g.ColumnChunks()
 	labels := newValues(chunks[label.ColumnIndex])
 	images := newValues(chunks[image.ColumnIndex])
@@ -196,6 +203,9 @@ func (v *parquetOptions) group(g parquet.RowGroup, image, label parquet.LeafColu
 		m, err := images.next()
 		if err != nil {
 			return at(fmt.Errorf("image: %w", err))
+		}
+		if row+k < skip {
+			continue
 		}
 		if m.IsNull() {
 			return at(errors.New("no image"))

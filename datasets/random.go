@@ -7,6 +7,7 @@ const (
 	purposeNoise    = 0x6e6f697365       // "noise"
 	purposeGlyphs   = 0x676c79706873     // "glyphs"
 	purposeMistaken = 0x6d697374616b656e // "mistaken"
+	purposeInstance = 0x696e7374616e6365 // "instance"
 	purposeSplit    = 0x73706c6974       // "split"
 )
 

@@ -202,7 +202,7 @@ func Open(spec string, o Options) (*Dataset, error) {
 	}
 	if noise.Rate > 0 {
 		noise.classes(s.name, len(d.ClassNames))
-		if d.Train, err = WithLabelNoise(d.Train, noise, len(d.ClassNames)); err != nil {
+		if d.Train, err = WithLabelNoise(d.Train, noise, len(d.ClassNames), o); err != nil {
 			return nil, errors.Join(err, d.Close())
 		}
 		d.Noise = &noise

@@ -237,11 +237,11 @@ func TestLabelNoise(t *testing.T) {
 		}
 	}
 	for _, bad := range []float64{-0.1, 1.1, math.NaN()} {
-		if _, err := WithLabelNoise(clean.Train, Noise{Kind: SymmetricNoise, Rate: bad}, 10); err == nil {
+		if _, err := WithLabelNoise(clean.Train, Noise{Kind: SymmetricNoise, Rate: bad}, 10, Options{}); err == nil {
 			t.Errorf("noise %v accepted", bad)
 		}
 	}
-	if _, err := WithLabelNoise(clean.Train, Noise{Kind: SymmetricNoise, Rate: 0.1}, 1); err == nil {
+	if _, err := WithLabelNoise(clean.Train, Noise{Kind: SymmetricNoise, Rate: 0.1}, 1, Options{}); err == nil {
 		t.Error("noise on one class accepted")
 	}
 }

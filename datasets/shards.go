@@ -264,14 +264,14 @@ func openShard(dir, path, kind string, o *shardOptions) (*cachedShard, error) {
 		return nil, fmt.Errorf("%q: %w: not a regular file", path, loader.ErrBadData)
 	}
 	m := cacheMeta{Source: abs, Size: st.Size(), Time: st.ModTime(), Kind: kind, Options: o.settings}
-	shard, err := cacheShard(dir, m, func(f *os.File, size int64, add func([]byte, string) error) ([]string, error) {
-		return o.unpack(f, size, func(image []byte, label string) error {
+	shard, err := cacheShard(dir, m, func(f *os.File, size int64, skip int, add func([]byte, string) error) ([]string, error) {
+		return o.unpack(f, size, skip, func(image []byte, label string) error {
 			if err := o.context().Err(); err != nil {
 				return err
 			}
 			return add(image, label)
 		})
-	}, func(int) {})
+	})
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", path, err)
 	}

@@ -103,17 +103,18 @@ type tarSample struct {
 	key, label         string
 	image              []byte
 	hasImage, hasLabel bool
+	passed             bool // it is not wanted any more
 }
 
 // unpack gives the samples of a WebDataset shard: members that follow each
 // other and have the same name up to the first dot.
-func (v *tarOptions) unpack(f *os.File, size int64, add func([]byte, string) error) ([]string, error) {
+func (v *tarOptions) unpack(f *os.File, size int64, skip int, add func([]byte, string) error) ([]string, error) {
 	r, done, err := unpacked(f, size)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", loader.ErrBadData, err)
 	}
 	defer done()
-	if err := v.readTar(r, add); err != nil {
+	if err := v.readTar(r, skip, add); err != nil {
 		return nil, err
 	}
 	if _, err := io.Copy(io.Discard, r); err != nil { // checksums stand at the end
@@ -141,9 +142,15 @@ func (e *ending) Read(p []byte) (int, error) {
 // whole tells whether the stream ended in zeros, as an archive does.
 func (e *ending) whole() bool { return e.at > 0 && e.block == [512]byte{} }
 
-func (v *tarOptions) readTar(r io.Reader, add func([]byte, string) error) error {
-	var s tarSample
+// readTar gives the samples of an archive without the first skip, whose members
+// are passed over.
+func (v *tarOptions) readTar(r io.Reader, skip int, add func([]byte, string) error) error {
+	s := tarSample{passed: skip > 0}
 	give := func() error {
+		if s.hasImage && s.passed {
+			skip--
+			return nil
+		}
 		switch {
 		case !s.hasImage && !s.hasLabel:
 			return nil
@@ -185,7 +192,7 @@ func (v *tarOptions) readTar(r io.Reader, add func([]byte, string) error) error 
 			if err := give(); err != nil {
 				return err
 			}
-			s = tarSample{key: key, image: s.image}
+			s = tarSample{key: key, image: s.image, passed: skip > 0}
 		}
 		if err := v.member(&s, strings.ToLower(ending), h.Size, t); err != nil {
 			return fmt.Errorf("member %q: %w", h.Name, err)
@@ -213,12 +220,15 @@ func (v *tarOptions) member(s *tarSample, ending string, size int64, r io.Reader
 		if size < 1 || size > raster.MaxFileBytes {
 			return fmt.Errorf("%w: %d bytes: want 1 to %d", loader.ErrBadData, size, raster.MaxFileBytes)
 		}
-		s.image = slices.Grow(s.image[:0], int(size))[:size]
 		s.hasImage = true
+		if s.passed {
+			return nil
+		}
+		s.image = slices.Grow(s.image[:0], int(size))[:size]
 		if _, err := io.ReadFull(r, s.image); err != nil {
 			return tarError(err)
 		}
-	case v.isLabel(ending) && !s.hasLabel:
+	case v.isLabel(ending) && !s.hasLabel && !s.passed:
 		if size > maxLabelBytes {
 			return fmt.Errorf("%w: %d bytes of a class: want at most %d", loader.ErrBadData, size, maxLabelBytes)
 		}
