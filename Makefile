@@ -25,7 +25,7 @@ NODE          := $(TOOLS)/node
 PYTHON        ?= python3
 CHROMIUM      ?= chromium
 
-.PHONY: soak test-race vulns release help setup setup-cuda setup-jpeg build demo test test-cuda test-no-gpu test-models test-report test-crash test-broken check-node fmt lint fuzz bench bench-step bench-loader bench-transforms bench-prune results results-quick proto models
+.PHONY: soak test-race vulns release help setup setup-cuda setup-jpeg build demo test test-cuda test-no-gpu test-models test-report test-tensorboard test-crash test-broken check-node fmt lint fuzz bench bench-step bench-loader bench-transforms bench-prune results results-quick proto models
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -110,6 +110,10 @@ test-broken: setup build ## run the commands on broken files, and write docs/rel
 
 test-report: ## open a report in headless Chromium: every chart drawn, narrow and wide, light and dark (CHROMIUM)
 	WINNOW_TEST_CHROMIUM=$(CHROMIUM) $(GO) test -tags browser -count=1 -v -run '^TestBrowser$$' ./report
+
+test-tensorboard: setup build ## read a run's event file by TensorBoard's own reader (PYTHON with tensorboard)
+	bin/winnow train --bundle mlp --data glyphs:train=512,test=128 --epochs 5 --prune infobatch --log tensorboard --overwrite -q -o runs/tensorboard
+	$(PYTHON) internal/tfevents/testdata/read.py runs/tensorboard
 
 test-models: setup ## compare gradients of whole networks with PyTorch's (PYTHON with torch, torchvision and timm; hours from an empty folder)
 	mkdir -p runs/models

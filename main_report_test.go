@@ -12,6 +12,28 @@ import (
 	"winnow/runtime/ortest"
 )
 
+// With --log tensorboard a run has an event file, and it is taken for the run's;
+// what goes on has its own epochs once.
+func TestLogFiles(t *testing.T) {
+	ortest.CPU(t, 1)
+	run := filepath.Join(t.TempDir(), "run")
+	winnow(t, trainMLP(run, "--log", "tensorboard", "-q")...).succeeds(t)
+	winnow(t, "train", "--resume", run, "--epochs", "3", "-q").succeeds(t)
+	text, err := os.ReadFile(filepath.Join(run, runs.CSVFile))
+	if err != nil || strings.Count(string(text), "\n") != 4 || !strings.Contains(string(text), "\n3,") {
+		t.Errorf("%v, %s", err, text)
+	}
+	events, err := os.ReadFile(filepath.Join(run, runs.EventsFile))
+	if err != nil || strings.Count(string(events), "epoch/test_accuracy") != 3 {
+		t.Errorf("%v, %d bytes of events", err, len(events))
+	}
+	winnow(t, trainMLP(run, "--overwrite", "-q")...).succeeds(t)
+	if _, err := os.Stat(filepath.Join(run, runs.EventsFile)); !os.IsNotExist(err) {
+		t.Error("the event file of the run before is there", err)
+	}
+	winnow(t, trainMLP(run, "--overwrite", "--log", "x", "-q")...).fails(t, exitUsage, "--log", "tensorboard")
+}
+
 // A run ends with its report, whose confusions are those of the model; the
 // command writes the same page again.
 func TestReport(t *testing.T) {

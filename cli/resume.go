@@ -23,9 +23,13 @@ type savingOptions struct {
 	Every  string
 	Keep   int
 	OnNaN  string
+	Log    string
 	typed  runs.CommandLine
 	config []configLine
 }
+
+// logTensorBoard is what --log takes.
+const logTensorBoard = "tensorboard"
 
 // autoResume goes on where --out holds a run, and starts it where not.
 const autoResume = "auto"
@@ -38,6 +42,8 @@ func (o *savingOptions) flags() []cli.Flag {
 			Usage: "write a checkpoint every `N` epochs (e), steps (s) or minutes (m); several with commas"},
 		&cli.IntFlag{Name: "checkpoint-hist", Value: train.DefaultKeep, Destination: &o.Keep, Category: flagsOutput,
 			Usage: "keep the newest `K` checkpoints, and the best"},
+		&cli.StringFlag{Name: "log", Destination: &o.Log, Category: flagsOutput,
+			Usage: "`tensorboard`: also write the numbers of each epoch as an event file, which tensorboard --logdir finds"},
 		&cli.StringFlag{Name: "init", Destination: &o.Init, Category: flagsModel, TakesFile: true,
 			Usage: "first weights of --bundle, from a `RUN`, a .safetensors or an .onnx file"},
 		&cli.StringFlag{Name: "on-nan", Value: train.OnNaNStop, Destination: &o.OnNaN, Category: flagsRecipe,
@@ -49,7 +55,7 @@ func (o *savingOptions) flags() []cli.Flag {
 // nothing of what a run means, or are held against the run in another way.
 func (o *trainOptions) free() []string {
 	return slices.Concat(names(o.Device.flags()), unrecorded, []string{"workers", "save-every", "checkpoint-hist",
-		"on-nan", "epochs", "bundle", "data", "init"})
+		"on-nan", "log", "epochs", "bundle", "data", "init"})
 }
 
 // pathFlags have values that may be paths; the paths of dataFlagName lie within its value.
@@ -193,7 +199,12 @@ func (o *savingOptions) apply(run *train.Options, notice func(string)) (err erro
 	if o.Keep < 1 {
 		return usagef("--checkpoint-hist %d: give 1 or more", o.Keep)
 	}
-	run.Keep, run.OnNaN, run.Typed, run.Resume = o.Keep, o.OnNaN, o.typed, o.Resume != ""
+	if o.Log != "" {
+		if err := oneOf("--log", o.Log, logTensorBoard); err != nil {
+			return err
+		}
+	}
+	run.Keep, run.OnNaN, run.Typed, run.Resume, run.Events = o.Keep, o.OnNaN, o.typed, o.Resume != "", o.Log == logTensorBoard
 	if o.Init == "" || run.Resume {
 		return nil
 	}

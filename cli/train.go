@@ -297,7 +297,7 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	if summary != nil && !o.Quiet {
 		printSummary(summary, run.Out, out)
 	}
-	if err == nil && o.Report {
+	if err == nil && o.Report && o.Job.Rank == 0 {
 		o.report(ctx, &run, training, test, data.ClassNames, out)
 	}
 	return err

@@ -32,6 +32,7 @@ const (
 var judges = map[string]func(io.ReaderAt, int64) verdict{
 	SummaryFile: judgeSummary, ModelFile: judgeModel, earlierState: judgeCheckpoint,
 	earlierPruner: judgePruner, MetricsFile: judgeMetrics, ConfigFile: judgeConfig, ReportFile: judgeReport,
+	CSVFile: judgeCSV, EventsFile: judgeEvents,
 }
 
 func proven(ok bool) verdict {
@@ -168,14 +169,6 @@ func judgeCheckpoint(r io.ReaderAt, size int64) verdict {
 
 // ReportMark is in every page of this program.
 const ReportMark = `<meta name="generator" content="winnow">`
-
-func judgeReport(r io.ReaderAt, size int64) verdict {
-	head := make([]byte, min(size, 4096))
-	if _, err := r.ReadAt(head, 0); err != nil && err != io.EOF || !bytes.Contains(head, []byte(ReportMark)) {
-		return other
-	}
-	return fits
-}
 
 func judgePruner(r io.ReaderAt, _ int64) verdict {
 	head := make([]byte, len(prune.StateMagic))

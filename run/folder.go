@@ -28,7 +28,7 @@ const (
 )
 
 // runFiles begin with the one that says that a run is finished.
-var runFiles = []string{SummaryFile, ModelFile, CheckpointDir, earlierState, earlierPruner, MetricsFile, ConfigFile, ReportFile}
+var runFiles = []string{SummaryFile, ModelFile, CheckpointDir, earlierState, earlierPruner, MetricsFile, ConfigFile, ReportFile, CSVFile, EventsFile}
 
 // ConfigMark is the first line of a run's config.yaml, by which it is known as ours.
 const ConfigMark = "# winnow train --config FILE repeats this run"
@@ -39,6 +39,7 @@ type Folder struct {
 	disk disk
 	dir  string
 	old  []string // files of the run that gives way
+	logs logs
 }
 
 // Open takes a run folder for this run alone. With overwrite a run that

@@ -82,6 +82,7 @@ func (f *Folder) Newest() (*Checkpoint, error) {
 // checkpoint: what was written later is cut off or removed, and with it
 // summary.json, which said how the run ended.
 func (f *Folder) Begin(c *Checkpoint) error {
+	f.logs = logs{} // they follow metrics.jsonl
 	g := f.generations()
 	g.sweep()
 	names, err := g.list()

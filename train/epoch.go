@@ -63,6 +63,9 @@ func (l *loop) epoch(ctx context.Context, epoch int) error {
 		if err := l.folder.AppendEpoch(e); err != nil {
 			return err
 		}
+		if err := l.folder.Log(e, l.o.Events, time.Now()); err != nil {
+			return err
+		}
 	}
 	if err := l.afterEpoch(epoch); err != nil {
 		return err

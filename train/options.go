@@ -83,6 +83,7 @@ type Saving struct {
 	OnNaN   string // one of the OnNaN names; "" is stop
 	Version string // of the program, as recorded
 	Typed   run.CommandLine
+	Events  bool   // also write run.EventsFile, for TensorBoard
 	Config  []byte // what run.ConfigFile is to hold; nil writes none
 }
 

@@ -355,7 +355,7 @@ func TestRunFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) != 4 {
+	if len(entries) != 5 {
 		t.Errorf("run folder holds %v", entries)
 	}
 	file := filepath.Join(t.TempDir(), "file")
