@@ -23,12 +23,16 @@ const (
 	aDataSet
 	aRun
 	aReference
+	aFormat     // data of another kind than IDX
+	aCheckpoint // a run to go on with
+	aConfig
 )
 
 // sample is one broken input.
 type sample struct {
 	kind, name string
 	of         subject
+	spec       string                           // what stands before the path in --data
 	file       string                           // name of the broken file within it
 	make       func(dir string) (string, error) // makes it in an empty folder and gives its path
 }
@@ -40,10 +44,13 @@ type good struct {
 	model                           []byte
 	bundle, run, data               string // paths
 	bundleFiles, runFiles, dataFile map[string][]byte
+	runTree                         tree
+	formats                         []format
 }
 
 // commands lists what is run on a sample.
-func commands(of subject, path, out string, g *good) [][]string {
+func commands(c *sample, path, out string, g *good) [][]string {
+	of := c.of
 	data, cpu := "mnist:"+g.data, []string{"--device", "cpu", "--threads", "1"}
 	train := func(bundle, data string, more ...string) []string {
 		args := append([]string{"train", "--bundle", bundle, "--data", data, "--epochs", "1", "--batch-size", "8", "-o", out}, cpu...)
@@ -61,6 +68,14 @@ func commands(of subject, path, out string, g *good) [][]string {
 		return [][]string{train(g.bundle, "mnist:"+path), eval(g.run, "mnist:"+path)}
 	case aRun:
 		return [][]string{eval(path, data), {"compare", g.run, path}}
+	}
+	switch of {
+	case aFormat:
+		return [][]string{{"data", "check", c.spec + path}, train(g.bundle, c.spec+path)}
+	case aCheckpoint:
+		return [][]string{{"train", "--resume", path, "--epochs", "3"}}
+	case aConfig:
+		return [][]string{{"train", "--config", path, "--print-config"}}
 	}
 	return [][]string{train(g.bundle, data, "--prune", "das-infobatch", "--prune-reference", path)}
 }
@@ -96,7 +111,13 @@ func newGood(winnow, dir string) (*good, error) {
 	if g.bundleFiles, err = readFolder(g.bundle); err != nil {
 		return nil, err
 	}
-	g.runFiles, err = readFolder(g.run)
+	if g.runFiles, err = readFolder(g.run); err != nil {
+		return nil, err
+	}
+	if g.runTree, err = readTree(g.run); err != nil {
+		return nil, err
+	}
+	g.formats, err = newFormats(winnow, filepath.Join(dir, "formats"), g.data)
 	return g, err
 }
 

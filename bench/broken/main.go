@@ -36,7 +36,8 @@ type result struct {
 	outcome outcome
 	memory  int64
 	took    time.Duration
-	text    string // what it said
+	busy    time.Duration // of the processors
+	text    string        // what it said
 }
 
 // outcome is a kind of end.
@@ -166,10 +167,13 @@ func (c *sample) try(binary, dir string, g *good) ([]result, error) {
 		return nil, fmt.Errorf("%s: %w", c, err)
 	}
 	var results []result
-	for _, args := range commands(c.of, path, filepath.Join(dir, "out"), g) {
+	for _, args := range commands(c, path, filepath.Join(dir, "out"), g) {
 		r := execute(binary, args)
 		r.c, r.command = c, args[0]
 		named := strings.Contains(r.text, path) || c.file != "" && strings.Contains(r.text, c.file)
+		if c.of == aConfig && r.outcome == failed && strings.HasPrefix(r.text, "exit 2:") { // a flag, if in a file
+			r.outcome = refused
+		}
 		if r.outcome == refused && !named {
 			r.outcome = unnamed
 		}
@@ -191,6 +195,7 @@ func execute(binary string, args []string) result {
 	r := result{took: time.Since(start), text: tail(stderr.String())}
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		r.memory = usage.Maxrss
+		r.busy = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 		if runtime.GOOS != "darwin" { // KiB there, bytes here
 			r.memory <<= 10
 		}
@@ -236,6 +241,7 @@ func report(list []*sample, results []result) string {
 	counts := map[string]map[outcome]int{"all": {}}
 	most, longest := int64(0), time.Duration(0)
 	reasons := map[string]int{}
+	slow, big := 0, 0
 	for _, r := range results {
 		if counts[r.c.kind] == nil {
 			counts[r.c.kind] = map[outcome]int{}
@@ -243,6 +249,12 @@ func report(list []*sample, results []result) string {
 		counts[r.c.kind][r.outcome]++
 		counts["all"][r.outcome]++
 		most, longest = max(most, r.memory), max(longest, r.took)
+		if r.busy > time.Second {
+			slow++
+		}
+		if r.memory > 256<<20 {
+			big++
+		}
 		if r.outcome == failed {
 			reasons[r.command+": "+r.text[:min(len(r.text), 8)]]++
 		}
@@ -255,8 +267,9 @@ small good ones (cut short, single bits turned over, fields changed, sizes that
 lie, wrong types, cycles, deep nesting, pipes), and %d commands run on them, each
 in a process of its own.
 
-A file is refused, with exit code 3 and its path in the message, or accepted where
-it is harmless: a bit of a weight or of a name, say. No command may panic, run
+A file is refused, with exit code 3 and its path in the message (2 where a key of a
+--config file is no flag or its value none of the flag), or accepted where it is
+harmless: a bit of a weight, of a name or of a pixel, say. No command may panic, run
 for more than 20 seconds or take more than 1 GB.
 
 | kind | files | runs |`, len(list), len(results))
@@ -277,6 +290,7 @@ for more than 20 seconds or take more than 1 GB.
 		b.WriteString("\n")
 	}
 	fmt.Fprintf(&b, "\nThe most memory that one took was %d MB, the longest time %.1f s.\n", most>>20, longest.Seconds())
+	fmt.Fprintf(&b, "%d of the commands took more than a second of processor time, %d more than 256 MB.\n", slow, big)
 	if len(reasons) > 0 {
 		b.WriteString("\nFailures are exits with another code than 3:\n\n")
 		var lines []string
