@@ -30,6 +30,8 @@ func dataFor(command, model, spec string) (string, error) {
 	switch {
 	case spec != "":
 		return spec, nil
+	case model == "unet":
+		return defaultData + ":task=mask", nil
 	case slices.Contains(models.Names(), model):
 		return defaultData, nil
 	}

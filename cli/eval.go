@@ -58,7 +58,10 @@ model that ends in Softmax, that is -log of the label's probability. The
 calibration error is how far the probability of the first class is from how often
 that class is right, in 15 bins. --split train of data with noise= tells labels
 that were changed from those that were not. --against tests, on the same samples, whether one
-of two models is right more often: McNemar's exact test.`,
+of two models is right more often: McNemar's exact test. A run or a bundle whose
+targets are no classes is measured by what they are: several labels by mean average
+precision, F1 and exact matches, quantities by R2 and errors, masks by the mean
+intersection over union and pixel accuracy.`,
 			[]int{0, 1, 2, 3, 4, 130},
 			"winnow eval runs/lenet-glyphs-auto-s0",
 			"winnow eval model.onnx --data fashion-mnist --mean 0.286 --std 0.353 --json",
@@ -233,6 +236,10 @@ func (o *evalOptions) judge(ctx context.Context, m *eval.Classifier, path string
 
 func evaluate(ctx context.Context, c *eval.Classifier, path string, device *ortrun.Device, src *loader.Source, o evalOptions, bad *loader.BadSamples,
 	each func(uint32, bool, float64)) (*eval.Result, error) {
+	task, err := c.Task(src)
+	if err != nil {
+		return nil, err
+	}
 	batch := o.Batch
 	if c.Spec.Batch > 0 {
 		batch = c.Spec.Batch
@@ -254,7 +261,7 @@ func evaluate(ctx context.Context, c *eval.Classifier, path string, device *ortr
 		return nil, err
 	}
 	defer it.Close()
-	return eval.EvaluateEach(ctx, model, it, c.Spec.Classes, each)
+	return task.Evaluate(ctx, model, it, each)
 }
 
 // openClassifier reads what is to be evaluated: a run folder, an .onnx file, or
@@ -309,6 +316,9 @@ type classScore struct {
 }
 
 func printResult(o evalOptions, names []string, r *judged, versus *against, out *output) error {
+	if len(r.Metrics) > 0 {
+		return printTask(o, names, r.Result, versus, out)
+	}
 	if o.JSON {
 		report := evalReport{Model: o.Path, Data: o.Data, Split: o.Split, Samples: r.Samples,
 			Top1: r.Top1, Top5: r.Top5, ECE: r.calibration.Error(), Against: versus, Noise: r.noise, PerClass: map[string]classScore{}}

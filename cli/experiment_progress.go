@@ -64,7 +64,7 @@ func (p *experimentProgress) End(at experiment.Progress, r *run.Run, took bool) 
 	if took {
 		was = ", finished before"
 	}
-	p.out.notef("%s: accuracy %s, %s of samples saved, %s%s", at.Run.Name, percent(s.TestAccuracy), percent(s.SavedRatio), seconds(s.WallSeconds), was)
+	p.out.notef("%s: %s %s, %s of samples saved, %s%s", at.Run.Name, metricHead(s.Metric), percent(s.TestAccuracy), percent(s.SavedRatio), seconds(s.WallSeconds), was)
 }
 
 // Failed prints what became of a run.

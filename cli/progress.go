@@ -9,6 +9,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
+	"winnow/eval"
 	"winnow/run"
 	"winnow/train"
 )
@@ -161,12 +162,20 @@ func (p *progress) Epoch(e run.Epoch) {
 	}
 	if !p.headed {
 		p.out.printf("%s\n", p.out.style(styleDim, fmt.Sprintf(epochHead,
-			"epoch", "loss", "test loss", "accuracy", "lr", "samples", "saved", "images/s", "time")))
+			"epoch", "loss", "test loss", metricHead(e.Metric), "lr", "samples", "saved", "images/s", "time")))
 		p.headed = true
 	}
 	p.out.printf(epochLine+"\n", fmt.Sprintf("%d/%d", e.Epoch, p.total), e.TrainLoss, e.TestLoss,
 		p.out.style(styleBold, fmt.Sprintf("%8s", percent(e.TestAccuracy))), fmt.Sprintf("%.3g", e.LearningRate),
 		countText(int64(e.SamplesUsed)), percent(e.SavedRatio), countText(int64(speed)), seconds(e.WallSeconds))
+}
+
+// metricHead names the column of the task's main metric.
+func metricHead(metric string) string {
+	if metric == "" {
+		return eval.Accuracy
+	}
+	return metric
 }
 
 // The table of epochs: its head and its lines.

@@ -24,6 +24,7 @@ type savingOptions struct {
 	Keep   int
 	OnNaN  string
 	Log    string
+	Best   string
 	typed  runs.CommandLine
 	config []configLine
 }
@@ -44,6 +45,8 @@ func (o *savingOptions) flags() []cli.Flag {
 			Usage: "keep the newest `K` checkpoints, and the best"},
 		&cli.StringFlag{Name: "log", Destination: &o.Log, Category: flagsOutput,
 			Usage: "`tensorboard`: also write the numbers of each epoch as an event file, which tensorboard --logdir finds"},
+		&cli.StringFlag{Name: "best", Destination: &o.Best, Category: flagsOutput, DefaultText: "the accuracy, or the task's first metric",
+			Usage: "`METRIC` of the test samples that says which checkpoint is the best: loss, or one that winnow eval prints"},
 		&cli.StringFlag{Name: "init", Destination: &o.Init, Category: flagsModel, TakesFile: true,
 			Usage: "first weights of --bundle, from a `RUN`, a .safetensors or an .onnx file"},
 		&cli.StringFlag{Name: "on-nan", Value: train.OnNaNStop, Destination: &o.OnNaN, Category: flagsRecipe,
@@ -204,7 +207,7 @@ func (o *savingOptions) apply(run *train.Options, notice func(string)) (err erro
 			return err
 		}
 	}
-	run.Keep, run.OnNaN, run.Typed, run.Resume, run.Events = o.Keep, o.OnNaN, o.typed, o.Resume != "", o.Log == logTensorBoard
+	run.Keep, run.OnNaN, run.Best, run.Typed, run.Resume, run.Events = o.Keep, o.OnNaN, o.Best, o.typed, o.Resume != "", o.Log == logTensorBoard
 	if o.Init == "" || run.Resume {
 		return nil
 	}

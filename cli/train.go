@@ -36,6 +36,7 @@ type trainOptions struct {
 	Forward  forwardOptions
 	Graph    graphOptions
 	Images   imageOptions
+	Targets  cli.StringSlice
 	Changed  []string // flags of Graph and Images that were given
 	InitSeed *uint64  // nil takes the recipe's seed
 	Recipe   train.Recipe
@@ -140,6 +141,8 @@ func trainFlags(o *trainOptions) []cli.Flag {
 	r := &o.Recipe
 	flags := []cli.Flag{
 		dataFlag(&o.Data),
+		&cli.StringSliceFlag{Name: "target", Destination: &o.Targets, Category: flagsData, DefaultText: "by name, or the only one that fits",
+			Usage: "which target of the data, `NAME=COLUMN`, the target NAME of the bundle takes; may be given for each"},
 		&cli.IntFlag{Name: "limit-train", Destination: &o.TrainSize, Category: flagsData, DefaultText: "all",
 			Usage: "use only the first `N` training samples"},
 		&cli.IntFlag{Name: "limit-test", Destination: &o.TestSize, Category: flagsData, DefaultText: "all",
@@ -378,6 +381,22 @@ func checkPrecision(b *bundle.Bundle, d *ortrun.Device, notice func(string)) err
 	return nil
 }
 
+// parseTargets reads NAME=COLUMN.
+func parseTargets(list []string) (map[string]string, error) {
+	targets := map[string]string{}
+	for _, text := range list {
+		name, column, ok := strings.Cut(text, "=")
+		if !ok || name == "" || column == "" {
+			return nil, usagef("--target %q: give NAME=COLUMN", text)
+		}
+		if _, twice := targets[name]; twice {
+			return nil, usagef("--target %s is given twice", name)
+		}
+		targets[name] = column
+	}
+	return targets, nil
+}
+
 // takeTargets lets a bundle that is made here take the kind of target that the
 // data has.
 func (o *trainOptions) takeTargets(records loader.Records, notice func(string)) {
@@ -425,6 +444,9 @@ func (o *trainOptions) resolve(ctx context.Context, notice func(string)) (train.
 		run.Smoothing = source.Smoothing
 	}
 	run.Bundle, run.BundleName, run.Data = b, b.Manifest.Name, o.Data
+	if run.Targets, err = parseTargets(o.Targets.Value()); err != nil {
+		return run, "", err
+	}
 	run.Workers, run.Layout = o.Workers, o.Layout
 	run.Out, run.Overwrite = o.Out, o.Overwrite
 	run.Command = &runs.Command{Bundle: o.Bundle, LimitTrain: o.TrainSize, LimitTest: o.TestSize, Device: o.Device.Device, Layout: o.Layout}
@@ -511,7 +533,7 @@ func mixText(m *loader.Mix) string {
 }
 
 func printSummary(s *runs.Summary, dir string, out *output) {
-	verdict := out.sprintf("accuracy %s (best %s) after %s",
+	verdict := out.sprintf("%s %s (best %s) after %s", metricHead(s.Metric),
 		out.style(styleBold, percent(s.TestAccuracy)), percent(s.BestTestAccuracy), counted(s.Epochs, "epoch"))
 	if s.Epochs == 0 {
 		verdict = "no epoch finished"

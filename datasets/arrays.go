@@ -13,6 +13,7 @@ import (
 // arrayOptions are the settings of npz:FILE and npy:DIR.
 type arrayOptions struct {
 	layout, images, labels string
+	targets                string
 	val                    float64
 }
 
@@ -23,6 +24,8 @@ var arrayRows = []option.Row[arrayOptions]{
 		Field: func(o *arrayOptions) any { return &o.images }},
 	{Name: "labels", Doc: "array `NAME` of the labels", Default: "",
 		Field: func(o *arrayOptions) any { return &o.labels }},
+	{Name: "targets", Doc: "arrays `NAME+NAME...` of what else is to be learned, of any shape for each sample: floats [N, C] are vectors, bytes [N, H, W] of the images' size masks, the rest tensors; train_NAME and val_NAME where there are splits", Default: "",
+		Field: func(o *arrayOptions) any { return &o.targets }},
 	{Name: "val", Doc: "share `P` of each class held back for evaluation, drawn by seed, where there is one split", Default: defaultVal, Hi: 1, Open: "both",
 		Field: func(o *arrayOptions) any { return &o.val }},
 }
@@ -81,7 +84,7 @@ func (d *Dataset) fromArrays(a arrays, s *spec, v *arrayOptions, o Options) erro
 	names := a.names()
 	pair := func(known [][2]string) (p [2]string, ok bool) {
 		for _, p := range known {
-			if slices.Contains(names, p[0]) && slices.Contains(names, p[1]) {
+			if slices.Contains(names, p[0]) && (v.targets != "" || slices.Contains(names, p[1])) {
 				return p, true
 			}
 		}
@@ -91,7 +94,7 @@ func (d *Dataset) fromArrays(a arrays, s *spec, v *arrayOptions, o Options) erro
 	evalPair, hasEval := pair(evalArrays)
 	split := hasTrain && hasEval
 	if v.images != "" || v.labels != "" {
-		trainPair, hasTrain, split = [2]string{v.images, v.labels}, v.images != "" && v.labels != "", false
+		trainPair, hasTrain, split = [2]string{v.images, v.labels}, v.images != "" && (v.labels != "" || v.targets != ""), false
 	} else if !hasTrain {
 		trainPair, hasTrain = pair(onlyArrays)
 	}
@@ -118,7 +121,25 @@ func (d *Dataset) fromArrays(a arrays, s *spec, v *arrayOptions, o Options) erro
 	}
 	train.classes = numbered(int(most) + 1)
 	d.ClassNames = train.classes
-	return d.split(train, test, split, v.val, o.Seed)
+	if v.targets == "" {
+		return d.split(train, test, split, v.val, o.Seed)
+	}
+	with := func(r *rawSet, images string) (loader.Records, error) {
+		list, err := arrayTargets(a, v.targets, images, r)
+		return &targeted{wrapper: wrapper{r}, class: r.labels[0] >= 0, list: list}, err
+	}
+	first, err := with(train, trainPair[0])
+	if err != nil {
+		return err
+	}
+	if test == nil {
+		return d.split(first, nil, false, v.val, o.Seed)
+	}
+	second, err := with(test, evalPair[0])
+	if err != nil {
+		return err
+	}
+	return d.split(first, second, split, v.val, o.Seed)
 }
 
 // maxListed bounds how many names an error lists.
@@ -137,11 +158,14 @@ func nameList(names []string) string {
 
 // arraySet makes records of an array of images and one of labels.
 func (d *Dataset) arraySet(a arrays, name string, pair [2]string, v *arrayOptions) (*rawSet, error) {
-	labels, err := a.load(pair[1])
-	if err != nil {
-		return nil, fmt.Errorf("array %q: %w", pair[1], err)
+	var labels *array
+	if v.targets == "" || slices.Contains(a.names(), pair[1]) {
+		var err error
+		if labels, err = a.load(pair[1]); err != nil {
+			return nil, fmt.Errorf("array %q: %w", pair[1], err)
+		}
+		defer func() { _ = labels.close() }() // only read
 	}
-	defer func() { _ = labels.close() }() // only read
 	images, err := a.load(pair[0])
 	if err != nil {
 		return nil, fmt.Errorf("array %q: %w", pair[0], err)
@@ -152,7 +176,12 @@ func (d *Dataset) arraySet(a arrays, name string, pair [2]string, v *arrayOption
 	if err := r.takeImages(images, v.layout); err != nil {
 		return nil, fmt.Errorf("array %q: %w", pair[0], err)
 	}
-	if r.labels, err = labels.classes(); err != nil {
+	if labels == nil {
+		r.labels = make([]int32, images.shape[0])
+		for i := range r.labels {
+			r.labels[i] = -1
+		}
+	} else if r.labels, err = labels.classes(); err != nil {
 		return nil, fmt.Errorf("array %q: %w", pair[1], err)
 	}
 	if n := images.shape[0]; n != len(r.labels) {

@@ -86,7 +86,7 @@ func Check(ctx context.Context, d *Dataset, decoder raster.Decoder, workers, nea
 		done += c.r.Len()
 		for i := range uint32(c.r.Len()) {
 			one := &c.seen[i]
-			if label := c.r.Target(i).Class(); label < 0 || label >= int64(len(d.ClassNames)) {
+			if target := c.r.Target(i); target.Kind() == loader.ClassTarget && (target.Class() < 0 || target.Class() >= int64(len(d.ClassNames))) {
 				f.Outside = append(f.Outside, c.sample(i))
 			}
 			if one.turned > 1 {

@@ -131,6 +131,9 @@ func countLabels(r loader.Records, classes int) ([]int, error) {
 	counts := make([]int, classes)
 	for i := range uint32(r.Len()) {
 		label := r.Target(i).Class()
+		if label < 0 && r.Target(i).Kind() != loader.ClassTarget {
+			continue // it has other targets
+		}
 		if label < 0 || label >= int64(classes) {
 			return nil, fmt.Errorf("datasets: describe %q: %w: label %d of sample %d: want 0 to %d",
 				loader.NameOf(r), loader.ErrBadData, label, i, classes-1)

@@ -109,7 +109,12 @@ func (s *fileSet) Read(i uint32, r *loader.Record) error {
 	if int64(i) >= int64(s.Len()) {
 		return loader.ErrIndex
 	}
-	err := s.root.ReadInto(s.path(i), func(size int64) ([]byte, error) {
+	return readImage(s.root, s.path(i), r)
+}
+
+// readImage puts a whole image file into a record.
+func readImage(root *files.Folder, name []byte, r *loader.Record) error {
+	err := root.ReadInto(name, func(size int64) ([]byte, error) {
 		if size < 1 || size > raster.MaxFileBytes {
 			return nil, fmt.Errorf("%w: a file of %d bytes: want 1 to %d", loader.ErrBadData, size, raster.MaxFileBytes)
 		}

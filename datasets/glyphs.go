@@ -25,7 +25,7 @@ const (
 // glyphOptions are the settings of the spec.
 type glyphOptions struct {
 	classes, size, train, test int
-	color                      string
+	color, task                string
 }
 
 var glyphRows = []option.Row[glyphOptions]{
@@ -35,6 +35,8 @@ var glyphRows = []option.Row[glyphOptions]{
 		Field: func(o *glyphOptions) any { return &o.color }},
 	{Name: "size", Doc: fmt.Sprintf("side of an image, an even number `N`: %d in grey and %d in colour where it is not given", glyphGreySide, glyphColourSide),
 		Default: 0, Lo: glyphMinSide, Hi: glyphMaxSide, Field: func(o *glyphOptions) any { return &o.size }},
+	{Name: "task", Doc: "what is to be learned: the class of one character; of up to three smaller ones the class of each pixel (mask), which there are (multi), or [class, x, y, width, height] of each (boxes); [x, y, angle] of one (pose)",
+		Default: glyphClass, OneOf: []string{glyphClass, glyphMask, glyphMulti, glyphBoxes, glyphPose}, Field: func(o *glyphOptions) any { return &o.task }},
 	{Name: "train", Doc: "training samples `N`", Default: glyphTrain, Lo: 1, Hi: glyphMaxSamples,
 		Field: func(o *glyphOptions) any { return &o.train }},
 	{Name: "test", Doc: "test samples `N`", Default: glyphTest, Lo: 1, Hi: glyphMaxSamples,
@@ -68,11 +70,12 @@ func openGlyphs(s *spec, v *glyphOptions, o Options) (*Dataset, error) {
 		names[i] = glyphRunes[i : i+1]
 	}
 	split := func(name string, number uint64, n int) loader.Records {
-		g := &glyphs{name: "glyphs " + name, n: n, side: side, channels: channels, classes: names, faces: faces, seed: random.Mix(o.Seed) + number}
+		g := &glyphs{name: "glyphs " + name, n: n, side: side, channels: channels, task: v.task, classes: names, faces: faces, seed: random.Mix(o.Seed) + number}
 		g.scratch.New = func() any { return newCanvas(g.side) }
 		return g
 	}
-	return &Dataset{Train: split("train", 0, v.train), Test: split("test", 1, v.test), ClassNames: names}, nil
+	train, test := split("train", 0, v.train), split("test", 1, v.test)
+	return &Dataset{Train: train, Test: test, ClassNames: loader.ClassesOf(train)}, nil
 }
 
 // glyphs are Records of drawn characters. Sample i is a pure function of the
@@ -81,6 +84,7 @@ type glyphs struct {
 	name           string
 	n              int
 	side, channels int
+	task           string
 	classes        []string
 	faces          [][]outline // [face][class]
 	seed           uint64
@@ -103,12 +107,17 @@ func (g *glyphs) Len() int { return g.n }
 // Shape is 1x28x28 in grey, 3x32x32 in colour, unless the spec gives a size.
 func (g *glyphs) Shape() (c, h, w int) { return g.channels, g.side, g.side }
 
-// Classes are the characters.
-func (g *glyphs) Classes() []string { return g.classes }
+// Classes are the characters, or what the outputs of the task are.
+func (g *glyphs) Classes() []string { return g.outputs() }
 
 // Target cycles through the classes from a start drawn for each round, so any
 // run of samples is balanced.
-func (g *glyphs) Target(i uint32) loader.Target { return loader.Class(g.label(i)) }
+func (g *glyphs) Target(i uint32) loader.Target {
+	if spec := g.Targets(); spec != nil {
+		return loader.NoClass(spec[0].Kind)
+	}
+	return loader.Class(g.label(i))
+}
 
 func (g *glyphs) label(i uint32) int64 {
 	k := uint64(len(g.classes))
@@ -122,7 +131,12 @@ func (g *glyphs) Read(i uint32, r *loader.Record) error {
 		return loader.ErrIndex
 	}
 	c := g.scratch.Get().(*canvas)
-	g.draw(c, newStream(g.seed, purposeGlyphs, uint64(i)), int(g.label(i)), r.Raw(g.channels, g.side, g.side))
+	switch stream := newStream(g.seed, purposeGlyphs, uint64(i)); g.task {
+	case glyphMask, glyphMulti, glyphBoxes:
+		g.scene(c, stream, int(g.label(i)), r.Raw(g.channels, g.side, g.side), nil)
+	default:
+		g.draw(c, stream, int(g.label(i)), r.Raw(g.channels, g.side, g.side))
+	}
 	g.scratch.Put(c)
 	return nil
 }
@@ -142,18 +156,34 @@ const (
 	maxIntruders  = 2
 )
 
-func (g *glyphs) draw(c *canvas, r random.Stream, class int, dst []byte) {
+// draw paints one character, and says how it lies.
+func (g *glyphs) draw(c *canvas, r random.Stream, class int, dst []byte) affine {
 	side := float64(g.side)
 	hard := r.Float()
 	hard *= hard
 
 	back, ink := g.palette(&r, hard)
-	c.background(&r, back, hard)
+	g.clutter(c, &r, back, ink, hard)
 
-	// Clutter lies under the glyph, so the label can always be read.
+	o := &g.faces[r.Below(uint64(len(g.faces)))][class]
+	x := side/2 + r.Between(-glyphShift, glyphShift)*side
+	y := side/2 + r.Between(-glyphShift, glyphShift)*side
+	m := c.fit(o, c.pose(&r, x, y))
+	c.outline(o, m)
+	c.fill(ink)
+
+	c.export(&r, dst, g.channels, hard)
+	return m
+}
+
+// clutter paints what lies under the characters, so that these can always be read.
+func (g *glyphs) clutter(c *canvas, r *random.Stream, back, ink colour, hard float64) {
+	side := float64(g.side)
+	c.background(r, back, hard)
+
 	for range r.Below(1 + uint64(1.5+hard*maxStrokes)) {
-		c.stroke(&r)
-		c.fill(c.mixed(&r, back, ink, 0.25+0.5*hard))
+		c.stroke(r)
+		c.fill(c.mixed(r, back, ink, 0.25+0.5*hard))
 	}
 	for range r.Below(1 + uint64(0.8+hard*maxIntruders)) {
 		// A part of another character, its centre near the border.
@@ -161,17 +191,9 @@ func (g *glyphs) draw(c *canvas, r random.Stream, class int, dst []byte) {
 		angle := r.Between(0, 2*math.Pi)
 		away := side * r.Between(0.55, 0.70)
 		sin, cos := math.Sincos(angle)
-		c.outline(o, c.pose(&r, side/2+away*cos, side/2+away*sin))
-		c.fill(c.mixed(&r, back, ink, 0.45+0.4*hard))
+		c.outline(o, c.pose(r, side/2+away*cos, side/2+away*sin))
+		c.fill(c.mixed(r, back, ink, 0.45+0.4*hard))
 	}
-
-	o := &g.faces[r.Below(uint64(len(g.faces)))][class]
-	x := side/2 + r.Between(-glyphShift, glyphShift)*side
-	y := side/2 + r.Between(-glyphShift, glyphShift)*side
-	c.outline(o, c.fit(o, c.pose(&r, x, y)))
-	c.fill(ink)
-
-	c.export(&r, dst, g.channels, hard)
 }
 
 // palette draws the colours of background and glyph, whose luminances differ

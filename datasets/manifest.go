@@ -29,6 +29,7 @@ const (
 // manifestOptions are the settings of csv:FILE and jsonl:FILE.
 type manifestOptions struct {
 	image, label, split, weight, root string
+	vector, labels, mask              string
 	val                               float64
 }
 
@@ -37,6 +38,12 @@ var manifestRows = []option.Row[manifestOptions]{
 		Field: func(o *manifestOptions) any { return &o.image }},
 	{Name: "label", Doc: "column `NAME` of the class, a name or a number from 0, else label, class or target", Default: "",
 		Field: func(o *manifestOptions) any { return &o.label }},
+	{Name: "vector", Doc: "columns `NAME+NAME...` of numbers to be learned, one for each output, or of several apart by spaces; of 0 and 1, a column for each label", Default: "",
+		Field: func(o *manifestOptions) any { return &o.vector }},
+	{Name: "labels", Doc: "column `NAME` of several labels, apart by |", Default: "",
+		Field: func(o *manifestOptions) any { return &o.labels }},
+	{Name: "mask", Doc: "column `NAME` of the path of a mask, a PNG whose pixels are the numbers of classes", Default: "",
+		Field: func(o *manifestOptions) any { return &o.mask }},
 	{Name: "split", Doc: "column `NAME` that says train, val or test, else split, where there is one", Default: "",
 		Field: func(o *manifestOptions) any { return &o.split }},
 	{Name: "weight", Doc: "column `NAME` of the sample's weight, which multiplies its loss in training, else weight, where there is one; off for none", Default: "",
@@ -88,6 +95,10 @@ type entry struct {
 	path, label, split string
 	line               int
 	weight             float32 // -1 where there is no column
+	classless          bool    // there is no column of classes
+
+	labels, mask string
+	numbers      []float32
 }
 
 func openManifest(s *spec, v *manifestOptions, o Options, read rowReader) (*Dataset, error) {
@@ -123,14 +134,19 @@ func readManifest(path string, v *manifestOptions, read rowReader) ([]entry, err
 		return nil, fmt.Errorf("%w: %d bytes: want at most %d", loader.ErrBadData, size, maxManifest)
 	}
 	var entries []entry
+	more := columnsOf(v)
 	err = read(bufio.NewReader(io.LimitReader(f, size)), func(line int, cell func(string) (string, bool)) error {
 		e := entry{line: line}
 		var ok bool
 		if e.path, ok = column(cell, v.image, imageColumns); !ok {
 			return columnError("image", v.image, imageColumns)
 		}
-		if e.label, ok = column(cell, v.label, labelColumns); !ok {
+		if e.label, ok = column(cell, v.label, labelColumns); !ok && (v.label != "" || !more.any()) {
 			return columnError("label", v.label, labelColumns)
+		}
+		e.classless = !ok
+		if err := more.read(&e, cell); err != nil {
+			return err
 		}
 		if e.split, ok = column(cell, v.split, splitColumns); !ok && v.split != "" {
 			return columnError("split", v.split, splitColumns)
@@ -141,8 +157,11 @@ func readManifest(path string, v *manifestOptions, read rowReader) ([]entry, err
 		if !utf8.ValidString(e.label) || !utf8.ValidString(e.split) {
 			return errors.New("the label or the split is not UTF-8")
 		}
-		if e.path == "" || e.label == "" {
+		if e.path == "" || e.label == "" && !e.classless {
 			return errors.New("the path or the label is empty")
+		}
+		if e.mask != "" && !filepath.IsLocal(filepath.FromSlash(e.mask)) {
+			return fmt.Errorf("path %q leads out of the root; give paths below it, and root=DIR for another root", e.mask)
 		}
 		if !filepath.IsLocal(filepath.FromSlash(e.path)) {
 			return fmt.Errorf("path %q leads out of the root; give paths below it, and root=DIR for another root", e.path)
@@ -185,11 +204,18 @@ const maxWeight = 1e6
 
 // column is the cell of the column asked for, else of the first known name.
 func column(cell func(string) (string, bool), asked string, known []string) (string, bool) {
+	one := func(name string) (string, bool) {
+		text, ok := cell(name)
+		if strings.HasPrefix(text, listMark) { // a list is no single thing
+			text = ""
+		}
+		return text, ok
+	}
 	if asked != "" {
-		return cell(asked)
+		return one(asked)
 	}
 	for _, name := range known {
-		if text, ok := cell(name); ok {
+		if text, ok := one(name); ok {
 			return text, true
 		}
 	}
@@ -270,13 +296,19 @@ func readJSONL(r io.Reader, row func(int, func(string) (string, bool)) error) er
 	return nil
 }
 
-// jsonText is a string or a number of JSON, "" for anything else.
+// listMark begins a cell that is a list of JSON, which no text does.
+const listMark = "\x00"
+
+// jsonText is a string or a number of JSON, a list behind listMark, "" for anything else.
 func jsonText(raw json.RawMessage) string {
 	var s string
 	if json.Unmarshal(raw, &s) == nil {
 		return s
 	}
-	if strings.ContainsAny(string(raw[:1]), "[{n") { // a list, an object, null
+	if raw[0] == '[' {
+		return listMark + string(raw)
+	}
+	if strings.ContainsAny(string(raw[:1]), "{n") { // an object, null
 		return ""
 	}
 	return string(raw)
@@ -286,9 +318,28 @@ func jsonText(raw json.RawMessage) string {
 func (d *Dataset) fromManifest(entries []entry, root *files.Folder, v *manifestOptions, s *spec, o Options) error {
 	var err error
 	var classOf func(string) int64
-	if d.ClassNames, classOf, err = manifestClasses(entries); err != nil {
+	more, labels := columnsOf(v), []string(nil)
+	switch {
+	case !entries[0].classless:
+		d.ClassNames, classOf, err = manifestClasses(entries)
+	case more.labels != "":
+		labels, err = labelNames(entries)
+		d.ClassNames = labels
+	case more.mask == "" && len(more.numbers) > 1:
+		d.ClassNames = more.numbers
+	}
+	if err != nil {
 		return err
 	}
+	if classOf == nil {
+		classOf = func(string) int64 { return -1 }
+	}
+	if labels == nil && more.labels != "" {
+		if labels, err = labelNames(entries); err != nil {
+			return err
+		}
+	}
+	var trainEntries, testEntries []entry
 	train := &fileSet{name: s.name + " train", root: root, classList: d.ClassNames}
 	test := &fileSet{name: s.name + " val", root: root, classList: d.ClassNames}
 	var splits []string
@@ -326,6 +377,11 @@ func (d *Dataset) fromManifest(entries []entry, root *files.Folder, v *manifestO
 		if err := to.add(path, classOf(e.label)); err != nil {
 			return err
 		}
+		if to == train {
+			trainEntries = append(trainEntries, e)
+		} else {
+			testEntries = append(testEntries, e)
+		}
 		if err := to.weigh(e.weight); err != nil {
 			return fmt.Errorf("%w: line %d: %w", loader.ErrBadData, e.line, err)
 		}
@@ -335,7 +391,25 @@ func (d *Dataset) fromManifest(entries []entry, root *files.Folder, v *manifestO
 	if train.weights != nil {
 		d.notef("the manifest's weights multiply the losses of its samples in training; weight=%s leaves them away", weightOff)
 	}
-	return d.split(train, test, len(splits) > 0, v.val, o.Seed)
+	if !more.any() {
+		return d.split(train, test, len(splits) > 0, v.val, o.Seed)
+	}
+	with := func(r *fileSet, entries []entry) (loader.Records, error) {
+		if len(entries) == 0 {
+			return r, nil
+		}
+		list, err := more.targets(entries, labels, root)
+		return &targeted{wrapper: wrapper{r}, class: !entries[0].classless, list: list}, err
+	}
+	a, err := with(train, trainEntries)
+	if err != nil {
+		return err
+	}
+	b, err := with(test, testEntries)
+	if err != nil {
+		return err
+	}
+	return d.split(a, b, len(splits) > 0, v.val, o.Seed)
 }
 
 // split takes the splits that the data has, else holds a share of train back.

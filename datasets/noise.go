@@ -129,6 +129,9 @@ func WithLabelNoise(r loader.Records, n Noise, classes int, o Options) (_ loader
 	if !(n.Rate >= 0 && n.Rate <= 1) {
 		return nil, fmt.Errorf("datasets: label noise %v: want 0 to 1", n.Rate)
 	}
+	if r.Len() > 0 && r.Target(0).Class() < 0 && r.Target(0).Kind() != loader.ClassTarget {
+		return nil, fmt.Errorf("datasets: label noise on %q: %w: its samples have no class", loader.NameOf(r), ErrSpec)
+	}
 	if classes < 2 {
 		return nil, fmt.Errorf("datasets: label noise on %q: %d classes: want 2 or more", loader.NameOf(r), classes)
 	}

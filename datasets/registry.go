@@ -95,6 +95,7 @@ func formats() []*format {
 		idxFormat(&mnist),
 		idxFormat(&idxOwn),
 		folderFormat(),
+		pairsFormat(),
 		csvFormat(),
 		jsonlFormat(),
 		cifarFormat(&cifar10),

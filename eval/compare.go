@@ -131,6 +131,20 @@ type noted struct {
 	more       int
 }
 
+// metric names what all runs are judged by.
+func (c *Comparison) metric() string {
+	name := c.runs[0].Summary.Metric
+	for i := range c.runs {
+		if c.runs[i].Summary.Metric != name {
+			return "score"
+		}
+	}
+	if name == "" {
+		return Accuracy
+	}
+	return name
+}
+
 // runColumns are those of the table of runs.
 func (c *Comparison) runColumns() []column[Row] {
 	base := &c.Rows[0]
@@ -146,7 +160,7 @@ func (c *Comparison) runColumns() []column[Row] {
 	return []column[Row]{
 		every("run", func(r *Row) string { return r.Name }),
 		every("pruning", func(r *Row) string { return r.Method }),
-		every("accuracy", func(r *Row) string {
+		every(c.metric(), func(r *Row) string {
 			if r.Epochs == 0 {
 				return "-"
 			}

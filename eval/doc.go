@@ -1,7 +1,8 @@
 // Package eval measures trained models and compares runs.
 //
 // It owns the metrics (top-1 and top-5 accuracy, mean cross-entropy, calibration
-// error, accuracy of each class), the opening of a classifier, whoever made it, and the
+// error, accuracy of each class; of several labels, quantities and masks those in
+// task.go), the opening of a classifier, whoever made it, and the
 // comparison of runs as tables, as JSON and as a chart, with its statistics. It
 // refuses labels outside the class range and logits of the wrong size.
 //

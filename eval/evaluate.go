@@ -51,8 +51,32 @@ type Result struct {
 	Top5     float64 `json:"top5"`
 	PerClass []Class `json:"per_class"`
 
+	Metrics []Metric `json:"metrics,omitempty"` // of a task that is no class, its main one first
+	Parts   []Part   `json:"-"`                 // of each label, output or class of pixels
+
 	NotFinite int    `json:"-"` // samples whose loss is NaN or infinite
 	FirstBad  uint32 `json:"-"` // the first of them
+}
+
+// Score is the number that a run is judged by, from 0 to 1: the accuracy, or the
+// task's main metric, where that is below 0 as 0.
+func (r *Result) Score() float64 {
+	if len(r.Metrics) == 0 {
+		return r.Top1
+	}
+	return min(max(r.Metrics[0].Value, 0), 1)
+}
+
+// Values are the metrics by name, nil where there are none beside the accuracy.
+func (r *Result) Values() map[string]float64 {
+	if len(r.Metrics) == 0 {
+		return nil
+	}
+	values := map[string]float64{}
+	for _, m := range r.Metrics {
+		values[m.Name] = m.Value
+	}
+	return values
 }
 
 // Worst is the class of lowest accuracy that has samples, the first of equals.

@@ -25,6 +25,7 @@ type Spec struct {
 	Flat           bool     // the model takes vectors, of images of as many values
 	Batch          int      // images that the model takes at a time, 0 for any number
 	Classes        int
+	Pixels         [2]int64 // height and width of scores of every pixel; zeros where an image has one score a class
 
 	Factor, Offset []float32 // by channel, of float32 images: x*Factor + Offset; nil for 1 and 0
 }
@@ -68,7 +69,7 @@ func OpenModel(d *ortrun.Device, model []byte, s Spec, maxBatch int) (*Model, er
 	ev, err := d.NewEvaluator(ortrun.EvalSpec{
 		Model:  model,
 		Images: ortrun.Slot{Name: s.Images, DType: dtype, Shape: shape},
-		Logits: ortrun.Slot{Name: s.Logits, DType: ortrun.Float32, Shape: []int64{-1, int64(s.Classes)}},
+		Logits: ortrun.Slot{Name: s.Logits, DType: ortrun.Float32, Shape: s.scores()},
 	}, nil, maxBatch)
 	if err != nil {
 		return nil, fmt.Errorf("eval: model: %w", err)
@@ -91,7 +92,16 @@ func (m *Model) Run(n int, images []byte) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	return logits[:n*m.spec.Classes], nil
+	return logits[:len(logits)/batch*n], nil
+}
+
+// scores is the shape of what the model gives.
+func (s *Spec) scores() []int64 {
+	shape := []int64{-1, int64(s.Classes)}
+	if s.Pixels != [2]int64{} {
+		shape = append(shape, s.Pixels[:]...)
+	}
+	return shape
 }
 
 // Close frees the session.

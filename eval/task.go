@@ -12,11 +12,50 @@ import (
 // Task says what a model's outputs are measured by: a class label, where the
 // data has one, else the target and the loss that the model was trained with.
 type Task struct {
-	Classes int         // outputs of a sample
+	Classes int         // outputs of a sample, or of a pixel
+	Pixels  int         // of a mask
 	Loss    bundle.Loss // of targets that are no class
 	Target  int         // which of a batch's targets
 	Kind    string      // of that target, as bundles name it; "" is a class
 }
+
+// Metric is one number that an evaluation found.
+type Metric struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+	Less  bool    `json:"less_is_better,omitempty"`
+}
+
+// Part is a Result's numbers of one label, output or class of pixels.
+type Part struct {
+	Samples int // that have it; pixels of a mask
+	Metrics []Metric
+}
+
+// Names of metrics that stand for a task.
+const (
+	Accuracy      = "accuracy"
+	MeanPrecision = "mAP"
+	R2            = "R2"
+	MeanIoU       = "mean IoU"
+	LossMetric    = "loss"
+)
+
+// Main names the number that a task is judged by.
+func (t Task) Main() string {
+	switch {
+	case t.Kind == bundle.TargetMask:
+		return MeanIoU
+	case t.Kind != bundle.TargetVector || t.Loss.Name == bundle.CrossEntropy:
+		return Accuracy
+	case t.labels():
+		return MeanPrecision
+	}
+	return R2
+}
+
+// labels is whether the targets say which of several labels there are.
+func (t Task) labels() bool { return t.Loss.Name == bundle.BCE || t.Loss.Name == bundle.Focal }
 
 // Evaluate runs every batch and measures what the model gives. each, where it is
 // not nil, is told of every sample that has a class: whether its label comes
@@ -27,51 +66,57 @@ func (t Task) Evaluate(ctx context.Context, r Runner, it Batches, each func(inde
 		return nil, fmt.Errorf("eval: %d classes", t.Classes)
 	}
 	var m measure
-	switch t.Kind {
-	case "", bundle.TargetClass:
+	width := t.Classes
+	switch {
+	case t.Kind == "" || t.Kind == bundle.TargetClass:
 		m = newClasses(t.Classes, each)
-	case bundle.TargetVector:
-		m = &vectors{task: t, ranked: newClasses(t.Classes, nil)}
-	default:
+	case t.Kind == bundle.TargetMask:
+		m, width = newMasks(t), t.Classes*t.Pixels
+	case t.Kind != bundle.TargetVector:
 		return nil, fmt.Errorf("eval: %w: %q", ErrTarget, t.Kind)
+	case t.Loss.Name == bundle.CrossEntropy:
+		m = &shares{task: t, ranked: newClasses(t.Classes, nil)}
+	case t.labels():
+		m = &labels{task: t, scores: make([][]scored, t.Classes)}
+	default:
+		m = &quantities{task: t, of: make([]moments, t.Classes)}
 	}
-	return every(ctx, r, it, t.Classes, m)
+	return every(ctx, r, it, width, m)
 }
 
-// vectors measures outputs [N, K] against targets [N, K].
-type vectors struct {
-	task   Task
-	ranked *classes // of the class that the target has most of
-	mean   mean
-}
-
-var _ measure = (*vectors)(nil)
-
-func (m *vectors) add(b *loader.Batch, outputs []float32) error {
-	k := m.task.Classes
-	floats := b.Targets[m.task.Target].Floats
+// rows gives the outputs and the vector of each sample of a batch.
+func (t Task) rows(b *loader.Batch, outputs []float32, each func(index uint32, x, y []float32)) error {
+	k := t.Classes
+	floats := b.Targets[t.Target].Floats
 	if len(floats) != b.N*k {
 		return fmt.Errorf("eval: %w: %d numbers for %d samples of %d outputs", ErrTarget, len(floats), b.N, k)
 	}
 	for j := range b.N {
-		x, t := outputs[j*k:(j+1)*k], floats[j*k:(j+1)*k]
-		m.mean.add(&m.ranked.res, b.Indices[j], vectorLoss(&m.task.Loss, x, t))
-		if m.task.Loss.Name == bundle.CrossEntropy {
-			m.ranked.rank(b.Indices[j], x, first(t))
-		} else {
-			m.ranked.seen++
-		}
+		each(b.Indices[j], outputs[j*k:(j+1)*k], floats[j*k:(j+1)*k])
 	}
 	return nil
 }
 
-func (m *vectors) result() *Result {
-	m.ranked.mean = m.mean
-	return m.ranked.result()
+// shares measures scores against probabilities of classes.
+type shares struct {
+	task   Task
+	ranked *classes // of the class that the target has most of
 }
 
-// vectorLoss is the loss of one sample, of outputs x and targets t, as package
-// export has it in the training graph, in float64.
+var _ measure = (*shares)(nil)
+
+func (m *shares) add(b *loader.Batch, outputs []float32) error {
+	return m.task.rows(b, outputs, func(index uint32, x, y []float32) {
+		m.ranked.mean.add(&m.ranked.res, index, vectorLoss(&m.task.Loss, x, y))
+		m.ranked.rank(index, x, first(y))
+	})
+}
+
+func (m *shares) result() *Result { return m.ranked.result() }
+
+// vectorLoss is the unweighted loss of one sample, of outputs x and targets t, as
+// package export has it in the training graph, in float64; of the focal loss, the
+// binary cross-entropy that it is made of.
 func vectorLoss(l *bundle.Loss, x, t []float32) float64 {
 	sum, n := 0.0, float64(len(x))
 	if l.Name == bundle.CrossEntropy {
@@ -86,8 +131,8 @@ func vectorLoss(l *bundle.Loss, x, t []float32) float64 {
 		a, b := float64(x[i]), float64(t[i])
 		d := math.Abs(a - b)
 		switch l.Name {
-		case bundle.BCE:
-			sum += max(a, 0) - a*b + math.Log1p(math.Exp(-math.Abs(a)))
+		case bundle.BCE, bundle.Focal:
+			sum += binaryCrossEntropy(a, b)
 		case bundle.MSE:
 			sum += d * d
 		case bundle.L1:
@@ -101,4 +146,9 @@ func vectorLoss(l *bundle.Loss, x, t []float32) float64 {
 		}
 	}
 	return sum / n
+}
+
+// binaryCrossEntropy is that of sigmoid(x) and a target t.
+func binaryCrossEntropy(x, t float64) float64 {
+	return max(x, 0) - x*t + math.Log1p(math.Exp(-math.Abs(x)))
 }

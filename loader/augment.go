@@ -53,6 +53,7 @@ func (t *shift) Apply(d Draw, s *Scratch, dst []byte) error {
 	if r.C != t.c || r.H != t.h || r.W != t.w {
 		return errShape
 	}
+	s.full = [2]int{t.h, t.w}
 	dy, dx, flip := t.draw(d.Seed, d.Epoch, d.Index)
 	apply(dst, r.Data, t.c, t.h, t.w, dy, dx, flip)
 	return nil

@@ -175,6 +175,9 @@ func (t *images) Apply(d Draw, s *Scratch, dst []byte) error {
 			return fmt.Errorf("%w: %w", ErrBadData, err)
 		}
 	}
+	if t.CropPct > 0 {
+		s.full = [2]int{src.H, src.W}
+	}
 	if t.CropPad > 0 {
 		dy, dx, _ := Augment{CropPad: t.CropPad}.draw(d.Seed, d.Epoch, d.Index)
 		if t.PadMode == Reflect {
@@ -259,7 +262,8 @@ func (t *images) crop(d Draw, s *Scratch, out *raster.Image, kernel *raster.Filt
 		return err
 	}
 	src := &s.image
-	if h == 0 {
+	if s.full = [2]int{h, w}; h == 0 {
+		s.full = [2]int{src.H, src.W}
 		box = randomBox(&r, src.H, src.W, t.Scale, t.Ratio)
 	}
 	if shrink > 1 && (src.H != h || src.W != w) { // the decoder shrinks this kind of file

@@ -350,8 +350,14 @@ func (it *Iterator) readSample(s *slot, n int, i uint32, scratch *Scratch) error
 			oneHot(s.targets[k].floats[n*c:][:c], s.labels[n], l.o.Smoothing)
 		default:
 			size := t.Size()
-			if err := l.src.readTarget(d, k, scratch, s.targets[k].bytes[n*size:][:size:size]); err != nil {
+			dst := s.targets[k].bytes[n*size:][:size:size]
+			if err := l.src.readTarget(d, k, scratch, dst); err != nil {
 				return err
+			}
+			if t.Kind == MaskTarget && l.o.MaskClasses > 0 {
+				if err := l.checkMask(dst); err != nil {
+					return fmt.Errorf("target %q: %w", t.Name, err)
+				}
 			}
 		}
 	}

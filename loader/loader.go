@@ -44,6 +44,10 @@ type Options struct {
 	Smoothing float64
 	// Mix joins the samples of a batch; its targets must be vectors of float32.
 	Mix Mix
+	// MaskClasses > 0 is how many classes pixels of masks may have; others are bad
+	// data, but for MaskIgnore.
+	MaskClasses int
+	MaskIgnore  byte
 	// Bad, where not nil, collects samples whose data is bad, which are then left
 	// out of their batch; without it the first of them ends the epoch.
 	Bad *BadSamples
@@ -110,6 +114,7 @@ type Loader struct {
 	o          Options
 	imageBytes int
 	targets    []TargetSpec // as delivered
+	allowed    [256]bool    // values of masks
 
 	mu      sync.Mutex
 	open    bool // an Iterator holds the buffers
@@ -139,6 +144,9 @@ func New(src *Source, o Options) (*Loader, error) {
 		if t := &l.targets[k]; t.Kind == ClassTarget && o.OneHot > 0 {
 			t.Kind, t.Type, t.Shape = VectorTarget, Float32, []int{o.OneHot}
 		}
+	}
+	for v := range l.allowed {
+		l.allowed[v] = o.MaskClasses == 0 || v < o.MaskClasses || byte(v) == o.MaskIgnore
 	}
 	if err := checkTargets(l.targets); err != nil {
 		return nil, fmt.Errorf("loader: source %q: %w", src.Name(), err)

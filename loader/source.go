@@ -33,6 +33,8 @@ type Scratch struct {
 	resizer raster.Resizer
 	blurrer raster.Blurrer
 	work    []byte
+	full    [2]int       // height and width of the image as it was stored
+	mask    raster.Image // as decoded
 }
 
 // Source is what a Loader iterates: records through a transform.
@@ -61,12 +63,13 @@ func NewSource(r Records, t Transform) (*Source, error) {
 	for k := range s.targets {
 		switch target := &s.targets[k]; target.Kind {
 		case MaskTarget:
-			if target.Type, target.Shape = Uint8, []int{s.h, s.w}; t != nil {
-				return nil, fmt.Errorf("loader: source %q: %w: masks of images that are changed", NameOf(r), ErrOptions)
+			target.Type, target.Shape = Uint8, []int{s.h, s.w}
+			if why := movesMasks(t); why != "" {
+				return nil, fmt.Errorf("loader: source %q: %w: the mask %q cannot follow the image: %s", NameOf(r), ErrOptions, target.Name, why)
 			}
 		case TensorTarget:
-			if t != nil {
-				return nil, fmt.Errorf("loader: source %q: %w: target %q is a tensor, which cannot follow an image that is changed", NameOf(r), ErrOptions, target.Name)
+			if why := movesPixels(t, r); why != "" {
+				return nil, fmt.Errorf("loader: source %q: %w: target %q is a tensor, which cannot follow an image that is moved: %s", NameOf(r), ErrOptions, target.Name, why)
 			}
 		}
 	}
@@ -157,6 +160,12 @@ func (s *Source) readTarget(d Draw, k int, scratch *Scratch, dst []byte) error {
 	r.direct = nil
 	if err := s.records.(Targeted).ReadTarget(d.Index, k, r); err != nil {
 		return fmt.Errorf("target %q: %w", s.targets[k].Name, err)
+	}
+	if s.targets[k].Kind == MaskTarget {
+		if err := s.readMask(d, scratch, dst); err != nil {
+			return fmt.Errorf("target %q: %w", s.targets[k].Name, err)
+		}
+		return nil
 	}
 	if len(r.Data) != len(dst) {
 		return fmt.Errorf("target %q: %w: %d bytes: want %d, of %s %v", s.targets[k].Name, ErrBadData, len(r.Data), len(dst), s.targets[k].Type, s.targets[k].Shape)

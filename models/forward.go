@@ -26,6 +26,7 @@ var architectures = []architecture{
 	{"mlp", "perceptron with one hidden layer of 256, 28x28 grey", [3]int64{1, 28, 28}, mlp},
 	{"lenet", "two convolutions and two dense layers, 28x28 grey", [3]int64{1, 28, 28}, lenet},
 	{"resnet8", "residual network of 8 layers, 28x28 grey", [3]int64{1, 28, 28}, func(b *builder) { resnet(b, 1, 16, 32, 64) }},
+	{"unet", "U-Net of three scales, 28x28 grey, a class for each pixel", [3]int64{1, 28, 28}, unet},
 	{"resnet20", "residual network of 20 layers, 32x32 colour", [3]int64{3, 32, 32}, func(b *builder) { resnet(b, 3, 16, 32, 64) }},
 }
 
@@ -38,7 +39,8 @@ var large = []architecture{
 }
 
 // Forward builds a model with weights drawn from seed: input "images", float32
-// [N, C, H, W]; output "logits", float32 [N, 10], of resnet50 [N, 1000].
+// [N, C, H, W]; output "logits", float32 [N, 10], of resnet50 [N, 1000], of unet
+// [N, 11, H, W]: ten classes of pixels and what is none.
 func Forward(name string, seed uint64) (*onnx.Model, error) {
 	var known []string
 	for _, a := range slices.Concat(architectures, large) {
@@ -60,7 +62,11 @@ func Forward(name string, seed uint64) (*onnx.Model, error) {
 		a.build(b)
 		last := b.graph.Nodes[len(b.graph.Nodes)-1]
 		last.Outputs[0] = "logits"
-		b.graph.Outputs = []onnx.Value{{Name: "logits", DType: onnx.Float32, Shape: onnx.Shape{onnx.Symbol("N"), onnx.Const(b.classes)}}}
+		shape := onnx.Shape{onnx.Symbol("N"), onnx.Const(b.classes)}
+		if b.size[1] > 1 { // of every pixel
+			shape = append(shape, onnx.ShapeOf(b.size[1:]...)...)
+		}
+		b.graph.Outputs = []onnx.Value{{Name: "logits", DType: onnx.Float32, Shape: shape}}
 		return &onnx.Model{IRVersion: 8, Opset: 18, Producer: onnx.Producer, Graph: b.graph}, nil
 	}
 	return nil, unknown(name, known)

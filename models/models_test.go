@@ -94,6 +94,9 @@ func pack(path string, b *bundle.Bundle) error {
 func TestEveryModelBuilds(t *testing.T) {
 	params := map[string]int{ // of the PyTorch twins: sum(p.numel() for p in model.parameters())
 		"mlp": 203530, "lenet": 206922, "resnet8": 77754, "resnet20": 272474,
+		// Pairs 9*(i*o + o*o) with 2*o to each of two norms, enlargements 4*i*o + o, output 16*11 + 11.
+		"unet": 9*(1*16+16*16) + 4*16 + 9*(16*32+32*32) + 4*32 + 9*(32*64+64*64) + 4*64 +
+			4*64*32 + 32 + 9*(64*32+32*32) + 4*32 + 4*32*16 + 16 + 9*(32*16+16*16) + 4*16 + 16*11 + 11,
 	}
 	for _, name := range models.Names() {
 		b, err := models.Build(name)

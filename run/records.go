@@ -15,6 +15,7 @@ type Epoch struct {
 	TestLoss     float64 `json:"test_loss"`
 	TestAccuracy float64 `json:"test_accuracy"`
 	TestTop5     float64 `json:"test_top5"`
+	Measured
 	LearningRate float64 `json:"learning_rate"` // of the last step
 	Steps        int     `json:"steps"`
 	SamplesUsed  int     `json:"samples_used"`                // seen in this epoch
@@ -29,6 +30,13 @@ type Epoch struct {
 
 // ScoreParts is the number of equal parts that ScoreQuantiles divide.
 const ScoreParts = 40
+
+// Measured is what a task that is no class is measured by. Its main metric stands
+// in the place of the accuracy, cut to 0 to 1.
+type Measured struct {
+	Metric      string             `json:"metric,omitempty"` // name of the main one; "" is the accuracy itself
+	TestMetrics map[string]float64 `json:"test_metrics,omitempty"`
+}
 
 // Seconds are the times of an epoch or of a run.
 type Seconds struct {
@@ -65,6 +73,9 @@ type Result struct {
 	TrainSamplesUsed int64   `json:"train_samples_used"` // counted, over all steps
 	TrainSamplesFull int64   `json:"train_samples_full"` // what full training up to the same point would have used
 	SavedRatio       float64 `json:"saved_ratio"`
+
+	Measured
+	BestValue float64 `json:"best_value,omitempty"` // of the metric that the best checkpoint was chosen by
 
 	WorstClass ClassResult `json:"worst_class,omitzero"` // of model.onnx on the test samples
 }
@@ -113,6 +124,13 @@ type DataConfig struct {
 	TestSamples  int      `json:"test_samples"`
 	ImageShape   [3]int64 `json:"image_shape"` // channels, height, width
 	Classes      int64    `json:"classes"`
+	Target       *Target  `json:"target,omitempty"` // what the test samples are measured against; nil for a class
+}
+
+// Target is what of the data a model is measured against.
+type Target struct {
+	Kind string `json:"kind"` // of bundle's kinds of targets
+	Name string `json:"name"` // that the data gives it
 }
 
 // Command is the part of Config that a command adds: what the user asked for.

@@ -105,6 +105,7 @@ func (d *data) open(o *Options, outside bool, oneHot int) (err error) {
 	if d.parts {
 		base.Shard = o.Job.shard()
 	}
+	base.MaskClasses, base.MaskIgnore = maskValues(&o.Bundle.Manifest)
 	if d.test, err = loader.New(o.Test, base); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
@@ -137,4 +138,16 @@ func maxBatch(o *Options, policy string) int {
 		return min(joined.Largest(), n)
 	}
 	return size
+}
+
+// maskValues are the classes of pixels, and that of those which are left out.
+func maskValues(m *bundle.Manifest) (classes int, ignore byte) {
+	if m.Loss.Name == bundle.NoLoss {
+		return 0, 0 // the model's own affair
+	}
+	ignore = loader.MaskFill
+	if m.Loss.Ignore != nil {
+		ignore = byte(*m.Loss.Ignore)
+	}
+	return max(int(m.Classes), 2), ignore // one output tells two classes
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"winnow/eval"
@@ -50,12 +52,16 @@ func (l *loop) epoch(ctx context.Context, epoch int) error {
 	}
 	l.counts.end()
 	s := &l.summary
-	s.Epochs, s.TestAccuracy, s.TestLoss = epoch, m.Top1, m.Loss
-	s.WorstClass = run.ClassResult(m.Worst())
-	if m.Top1 > s.BestTestAccuracy || l.bestEpoch == 0 {
-		s.BestTestAccuracy, l.bestEpoch = m.Top1, epoch
+	s.Epochs, s.TestAccuracy, s.TestLoss = epoch, m.Score(), m.Loss
+	if main := l.task(l.data.test).Main(); main != eval.Accuracy {
+		s.Metric, s.TestMetrics = main, m.Values()
 	}
-	e.TestLoss, e.TestAccuracy, e.TestTop5 = m.Loss, m.Top1, m.Top5
+	s.WorstClass = run.ClassResult(m.Worst())
+	if err := l.judge(m, epoch); err != nil {
+		return err
+	}
+	e.TestLoss, e.TestAccuracy, e.TestTop5 = m.Loss, s.TestAccuracy, m.Top5
+	e.Metric, e.TestMetrics = s.Metric, s.TestMetrics
 	e.SavedRatio = savedRatio(l.counts.used, l.counts.fullDone)
 	e.Seconds = l.clock.minus(l.open.clock).seconds(time.Since(l.open.began))
 	l.open = open{}
@@ -71,6 +77,32 @@ func (l *loop) epoch(ctx context.Context, epoch int) error {
 		return err
 	}
 	l.o.Reporter.Epoch(e)
+	return nil
+}
+
+// judge keeps which epoch is the best so far, by the metric asked for.
+func (l *loop) judge(m *eval.Result, epoch int) error {
+	s := &l.summary
+	value, best, less := s.TestAccuracy, s.BestTestAccuracy, false
+	if name, main := l.o.Best, l.task(l.data.test).Main(); name != "" && name != main {
+		all := append(slices.Clone(m.Metrics), eval.Metric{Name: eval.LossMetric, Value: m.Loss, Less: true})
+		i := slices.IndexFunc(all, func(x eval.Metric) bool { return x.Name == name })
+		if i < 0 {
+			names := []string{main}
+			for _, x := range all {
+				names = append(names, x.Name)
+			}
+			return optionError("best", "%q, and the test samples are measured by %s", name, strings.Join(slices.Compact(names), ", "))
+		}
+		value, best, less = all[i].Value, s.BestValue, all[i].Less
+	}
+	if l.bestEpoch == 0 || value > best && !less || value < best && less {
+		l.bestEpoch = epoch
+		if l.o.Best != "" {
+			s.BestValue = value
+		}
+	}
+	s.BestTestAccuracy = max(s.BestTestAccuracy, s.TestAccuracy)
 	return nil
 }
 

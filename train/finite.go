@@ -171,6 +171,9 @@ func probe(m *onnx.Model, logits string) ([]string, error) {
 	}
 	row := add("Concat", "row", map[string]onnx.Attr{"axis": onnx.IntAttr(1)}, flags...)
 	// A false for each image, to which the row is added.
+	if v, _ := inf.Type(logits); len(v.Shape) > 2 {
+		logits = add("Flatten", "row0", nil, logits)
+	}
 	scores := add("Slice", "scores", nil, logits, number("start", onnx.FromInt64([]int64{0}, 1)),
 		number("end", onnx.FromInt64([]int64{1}, 1)), number("axis", onnx.FromInt64([]int64{1}, 1)))
 	zero := add("Cast", "zero", to(onnx.Float32), add("And", "never", nil, add("IsNaN", "scoresnan", nil, scores),

@@ -81,6 +81,7 @@ type Saving struct {
 	Every   Every  // when to write one; the zero value only at the end
 	Keep    int    // how many to keep, the best beside them; 0 is DefaultKeep
 	OnNaN   string // one of the OnNaN names; "" is stop
+	Best    string // metric of the test samples by which the best checkpoint is chosen; "" is the accuracy, or the task's main one
 	Version string // of the program, as recorded
 	Typed   run.CommandLine
 	Events  bool   // also write run.EventsFile, for TensorBoard

@@ -76,7 +76,7 @@ func (l *loop) setupPruning() error {
 	s := &l.summary
 	s.Scorer, s.Policy, s.Seed = p.Scorer, p.Policy, o.Seed
 	s.Bundle, s.Data = o.BundleName, o.Data
-	s.Config = o.config(p, r.rescale)
+	s.Config = o.config(p, r.rescale, l.measured())
 	return nil
 }
 
@@ -108,7 +108,7 @@ func (p *pruning) countWrong(plan prune.Plan) (n int) {
 }
 
 // config is the options of the run as its summary records them.
-func (o *Options) config(p prune.Options, rescale string) run.Config {
+func (o *Options) config(p prune.Options, rescale string, target *run.Target) run.Config {
 	m := &o.Bundle.Manifest
 	p = p.Resolved()
 	p.Rescale, p.Reference = rescale, o.Reference
@@ -117,7 +117,7 @@ func (o *Options) config(p prune.Options, rescale string) run.Config {
 		Optimizer: m.Optimizer, Loss: o.lossRecord(), Precision: m.Precision, Seed: o.Seed,
 		Prune:   run.PruneConfig{Method: o.Method, Options: p},
 		Augment: run.AugmentConfig{CropPad: o.Augment.CropPad, HFlip: o.Augment.HFlip}, Images: o.Pipelines, Workers: o.Workers, Prefetch: o.Prefetch,
-		DataConfig: run.DataConfig{TrainSamples: o.Train.Len(), TestSamples: o.Test.Len(), ImageShape: m.ImageShape, Classes: m.Classes},
+		DataConfig: run.DataConfig{TrainSamples: o.Train.Len(), TestSamples: o.Test.Len(), ImageShape: m.ImageShape, Classes: m.Classes, Target: target},
 		Source:     m.Source, Model: run.ModelConfig{Images: m.Eval.Images.Name, ImagesDType: m.Eval.Images.DType, Logits: m.Eval.Logits.Name},
 		Command: o.Command,
 	}

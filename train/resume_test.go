@@ -119,7 +119,7 @@ func resumesAlike(t *testing.T, random *rand.Rand, options func() Options) {
 	if !bytes.Equal(got.model, want.model) || !bytes.Equal(got.pruner, want.pruner) {
 		t.Error("the model or the plans differ")
 	}
-	if !reflect.DeepEqual(got.epochs, want.epochs) || got.result != want.result {
+	if !reflect.DeepEqual(got.epochs, want.epochs) || !reflect.DeepEqual(got.result, want.result) {
 		t.Errorf("metrics %+v %+v\nwant %+v %+v", got.epochs, got.result, want.epochs, want.result)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"winnow/loader"
 	"winnow/onnx"
 	"winnow/onnx/bundle"
+	"winnow/run"
 )
 
 // boundTarget is a target of the graph, and what of the data it takes.
@@ -143,8 +144,19 @@ func (l *loop) task(from *loader.Loader) eval.Task {
 	}
 	if !takesClasses(bound) && len(bound) > 0 {
 		t.Kind, t.Target = bound[0].Kind, bound[0].at
+		if t.Kind == bundle.TargetMask {
+			t.Pixels = int(bound[0].elements)
+		}
 	}
 	return t
+}
+
+// measured is what of the data the test samples are measured against, nil for classes.
+func (l *loop) measured() *run.Target {
+	if bound := l.testTargets; !takesClasses(bound) && len(bound) > 0 {
+		return &run.Target{Kind: bound[0].Kind, Name: bound[0].data.Name}
+	}
+	return nil
 }
 
 // targets turns a batch's targets into what the graph takes; its buffers are

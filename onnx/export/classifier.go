@@ -23,7 +23,8 @@ type Classifier struct {
 	NHWC    bool
 	Batch   int64 // images that a run takes, 0 for any number
 	Classes int64
-	Inside  bool // images are 0 to 255: what normalises them is in the model
+	Pixels  [2]int64 // height and width of scores of every pixel; zeros where an image has one score a class
+	Inside  bool     // images are 0 to 255: what normalises them is in the model
 }
 
 // NewClassifier finds what a model takes and gives. It takes m over. output is
@@ -66,6 +67,9 @@ func NewClassifier(m *onnx.Model, output string, warn func(string)) (*Classifier
 		return nil, fmt.Errorf("export: no output is a float32 [N, classes], or [N, classes, H, W] of every pixel; the model has %s: %w", listed(typed(inf, g.Outputs)), emit.ErrModel)
 	}
 	c.Classes = out.Shape[1].N
+	if len(out.Shape) == 4 {
+		c.Pixels = [2]int64{out.Shape[2].N, out.Shape[3].N}
+	}
 	for _, d := range []onnx.Dim{in.Shape[0], out.Shape[0]} {
 		if d.IsConst() && c.Batch == 0 {
 			c.Batch = d.N
