@@ -118,11 +118,11 @@ func (o *trainOptions) take(c *cli.Context, typed *runs.CommandLine) error {
 	for _, f := range c.Command.Flags {
 		name := f.Names()[0]
 		was, recorded := typed.Flags[name]
+		if name == flagHFlip && was == "true" { // of a run from when it was a switch
+			was = defaultFlip
+		}
 		switch {
 		case c.IsSet(name) && !slices.Contains(free, name):
-			if name == flagHFlip && was == "true" { // of a run from when it was a switch
-				was = defaultFlip
-			}
 			if now := valueText(c, name); recorded && now != was {
 				return usagef("--%s %s: the run was started with %s; leave it out, or start a new run with --init %s", name, now, was, o.Saving.Resume)
 			} else if !recorded && now != defaultText(f) {

@@ -217,3 +217,48 @@ func rasterOf(v byte) *raster.Image {
 	}
 	return m
 }
+
+// TestChangesWithAnyWorkers: batches through every change at once have the same
+// bytes for any number of workers.
+func TestChangesWithAnyWorkers(t *testing.T) {
+	o := Images{Channels: 3, Height: 24, Width: 24, Interpolation: RandomFilter, Scale: [2]float64{0.2, 1}, Ratio: [2]float64{0.75, 1.33},
+		CropPad: 3, PadMode: Reflect, HFlip: 0.3, VFlip: 0.3, Rotation: 20, Auto: AutoImageNet, ColorJitter: [4]float64{0.4, 0.4, 0.4, 0.1}, Grey: 0.2,
+		Affine: Affine{Degrees: 10, Translate: [2]float64{0.1, 0.1}, Scale: [2]float64{0.9, 1.1}, Shear: [2]float64{5, 5}, Bilinear: true},
+		Blur:   Blur{P: 0.5, Size: 5, Sigma: [2]float64{0.1, 2}}, Erase: 0.3}
+	change, err := o.Transform()
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := scene(t, 40, 50)
+	many, err := NewMemory("many", 3, 40, 50, bytes.Repeat(one.images, 21), make([]int64, 21), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := NewSource(many, change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first []byte
+	for _, workers := range []int{1, 3} {
+		l, err := New(src, Options{BatchSize: 4, Workers: workers, Prefetch: 3, Shuffle: true, Seed: 2, OneHot: 3, Mix: Mix{Mixup: 1, Cutmix: 1, Prob: 0.8, Switch: 0.5}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		it, err := l.Epoch(t.Context(), 3, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []byte
+		for b, err := it.Next(); err == nil; b, err = it.Next() {
+			all = append(all, b.Images...)
+		}
+		if len(all) != 21*3*24*24 {
+			t.Fatalf("%d bytes", len(all))
+		}
+		if first == nil {
+			first = all
+		} else if !bytes.Equal(first, all) {
+			t.Errorf("%d workers: other bytes", workers)
+		}
+	}
+}
