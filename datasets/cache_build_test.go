@@ -165,3 +165,30 @@ func TestCacheInterrupted(t *testing.T) {
 		t.Errorf("left over: %v, %v", entries, err)
 	}
 }
+
+// TestCacheCutWhileInUse: a cache file cut under its reader gives errors, no fault.
+func TestCacheCutWhileInUse(t *testing.T) {
+	c := shardCases(t)["train.parquet"]
+	t.Setenv("WINNOW_CACHE", c.folder)
+	d := open(t, "parquet:"+c.path+",val=0.2")
+	files, err := filepath.Glob(filepath.Join(c.folder, "*"+cacheEnding))
+	if err != nil || len(files) != 2 { // with that of the case, whose kind has another name
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		if err := os.Truncate(f, 40); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, r := range []loader.Records{d.Train, d.Test} {
+		for i := range uint32(r.Len()) {
+			r.Target(i)
+			if err := r.Read(i, new(loader.Record)); !errors.Is(err, loader.ErrBadData) {
+				t.Fatalf("sample %d: %v", i, err)
+			}
+		}
+	}
+	if k, err := c.build(t, nil); err != nil || k != c.n {
+		t.Errorf("not made anew: %d, %v", k, err)
+	}
+}

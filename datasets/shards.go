@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"winnow/loader"
+	"winnow/loader/raster"
 )
 
 // maxShards bounds what a pattern may stand for.
@@ -170,6 +171,9 @@ func (s *shardedSet) Read(i uint32, r *loader.Record) error {
 	off, length, _, sum, err := shard.entry(k)
 	if err != nil {
 		return err
+	}
+	if length < 1 || length > raster.MaxFileBytes { // zeros, of a file cut meanwhile
+		length, sum = 0, 1
 	}
 	image := r.Encoded(length)
 	if err := shard.readAt(image, off); err != nil {

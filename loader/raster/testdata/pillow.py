@@ -69,6 +69,9 @@ for name, sub in [("444", 0), ("422", 1), ("420", 2)]:
 keep("progressive.jpg", saved(rgb, "JPEG", quality=90, progressive=True), exact=False)
 keep("grey.jpg", saved(grey, "JPEG", quality=90), exact=False)
 keep("cmyk.jpg", saved(rgb.convert("CMYK"), "JPEG", quality=95), exact=False)
+ycck = bytearray(saved(rgb.convert("CMYK"), "JPEG", quality=95))
+ycck[ycck.index(b"Adobe") + 11] = 2  # the transform: the same four planes are YCbCr and black
+keep("ycck.jpg", bytes(ycck), exact=False)
 keep("onepixel.jpg", saved(rgb.crop((0, 0, 1, 1)), "JPEG", quality=95), exact=False)
 keep("twopixels.jpg", saved(rgb.crop((0, 0, 3, 2)), "JPEG", quality=95), exact=False)
 
