@@ -25,7 +25,7 @@ NODE          := $(TOOLS)/node
 PYTHON        ?= python3
 CHROMIUM      ?= chromium
 
-.PHONY: soak test-race vulns release help setup setup-cuda setup-jpeg build demo test test-cuda test-no-gpu test-models test-report test-tensorboard test-crash test-broken check-node fmt lint fuzz bench bench-step bench-loader bench-transforms bench-prune results results-quick proto models
+.PHONY: soak test-race vulns release help setup setup-cuda setup-jpeg build demo test test-cuda test-no-gpu test-models test-report test-tensorboard test-crash test-broken check-node fmt lint fuzz bench bench-step bench-loader bench-transforms bench-prune results results-quick results-tasks proto models
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -169,6 +169,9 @@ results: setup build ## train the studies of docs/results.md and write its table
 results-quick: setup build ## train the quick study of docs/results.md and write its table (minutes)
 	@bin/winnow data fetch fashion-mnist
 	$(GO) run ./bench/studies -quick
+
+results-tasks: setup build ## train the tasks of docs/tasks.md in full and pruned by the batch loss alone, over three seeds, and write their tables
+	bench/tasks/run.sh
 
 bench-transforms: ## hold every transform of images against torchvision's (PYTHON with torch and torchvision), a table of differences
 	$(GO) run ./bench/transforms -python $(PYTHON)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"winnow/onnx"
 	"winnow/onnx/bundle"
@@ -22,6 +23,7 @@ func (r *bundleReport) print(out *output) {
 	rows := [][]string{
 		{"images", shapeText(m.ImageShape[:]) + " " + m.Train.Images.DType},
 		{"classes", fmt.Sprint(m.Classes)},
+		{"targets", targetsText(&m.Train)},
 		{"loss", lossText(m.Loss)},
 		{"optimizer", optimizerText(m.Optimizer)},
 		{"precision", precisionText(m.Precision)},
@@ -87,6 +89,22 @@ func pruningSight(m *bundle.Manifest) string {
 	return "the batch's loss only"
 }
 
+// targetsText names what the training graph is told of a sample.
+func targetsText(r *bundle.TrainRoles) string {
+	var texts []string
+	for _, t := range r.AllTargets() {
+		text := fmt.Sprintf("%s (%s", t.Name, t.Kind)
+		if t.Kind != bundle.TargetClass {
+			text += fmt.Sprintf(" %s, %s", t.Shape[min(1, len(t.Shape)):], t.DType)
+		}
+		texts = append(texts, text+")")
+	}
+	if texts == nil {
+		return "none"
+	}
+	return strings.Join(texts, ", ")
+}
+
 func roleRows(m *bundle.Manifest) [][]string {
 	t := &m.Train
 	rows := [][]string{}
@@ -97,6 +115,10 @@ func roleRows(m *bundle.Manifest) [][]string {
 	}
 	add("in", "images", &t.Images)
 	add("in", "labels", t.Labels)
+	for _, target := range t.FurtherTargets() {
+		v := target.Value()
+		add("in", "target, "+target.Kind, &v)
+	}
 	add("in", "sample_weights", t.SampleWeights)
 	add("in", "loss_scale", t.LossScale)
 	add("in", "learning_rate", &t.LearningRate)

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 	"strings"
 
@@ -30,6 +31,7 @@ type modelReport struct {
 	Operators  []operatorReport `json:"operators"`
 	Tensors    []export.Tensor  `json:"tensors"` // what is trained, what is not, and why
 	Trainable  bool             `json:"trainable"`
+	Targets    []bundle.Target  `json:"targets,omitempty"` // that a loss inside the model wants
 	BatchSize  int              `json:"batch_size"`
 	Activation int64            `json:"activation_bytes"` // of the forward pass, for a batch
 	Warnings   []string         `json:"warnings"`
@@ -50,6 +52,10 @@ func (r *modelReport) build(m *onnx.Model, f forwardOptions) (*bundle.Bundle, er
 		build.Loss.Name = bundle.BCE
 		r.advice = append(r.advice, "--loss", bundle.BCE)
 	}
+	if ownsLoss(m.Graph) {
+		build.Loss.Name = bundle.NoLoss
+		r.advice = append(r.advice, "--loss", bundle.NoLoss)
+	}
 	if f.Output != "" {
 		r.advice = append(r.advice, "--output", f.Output)
 	}
@@ -61,7 +67,23 @@ func (r *modelReport) build(m *onnx.Model, f forwardOptions) (*bundle.Bundle, er
 	} else if in := m.Graph.Inputs; len(in) == 1 && len(in[0].Shape) == 2 {
 		r.advice = append(r.advice, "--"+flagInputSize, "CxHxW")
 	}
-	return export.Build(m, build)
+	b, err := export.Build(m, build)
+	if err == nil && build.Loss.Name == bundle.NoLoss {
+		r.Targets = b.Manifest.Train.AllTargets()
+		r.Warnings = append(r.Warnings, "the model ends in its loss, which wants of each sample: "+targetsText(&b.Manifest.Train))
+	}
+	return b, err
+}
+
+// ownsLoss is whether a model takes more than images and gives a scalar.
+func ownsLoss(g *onnx.Graph) bool {
+	inputs := 0
+	for _, in := range g.Inputs {
+		if g.Initializers[in.Name] == nil {
+			inputs++
+		}
+	}
+	return inputs > 1 && slices.ContainsFunc(g.Outputs, func(v onnx.Value) bool { return v.DType == onnx.Float32 && v.Shape != nil && len(v.Shape) < 2 })
 }
 
 func (r *modelReport) print(out *output) {

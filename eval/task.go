@@ -39,11 +39,14 @@ const (
 	R2            = "R2"
 	MeanIoU       = "mean IoU"
 	LossMetric    = "loss"
+	OwnScore      = "exp(-loss)" // of a model with its own loss: from 0 to 1, and more is better
 )
 
 // Main names the number that a task is judged by.
 func (t Task) Main() string {
 	switch {
+	case t.Loss.Name == bundle.NoLoss && t.Kind != "" && t.Kind != bundle.TargetClass:
+		return OwnScore
 	case t.Kind == bundle.TargetMask:
 		return MeanIoU
 	case t.Kind != bundle.TargetVector || t.Loss.Name == bundle.CrossEntropy:
@@ -64,6 +67,9 @@ func (t Task) labels() bool { return t.Loss.Name == bundle.BCE || t.Loss.Name ==
 func (t Task) Evaluate(ctx context.Context, r Runner, it Batches, each func(index uint32, correct bool, confidence float64)) (*Result, error) {
 	if t.Classes < 1 {
 		return nil, fmt.Errorf("eval: %d classes", t.Classes)
+	}
+	if t.Main() == OwnScore {
+		return nil, fmt.Errorf("eval: %w: the model's own loss measures it, which training alone computes", ErrTarget)
 	}
 	var m measure
 	width := t.Classes

@@ -258,6 +258,9 @@ func (l *loop) evaluate(ctx context.Context, phase string, epoch int, from *load
 	defer func() { err = errors.Join(err, it.Close()) }()
 	p := Progress{Phase: phase, Epoch: epoch, Epochs: l.o.Epochs, Steps: it.Steps(), Used: l.counts.used, Full: l.counts.full()}
 	l.o.Reporter.Progress(p)
+	if l.ownLoss() {
+		return l.evaluateLoss(ctx, &reported{it, l.o.Reporter, p}, phase, epoch)
+	}
 	r := &runner{l.graphs.evaluator, step.PixelsFor(l.o.Bundle.Manifest.Eval.Images)}
 	m, err := l.task(from).Evaluate(ctx, r, &reported{it, l.o.Reporter, p}, nil)
 	if err == nil {

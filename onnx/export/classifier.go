@@ -48,7 +48,7 @@ func NewClassifier(m *onnx.Model, output string, warn func(string)) (*Classifier
 		return nil, err
 	}
 	g := ready.Graph
-	in, err := imageInput(g, "")
+	in, err := imageInput(g, nil)
 	if err != nil {
 		return nil, err
 	}

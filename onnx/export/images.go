@@ -3,6 +3,7 @@ package export
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"winnow/internal/elements"
 	"winnow/onnx"
@@ -68,10 +69,10 @@ func settleSize(g *onnx.Graph, want [3]int64) {
 }
 
 // imageInput is the one input of a graph that takes images, labels aside.
-func imageInput(g *onnx.Graph, label string) (onnx.Value, error) {
+func imageInput(g *onnx.Graph, targets []onnx.Value) (onnx.Value, error) {
 	var images []onnx.Value
 	for _, in := range g.Inputs {
-		if in.Name != label {
+		if !slices.ContainsFunc(targets, func(t onnx.Value) bool { return t.Name == in.Name }) {
 			images = append(images, in)
 		}
 	}
@@ -83,7 +84,7 @@ func imageInput(g *onnx.Graph, label string) (onnx.Value, error) {
 
 // findImages finds the image input and what it takes.
 func (f *forward) findImages(o *Options) error {
-	in, err := imageInput(f.graph, f.label.Name)
+	in, err := imageInput(f.graph, f.ownTargets())
 	if err != nil {
 		return err
 	}
@@ -138,10 +139,33 @@ func (f *forward) findScores(inf *infer.Inference, named map[string]bool, o *Opt
 		return f.explain(inf, err)
 	case err != nil:
 		return err
+	case f.loss.Name != "" && len(out.Shape) != 2:
+		if out, err = f.flatScores(inf, out); err != nil {
+			return err
+		}
 	case out.Name == "":
 		return f.explain(inf, fmt.Errorf("export: no output is a float32 [N, classes], or [N, classes, H, W] of every pixel; the model has %s: %w", listed(typed(inf, f.graph.Outputs)), emit.ErrModel))
 	}
 	return f.settleEnd(inf, out, o.Loss.Name, o.Warn)
+}
+
+// flatScores lays what a model with its own loss gives of an image out in a row:
+// nothing but the loss says what it means. out is what could be scores, "" for none.
+func (f *forward) flatScores(inf *infer.Inference, out onnx.Value) (onnx.Value, error) {
+	for _, o := range f.graph.Outputs {
+		v, _ := inf.Type(o.Name)
+		if v.Name = o.Name; out.Name == "" && o.Name != f.loss.Name && v.DType == onnx.Float32 && len(v.Shape) > 1 && isBatch(v.Shape[0]) && v.Shape[1:].IsConst() {
+			out = v
+		}
+	}
+	if out.Name == "" {
+		return out, fmt.Errorf("export: beside its loss %q the model gives no float32 [N, ...]; let it give what it predicts too: %w", f.loss.Name, emit.ErrModel)
+	}
+	e := emit.New(f.graph, inf)
+	flat := e.Emit("Flatten", emit.Attrs{"axis": onnx.IntAttr(1)}, out.Name)
+	v, _ := inf.Type(flat)
+	v.Name = flat
+	return v, e.Err
 }
 
 func isBatch(d onnx.Dim) bool { return d == onnx.Symbol(onnx.BatchSymbol) }

@@ -35,6 +35,9 @@ func (f *forward) findOwnLoss(inf *infer.Inference) error {
 	if f.loss.Name == "" {
 		return fmt.Errorf("export: loss %q: no output is a float32 scalar or [N]: %w", bundle.NoLoss, emit.ErrModel)
 	}
+	if image := ownImage(f.graph); image != "" {
+		return f.findTargets(image)
+	}
 	for _, in := range f.graph.Inputs {
 		if len(in.Shape) == 0 || in.Shape[0].IsConst() {
 			continue
@@ -51,6 +54,55 @@ func (f *forward) findOwnLoss(inf *infer.Inference) error {
 		return fmt.Errorf("export: loss %q: no input is int64 [N] or float32 [N, K], to take the labels: %w", bundle.NoLoss, emit.ErrModel)
 	}
 	return nil
+}
+
+// ownImage is the first input of four dimensions, of a model with several inputs.
+func ownImage(g *onnx.Graph) string {
+	for _, in := range g.Inputs {
+		if len(g.Inputs) > 1 && len(in.Shape) == 4 && (in.DType == onnx.Float32 || in.DType == onnx.Uint8) {
+			return in.Name
+		}
+	}
+	return ""
+}
+
+// findTargets takes every input but the images for a target: a class first, else
+// a vector, else as they come.
+func (f *forward) findTargets(image string) error {
+	f.label, f.more = onnx.Value{}, nil
+	var first, rest []onnx.Value
+	for _, in := range f.graph.Inputs {
+		if in.Name == image {
+			continue
+		}
+		known := in.DType == onnx.Float32 || in.DType == onnx.Int64 || in.DType == onnx.Int32 || in.DType == onnx.Uint8
+		if !known || len(in.Shape) == 0 || in.Shape[0].IsConst() || !in.Shape[1:].IsConst() {
+			return fmt.Errorf("export: loss %q: input %q is %v %v; a target is a float32, int64, int32 or uint8 whose first dimension is the batch and whose others are fixed: %w",
+				bundle.NoLoss, in.Name, in.DType, in.Shape, emit.ErrModel)
+		}
+		in.Shape = append(onnx.Shape{onnx.Symbol(onnx.BatchSymbol)}, in.Shape[1:]...)
+		switch class := in.DType == onnx.Int64 && len(in.Shape) == 1; {
+		case class && (len(first) == 0 || len(first[0].Shape) > 1):
+			first, rest = []onnx.Value{in}, append(first, rest...)
+		case len(first) == 0 && in.DType == onnx.Float32 && len(in.Shape) == 2:
+			first = []onnx.Value{in}
+		default:
+			rest = append(rest, in)
+		}
+	}
+	if len(first) > 0 {
+		f.label = first[0]
+	}
+	f.more = rest
+	return nil
+}
+
+// ownTargets are the inputs of a model's own loss, the label first.
+func (f *forward) ownTargets() (targets []onnx.Value) {
+	if f.label.Name != "" {
+		targets = append(targets, f.label)
+	}
+	return append(targets, f.more...)
 }
 
 // lossIsMean is whether the model's own loss is one number for the batch.

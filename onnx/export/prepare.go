@@ -16,16 +16,17 @@ import (
 // its parameters and buffers told apart from constants.
 type forward struct {
 	graph      *onnx.Graph
-	image      onnx.Value // the input that takes images
-	label      onnx.Value // the input that takes labels, of a model that holds its loss
-	loss       onnx.Value // that loss, [] or [1] or [N]
-	scores     onnx.Value // what the loss takes, [N, K] or, of every pixel, [N, K, H, W]
-	logits     onnx.Value // the class scores that are evaluated, of that shape: scores, or what they are an activation of
-	shape      [3]int64   // C, H, W of an image
-	nhwc       bool       // the model takes images channels last
-	params     []string   // trained initializers, by first use
-	buffers    []string   // running statistics, by first use
-	tensors    []Tensor   // what is said of each float32 tensor of the file, by first use
+	image      onnx.Value   // the input that takes images
+	label      onnx.Value   // the input that takes labels, of a model that holds its loss
+	more       []onnx.Value // its other targets
+	loss       onnx.Value   // that loss, [] or [1] or [N]
+	scores     onnx.Value   // what the loss takes, [N, K] or, of every pixel, [N, K, H, W]
+	logits     onnx.Value   // the class scores that are evaluated, of that shape: scores, or what they are an activation of
+	shape      [3]int64     // C, H, W of an image
+	nhwc       bool         // the model takes images channels last
+	params     []string     // trained initializers, by first use
+	buffers    []string     // running statistics, by first use
+	tensors    []Tensor     // what is said of each float32 tensor of the file, by first use
 	hasNorm    bool
 	convBiased bool // a convolution with a bias and no normalisation behind it
 }

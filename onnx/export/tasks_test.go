@@ -1,6 +1,8 @@
 package export_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -125,5 +127,81 @@ func TestTasksAgreeWithPyTorch(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A detector with its loss inside, which wants boxes, trains as in PyTorch, and
+// is rebuilt to the same bytes.
+func TestDetectorAgreesWithPyTorch(t *testing.T) {
+	d := openDevice(t)
+	text, err := os.ReadFile(filepath.Join("testdata", "detect.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []float64
+	if err := json.Unmarshal(text, &want); err != nil {
+		t.Fatal(err)
+	}
+	m, err := wire.Read(filepath.Join("testdata", "detect.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := export.Build(m, export.Options{Loss: bundle.Loss{Name: bundle.NoLoss}, Optimizer: bundle.Optimizer{Name: bundle.SGD}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := b.Manifest.Train.AllTargets()
+	if len(targets) != 1 || targets[0].Name != "boxes" || targets[0].Kind != bundle.TargetTensor || targets[0].Shape.String() != "[N, 3, 5]" || b.Manifest.Train.PerSampleLoss != nil {
+		t.Fatalf("targets %+v", targets)
+	}
+	again, err := export.Rebuild(b, export.Options{})
+	if err != nil || !bytes.Equal(again.Train, b.Train) {
+		t.Errorf("rebuilt: %v", err)
+	}
+	slots, err := step.StateSlots(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := d.NewState(slots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer state.Close()
+	spec, _, err := step.TrainSpec(b, d, bundle.LayoutPortable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trainer, err := d.NewTrainer(spec, state, taskBatch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Close()
+	for s := range want {
+		var images, boxes []byte
+		for i := s * taskBatch; i < (s+1)*taskBatch; i++ {
+			for p := range 1024 {
+				images = append(images, byte(taskMix(uint64(i*1024+p))))
+			}
+			for k := range 3 {
+				for j := range 5 {
+					h := taskMix(uint64(77*(i+1) + 10*k + j))
+					v := float64(h%1000) / 1000
+					switch {
+					case j == 0:
+						v = float64(h % 11)
+					case j > 2:
+						v = v*0.3 + 0.1
+					}
+					boxes = binary.LittleEndian.AppendUint32(boxes, math.Float32bits(float32(v)))
+				}
+			}
+		}
+		var out ortrun.StepOutput
+		if err := trainer.Step(&ortrun.StepInput{N: taskBatch, Images: images, Targets: [][]byte{boxes}, LearningRate: 0.1, LossScale: 1}, &out); err != nil {
+			t.Fatal(err)
+		}
+		if math.Abs(float64(out.Loss)-want[s]) > 1e-4*(1+want[s]) {
+			t.Fatalf("step %d: loss %v, want %v", s, out.Loss, want[s])
+		}
 	}
 }

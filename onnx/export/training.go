@@ -67,26 +67,16 @@ func buildTrain(f *forward, o Options, record func(autodiff.Case), b *bundle.Bun
 // inputs declares what a step takes beside images and state.
 func (s *training) inputs() {
 	batch := onnx.Shape{onnx.Symbol(onnx.BatchSymbol)}
-	s.labels = onnx.Value{Name: nameLabels, DType: onnx.Int64, Shape: batch}
+	values := []onnx.Value{{Name: nameLabels, DType: onnx.Int64, Shape: batch}}
 	switch {
-	case s.f.label.Name != "":
-		s.labels = s.f.label
+	case s.f.loss.Name != "":
+		values = s.f.ownTargets()
 	case s.f.masks():
-		s.labels.DType, s.labels.Shape = onnx.Uint8, append(batch[:1:1], s.f.scores.Shape[2:]...)
+		values[0].DType, values[0].Shape = onnx.Uint8, append(batch[:1:1], s.f.scores.Shape[2:]...)
 	case s.o.Loss.SoftTargets:
-		s.labels.DType, s.labels.Shape = onnx.Float32, onnx.Shape{batch[0], onnx.Const(s.f.classes())}
+		values[0].DType, values[0].Shape = onnx.Float32, onnx.Shape{batch[0], onnx.Const(s.f.classes())}
 	}
-	labels := s.input(s.labels.Name, s.labels.DType, s.labels.Shape)
-	s.labels.Name = labels.Name
-	t := bundle.TargetOf(s.targetName(), labels)
-	if s.f.masks() {
-		t.Kind = bundle.TargetMask
-	} else {
-		s.roles.Labels = &labels
-	}
-	if t.Kind != bundle.TargetClass { // what a bundle names no target for is a class
-		s.roles.Targets = []bundle.Target{t}
-	}
+	s.targets(values)
 	if s.o.BatchLossOnly || s.f.lossIsMean() {
 		v := s.input(nameLossScale, onnx.Float32, onnx.Shape{})
 		s.roles.LossScale, s.scale = &v, v.Name
@@ -100,15 +90,39 @@ func (s *training) inputs() {
 	}
 }
 
-// targetName is what data is bound to: a model's own input keeps its name.
-func (s *training) targetName() string {
-	switch {
-	case s.f.label.Name != "":
-		return s.f.label.Name
-	case s.f.masks():
-		return bundle.MaskTarget
+// targets declares the inputs of targets, of which the first is counted by.
+func (s *training) targets(values []onnx.Value) {
+	var targets []bundle.Target
+	for i, v := range values {
+		in := s.input(v.Name, v.DType, v.Shape)
+		name := v.Name
+		if s.f.loss.Name == "" {
+			name = bundle.LabelTarget
+			if s.f.masks() {
+				name = bundle.MaskTarget
+			}
+		}
+		t := bundle.TargetOf(name, in)
+		if s.f.isMask(v) {
+			t.Kind = bundle.TargetMask
+		}
+		if i == 0 {
+			s.labels = v
+			s.labels.Name = in.Name
+			if t.Kind == bundle.TargetClass || t.Kind == bundle.TargetVector {
+				s.roles.Labels = &in
+			}
+		}
+		targets = append(targets, t)
 	}
-	return bundle.LabelTarget
+	if len(targets) > 1 || targets[0].Kind != bundle.TargetClass { // what a bundle names no target for is a class
+		s.roles.Targets = targets
+	}
+}
+
+// isMask is whether a target has a whole number for each pixel of the image.
+func (f *forward) isMask(v onnx.Value) bool {
+	return len(v.Shape) == 3 && v.DType != onnx.Float32 && v.Shape[1] == onnx.Const(f.shape[1]) && v.Shape[2] == onnx.Const(f.shape[2])
 }
 
 // forward emits the model's nodes as they train.
