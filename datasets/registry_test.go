@@ -92,13 +92,13 @@ func TestBadSpecs(t *testing.T) {
 		"glyphs:noise=1.5":           "noise=1.5: want a number from 0 to 1, alone or after one of symmetric, asymmetric, pairflip and a colon",
 		"glyphs:noise=NaN":           "noise=NaN: want a number from 0 to 1, alone or after one of symmetric, asymmetric, pairflip and a colon",
 		"glyphs:seed=-1":             "seed=-1: want a whole number from 0 up",
-		"glyphs:shape=4":             `unknown setting "shape": want one of classes, color, size, train, test, noise, noise-seed, seed`,
+		"glyphs:shape=4":             `unknown setting "shape": want one of classes, color, size, task, train, test, noise, noise-seed, seed`,
 		"glyphs:size=4":              "size=4: want a whole number from 16 to 512",
 		"glyphs:noise=pair:0.1":      "noise=pair:0.1: want a number from 0 to 1, alone or after one of symmetric, asymmetric, pairflip and a colon",
 		"glyphs:noise-seed=-1":       "noise-seed=-1: want a whole number from 0 up",
 		"glyphs:size=33":             "size=33: want an even number",
 		"glyphs:train=5,train=6":     "train is set twice",
-		"glyphs:/data":               `"/data": want KEY=VALUE with one of classes, color, size, train, test, noise, noise-seed, seed`,
+		"glyphs:/data":               `"/data": want KEY=VALUE with one of classes, color, size, task, train, test, noise, noise-seed, seed`,
 		"fashion-mnist:classes=10,a": `unknown setting "classes": want one of noise, noise-seed, seed`,
 	} {
 		_, err := Open(text, Options{Dir: t.TempDir()})
