@@ -154,6 +154,14 @@ bench-step: setup ## time a training step beside the four ways of PyTorch (PYTHO
 	$(GO) build -o bin/bench-step ./bench/step
 	bin/bench-step -models bench/models -python $(PYTHON)
 
+.PHONY: bench-scale test-job
+bench-scale: setup setup-mpi build ## cost of several batches a step and of several processes, to bench/results/scale.json (two quiet cores)
+	$(GO) build -o bin/bench-scale ./bench/scale
+	bin/bench-scale
+
+test-job: setup setup-mpi ## kill ranks of jobs of MPI until JOBKILLS have been, and go on each time
+	CI=true WINNOW_TEST_JOB_KILLS=$(or $(JOBKILLS),20) $(GO) test -count=1 -timeout 60m -v -run '^TestJobs' .
+
 bench-loader: ## time reading images beside PyTorch's DataLoader (PYTHON with torch and torchvision), ratios to bench/results
 	$(PYTHON) bench/peers/torch_loader.py make bench/images
 	$(GO) build -o bin/bench-loader ./bench/loading

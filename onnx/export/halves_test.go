@@ -12,6 +12,7 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/bundle"
 	"winnow/onnx/export"
+	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 	"winnow/train/step"
 )
@@ -268,6 +269,79 @@ func TestHalvesWithRunningStatistics(t *testing.T) {
 			if !slices.Equal(readState(t, s.state, i, b.Init[name]), readState(t, whole.state, i, b.Init[name])) {
 				t.Errorf("%s: %q is not what two batches leave", layout, name)
 			}
+		}
+	}
+}
+
+// Two processes that add up their halves of each batch of resnet8 are PyTorch's
+// DistributedDataParallel on two: losses, weights, and the mean of both
+// processes' running statistics; testdata/gen_ddp.py made the record.
+func TestTwoProcessesAgreeWithPyTorch(t *testing.T) {
+	d := openDevice(t)
+	want, _ := readFixture(t, "ddp.safetensors.gz")
+	batches, _ := readFixture(t, "batches.safetensors.gz")
+	m, err := wire.Decode(gunzip(t, "resnet8.t113.onnx.gz"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := export.Build(m, export.Options{Name: "ddp", Optimizer: bundle.Optimizer{Momentum: 0.9, WeightDecay: 5e-4},
+		Images: export.ImageOptions{Normalize: bundle.Normalize{Mean: []float64{0.2860}, Std: []float64{0.3530}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const batch, half = 16, 8
+	ranks := []split{newSplit(t, d, b, bundle.LayoutPortable, half), newSplit(t, d, b, bundle.LayoutPortable, half)}
+	images, labels := batches["images"].Data, batches["labels"].Int64s()
+	losses := float64s(want["loss"])
+	for k, rate := range want["lr"].Float32s() {
+		loss := 0.0
+		var blocks [][]float32
+		for r, s := range ranks {
+			at := k*batch + r*half
+			var out ortrun.StepOutput
+			if err := s.Begin(batch); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Add(&ortrun.StepInput{N: half, Images: images[at*784 : (at+half)*784], Labels: labels[at : at+half], LossScale: 1}, &out); err != nil {
+				t.Fatal(err)
+			}
+			loss += float64(out.Loss) / 2
+			flat, _, err := s.Block(half)
+			if err != nil {
+				t.Fatal(err)
+			}
+			blocks = append(blocks, flat)
+		}
+		for i := range blocks[0] {
+			blocks[0][i] += blocks[1][i]
+		}
+		copy(blocks[1], blocks[0])
+		for r, s := range ranks {
+			if err := s.PutBlock(blocks[r], batch); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Update(rate, batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if diff := math.Abs(loss-losses[k]) / losses[k]; !(diff <= lossTolerance) {
+			t.Errorf("step %d: loss %v, PyTorch has %v", k+1, loss, losses[k])
+		}
+	}
+	for i, s := range b.Manifest.State {
+		got := readState(t, ranks[0].state, i, b.Init[s.Name])
+		if !slices.Equal(got, readState(t, ranks[1].state, i, b.Init[s.Name])) {
+			t.Errorf("%s differs between the processes", s.Name)
+		}
+		switch s.Kind {
+		case bundle.KindParameter:
+			near(t, s.Name, strided(got), want["param/"+s.Name].Float32s(), stateTolerance)
+		case bundle.KindBuffer:
+			mean := slices.Clone(want["buffer/0/"+s.Name].Float32s())
+			for i, v := range want["buffer/1/"+s.Name].Float32s() {
+				mean[i] = (mean[i] + v) / 2
+			}
+			near(t, s.Name, got, mean, stateTolerance)
 		}
 	}
 }
