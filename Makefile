@@ -162,10 +162,11 @@ bench-scale: setup setup-mpi build ## cost of several batches a step and of seve
 test-job: setup setup-mpi ## kill ranks of jobs of MPI until JOBKILLS have been, and go on each time
 	CI=true WINNOW_TEST_JOB_KILLS=$(or $(JOBKILLS),20) $(GO) test -count=1 -timeout 60m -v -run '^TestJobs' .
 
-bench-loader: ## time reading images beside PyTorch's DataLoader (PYTHON with torch and torchvision), ratios to bench/results
+bench-loader: ## time reading images beside PyTorch's DataLoader (PYTHON with torch and torchvision), and its memory; to bench/results
 	$(PYTHON) bench/peers/torch_loader.py make bench/images
 	$(GO) build -o bin/bench-loader ./bench/loading
 	bin/bench-loader -images bench/images -python $(PYTHON)
+	bin/bench-loader -images bench/images -memory
 
 results: setup build ## train the studies of docs/results.md and write its tables (days of two cores; goes on where it was stopped)
 	@bin/winnow data fetch fashion-mnist

@@ -48,11 +48,13 @@ type line struct {
 	Peer    float64  `json:"peer_images_per_second,omitempty"`
 	Ratio   float64  `json:"ratio,omitempty"`
 	Ratios  []string `json:"ratios,omitempty"`
-	// User CPU time of an image, the main process's included, and the peer's over
-	// ours: unlike the ratio above, other work on the machine hardly moves it.
-	OursCPU  float64 `json:"ours_user_ms"`
-	PeerCPU  float64 `json:"peer_user_ms,omitempty"`
-	CPURatio float64 `json:"user_ratio,omitempty"`
+	// CPU time of an image on all cores, the main process's included, and the
+	// peer's over ours: other work on the machine moves it less than the ratio above.
+	OursUser   float64 `json:"ours_user_ms"`
+	OursSystem float64 `json:"ours_system_ms"`
+	PeerUser   float64 `json:"peer_user_ms,omitempty"`
+	PeerSystem float64 `json:"peer_system_ms,omitempty"`
+	CPURatio   float64 `json:"cpu_ratio,omitempty"`
 	// Half is the time of an epoch over a random half of the samples, over that of a full one.
 	Half     float64 `json:"half_plan"`
 	Allocs   float64 `json:"allocations_per_sample"`
@@ -142,13 +144,14 @@ func (o *options) run(ctx context.Context, b bench) error {
 	if _, err := t.epoch(ctx, nil); err != nil { // files get warm, buffers are made
 		return err
 	}
-	var own, other, ratios, halves, allocs, ownCPU, otherCPU, cpuRatios []float64
+	var own []rates
+	var peer []peerResult
 	for range o.rounds {
 		r, err := t.measure(ctx, o.seconds)
 		if err != nil {
 			return err
 		}
-		own, halves, allocs, ownCPU = append(own, r.rate), append(halves, r.half), append(allocs, r.allocs), append(ownCPU, r.user)
+		own = append(own, r)
 		if o.python == "" {
 			continue
 		}
@@ -156,18 +159,32 @@ func (o *options) run(ctx context.Context, b bench) error {
 		if err != nil {
 			return err
 		}
-		other, ratios = append(other, p.Rate), append(ratios, r.rate/p.Rate)
-		otherCPU, cpuRatios = append(otherCPU, p.User), append(cpuRatios, p.User/r.user)
+		peer = append(peer, p)
 		l.Ratios, l.Versions = append(l.Ratios, fmt.Sprintf("%.2f", r.rate/p.Rate)), p.Version
 	}
-	l.Ours, l.Half, l.Allocs, l.OursCPU = measure.Median(own), measure.Median(halves), measure.Median(allocs), measure.Median(ownCPU)
-	if o.python != "" {
-		l.Peer, l.Ratio = measure.Median(other), measure.Median(ratios)
-		l.PeerCPU, l.CPURatio = measure.Median(otherCPU), measure.Median(cpuRatios)
-	}
-	fmt.Printf("%-9s images/s %9.0f, peer %7.0f, ratio %6.2f  user ms/image %8.4f, peer %8.4f, ratio %6.2f  half a plan %.3f of an epoch  %.2f allocations/image\n",
-		b.name, l.Ours, l.Peer, l.Ratio, l.OursCPU, l.PeerCPU, l.CPURatio, l.Half, l.Allocs)
+	l.sum(own, peer)
+	fmt.Printf("%-9s images/s %9.0f, peer %7.0f, ratio %6.2f  CPU ms/image %7.4f, peer %7.4f, ratio %6.2f  half a plan %.3f of an epoch  %.2f allocations/image\n",
+		b.name, l.Ours, l.Peer, l.Ratio, l.OursUser+l.OursSystem, l.PeerUser+l.PeerSystem, l.CPURatio, l.Half, l.Allocs)
 	return add(o.out, &l)
+}
+
+// sum takes the medians over rounds.
+func (l *line) sum(own []rates, peer []peerResult) {
+	of := func(n int, f func(k int) float64) float64 {
+		values := make([]float64, n)
+		for k := range values {
+			values[k] = f(k)
+		}
+		return measure.Median(values)
+	}
+	n := len(own)
+	l.Ours, l.Half = of(n, func(k int) float64 { return own[k].rate }), of(n, func(k int) float64 { return own[k].half })
+	l.Allocs = of(n, func(k int) float64 { return own[k].allocs })
+	l.OursUser, l.OursSystem = of(n, func(k int) float64 { return own[k].user }), of(n, func(k int) float64 { return own[k].system })
+	n = len(peer)
+	l.Peer, l.Ratio = of(n, func(k int) float64 { return peer[k].Rate }), of(n, func(k int) float64 { return own[k].rate / peer[k].Rate })
+	l.PeerUser, l.PeerSystem = of(n, func(k int) float64 { return peer[k].User }), of(n, func(k int) float64 { return peer[k].System })
+	l.CPURatio = of(n, func(k int) float64 { return (peer[k].User + peer[k].System) / (own[k].user + own[k].system) })
 }
 
 func (o *options) transform(b bench, r loader.Records, l *line) (loader.Transform, error) {
@@ -206,32 +223,33 @@ func (t *timer) epoch(ctx context.Context, plan []uint32) (time.Duration, error)
 	return time.Since(start), err
 }
 
-// rates are of full epochs, but for half; user is milliseconds of an image.
-type rates struct{ rate, half, allocs, user float64 }
+// rates are of full epochs, but for half; user and system are milliseconds of an image.
+type rates struct{ rate, half, allocs, user, system float64 }
 
-// userTime is the CPU time that the process has spent outside the kernel.
-func userTime() time.Duration {
+// cpuTime is the time that the process has spent outside the kernel and in it.
+func cpuTime() (user, system time.Duration) {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
+		return 0, 0
 	}
-	return time.Duration(u.Utime.Nano())
+	return time.Duration(u.Utime.Nano()), time.Duration(u.Stime.Nano())
 }
 
 // measure reads full epochs and random halves in turn, for so many seconds.
 func (t *timer) measure(ctx context.Context, seconds float64) (r rates, err error) {
 	rng := rand.New(rand.NewPCG(1, uint64(t.next)))
-	var full, half, user time.Duration
+	var full, half, user, system time.Duration
 	var before, after runtime.MemStats
 	epochs, allocs := 0, uint64(0)
 	for full+half < time.Duration(seconds*float64(time.Second)) || epochs == 0 {
 		runtime.ReadMemStats(&before)
-		used := userTime()
+		userBefore, systemBefore := cpuTime()
 		d, err := t.epoch(ctx, nil)
 		if err != nil {
 			return r, err
 		}
-		user += userTime() - used
+		userAfter, systemAfter := cpuTime()
+		user, system = user+userAfter-userBefore, system+systemAfter-systemBefore
 		runtime.ReadMemStats(&after)
 		allocs += after.Mallocs - before.Mallocs
 		full += d
@@ -246,12 +264,13 @@ func (t *timer) measure(ctx context.Context, seconds float64) (r rates, err erro
 		epochs++
 	}
 	samples := float64(epochs * t.n)
-	return rates{samples / full.Seconds(), half.Seconds() / full.Seconds(), float64(allocs) / samples, 1e3 * user.Seconds() / samples}, nil
+	return rates{samples / full.Seconds(), half.Seconds() / full.Seconds(), float64(allocs) / samples, 1e3 * user.Seconds() / samples, 1e3 * system.Seconds() / samples}, nil
 }
 
 type peerResult struct {
 	Rate    float64 `json:"images_per_second"`
 	User    float64 `json:"user_ms"`
+	System  float64 `json:"system_ms"`
 	Version string  `json:"version"`
 }
 

@@ -78,20 +78,21 @@ class Arrays(torch.utils.data.Dataset):
         return self.transform(Image.fromarray(self.images[i])), int(self.labels[i])
 
 
-def user_time(loader):
-    """User CPU time of this process and of the loader's workers, in seconds."""
-    total = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+def cpu_time(loader):
+    """User and system CPU time of this process and of the loader's workers, in milliseconds."""
+    own, ticks = resource.getrusage(resource.RUSAGE_SELF), [0, 0]
     for w in loader._iterator._workers:
         with open(f"/proc/{w.pid}/stat") as f:
-            total += int(f.read().rpartition(")")[2].split()[11]) / os.sysconf("SC_CLK_TCK")  # proc(5): utime
-    return total
+            fields = f.read().rpartition(")")[2].split()
+            ticks = [t + int(v) for t, v in zip(ticks, fields[11:13])]  # proc(5): utime, stime
+    return 1e3 * (np.array([own.ru_utime, own.ru_stime]) + np.array(ticks) / os.sysconf("SC_CLK_TCK"))
 
 
 def measure(root, name, workers, seconds):
     torch.set_num_threads(1)
     data = Arrays(root, name) if name in ARRAYS else datasets.ImageFolder(os.path.join(root, name, "train"), CROP)
     loader = torch.utils.data.DataLoader(data, BATCH if name in ARRAYS else 16, shuffle=True, num_workers=workers, persistent_workers=True)
-    best, start, first, user, total = [], time.perf_counter(), True, 0.0, 0
+    best, start, first, cpu, total = [], time.perf_counter(), True, 0.0, 0
     while first or len(best) == 0 or time.perf_counter() - start < seconds:
         begin, n = time.perf_counter(), 0
         for images, _ in loader:
@@ -99,14 +100,14 @@ def measure(root, name, workers, seconds):
             if not first and n >= 512 and time.perf_counter() - start > seconds:
                 break
         if first:  # workers start, files get warm
-            first, start, user = False, time.perf_counter(), user_time(loader)
+            first, start, cpu = False, time.perf_counter(), cpu_time(loader)
             continue
         best.append(n / (time.perf_counter() - begin))
         total += n
-    user = 1e3 * (user_time(loader) - user) / total
+    user, system = (cpu_time(loader) - cpu) / total
     import PIL
     version = f"PyTorch {torch.__version__}, torchvision {torchvision.__version__}, Pillow {PIL.__version__}"
-    print(json.dumps({"images_per_second": float(np.median(best)), "user_ms": user, "version": version}))
+    print(json.dumps({"images_per_second": float(np.median(best)), "user_ms": user, "system_ms": system, "version": version}))
 
 
 if __name__ == "__main__":
