@@ -20,7 +20,7 @@ var (
 type Image struct {
 	C, H, W int
 	Pix     []byte
-	// Packed says that Pix is [H, W, C], which Resizer and Crop take, nothing else.
+	// Packed says that Pix is [H, W, C], which Resizer, Crop and Turn take, nothing else.
 	Packed bool
 
 	spare []byte // of Turn
