@@ -295,6 +295,9 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	run.Begin = func() { p.begin(about) }
 
 	summary, err := train.Run(ctx, run)
+	if errors.Is(err, ortrun.ErrGraph) && !strings.Contains(err.Error(), o.Bundle) { // which file it is of
+		err = fmt.Errorf("bundle %q: %w", o.Bundle, err)
+	}
 	p.clear()
 	printBad(run.Bad, out)
 	if summary != nil && !o.Quiet {

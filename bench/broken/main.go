@@ -292,7 +292,8 @@ for more than 20 seconds or take more than 1 GB.
 	fmt.Fprintf(&b, "\nThe most memory that one took was %d MB, the longest time %.1f s.\n", most>>20, longest.Seconds())
 	fmt.Fprintf(&b, "%d of the commands took more than a second of processor time, %d more than 256 MB.\n", slow, big)
 	if len(reasons) > 0 {
-		b.WriteString("\nFailures are exits with another code than 3:\n\n")
+		b.WriteString("\nFailures are exits with another code than 3. A loss that is not finite is one, with 1:\n" +
+			"the file is sound, and whether training diverges is a matter of data and rate too.\n\n")
 		var lines []string
 		for text, n := range reasons {
 			lines = append(lines, fmt.Sprintf("- %s (%d)\n", strings.TrimSuffix(text, ":"), n))
