@@ -148,6 +148,17 @@ func TestAudit(t *testing.T) {
 	if err != nil || strings.Count(string(page), "data:image/png;base64,") != 96 || !strings.Contains(string(page), "default-src 'none'") {
 		t.Error("the gallery has not 96 pictures, or no policy", err)
 	}
+	gone := filepath.Join(dir, "gone")
+	if err := os.CopyFS(gone, os.DirFS(run)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(gone, "checkpoints")); err != nil {
+		t.Fatal(err)
+	}
+	if alone := auditJSON(t, gone); alone.Ranking != "self-confidence" || len(alone.Ranks) != 1 { // the model alone
+		t.Errorf("without checkpoints: %+v", alone)
+	}
+	winnow(t, "audit", gone, "--by", "das").fails(t, exitInput, "das", "self-confidence")
 	if by := auditJSON(t, run, "--by", "das"); by.Ranking != "das" { // replaces its own files
 		t.Error(by.Ranking)
 	}
@@ -160,6 +171,7 @@ func TestAudit(t *testing.T) {
 	}
 	winnow(t, "audit", run, "-o", theirs).fails(t, exitUsage, "labels.csv")
 	winnow(t, "audit", run, "--data", "glyphs:train=100,test=64").fails(t, exitInput, "100", "256")
+	winnow(t, "audit", run, "--data", tinyData).fails(t, exitInput, "wrong on purpose", "--data")
 	winnow(t, "audit", run, "--by", "x").fails(t, exitUsage, "--by", "mean-loss")
 	winnow(t, "audit", run, "--folds", "1").fails(t, exitUsage, "--folds")
 	winnow(t, "audit", dir).fails(t, exitInput, dir)

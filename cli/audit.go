@@ -210,14 +210,23 @@ func auditOf(r *runs.Run, d *datasets.Dataset, spec string) (*auditData, error) 
 		return nil, inputf("audit: data %q has %s training samples, run %q was trained on %s; --data names the data as it was",
 			spec, countText(int64(records.Len())), r.Dir, countText(int64(c.TrainSamples)))
 	}
-	a := &auditData{run: r, records: records, names: d.ClassNames}
+	a, changed := &auditData{run: r, records: records, names: d.ClassNames}, 0
 	for i := range uint32(records.Len()) {
 		if loader.TrueLabelOf(records, i) != records.Target(i).Class() {
 			if a.wrong == nil {
 				a.wrong = make([]bool, records.Len())
 			}
 			a.wrong[i] = true
+			changed++
 		}
+	}
+	trained := 0
+	if c.Command != nil && c.Command.LabelNoise != nil {
+		trained = c.Command.LabelNoise.Changed
+	}
+	if changed != trained {
+		return nil, inputf("audit: data %q has %s labels that are wrong on purpose, run %q was trained with %s; --data names the data with the same noise",
+			spec, countText(int64(changed)), r.Dir, countText(int64(trained)))
 	}
 	return a, nil
 }

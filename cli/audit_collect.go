@@ -22,11 +22,13 @@ import (
 // collect asks the run and the models about every sample.
 func (o *auditOptions) collect(ctx context.Context, data *auditData, out *output, notice func(string)) (*audited, error) {
 	a := &audited{data: data, known: &audit.Run{}}
-	if err := a.recall(); err != nil {
+	switch err := a.recall(); {
+	case errors.Is(err, runs.ErrNothing):
+		notice(fmt.Sprintf("the run's own losses are not known: %s", err))
+	case err != nil:
 		return nil, err
-	}
-	if a.known.MeanLoss == nil {
-		notice("the run keeps no loss of each sample: its checkpoints are gone, it is of an earlier version, or its bundle gives the loss of a batch alone")
+	case a.known.MeanLoss == nil:
+		notice("the run keeps no loss of each sample: it is of an earlier version, or its bundle gives the loss of a batch alone")
 	}
 	given := make([]int64, data.records.Len())
 	for i := range given {
@@ -106,14 +108,12 @@ func (o *auditOptions) judge(ctx context.Context, a *audited, dir string, device
 	return err
 }
 
-// recall reads what the run's newest checkpoint knows of its samples, nothing
-// where there is none.
+// recall reads what the run's newest checkpoint knows of its samples; the error
+// where there is none wraps run.ErrNothing.
 func (a *audited) recall() error {
 	r := a.data.run
 	c, err := runs.Newest(r.Dir)
-	if errors.Is(err, runs.ErrNothing) {
-		return nil
-	} else if err != nil {
+	if err != nil {
 		return err
 	}
 	s, err := prune.ReadState(c.Pruner)

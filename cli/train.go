@@ -61,8 +61,8 @@ func newTrainCommand(out *output) *cli.Command {
 		Name:      "train",
 		Usage:     "train a model on images, skipping samples that teach it little",
 		UsageText: "winnow train --bundle BUNDLE [--data SPEC] [FLAGS]",
-		Description: about(`Trains the model of --bundle on --data and writes a run folder: metrics.jsonl (one
-line per epoch), model.onnx (the trained model, for inference anywhere),
+		Description: about(`Trains the model of --bundle on --data and writes a run folder: metrics.jsonl and metrics.csv
+(a line per epoch), model.onnx (the trained model, for inference anywhere),
 checkpoints, summary.json and report.html. --bundle takes the name of a shipped bundle, an
 exported bundle (a folder or a zip file), or an .onnx file, which is exported in
 memory. Given an earlier run, or its model.onnx, training starts from its weights,

@@ -307,11 +307,13 @@ func (r *Report) confusion() any {
 	if c == nil {
 		return nil
 	}
-	of := map[int]int{}
+	of, there := map[int]int{}, map[int]bool{}
 	for at, n := range c.Count {
 		of[at[0]] += n
+		there[at[0]], there[at[1]] = true, true
 	}
-	if c.Classes > maxHeat {
+	classes := slices.Sorted(maps.Keys(there)) // what no sample is, nor is taken for, is left out
+	if len(classes) > maxHeat {
 		var list pairs
 		for _, at := range slices.SortedFunc(maps.Keys(c.Count), func(a, b [2]int) int {
 			return cmp.Or(c.Count[b]-c.Count[a], a[0]-b[0], a[1]-b[1])
@@ -323,10 +325,10 @@ func (r *Report) confusion() any {
 		return list
 	}
 	t := &heatTable{}
-	for k := range c.Classes {
+	for _, k := range classes {
 		t.Names = append(t.Names, r.class(k))
 		row := heatRow{Name: r.class(k)}
-		for j := range c.Classes {
+		for _, j := range classes {
 			n := c.Count[[2]int{k, j}]
 			cell := heatCell{Count: n, Right: k == j}
 			if n > 0 {

@@ -155,6 +155,11 @@ func TestReportSizes(t *testing.T) {
 			t.Errorf("%+v: NaN or Inf in it", c)
 		}
 	}
+	few := sample(t, 2, 3)
+	few.Confusion.Classes = 1000 // of a model with more classes than the data
+	if text := page1(t, few); strings.Count(text, `<td class="right"`) != 3 || strings.Count(text, "<h2>Confusion</h2>") != 1 {
+		t.Error("a matrix of classes that no sample has")
+	}
 	bare := &Report{Run: &run.Run{Name: "bare"}}
 	bare.Run.Summary.Config.Epochs, bare.Run.Summary.Interrupted = 3, true
 	if text := page1(t, bare); strings.Contains(text, "<svg") || !strings.Contains(text, "interrupted") || !strings.Contains(text, "Configuration") {
