@@ -76,6 +76,19 @@ func TestAutoTakesOurs(t *testing.T) {
 		same(c.name)
 	}
 
+	// Without the lines that a checkpoint was taken with, and with a path that leads nowhere.
+	winnow(t, trainMLP(in("lines"), "-q")...).succeeds(t)
+	if err := os.Remove(in("lines/metrics.jsonl")); err != nil {
+		t.Fatal(err)
+	}
+	winnow(t, "train", "--resume", in("lines"), "--epochs", "3").fails(t, exitInput, in("lines"), "metrics.jsonl")
+	if err := os.Symlink("loop", in("loop")); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"folder", "csv", "tar", "npz", "idx", "parquet"} {
+		winnow(t, "data", "check", kind+":"+in("loop")).fails(t, exitInput, "loop")
+	}
+
 	// A run of ours without its checkpoints, and without its end.
 	for _, path := range []string{"checkpoints", "summary.json"} {
 		if err := os.RemoveAll(filepath.Join(in("r"), path)); err != nil {

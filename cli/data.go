@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -307,9 +308,15 @@ func drawImage(image []byte, c, h, w int) string {
 // openData opens a data spec. Generated data and label noise follow the spec's
 // own seed, not the run's, so that runs with several seeds share their data.
 // The kind that a path was taken for is told to notice.
+// unreadable is whether the system refuses a path for what it is.
+func unreadable(err error) bool {
+	return slices.ContainsFunc([]error{fs.ErrNotExist, fs.ErrPermission, syscall.ELOOP, syscall.ENOTDIR, syscall.ENAMETOOLONG, syscall.EINVAL},
+		func(kind error) bool { return errors.Is(err, kind) })
+}
+
 func openData(ctx context.Context, spec string, out *output, notice func(string)) (*datasets.Dataset, error) {
 	d, err := datasets.Open(spec, datasets.Options{Context: ctx, Progress: countProgress(out, "opening shards")})
-	if errors.Is(err, fs.ErrNotExist) {
+	if unreadable(err) {
 		return nil, inputf("%w", err)
 	}
 	if err == nil && d.Guess != "" {

@@ -144,7 +144,7 @@ func (f *Folder) cut(to Cut) error {
 	if errors.Is(err, fs.ErrNotExist) && to.Length == 0 {
 		return nil
 	} else if err != nil {
-		return reason(err)
+		return fmt.Errorf("%w: %w", ErrBadRun, reason(err))
 	}
 	defer r.Close()
 	if size < to.Length || size > maxMetrics {
