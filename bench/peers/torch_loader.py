@@ -97,7 +97,7 @@ def measure(root, name, workers, seconds):
         begin, n = time.perf_counter(), 0
         for images, _ in loader:
             n += len(images)
-            if not first and n >= 512 and time.perf_counter() - start > seconds:
+            if n >= 512 and (first or time.perf_counter() - start > seconds):
                 break
         if first:  # workers start, files get warm
             first, start, cpu = False, time.perf_counter(), cpu_time(loader)

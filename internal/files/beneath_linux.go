@@ -37,7 +37,7 @@ func readFull(fd int, dst []byte) error {
 	for len(dst) > 0 {
 		n, err := unix.Read(fd, dst)
 		switch {
-		case err == unix.EINTR: //nolint:errorlint // a number of the kernel's, not wrapped
+		case err == unix.EINTR:
 		case err != nil:
 			return &os.PathError{Op: "read", Err: err}
 		case n == 0:
