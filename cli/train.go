@@ -85,6 +85,9 @@ starts it or goes on, for schedulers that restart jobs.
 run, as on the command line. --print-config prints such a file. Each run writes its
 own to config.yaml, with absolute paths, and a run from that repeats it.
 
+Under mpirun, mpiexec or srun the processes share each batch, whose size
+--batch-size is, and train as one does; each takes a GPU, or its part of the cores.
+
 Only one process at a time can write to a run
 folder. --overwrite replaces an earlier run as soon as the new one has finished an
 epoch; it never touches a folder that is not a run, nor the model of --bundle.`,
@@ -275,6 +278,9 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	run.Device, run.Reporter = device, p
 	run.Command.Threads = device.Threads()
 	run.Job = o.Job
+	if o.Device.Graph && (o.Job.Size > 1 || run.Accum > 1) {
+		p.Notice("--cuda-graph has no effect on steps of several batches or processes")
+	}
 	if run.Out == "" {
 		run.Out = runName(run.BundleName, data.Name, o.Recipe.Method, o.Recipe.Seed)
 		if o.Job.Rank == 0 {
