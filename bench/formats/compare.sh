@@ -5,10 +5,31 @@ set -euo pipefail
 dir=$1
 shift
 winnow=${WINNOW:-bin/winnow}
-for spec in "folder:$dir/folder" "csv:$dir/list.csv,root=$dir/folder" "jsonl:$dir/list.jsonl,root=$dir/folder" "tar:$dir/all-*.tar" "parquet:$dir/all.parquet"; do
-	run=$dir/run-${spec%%:*}
-	"$winnow" train --bundle lenet --data "$spec" --epochs 1 --seed 1 --prune none --device cpu --quiet --out "$run" --overwrite "$@"
-	printf '%-8s ' "${spec%%:*}"
-	sed 's/,"learning_rate.*//' "$run/metrics.jsonl"
-done | tee "$dir/losses"
-[ "$(sed 's/^[a-z]* *//' "$dir/losses" | sort -u | wc -l)" = 1 ] && echo "the same to the last bit" || { echo "they differ"; exit 1; }
+status=0
+compare() { # FOLDER SPEC...: the specs have the same losses, to the last bit
+	local set=$1 spec
+	shift
+	for spec in "$@"; do
+		"$winnow" train --bundle "$bundle" --data "$spec" --aug imagenet --epochs 1 --seed 1 --prune none --device cpu --quiet --out "$set/run-${spec%%:*}" --overwrite "${flags[@]}"
+		printf '%-8s ' "${spec%%:*}"
+		sed 's/,"learning_rate.*//' "$set/run-${spec%%:*}/metrics.jsonl"
+	done | tee "$set/losses"
+	if [ "$(wc -l <"$set/losses")" = $# ] && [ "$(sed 's/^[a-z0-9]* *//' "$set/losses" | sort -u | wc -l)" = 1 ]; then
+		echo "$set: $# formats, the same to the last bit"
+	else
+		echo "$set: they differ"
+		status=1
+	fi
+}
+flags=("$@")
+bundle=lenet
+files() { echo "folder:$1/folder" "csv:$1/list.csv,root=$1/folder" "jsonl:$1/list.jsonl,root=$1/folder"; }
+small() { echo "tar:$1/{train,val}-*.tar" "parquet:$1/{train,validation}-00000-of-00001.parquet" "npz:$1/all.npz" "npy:$1/npy"; }
+# Folders are named without blanks: the lists are split at them.
+set -f
+compare "$dir/files" $(files "$dir/files") "tar:$dir/files/all-*.tar" "parquet:$dir/files/all.parquet"
+compare "$dir/colour" $(files "$dir/colour") $(small "$dir/colour") "cifar10:$dir/colour/cifar"
+compare "$dir/grey" $(files "$dir/grey") $(small "$dir/grey") "idx:$dir/grey/idx"
+bundle=$dir/grey/run-idx/model.onnx flags+=(--num-classes 100)
+compare "$dir/fine" $(files "$dir/fine") $(small "$dir/fine") "cifar100:$dir/fine/cifar"
+exit $status
