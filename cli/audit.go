@@ -210,6 +210,9 @@ func auditOf(r *runs.Run, d *datasets.Dataset, spec string) (*auditData, error) 
 		return nil, inputf("audit: data %q has %s training samples, run %q was trained on %s; --data names the data as it was",
 			spec, countText(int64(records.Len())), r.Dir, countText(int64(c.TrainSamples)))
 	}
+	if records.Len() > 0 && records.Target(0).Kind() != loader.ClassTarget {
+		return nil, inputf("audit: the targets of %q are no classes; an audit ranks labels of one class an image", spec)
+	}
 	a, changed := &auditData{run: r, records: records, names: d.ClassNames}, 0
 	for i := range uint32(records.Len()) {
 		if loader.TrueLabelOf(records, i) != records.Target(i).Class() {

@@ -292,12 +292,15 @@ func (p *reporting) samples(r *report.Report, decoder raster.Decoder) error {
 		to   *[]report.Card
 	}{{pruned, &r.Pruned}, {kept, &r.Kept}} {
 		for _, i := range of.from[:min(shownSamples, len(of.from))] {
-			label := p.training.Target(uint32(i)).Class()
-			lines := []report.Line{{Text: classLabel(p.classes, int(label))}, {Class: "soft", Text: fmt.Sprintf("in %d of %d epochs", s.Taken[i], epochs)}}
+			target := p.training.Target(uint32(i))
+			lines := []report.Line{{Class: "soft", Text: fmt.Sprintf("in %d of %d epochs", s.Taken[i], epochs)}}
+			if target.Kind() == loader.ClassTarget {
+				lines = slices.Insert(lines, 0, report.Line{Text: classLabel(p.classes, int(target.Class()))})
+			}
 			if s.Loss != nil {
 				lines = append(lines, report.Line{Class: "soft", Text: fmt.Sprintf("mean loss %.3f", loss(i))})
 			}
-			if is := loader.TrueLabelOf(p.training, uint32(i)); is != label {
+			if is := loader.TrueLabelOf(p.training, uint32(i)); is != target.Class() {
 				lines = append(lines, report.Line{Class: "wrong", Text: "made wrong; is " + classLabel(p.classes, int(is))})
 			}
 			card, err := p.card(p.training, decoder, uint32(i), fmt.Sprintf("#%d", i), lines...)

@@ -211,10 +211,15 @@ func (r *Report) course() figures {
 	if r.Run.Summary.Config.Classes > 20 {
 		accuracy = append(accuracy, series{"top-5", 2, r.column(func(e *run.Epoch) float64 { return 100 * e.TestTop5 })})
 	}
+	title, caption := "Accuracy", "share of test samples that are right, after each epoch"
+	if n := len(r.Run.Epochs); n > 0 && r.Run.Epochs[n-1].Metric != "" {
+		title, caption = r.Run.Epochs[n-1].Metric, "on the test samples, after each epoch"
+		accuracy = accuracy[:1]
+	}
 	two := func(v float64) string { return fmt.Sprintf("%.2f%%", v) }
 	four := func(v float64) string { return fmt.Sprintf("%.4f", v) }
 	return there(
-		lines("Accuracy", "share of test samples that are right, after each epoch", "%", two, false, accuracy...),
+		lines(title, caption, "%", two, false, accuracy...),
 		lines("Loss", "mean over the test samples, and over the training samples seen in the epoch", "loss", four, false,
 			series{"test", 1, r.column(func(e *run.Epoch) float64 { return e.TestLoss })},
 			series{"training", 2, r.column(func(e *run.Epoch) float64 { return e.TrainLoss })}),

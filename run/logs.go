@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,7 +62,8 @@ func (c *epochColumn) value(e *Epoch) float64 {
 // logs are the files for others while a run is at work.
 type logs struct {
 	csv    bytes.Buffer
-	events bool // it is there, whole so far
+	extra  []string // names of test_metrics, of a task that is no class
+	events bool     // it is there, whole so far
 }
 
 // Log writes an epoch, which is the last of metrics.jsonl, to metrics.csv, and
@@ -116,6 +119,9 @@ func (f *Folder) beginLogs(events bool, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("run: %w: %s %w", ErrBadRun, MetricsFile, err)
 	}
+	if n := len(epochs); n > 0 {
+		f.logs.extra = slices.Sorted(maps.Keys(epochs[n-1].TestMetrics))
+	}
 	f.logs.head()
 	wall := seconds(now)
 	for i := range epochs {
@@ -140,13 +146,16 @@ func (l *logs) head() {
 	for i := range epochColumns {
 		names[i] = epochColumns[i].name
 	}
-	l.line(names)
+	l.line(append(names, l.extra...))
 }
 
 func (l *logs) row(e *Epoch) {
 	values := make([]string, len(epochColumns))
 	for i := range epochColumns {
 		values[i] = strconv.FormatFloat(epochColumns[i].value(e), 'g', -1, 64)
+	}
+	for _, name := range l.extra {
+		values = append(values, strconv.FormatFloat(e.TestMetrics[name], 'g', -1, 64))
 	}
 	l.line(values)
 }
@@ -170,6 +179,9 @@ func appendScalars(dst []byte, e *Epoch, wall float64) []byte {
 			tag = "seconds/" + of
 		}
 		scalars = append(scalars, tfevents.Scalar{Tag: tag, Value: float32(c.value(e))})
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.TestMetrics)) {
+		scalars = append(scalars, tfevents.Scalar{Tag: "metrics/" + name, Value: float32(e.TestMetrics[name])})
 	}
 	return tfevents.AppendScalars(dst, wall, int64(e.Epoch), scalars)
 }

@@ -21,6 +21,7 @@ func TestLog(t *testing.T) {
 	epoch := func(k int) Epoch {
 		e := Epoch{Epoch: k, TrainLoss: 2 / float64(k), TestAccuracy: 0.1 * float64(k), SamplesUsed: 10 * k, WrongUsed: k, ScoreQuantiles: []float32{1, 2}}
 		e.WallSeconds, e.StepSeconds = 2, 1.5
+		e.TestMetrics = map[string]float64{"miou": 0.5 / float64(k), "dice": 0.25}
 		return e
 	}
 	log := func(f *Folder, k int) {
@@ -55,7 +56,7 @@ func TestLog(t *testing.T) {
 			}
 		}
 		want := map[string]float64{"epoch": float64(k), "train_loss": 2 / float64(k), "test_accuracy": 0.1 * float64(k), "samples_used": float64(10 * k),
-			"wrong_labels_used": float64(k), "wall_seconds": 2, "step_seconds": 1.5, "eval_seconds": 0}
+			"wrong_labels_used": float64(k), "wall_seconds": 2, "step_seconds": 1.5, "eval_seconds": 0, "miou": 0.5 / float64(k), "dice": 0.25}
 		for name, x := range want {
 			if y, ok := got[name]; !ok || x != y {
 				t.Errorf("epoch %d: %s is %v, want %v", k, name, y, x)
