@@ -60,7 +60,7 @@ func TestSoak(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "run")
 	done := make(chan outcome)
 	go func() {
-		done <- winnow(t, "train", "--bundle", "lenet", "--data", "glyphs:train=8192,test=256", "--epochs", strconv.Itoa(epochs), "--batch-size", "64",
+		done <- winnow(t, "train", "--bundle", "mlp", "--data", "glyphs:train=8192,test=256", "--epochs", strconv.Itoa(epochs), "--batch-size", "64",
 			"--prune", "bls-infobatch", "--crop-pad", "1", "--device", "cpu", "--threads", "1", "--workers", "2", "--save-every", "1e,90s", "-q", "--out", out)
 	}()
 	least := map[int]load{} // of each epoch

@@ -171,7 +171,7 @@ func (c *sample) try(binary, dir string, g *good) ([]result, error) {
 		r := execute(binary, args)
 		r.c, r.command = c, args[0]
 		named := strings.Contains(r.text, path) || c.file != "" && strings.Contains(r.text, c.file)
-		if c.of == aConfig && r.outcome == failed && strings.HasPrefix(r.text, "exit 2:") { // a flag, if in a file
+		if (c.of == aConfig || c.of == aCheckpoint) && r.outcome == failed && strings.HasPrefix(r.text, "exit 2:") { // a flag, if in a file
 			r.outcome = refused
 		}
 		if r.outcome == refused && !named {
