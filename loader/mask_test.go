@@ -220,3 +220,20 @@ func TestBadMasks(t *testing.T) {
 		t.Errorf("masks beside TrivialAugment: %v", err)
 	}
 }
+
+// A mask that is read by itself is what a batch has.
+func TestMaskAlone(t *testing.T) {
+	half := Images{Channels: 1, Height: 6, Width: 5, Interpolation: "bilinear", CropPct: 1}
+	transform, err := half.Transform()
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := NewSource(masked{h: 12, w: 10, file: greyFile}, transform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mask := make([]byte, 30)
+	if err := src.ReadTarget(Draw{Index: 1}, 0, new(Scratch), mask); err != nil || mask[0] != 1+12 {
+		t.Errorf("%v, %d", err, mask[0])
+	}
+}

@@ -148,6 +148,11 @@ func (s *Source) read(d Draw, scratch *Scratch, dst []byte) error {
 // ReadTarget fills dst, TargetSpec.Size bytes, with target k of a sample, which
 // is no class.
 func (s *Source) ReadTarget(d Draw, k int, scratch *Scratch, dst []byte) error {
+	if s.targets[k].Kind == MaskTarget && s.transform != nil { // a mask follows the image that was read before it
+		if err := s.Read(d, scratch, make([]byte, s.c*s.h*s.w)); err != nil {
+			return err
+		}
+	}
 	if err := s.readTarget(d, k, scratch, dst); err != nil {
 		return s.wrap(d.Index, err)
 	}
