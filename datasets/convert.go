@@ -106,6 +106,12 @@ func Convert(ctx context.Context, d *Dataset, to string, o ConvertOptions) (*Con
 	if d.Noise != nil {
 		return nil, s.errorf("labels are written as the data has them: leave noise away, and give it where the new data is read")
 	}
+	if t := loader.TargetsOf(d.Train); len(t) != 1 || t[0].Kind != loader.ClassTarget {
+		return nil, s.errorf("one class a sample is what can be written; the data's targets are more or others, such as %q", t[len(t)-1].Name)
+	}
+	if loader.WeightsOf(d.Train) != nil {
+		return nil, s.errorf("weights of samples cannot be written: leave them away with weight=%s", weightOff)
+	}
 	if d.View != (raster.View{}) {
 		return nil, s.errorf("files are written as they are: leave exif and background away, and give them where the new data is read")
 	}

@@ -212,3 +212,30 @@ func TestClassLists(t *testing.T) {
 	}
 	refused(t, "parquet:"+dir+",classes="+dir+"/none", os.ErrNotExist, "classes")
 }
+
+// masked are records with a mask beside the class.
+type masked struct{ loader.Records }
+
+func (m masked) Targets() []loader.TargetSpec {
+	return []loader.TargetSpec{{Name: loader.ClassName, Kind: loader.ClassTarget, Type: loader.Int64}, {Name: "seg", Kind: loader.MaskTarget, Type: loader.Int64}}
+}
+
+func (m masked) ReadTarget(uint32, int, *loader.Record) error { return nil }
+
+// TestConvertKeepsAllOrRefuses: nothing that the new data cannot hold is left away unsaid.
+func TestConvertKeepsAllOrRefuses(t *testing.T) {
+	d := open(t, "glyphs:train=8,test=4")
+	to := "folder:" + filepath.Join(t.TempDir(), "x")
+	_, err := Convert(context.Background(), &Dataset{Train: masked{d.Train}, Test: masked{d.Test}, ClassNames: d.ClassNames}, to, ConvertOptions{})
+	if !errors.Is(err, ErrSpec) || !strings.Contains(err.Error(), `"seg"`) {
+		t.Errorf("masks: %v", err)
+	}
+	dir := tree(t, "a/1.png", "a/2.png", "a/3.png")
+	list := filepath.Join(dir, "list.csv")
+	if err := os.WriteFile(list, []byte("path,label,weight\na/1.png,0,2\na/2.png,0,2\na/3.png,0,2\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Convert(context.Background(), open(t, "csv:"+list+",val=0.3"), to, ConvertOptions{}); !errors.Is(err, ErrSpec) || !strings.Contains(err.Error(), "weight=off") {
+		t.Errorf("weights: %v", err)
+	}
+}

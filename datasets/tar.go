@@ -267,7 +267,7 @@ func (v *tarOptions) fromJSON(text []byte) (label string, ok bool, err error) {
 	}
 	for _, name := range fields {
 		if raw, ok := object[name]; ok {
-			if label = jsonText(raw); label != "" {
+			if label = jsonText(raw); label != "" && !strings.HasPrefix(label, listMark) {
 				return label, true, nil
 			}
 		}
