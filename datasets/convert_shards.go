@@ -89,7 +89,7 @@ func (t *tarSink) end() error {
 
 func (t *tarSink) abort() {
 	if t.shardFile != nil {
-		t.f.Close()
+		_ = t.f.Close() // what is unfinished is removed
 	}
 }
 
@@ -200,6 +200,6 @@ func (p *parquetSink) end() error {
 
 func (p *parquetSink) abort() {
 	if p.shardFile != nil {
-		p.f.Close()
+		_ = p.f.Close() // the same
 	}
 }

@@ -82,10 +82,10 @@ func mlp(b *builder) {
 func lenet(b *builder) {
 	b.conv("conv1", 16, 3, 1, true)
 	b.op("Relu", nil)
-	b.maxPool(2, 2)
+	b.maxPool(2)
 	b.conv("conv2", 32, 3, 1, true)
 	b.op("Relu", nil)
-	b.maxPool(2, 2)
+	b.maxPool(2)
 	b.flatten()
 	b.dense("hidden", 128)
 	b.op("Relu", nil)
@@ -111,7 +111,7 @@ func resnet50(b *builder) {
 	b.conv("stem.conv", 64, 7, 2, false)
 	b.norm("stem.norm")
 	b.op("Relu", nil)
-	b.maxPool(3, 2)
+	b.maxPool(3)
 	for stage, blocks := range []int{3, 4, 6, 3} {
 		for k := range blocks {
 			b.bottleneck(fmt.Sprintf("stage%d.block%d", stage+1, k+1), 64<<stage, stageStride(stage, k))
@@ -206,8 +206,10 @@ func (b *builder) norm(name string) {
 		b.filled(name+".running_mean", 0, c), b.filled(name+".running_var", 1, c))
 }
 
-// maxPool pads a window that is wider than its stride, as a convolution does.
-func (b *builder) maxPool(k, stride int64) {
+// maxPool halves the image; a window that is wider than its stride is padded,
+// as a convolution's is.
+func (b *builder) maxPool(k int64) {
+	const stride = 2
 	attrs := map[string]onnx.Attr{"kernel_shape": onnx.IntsAttr(k, k), "strides": onnx.IntsAttr(stride, stride)}
 	pad := int64(0)
 	if k > stride {

@@ -20,7 +20,7 @@ func unet(b *builder) {
 	for i, width := range widths {
 		b.pair(fmt.Sprintf("down%d", i+1), width)
 		down = append(down, level{b.value, b.size})
-		b.maxPool(2, 2)
+		b.maxPool(2)
 	}
 	b.pair("middle", 64)
 	for i := len(widths) - 1; i >= 0; i-- {
