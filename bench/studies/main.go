@@ -3,8 +3,8 @@
 //	go run ./bench/studies -winnow bin/winnow
 //
 // What is finished is never trained again, so a stopped study goes on. Each
-// study ends as a JSON file of its comparison below -json and as a table between
-// its marks in -page.
+// study ends as a JSON file of its comparison and a chart below -json, and as a
+// table between its marks in -page.
 package main
 
 import (
@@ -107,17 +107,19 @@ func (p *program) train(ctx context.Context, s study) error {
 	return nil
 }
 
-// write puts the comparison of what is finished into the folder and the page.
+// write puts the comparison of what is finished into the folder, with a chart,
+// and the page.
 func (p *program) write(ctx context.Context, s study) error {
 	runs, err := p.finished(s)
 	if err != nil || len(runs) < 2 {
 		return errors.Join(err, p.fill(s, "Not trained yet.\n"))
 	}
-	text, err := p.compare(ctx, runs, "--json")
-	if err != nil {
+	if err := os.MkdirAll(p.json, 0o755); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(p.json, 0o755); err != nil {
+	chart := s.name + ".svg"
+	text, err := p.compare(ctx, runs, "--json", "--axis", "saved", "--plot", filepath.Join(p.json, chart))
+	if err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(p.json, s.name+".json"), text, 0o644); err != nil {
@@ -127,7 +129,11 @@ func (p *program) write(ctx context.Context, s study) error {
 	if err != nil {
 		return err
 	}
-	return p.fill(s, table)
+	folder, err := filepath.Rel(filepath.Dir(p.page), p.json)
+	if err != nil {
+		return err
+	}
+	return p.fill(s, fmt.Sprintf("![%s: accuracy over the samples saved](%s)\n\n%s", s.title, filepath.ToSlash(filepath.Join(folder, chart)), table))
 }
 
 // tableOf writes the groups of a comparison as Markdown, with the verdicts, and
@@ -187,8 +193,8 @@ func (p *program) finished(s study) ([]string, error) {
 	return append(full, rest...), nil
 }
 
-func (p *program) compare(ctx context.Context, runs []string, form string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, p.winnow, append([]string{"compare", form}, runs...)...)
+func (p *program) compare(ctx context.Context, runs []string, form ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, p.winnow, slices.Concat([]string{"compare"}, form, runs)...)
 	cmd.Stderr = os.Stderr
 	return cmd.Output()
 }
