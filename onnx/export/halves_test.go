@@ -157,7 +157,10 @@ func TestHalvesAreTheWhole(t *testing.T) {
 	}
 	var kinds []kind
 	for _, l := range export.Losses() {
-		if l.Name == bundle.NoLoss {
+		switch l.Name {
+		case bundle.Dice: // of masks, which are not trained in parts
+			continue
+		case bundle.NoLoss:
 			kinds = append(kinds, kind{"own mean", export.Options{Loss: export.NewLoss(l.Name)}, true}, kind{"own", export.Options{Loss: export.NewLoss(l.Name)}, false})
 			continue
 		}

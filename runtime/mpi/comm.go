@@ -6,6 +6,7 @@ import (
 	goruntime "runtime"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // Comm is this process's place in a job, and its way to the others. Every
@@ -116,6 +117,10 @@ func (c *Comm) Broadcast(data []byte) error {
 	return c.do(c.bcast)
 }
 
+// linger is how long a launcher gets to read what a process wrote before it ends
+// the job: MPICH's drops the rest.
+const linger = 200 * time.Millisecond
+
 // Leave ends this process's part of its job, if it has one: with the others
 // where agreed is true, else by ending all of them with an exit code. A rank
 // other than 0 gives a lower one the time to end the job for the same reason.
@@ -130,6 +135,7 @@ func Leave(agreed bool, code int) error {
 	if agreed {
 		return c.do(c.library.finalize)
 	}
+	time.Sleep(linger)
 	return c.do(func() error {
 		c.library.abort(code)
 		return fmt.Errorf("mpi: MPI_Abort came back")
