@@ -33,7 +33,7 @@ func shardCases(t *testing.T) map[string]*shardCase {
 		if strings.HasSuffix(name, "parquet") {
 			c.o.unpack = new(parquetOptions).unpack
 		}
-		c.build(nil, t)
+		c.build(t.Context(), t)
 		c.whole = c.file(t)
 		list[name] = c
 	}
@@ -86,7 +86,7 @@ func TestCacheGoesOn(t *testing.T) {
 				if err := os.WriteFile(c.at()+partEnding, c.whole[:cut], 0o666); err != nil {
 					t.Fatal(err)
 				}
-				n, err := c.build(nil, t)
+				n, err := c.build(t.Context(), t)
 				if err != nil || !bytes.Equal(c.file(t), c.whole) {
 					t.Fatalf("cut to %d bytes: %v, or other bytes", cut, err)
 				}
@@ -105,7 +105,7 @@ func TestCacheGoesOn(t *testing.T) {
 				if err := errors.Join(os.Remove(c.at()), os.WriteFile(c.at()+partEnding, damaged, 0o666)); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := c.build(nil, t); err != nil || !bytes.Equal(c.file(t), c.whole) {
+				if _, err := c.build(t.Context(), t); err != nil || !bytes.Equal(c.file(t), c.whole) {
 					t.Fatalf("byte %d changed: %v, or other bytes", at, err)
 				}
 			}
@@ -150,7 +150,7 @@ func TestCacheInterrupted(t *testing.T) {
 	if list, err := Caches(); err != nil || len(list) != 1 || list[0].State != "unfinished" {
 		t.Errorf("listed as %+v: %v", list, err)
 	}
-	if n, err := c.build(nil, t); err != nil || n != c.n-8 || !bytes.Equal(c.file(t), c.whole) {
+	if n, err := c.build(t.Context(), t); err != nil || n != c.n-8 || !bytes.Equal(c.file(t), c.whole) {
 		t.Errorf("%d samples unpacked (%v), or other bytes", n, err)
 	}
 	if err := os.Remove(c.at()); err != nil {
@@ -188,7 +188,7 @@ func TestCacheCutWhileInUse(t *testing.T) {
 			}
 		}
 	}
-	if k, err := c.build(nil, t); err != nil || k != c.n {
+	if k, err := c.build(t.Context(), t); err != nil || k != c.n {
 		t.Errorf("not made anew: %d, %v", k, err)
 	}
 }
