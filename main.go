@@ -1,4 +1,4 @@
-// Command winnow trains image classifiers exported to ONNX and skips the
+// Command winnow trains image models exported to ONNX and skips the
 // samples that no longer teach the model.
 package main
 

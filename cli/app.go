@@ -10,7 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-const summary = `Winnow trains image classifiers exported to ONNX, on stock ONNX Runtime, and
+const summary = `Winnow trains image models exported to ONNX, on stock ONNX Runtime, and
 skips the samples that no longer teach the model.
 
   winnow train --bundle lenet --data glyphs --prune auto
@@ -46,7 +46,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 func newApp(out *output) *cli.App {
 	app := &cli.App{
 		Name:                 "winnow",
-		Usage:                "train image classifiers exported to ONNX, on fewer samples",
+		Usage:                "train image models exported to ONNX, on fewer samples",
 		UsageText:            "winnow COMMAND [FLAGS] [ARGUMENTS]",
 		Description:          summary,
 		HideVersion:          true,

@@ -1,4 +1,4 @@
-// Package models holds the forward graphs of small image classifiers, built
+// Package models holds the forward graphs of small image models, built
 // in Go with seeded weights, and the training bundles made from some of them
 // that ship inside the program.
 //
