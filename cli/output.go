@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"winnow/internal/printable"
+	"winnow/runtime/mpi"
 )
 
 // output is where a command writes, and what the reader's end can show.
@@ -29,7 +30,8 @@ type output struct {
 func newOutput(stdout, stderr io.Writer) *output {
 	o := &output{stdout: unread{stdout}, stderr: stderr}
 	o.tty = isTerminal(stderr) && os.Getenv("TERM") != "dumb"
-	o.color = isTerminal(stdout) && colorful(os.Getenv)
+	_, job := mpi.InJob() // whose launcher may give it a terminal where the user's output is a file
+	o.color = !job && isTerminal(stdout) && colorful(os.Getenv)
 	o.width = func() int { return terminalWidth(stderr) }
 	return o
 }
