@@ -205,7 +205,11 @@ func (f *Folder) moveAll(from string) error {
 		names = append(names, e.Name())
 	}
 	for _, name := range slices.Backward(f.markFirst(names)) {
-		if err := f.disk.Rename(filepath.Join(f.dir, from, name), filepath.Join(f.dir, name)); err != nil {
+		place := filepath.Join(f.dir, name)
+		if isDir(place) {
+			_ = f.disk.Remove(place) // fails unless it is empty, and then it is of no set
+		}
+		if err := f.disk.Rename(filepath.Join(f.dir, from, name), place); err != nil {
 			return fmt.Errorf("%s: %w", name, cause(err))
 		}
 	}

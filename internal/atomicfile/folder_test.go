@@ -221,3 +221,41 @@ func TestTakeWithoutLocks(t *testing.T) {
 		}
 	}
 }
+
+// A folder of the set may be there empty, left by a run that came to nothing:
+// it is no part of the old set and gives way to the new one's; a commit that it
+// once stopped is ended.
+func TestCommitOverAnEmptyFolder(t *testing.T) {
+	for _, killed := range []bool{false, true} {
+		dir := t.TempDir()
+		put(t, filepath.Join(dir, "a"), "old")
+		f := take(t, dir)
+		if err := f.Stage(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(f.Path("b"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		put(t, filepath.Join(f.Path("b"), "1"), "new")
+		if killed {
+			if err := os.Rename(filepath.Join(dir, stageDir), filepath.Join(dir, readyDir)); err != nil {
+				t.Fatal(err)
+			}
+			f.staged = false
+		}
+		if err := os.Mkdir(filepath.Join(dir, "b"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if !killed {
+			if err := f.Commit([]string{"a"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.Release()
+		f = take(t, dir)
+		f.Release()
+		if got, err := os.ReadFile(filepath.Join(dir, "b", "1")); err != nil || string(got) != "new" {
+			t.Errorf("killed %v: %q, %v", killed, got, err)
+		}
+	}
+}
