@@ -97,7 +97,7 @@ test-crash: setup ## kill training until KILLS have been, compare the bits, and 
 	CI=true WINNOW_TEST_KILLS=$(KILLS) WINNOW_TEST_KILLS_PAGE=docs/reliability.md $(GO) test -count=1 -timeout 60m -v -run '^TestCrash$$' .
 
 soak: setup ## train for 200 epochs, and hold memory, goroutines and descriptors against those after the fifth
-	CI=true WINNOW_TEST_SOAK=200 $(GO) test -count=1 -timeout 60m -v -run '^TestSoak$$' .
+	CI=true $(GO) test -tags soak -count=1 -timeout 60m -v -run '^TestSoak$$' .
 
 test-race: setup setup-jpeg ## run every test under the race detector, a package at a time
 	@for pkg in $$($(GO) list ./...); do CI=true $(GO) test -race -short -timeout 60m $$pkg; done

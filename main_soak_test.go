@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux && soak
 
 package main
 
@@ -15,8 +15,7 @@ import (
 	"winnow/runtime/ortest"
 )
 
-// soakWanted asks TestSoak for so many epochs.
-const soakWanted = "WINNOW_TEST_SOAK"
+const soakEpochs = 200
 
 // load is what a process holds.
 type load struct {
@@ -52,15 +51,11 @@ func loadNow(t *testing.T) (l load) {
 // are left out by epochs that are long enough: until each thread of Go has called
 // into ONNX Runtime once, the C library's memory grows with their number.
 func TestSoak(t *testing.T) {
-	epochs, err := strconv.Atoi(os.Getenv(soakWanted))
-	if err != nil || epochs < 20 {
-		t.Skip("make soak runs this")
-	}
 	ortest.CPU(t, 1)
 	out := filepath.Join(t.TempDir(), "run")
 	done := make(chan outcome)
 	go func() {
-		done <- winnow(t, "train", "--bundle", "mlp", "--data", "glyphs:train=8192,test=256", "--epochs", strconv.Itoa(epochs), "--batch-size", "64",
+		done <- winnow(t, "train", "--bundle", "mlp", "--data", "glyphs:train=8192,test=256", "--epochs", strconv.Itoa(soakEpochs), "--batch-size", "64",
 			"--prune", "bls-infobatch", "--crop-pad", "1", "--device", "cpu", "--threads", "1", "--workers", "2", "--save-every", "1e,90s", "-q", "--out", out)
 	}()
 	least := map[int]load{} // of each epoch
@@ -80,15 +75,15 @@ func TestSoak(t *testing.T) {
 		}
 	}
 	most := 0
-	for epoch := 1; epoch <= epochs; epoch++ {
+	for epoch := 1; epoch <= soakEpochs; epoch++ {
 		most = max(most, least[epoch].resident)
 		if epoch%20 == 0 || epoch == 6 {
 			t.Logf("epoch %d: %+v", epoch, least[epoch])
 		}
 	}
-	early, late := least[6], least[epochs] // the sixth epoch is what stands after the fifth
+	early, late := least[6], least[soakEpochs] // the sixth epoch is what stands after the fifth
 	t.Logf("%d epochs: %d KiB resident after epoch 5, %d KiB at most, %d KiB in the last epoch (%+.1f%%); goroutines %d and %d, descriptors %d and %d, threads %d and %d",
-		epochs, early.resident, most, late.resident, 100*float64(late.resident-early.resident)/float64(early.resident),
+		soakEpochs, early.resident, most, late.resident, 100*float64(late.resident-early.resident)/float64(early.resident),
 		early.goroutines, late.goroutines, early.files, late.files, early.os, late.os)
 	if early.resident == 0 || late.resident == 0 {
 		t.Fatal("an epoch was not seen")

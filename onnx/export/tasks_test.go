@@ -84,24 +84,7 @@ func TestTasksAgreeWithPyTorch(t *testing.T) {
 			if targets := b.Manifest.Train.AllTargets(); len(targets) != 1 || targets[0].Kind == bundle.TargetClass {
 				t.Fatalf("targets %+v", targets)
 			}
-			slots, err := step.StateSlots(b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			state, err := d.NewState(slots)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer state.Close()
-			spec, _, err := step.TrainSpec(b, d, bundle.LayoutPortable)
-			if err != nil {
-				t.Fatal(err)
-			}
-			trainer, err := d.NewTrainer(spec, state, taskBatch)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer trainer.Close()
+			trainer := taskTrainer(t, d, b)
 			for s, want := range c.Losses {
 				images, vectors, masks := taskBatchOf(s, c.Model, c.Hard)
 				in := ortrun.StepInput{N: taskBatch, Images: images, LearningRate: 0.5}
@@ -158,24 +141,7 @@ func TestDetectorAgreesWithPyTorch(t *testing.T) {
 	if err != nil || !bytes.Equal(again.Train, b.Train) {
 		t.Errorf("rebuilt: %v", err)
 	}
-	slots, err := step.StateSlots(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	state, err := d.NewState(slots)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer state.Close()
-	spec, _, err := step.TrainSpec(b, d, bundle.LayoutPortable)
-	if err != nil {
-		t.Fatal(err)
-	}
-	trainer, err := d.NewTrainer(spec, state, taskBatch)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer trainer.Close()
+	trainer := taskTrainer(t, d, b)
 	for s := range want {
 		var images, boxes []byte
 		for i := s * taskBatch; i < (s+1)*taskBatch; i++ {
@@ -204,4 +170,28 @@ func TestDetectorAgreesWithPyTorch(t *testing.T) {
 			t.Fatalf("step %d: loss %v, want %v", s, out.Loss, want[s])
 		}
 	}
+}
+
+// taskTrainer is a bundle's trainer as train makes it, on the portable graph.
+func taskTrainer(t *testing.T, d *ortrun.Device, b *bundle.Bundle) *ortrun.Trainer {
+	t.Helper()
+	slots, err := step.StateSlots(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := d.NewState(slots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { state.Close() })
+	spec, _, err := step.TrainSpec(b, d, bundle.LayoutPortable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trainer, err := d.NewTrainer(spec, state, taskBatch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { trainer.Close() })
+	return trainer
 }
