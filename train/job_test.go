@@ -202,6 +202,10 @@ const jobVariable = "WINNOW_TEST_JOB" // the folder that ranks write to
 // Ranks of a real job of MPI train as one process does: every case's losses,
 // rates, samples, plans and results.
 func TestJobsTrainAsOne(t *testing.T) {
+	if dir := os.Getenv(jobVariable); dir != "" { // this process is one of its own ranks
+		rankOfJob(t, dir)
+		return
+	}
 	device(t)
 	launchers := mpitest.Launchers(t)
 	want := map[string]outcomeOfJob{}
@@ -218,7 +222,7 @@ func TestJobsTrainAsOne(t *testing.T) {
 			dir := t.TempDir()
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 			defer cancel()
-			cmd := l.Command(ctx, size, os.Args[0], "-test.run", "^TestRankOfJob$")
+			cmd := l.Command(ctx, size, os.Args[0], "-test.run", "^TestJobsTrainAsOne$")
 			cmd.Env = append(cmd.Env, jobVariable+"="+dir)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
@@ -238,12 +242,8 @@ func TestJobsTrainAsOne(t *testing.T) {
 	}
 }
 
-// TestRankOfJob is one rank of TestJobsTrainAsOne.
-func TestRankOfJob(t *testing.T) {
-	dir := os.Getenv(jobVariable)
-	if dir == "" {
-		t.Skip("a rank of TestJobsTrainAsOne")
-	}
+// rankOfJob is one rank of TestJobsTrainAsOne.
+func rankOfJob(t *testing.T, dir string) {
 	c, err := mpi.Join()
 	if err != nil {
 		t.Fatal(err)
