@@ -3,8 +3,10 @@ package cli
 import (
 	"context"
 	"io"
+	"os"
 	"time"
 
+	ortrun "winnow/runtime"
 	"winnow/runtime/mpi"
 	"winnow/train"
 )
@@ -18,12 +20,23 @@ func (o *trainOptions) join(out *output) (*output, error) {
 	}
 	o.Job = train.Job{Rank: c.Rank, Size: c.Size, Comm: c}
 	o.Device.local, o.Device.beside = c.Local, c.Beside
-	o.library = c.Library
+	o.library, o.comm = c.Library, c
 	if c.Rank > 0 {
 		o.Quiet = true
 		out = newOutput(io.Discard, io.Discard)
 	}
 	return out, nil
+}
+
+// direct lets a library that takes what lies on a GPU add up the gradients there,
+// without a way through the host's memory.
+func (o *trainOptions) direct(device *ortrun.Device) error {
+	if o.comm == nil || !o.comm.CUDA || device.Provider() == ortrun.CPUProvider && os.Getenv(mpi.CUDAVariable) == "" {
+		return nil
+	}
+	o.Job.Direct = true
+	o.library += ", gradients as they lie on the device"
+	return o.comm.OnThread(device.TakeThread)
 }
 
 // meet waits until every process of the job is here: what one of them reads,

@@ -19,6 +19,7 @@ import (
 	"winnow/prune"
 	runs "winnow/run"
 	ortrun "winnow/runtime"
+	"winnow/runtime/mpi"
 	"winnow/train"
 	"winnow/train/schedule"
 )
@@ -45,6 +46,7 @@ type trainOptions struct {
 
 	Job     train.Job // the processes that train together
 	library string    // of MPI, that joins them
+	comm    *mpi.Comm
 
 	Out       string
 	Overwrite bool
@@ -275,6 +277,9 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	}
 	run.Device, run.Reporter = device, p
 	run.Command.Threads = device.Threads()
+	if err := o.direct(device); err != nil {
+		return err
+	}
 	run.Job = o.Job
 	if o.Device.Graph && (o.Job.Size > 1 || run.Accum > 1) {
 		p.Notice("--cuda-graph has no effect on steps of several batches or processes")

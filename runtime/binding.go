@@ -34,7 +34,7 @@ func (d *Device) newPort(slot Slot, output bool, maxBatch int) (*port, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.buffer, err = newHostBuffer(size); err != nil {
+	if p.buffer, err = d.hostBuffer(size); err != nil {
 		return nil, fmt.Errorf("%q: %w", slot.Name, err)
 	}
 	p.full, err = p.make(d, maxBatch)

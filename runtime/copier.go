@@ -2,8 +2,6 @@ package runtime
 
 import (
 	"errors"
-	"fmt"
-	"math"
 	goruntime "runtime"
 	"unsafe"
 
@@ -17,12 +15,15 @@ type copier struct {
 	device    *Device
 	memory    memory
 	allocator allocator
+	pinned    pinned
 	sessions  map[DType]*ort.DynamicAdvancedSession
+	zero      *ort.DynamicAdvancedSession // fills with 0; nil until it is wanted
 }
 
-// newCopier takes memory by ONNX Runtime's name for it. The first session it
-// makes owns the allocator, and shows that the provider starts at all.
-func newCopier(d *Device, name string, index int) (_ *copier, err error) {
+// newCopier takes memory by ONNX Runtime's name for it, and that of the host
+// memory which the device reads and writes by itself. The first session it
+// makes owns the allocators, and shows that the provider starts at all.
+func newCopier(d *Device, name, pinned string, index int) (_ *copier, err error) {
 	c := &copier{device: d, sessions: map[DType]*ort.DynamicAdvancedSession{}}
 	session, err := c.session(Float32)
 	if err != nil {
@@ -34,18 +35,25 @@ func newCopier(d *Device, name string, index int) (_ *copier, err error) {
 	if c.allocator, err = c.memory.allocator(session); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
+	if c.pinned, err = d.pin(session, pinned, index); err != nil {
+		d.options.Log("no pinned memory, so copies to and from the device go through pages: %v", err)
+	}
 	return c, nil
 }
 
-// close releases the allocator before the session it belongs to.
+// close releases the allocators before the session they belong to.
 func (c *copier) close() error {
+	c.pinned.close()
 	c.allocator.close()
 	c.memory.close()
 	var errs []error
 	for _, s := range c.sessions {
 		errs = append(errs, s.Destroy())
 	}
-	c.sessions = nil
+	if c.zero != nil {
+		errs = append(errs, c.zero.Destroy())
+	}
+	c.sessions, c.zero = nil, nil
 	return errors.Join(errs...)
 }
 
@@ -70,11 +78,7 @@ func (c *copier) download(v *value, dtype DType, shape []int64, dst []byte) erro
 	return c.move(v, dtype, shape, dst, false)
 }
 
-func (c *copier) move(v *value, dtype DType, shape []int64, host []byte, up bool) (err error) {
-	session, err := c.session(dtype)
-	if err != nil {
-		return err
-	}
+func (c *copier) move(v *value, dtype DType, shape []int64, host []byte, up bool) error {
 	var pin goruntime.Pinner
 	defer pin.Unpin()
 	pin.Pin(&host[0])
@@ -83,52 +87,44 @@ func (c *copier) move(v *value, dtype DType, shape []int64, host []byte, up bool
 		return err
 	}
 	defer h.close()
+	if up {
+		return c.copy(h, v, dtype)
+	}
+	return c.copy(v, h, dtype)
+}
+
+// copy makes the elements of one value those of another of the same shape.
+func (c *copier) copy(from, to *value, dtype DType) error {
+	session, err := c.session(dtype)
+	if err != nil {
+		return err
+	}
+	return c.run(session, from, to)
+}
+
+// clear makes all elements of a value of float32 0 where it lies; like is any
+// other value of its shape.
+func (c *copier) clear(v, like *value) (err error) {
+	if c.zero == nil {
+		if c.zero, err = c.device.session(zeroModel(), sessionOptions{}); err != nil {
+			return err
+		}
+	}
+	return c.run(c.zero, like, v)
+}
+
+// run runs a session of one input and one output, and waits for it.
+func (c *copier) run(session *ort.DynamicAdvancedSession, from, to *value) (err error) {
 	binding, err := session.CreateIoBinding()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, binding.Destroy()) }()
-	from, to := v, h
-	if up {
-		from, to = h, v
-	}
 	if err := binding.BindInput(nodesInput(0), from); err != nil {
-		return err
+		return nativeError(err.Error())
 	}
 	if err := binding.BindOutput(nodesOutput(0), to); err != nil {
-		return err
+		return nativeError(err.Error())
 	}
 	return c.device.run(session, binding, nil)
-}
-
-// hostBuffer is CPU memory that ONNX Runtime may keep an address of.
-type hostBuffer struct {
-	bytes []byte
-	pin   goruntime.Pinner
-}
-
-func newHostBuffer(size int) (*hostBuffer, error) {
-	if size <= 0 || size > math.MaxInt-alignment {
-		return nil, fmt.Errorf("a buffer of %d bytes cannot be made", size)
-	}
-	raw := make([]byte, size+alignment)
-	skip := (alignment - int(uintptr(unsafe.Pointer(&raw[0]))%alignment)) % alignment
-	b := &hostBuffer{bytes: raw[skip : skip+size : skip+size]}
-	b.pin.Pin(&raw[0])
-	return b, nil
-}
-
-// alignment suits the widest vector loads and a cache line.
-const alignment = 64
-
-func (b *hostBuffer) close() {
-	if b != nil {
-		b.pin.Unpin()
-	}
-}
-
-// as views the buffer as elements of another type.
-func as[T int64 | float32](b []byte) []T {
-	var zero T
-	return unsafe.Slice((*T)(unsafe.Pointer(&b[0])), len(b)/int(unsafe.Sizeof(zero)))
 }

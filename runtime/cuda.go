@@ -9,6 +9,8 @@ static int winnow_cu_init(void *f) { return ((int (*)(unsigned))f)(0); }
 static int winnow_cu_int(void *f, int *out) { return ((int (*)(int *))f)(out); }
 static int winnow_cu_get(void *f, int *device, int i) { return ((int (*)(int *, int))f)(device, i); }
 static int winnow_cu_name(void *f, char *name, int n, int device) { return ((int (*)(char *, int, int))f)(name, n, device); }
+static int winnow_cu_retain(void *f, void **context, int device) { return ((int (*)(void **, int))f)(context, device); }
+static int winnow_cu_current(void *f, void *context) { return ((int (*)(void *))f)(context); }
 static int winnow_cu_mem(void *f, size_t *out, int device) { return ((int (*)(size_t *, int))f)(out, device); }
 */
 import "C"
@@ -117,4 +119,40 @@ func gpus(driver string) (list []GPU, version string, err error) {
 		list = append(list, GPU{Name: C.GoString(&name[0]), MemoryBytes: uint64(memory)})
 	}
 	return list, version, nil
+}
+
+// TakeThread makes the device that of the thread which calls it, for a library
+// that works on what lies there: the context that ONNX Runtime shares.
+func (d *Device) TakeThread() error {
+	if d.provider != CUDAProvider {
+		return nil
+	}
+	return takeThread(driverFile, d.index)
+}
+
+func takeThread(driver string, index int) error {
+	handle, err := dlopen(driver)
+	if err != nil {
+		return fmt.Errorf("runtime: no NVIDIA driver: %w", err)
+	}
+	names := []string{"cuInit", "cuDeviceGet", "cuDevicePrimaryCtxRetain", "cuCtxSetCurrent"}
+	f := make([]unsafe.Pointer, len(names))
+	for i, name := range names {
+		if f[i] = dlsym(handle, name); f[i] == nil {
+			return fmt.Errorf("runtime: NVIDIA driver: %s has no %s", driver, name)
+		}
+	}
+	var device C.int
+	var context unsafe.Pointer
+	for i, call := range []func() C.int{
+		func() C.int { return C.winnow_cu_init(f[0]) },
+		func() C.int { return C.winnow_cu_get(f[1], &device, C.int(index)) },
+		func() C.int { return C.winnow_cu_retain(f[2], &context, device) },
+		func() C.int { return C.winnow_cu_current(f[3], context) },
+	} {
+		if code := call(); code != 0 {
+			return fmt.Errorf("runtime: NVIDIA driver: %s: error %d", names[i], code)
+		}
+	}
+	return nil
 }

@@ -38,6 +38,21 @@ func TestDriverListsGPUs(t *testing.T) {
 	wantError(t, err, "no NVIDIA driver", "none.so")
 }
 
+// A thread gets the context of the device asked for, or the driver's error.
+func TestCUDAContextOfAThread(t *testing.T) {
+	const contexts = `
+int retained = -1, current = -1;
+int cuDevicePrimaryCtxRetain(void **c, int d) { retained = d; *c = (void *)(size_t)(d + 1); return 0; }
+int cuCtxSetCurrent(void *c) { current = (int)(size_t)c; return current == 42 ? 0 : 7; }
+`
+	driver := sharedLibrary(t, "driver.so", strings.Replace(fakeDriver, "INIT", "0", 1)+contexts)
+	noError(t, takeThread(driver, 1))
+	wantError(t, takeThread(driver, 0), "cuCtxSetCurrent", "error 7")
+	wantError(t, takeThread(sharedLibrary(t, "old.so", fakeDriver[:strings.Index(fakeDriver, "int cuInit")]), 0), "has no cuInit")
+	wantError(t, takeThread(filepath.Join(t.TempDir(), "none.so"), 0), "no NVIDIA driver")
+	noError(t, device(t, Options{}).TakeThread())
+}
+
 // The reason names what is missing, in the order in which it is needed.
 func TestCUDAReasonNamesWhatIsMissing(t *testing.T) {
 	tried := errors.New("what the library said")

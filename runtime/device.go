@@ -89,7 +89,7 @@ func Open(o Options) (*Device, error) {
 		d.provider, d.index = CPUProvider, 0
 	}
 	if o.deviceValues {
-		if d.copies, err = newCopier(d, "Cpu", 0); err != nil {
+		if d.copies, err = newCopier(d, "Cpu", "Cpu", 0); err != nil {
 			d.host.close()
 			return nil, fmt.Errorf("runtime: device %q: %w", "cpu", err)
 		}
@@ -107,7 +107,7 @@ func (d *Device) openCUDA() error {
 		return fmt.Errorf("%q is built without the CUDA provider", d.lib.path)
 	}
 	d.provider = CUDAProvider
-	copies, err := newCopier(d, "Cuda", d.index)
+	copies, err := newCopier(d, "Cuda", "CudaPinned", d.index)
 	if err != nil {
 		return cudaReason(filepath.Dir(d.lib.path), d.index, err)
 	}

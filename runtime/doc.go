@@ -19,6 +19,9 @@
 //     own profiler. Sessions have none unless asked for.
 //   - Capture: the CUDA provider's recording of one side's step, replayed from
 //     then on; only for batches of the largest size, and asked for.
+//   - Pinned memory: host memory that the device reads and writes by itself, the
+//     provider's own; everything that crosses is in it where there is any.
+//   - Block: the sums of a step in two halves as one tensor, which processes add up.
 //   - Slot: the name, type and shape of one graph input or output.
 //   - Batch dimension: the -1 in a slot's shape; it is the N of the step.
 //

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"math"
 	"slices"
 	"testing"
 	"unsafe"
@@ -116,4 +117,66 @@ func TestRunOptionsReachTheRun(t *testing.T) {
 	wantError(t, d.run(session, binding, o), "arena")
 	_, err = d.runOptions("", "1")
 	wantError(t, err, "key")
+}
+
+// A buffer for what crosses to the device is the provider's pinned memory, of
+// zeros, where it has any; what has none says so and takes Go's.
+func TestHostBuffersArePinned(t *testing.T) {
+	for _, values := range []bool{false, true} {
+		d := device(t, Options{deviceValues: values})
+		for range 2 { // the second where the first was
+			b, err := d.hostBuffer(1000)
+			noError(t, err)
+			if (b.value != nil) != values || len(b.bytes) != 1000 || uintptr(unsafe.Pointer(&b.bytes[0]))%alignment != 0 {
+				t.Errorf("device values %v: a value %v, %d bytes at %p", values, b.value, len(b.bytes), &b.bytes[0])
+			}
+			for i, x := range b.bytes {
+				if x != 0 {
+					t.Fatalf("byte %d is %d", i, x)
+				}
+				b.bytes[i] = 255
+			}
+			b.close()
+		}
+	}
+	d := device(t, Options{deviceValues: true})
+	if name, err := d.copies.pinned.allocator.name(t); err != nil || name != "Cpu" {
+		t.Errorf("pinned memory is %q (%v)", name, err)
+	}
+	_, err := d.pin(d.copies.sessions[Float32], "Nowhere", 0)
+	wantError(t, err, "not supported")
+	_, err = d.pin(d.copies.sessions[Float32], "CudaPinned", 3) // which the CPU provider has none of
+	if err == nil {
+		t.Error("pinned memory of a GPU on the CPU")
+	}
+}
+
+func (a allocator) name(t *testing.T) (string, error) {
+	v, err := a.tensor(Float32, []int64{1})
+	noError(t, err)
+	defer v.close()
+	return v.memory()
+}
+
+// Clearing makes anything 0.
+func TestClear(t *testing.T) {
+	d := device(t, Options{deviceValues: true})
+	var buffers [2]*hostBuffer
+	var values [2]*value
+	for i := range buffers {
+		var err error
+		buffers[i], err = d.hostBuffer(16)
+		noError(t, err)
+		copy(as[float32](buffers[i].bytes), []float32{1, float32(math.NaN()), float32(math.Inf(1)), -2})
+		values[i], err = d.host.over(unsafe.Pointer(&buffers[i].bytes[0]), 16, Float32, []int64{4})
+		noError(t, err)
+	}
+	noError(t, d.copies.clear(values[0], values[1]))
+	if got := as[float32](buffers[0].bytes); !slices.Equal(got, []float32{0, 0, 0, 0}) {
+		t.Errorf("cleared to %v", got)
+	}
+	for i := range values {
+		values[i].close()
+		buffers[i].close()
+	}
 }

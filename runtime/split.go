@@ -19,6 +19,9 @@ type SplitSpec struct {
 	Running  []int // state, by index, that each batch moves; float32
 	// Tail is how many numbers SplitTrainer.Block has beside the sums.
 	Tail int
+	// Direct is whether SplitTrainer.Sum gives the sums as they lie on the
+	// device, to a DeviceSummer; else they go through the host's memory.
+	Direct bool
 }
 
 // Sum is a float32 gradient summed over samples: the input of both graphs, and
@@ -41,9 +44,10 @@ type SplitTrainer struct {
 	running  []int
 	count    int // of sums
 	synced   int // state.moved, when the running statistics were taken over
-	flat     []float32
 	offsets  []int
 	total    int // bytes of the block without its tail
+	block    block
+	first    [2]*value // the sums alone, on a device
 	scratch  []byte
 }
 
@@ -69,11 +73,19 @@ func (d *Device) NewSplitTrainer(spec SplitSpec, st *State, maxBatch int) (_ *Sp
 		}
 		slots = append(slots, st.slots[i])
 	}
-	if t.sums, err = d.newState(slots, spec.Tail); err != nil {
+	if t.sums, err = d.newState(slots, true, spec.Tail); err != nil {
 		return nil, err
 	}
 	if t.offsets, t.total, err = t.sums.layout(); err != nil {
 		return nil, err
+	}
+	t.block.direct = spec.Direct
+	if n := t.sums.bytesBefore(t.offsets, t.count, t.total); d.copies != nil && n > 0 {
+		for side := range t.first {
+			if t.first[side], err = t.sums.part(side, 0, n, int64(n/4)); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if err := t.openGradient(d, spec, maxBatch); err != nil {
 		return nil, err
@@ -158,11 +170,9 @@ func (t *SplitTrainer) Begin(samples int) error {
 	s := t.sums
 	if s.device.copies == nil {
 		clear(unsafe.Slice((*byte)(s.memory[s.side]), s.bytesBefore(t.offsets, t.count, t.total)))
-	} else {
-		for i := range t.count {
-			if err := s.Write(i, t.zeros(s.bytes[i])); err != nil {
-				return err
-			}
+	} else if t.count > 0 {
+		if err := s.device.copies.clear(t.first[s.side], t.first[1-s.side]); err != nil {
+			return fmt.Errorf("runtime: step: %w", err)
 		}
 	}
 	if t.synced == t.state.moved {
@@ -194,12 +204,6 @@ func (t *SplitTrainer) buffer(n int) []byte {
 	return t.scratch
 }
 
-func (t *SplitTrainer) zeros(n int) []byte {
-	b := t.buffer(n)
-	clear(b)
-	return b
-}
-
 // Add adds the gradients of a batch to the sums, moves the running statistics,
 // and gives the batch's losses. When it fails the sums are as before.
 func (t *SplitTrainer) Add(in *StepInput, out *StepOutput) error {
@@ -215,68 +219,6 @@ func (t *SplitTrainer) Add(in *StepInput, out *StepOutput) error {
 	t.sums.side = 1 - t.sums.side
 	t.gradient.report(in.N, out)
 	return nil
-}
-
-// Block gives, as one block, all that is added over processes: the sums, the
-// running statistics times samples, which are this process's of the step, and
-// SplitSpec.Tail numbers at the end, whatever they were before. Once they are
-// those of all, PutBlock takes them up.
-func (t *SplitTrainer) Block(samples int) (flat, tail []float32, err error) {
-	if t.update == nil || t.state.closed {
-		return nil, nil, fmt.Errorf("runtime: sums: %w", ErrClosed)
-	}
-	s := t.sums
-	if flat = t.flat; s.device.copies == nil {
-		flat = unsafe.Slice((*float32)(s.memory[s.side]), t.total/4+s.tail)
-	} else if flat == nil {
-		t.flat = make([]float32, t.total/4+s.tail)
-		flat = t.flat
-	}
-	if s.device.copies != nil {
-		for i := range s.slots {
-			if err := s.Read(i, floatBytes(flat[t.offsets[i]/4:][:s.bytes[i]/4])); err != nil {
-				return nil, nil, err
-			}
-		}
-	}
-	times(t.statistics(flat), float32(samples))
-	return flat, flat[t.total/4:], nil
-}
-
-// statistics is where a block has the running statistics.
-func (t *SplitTrainer) statistics(flat []float32) []float32 {
-	return flat[t.sums.bytesBefore(t.offsets, t.count, t.total)/4 : t.total/4]
-}
-
-// PutBlock takes up a block that Block gave, which is now of samples: the
-// running statistics become their mean.
-func (t *SplitTrainer) PutBlock(flat []float32, samples int) error {
-	times(t.statistics(flat), 1/float32(max(samples, 1)))
-	s := t.sums
-	if s.device.copies == nil {
-		return nil
-	}
-	for i := range s.slots {
-		if err := s.Write(i, floatBytes(flat[t.offsets[i]/4:][:s.bytes[i]/4])); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// times multiplies all numbers by a factor; by 0 they become 0, whatever they were.
-func times(x []float32, factor float32) {
-	if factor == 0 {
-		clear(x)
-		return
-	}
-	for i := range x {
-		x[i] *= factor
-	}
-}
-
-func floatBytes(x []float32) []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(&x[0])), 4*len(x))
 }
 
 // BlockBytes is the size of the block that Block gives.
@@ -310,6 +252,10 @@ func (t *SplitTrainer) Close() error {
 func (t *SplitTrainer) release() error {
 	errs := []error{t.update.close(), t.gradient.close()}
 	t.update = nil
+	t.block.close()
+	for _, v := range t.first {
+		v.close()
+	}
 	if t.sums != nil {
 		errs = append(errs, t.sums.Close())
 	}

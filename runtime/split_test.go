@@ -4,7 +4,9 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"sync"
 	"testing"
+	"unsafe"
 )
 
 // splitSpec is a step in two halves of which all is known: the loss is the mean
@@ -55,13 +57,14 @@ func splitSpec() (SplitSpec, []StateSlot) {
 // Batches add up, blocks of two processes do, and the state moves by what they
 // are of; in the memory of the host and in a device's.
 func TestSplitTrainer(t *testing.T) {
-	for _, path := range paths {
-		if path.options.CUDAGraph {
-			continue
-		}
-		t.Run(path.name, func(t *testing.T) {
-			d := device(t, path.options)
+	for _, way := range []struct {
+		name           string
+		values, direct bool
+	}{{"host memory", false, false}, {"device values", true, false}, {"direct in host memory", false, true}, {"direct", true, true}} {
+		t.Run(way.name, func(t *testing.T) {
+			d := device(t, Options{deviceValues: way.values})
 			spec, slots := splitSpec()
+			spec.Direct = way.direct
 			open := func() (*State, *SplitTrainer) {
 				st, err := d.NewState(slots)
 				noError(t, err)
@@ -106,23 +109,29 @@ func TestSplitTrainer(t *testing.T) {
 						means[who][i] = (means[who][i] + mean[i]) / 2
 					}
 				}
-				a, tailA, err := tr.Block(samples[0])
-				noError(t, err)
-				b, tailB, err := other.Block(samples[1])
-				noError(t, err)
-				if len(tailA) != 3 || len(a) != len(b) || tr.BlockBytes() != 4*len(a) {
-					t.Fatalf("blocks of %d and %d, a tail of %d, %d bytes", len(a), len(b), len(tailA), tr.BlockBytes())
+				var tails [2][]float32
+				var errs [2]error
+				both := &pair{}
+				both.wait.Add(2)
+				var done sync.WaitGroup
+				for who, on := range []*SplitTrainer{tr, other} {
+					done.Go(func() {
+						tail, err := on.Block(samples[who])
+						if err == nil && len(tail) == 3 {
+							tail[1] = float32(who + 1)
+							err = on.Sum(2, both)
+						}
+						tails[who], errs[who] = tail, errors.Join(err, on.PutBlock(7))
+					})
 				}
-				tailA[2], tailB[2] = 1, 2
-				for i := range a {
-					a[i] += b[i]
+				done.Wait()
+				noError(t, errors.Join(errs[:]...))
+				if len(tails[0]) != 3 || tails[0][1] != 3 || tails[1][1] != 3 {
+					t.Fatalf("tails %v", tails)
 				}
-				copy(b, a)
-				if tailB[2] != 3 {
-					t.Error("the tail is no part of the block")
+				if n := tr.BlockBytes(); n != 4*(both.n+1) || both.direct != way.direct {
+					t.Fatalf("a block of %d bytes, %d numbers added up, on the device: %v", n, both.n, both.direct)
 				}
-				noError(t, tr.PutBlock(a, 7))
-				noError(t, other.PutBlock(b, 7))
 				noError(t, tr.Update(0.25, 7))
 				noError(t, other.Update(0.25, 7))
 				for i := range 2 {
@@ -151,6 +160,37 @@ func TestSplitTrainer(t *testing.T) {
 	}
 }
 
+// pair adds up what two goroutines have, wherever it lies.
+type pair struct {
+	mu     sync.Mutex
+	wait   sync.WaitGroup
+	first  []float32
+	n      int
+	direct bool
+}
+
+func (p *pair) Sum(x []float32) error { return p.add(x, false) }
+
+func (p *pair) SumAt(at unsafe.Pointer, n int) error {
+	return p.add(unsafe.Slice((*float32)(at), n), true)
+}
+
+func (p *pair) add(x []float32, direct bool) error {
+	p.mu.Lock()
+	if p.n, p.direct = len(x), direct; p.first == nil {
+		p.first = x
+	} else {
+		for i := range x {
+			x[i] += p.first[i]
+		}
+		copy(p.first, x)
+	}
+	p.mu.Unlock()
+	p.wait.Done()
+	p.wait.Wait()
+	return nil
+}
+
 // A step in two halves allocates nothing.
 func TestSplitTrainerAllocatesNothing(t *testing.T) {
 	d := device(t, Options{})
@@ -163,8 +203,8 @@ func TestSplitTrainerAllocatesNothing(t *testing.T) {
 	var out StepOutput
 	step := func() {
 		err := errors.Join(tr.Begin(8), tr.Add(in, &out), tr.Add(in, &out))
-		flat, _, blockErr := tr.Block(8)
-		if err := errors.Join(err, blockErr, tr.PutBlock(flat, 8), tr.Update(0.1, 8)); err != nil {
+		_, blockErr := tr.Block(8)
+		if err := errors.Join(err, blockErr, tr.PutBlock(8), tr.Update(0.1, 8)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -173,4 +213,8 @@ func TestSplitTrainerAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, step); n != 0 {
 		t.Errorf("a step allocates %v times", n)
 	}
+}
+
+func floatBytes(x []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(&x[0])), 4*len(x))
 }

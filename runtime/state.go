@@ -24,6 +24,7 @@ type State struct {
 	bytes  []int
 	values [2][]*value
 	memory [2]unsafe.Pointer // one block a side, where state lies in CPU memory
+	blocks [2]*value         // the same on a device, of float32, where one is asked for
 	data   [2][][]byte       // the same, tensor by tensor
 	tail   int               // float32 numbers of a block beside the tensors
 	side   int               // the current side
@@ -33,9 +34,11 @@ type State struct {
 
 // NewState allocates both sides on the device and fills the current one from
 // the slots' first values.
-func (d *Device) NewState(slots []StateSlot) (*State, error) { return d.newState(slots, 0) }
+func (d *Device) NewState(slots []StateSlot) (*State, error) { return d.newState(slots, false, 0) }
 
-func (d *Device) newState(slots []StateSlot, tail int) (_ *State, err error) {
+// newState makes a state whose sides, where block is set, are a block of float32
+// each on a device too, with so many numbers behind the tensors.
+func (d *Device) newState(slots []StateSlot, block bool, tail int) (_ *State, err error) {
 	if d.isClosed() {
 		return nil, fmt.Errorf("runtime: state: device: %w", ErrClosed)
 	}
@@ -65,7 +68,7 @@ func (d *Device) newState(slots []StateSlot, tail int) (_ *State, err error) {
 		}
 	}()
 	for side := range s.values {
-		if err := s.allocate(side); err != nil {
+		if err := s.allocate(side, block); err != nil {
 			return nil, fmt.Errorf("runtime: state: %w", err)
 		}
 	}
@@ -82,9 +85,12 @@ func (d *Device) newState(slots []StateSlot, tail int) (_ *State, err error) {
 	return s, d.own(s)
 }
 
-func (s *State) allocate(side int) (err error) {
+func (s *State) allocate(side int, block bool) (err error) {
 	s.values[side] = make([]*value, len(s.slots))
 	if c := s.device.copies; c != nil {
+		if block {
+			return s.allocateBlock(side)
+		}
 		for i, slot := range s.slots {
 			if s.values[side][i], err = c.allocator.tensor(slot.DType, slot.Shape); err != nil {
 				return fmt.Errorf("%q: %w", slot.Input, err)
@@ -108,6 +114,33 @@ func (s *State) allocate(side int) (err error) {
 		}
 	}
 	return nil
+}
+
+// allocateBlock makes the tensors of a side parts of one on the device.
+func (s *State) allocateBlock(side int) error {
+	c := s.device.copies
+	offsets, total, err := s.layout()
+	if err != nil {
+		return err
+	}
+	if s.blocks[side], err = c.allocator.tensor(Float32, []int64{int64(total/4 + s.tail)}); err != nil {
+		return err
+	}
+	for i, slot := range s.slots {
+		if s.values[side][i], err = s.part(side, offsets[i], s.bytes[i], slot.Shape...); err != nil {
+			return fmt.Errorf("%q: %w", slot.Input, err)
+		}
+	}
+	return nil
+}
+
+// part is a tensor of float32 over bytes of a side's block on the device.
+func (s *State) part(side, offset, bytes int, shape ...int64) (*value, error) {
+	p, err := s.blocks[side].data()
+	if err != nil {
+		return nil, err
+	}
+	return s.device.copies.memory.over(unsafe.Add(p, offset), bytes, Float32, shape)
 }
 
 // layout gives the place of each tensor in a block, and where the last ends.
@@ -215,6 +248,7 @@ func (s *State) release() {
 		for _, v := range s.values[side] {
 			v.close()
 		}
+		s.blocks[side].close()
 		alignedFree(s.memory[side])
 		s.values[side], s.data[side], s.memory[side] = nil, nil, nil
 	}

@@ -77,7 +77,7 @@ func (g *graphs) openSplit(o *Options, maxTrain, tail int) error {
 	if err != nil {
 		return fmt.Errorf("train: bundle %q: %w", o.Bundle.Where(), err)
 	}
-	g.layout, spec.Tail = layout, tail
+	g.layout, spec.Tail, spec.Direct = layout, tail, o.Job.Direct
 	if g.halves, err = o.Device.NewSplitTrainer(spec, g.state, maxTrain); err != nil {
 		return fmt.Errorf("train: bundle %q: the halves of %s: %w", o.Bundle.Where(), bundle.GraphFile(g.layout), err)
 	}

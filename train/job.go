@@ -32,6 +32,9 @@ type Comm interface {
 type Job struct {
 	Rank, Size int
 	Comm       Comm
+	// Direct is whether Comm, an ortrun.DeviceSummer then, is given gradients as
+	// they lie on the device.
+	Direct bool
 }
 
 // alone is whether no other process takes part.

@@ -224,6 +224,9 @@ func TestJobsTrainAsOne(t *testing.T) {
 			defer cancel()
 			cmd := l.Command(ctx, size, os.Args[0], "-test.run", "^TestJobsTrainAsOne$")
 			cmd.Env = append(cmd.Env, jobVariable+"="+dir)
+			if size == 2 { // the device's memory is the host's here
+				cmd.Env = append(cmd.Env, mpi.CUDAVariable+"=on")
+			}
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
@@ -250,7 +253,7 @@ func rankOfJob(t *testing.T, dir string) {
 	}
 	job := Job{}
 	if c != nil {
-		job = Job{Rank: c.Rank, Size: c.Size, Comm: c}
+		job = Job{Rank: c.Rank, Size: c.Size, Comm: c, Direct: c.CUDA}
 	}
 	for _, jc := range jobCases() {
 		o, err := runCase(t, jc, job, filepath.Join(dir, jc.Name))

@@ -177,7 +177,7 @@ func (l *loop) exchange(used int, sum float64) (int, float64, error) {
 	if s.job.alone() {
 		return used, sum, nil
 	}
-	flat, tail, err := s.trainer.Block(used)
+	tail, err := s.trainer.Block(used)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -193,8 +193,7 @@ func (l *loop) exchange(used int, sum float64) (int, float64, error) {
 	if s.bad != nil {
 		at += copy(tail[at:], s.present)
 	}
-	rest := len(tail) - at // of a step smaller than the largest
-	if err := s.job.Comm.Sum(flat[:len(flat)-rest]); err != nil {
+	if err := s.trainer.Sum(at, s.job.Comm); err != nil { // what is behind is of steps larger than this
 		return 0, 0, err
 	}
 	if tail[tailStop] > 0 {
@@ -212,7 +211,7 @@ func (l *loop) exchange(used int, sum float64) (int, float64, error) {
 		}
 	}
 	used = int(tail[tailSamples])
-	return used, float64(tail[tailLoss]), s.trainer.PutBlock(flat, used)
+	return used, float64(tail[tailLoss]), s.trainer.PutBlock(used)
 }
 
 // report puts a step's losses together as those of one batch.

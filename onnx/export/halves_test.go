@@ -280,6 +280,14 @@ func TestHalvesWithRunningStatistics(t *testing.T) {
 	}
 }
 
+// kept are the blocks of processes that take turns, which are added up later.
+type kept [][]float32
+
+func (k *kept) Sum(x []float32) error {
+	*k = append(*k, x)
+	return nil
+}
+
 // Two processes that add up their halves of each batch of resnet8 are PyTorch's
 // DistributedDataParallel on two: losses, weights, and the mean of both
 // processes' running statistics; testdata/gen_ddp.py made the record.
@@ -302,7 +310,7 @@ func TestTwoProcessesAgreeWithPyTorch(t *testing.T) {
 	losses := float64s(want["loss"])
 	for k, rate := range want["lr"].Float32s() {
 		loss := 0.0
-		var blocks [][]float32
+		var blocks kept
 		for r, s := range ranks {
 			at := k*batch + r*half
 			var out ortrun.StepOutput
@@ -313,18 +321,19 @@ func TestTwoProcessesAgreeWithPyTorch(t *testing.T) {
 				t.Fatal(err)
 			}
 			loss += float64(out.Loss) / 2
-			flat, _, err := s.Block(half)
-			if err != nil {
+			if _, err := s.Block(half); err != nil {
 				t.Fatal(err)
 			}
-			blocks = append(blocks, flat)
+			if err := s.Sum(0, &blocks); err != nil {
+				t.Fatal(err)
+			}
 		}
 		for i := range blocks[0] {
 			blocks[0][i] += blocks[1][i]
 		}
 		copy(blocks[1], blocks[0])
-		for r, s := range ranks {
-			if err := s.PutBlock(blocks[r], batch); err != nil {
+		for _, s := range ranks {
+			if err := s.PutBlock(batch); err != nil {
 				t.Fatal(err)
 			}
 			if err := s.Update(rate, batch); err != nil {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"time"
+	"unsafe"
 )
 
 // Comm is this process's place in a job, and its way to the others. Every
@@ -16,13 +17,15 @@ type Comm struct {
 	Local      int    // this process's number on its machine
 	Beside     int    // how many of the job are there; 1 where that is not told
 	Library    string // what the library says of itself
+	CUDA       bool   // SumAt takes what lies on a GPU: the library says so, or the user by CUDAVariable
 
 	library *library
 	work    chan func() error
 	done    chan error
 
 	// Arguments of a call and the functions that make it, so that none allocates.
-	floats              []float32
+	floats              unsafe.Pointer
+	count               int
 	wide                []float64
 	bytes               []byte
 	sum, sumWide, bcast func() error
@@ -47,7 +50,7 @@ func Join() (*Comm, error) {
 		return nil, err
 	}
 	c := &Comm{work: make(chan func() error), done: make(chan error)}
-	c.sum = func() error { return c.library.sum32(c.floats) }
+	c.sum = func() error { return c.library.sum32(c.floats, c.count) }
 	c.sumWide = func() error { return c.library.sum64(c.wide) }
 	c.bcast = func() error { return c.library.share(c.bytes) }
 	go c.serve()
@@ -81,6 +84,13 @@ func (c *Comm) begin(l launched) (err error) {
 		return err
 	}
 	c.Library = c.library.version()
+	switch os.Getenv(CUDAVariable) {
+	case "on":
+		c.CUDA = true
+	case off:
+	default:
+		c.CUDA = c.library.takesCUDA()
+	}
 	if l.size > 1 && c.Size != l.size || c.Rank != l.rank && l.size != 0 {
 		return jobError("the launcher started rank %d of %d, %s (%s) knows rank %d of %d: they do not belong together; set %s to the library of the launcher",
 			l.rank, l.size, c.library.name, c.Library, c.Rank, c.Size, Variable)
@@ -101,9 +111,23 @@ func number(names []string, def int) int {
 
 // Sum makes x the sum of every process's x, all of one length.
 func (c *Comm) Sum(x []float32) error {
-	c.floats = x
+	if len(x) == 0 {
+		return nil
+	}
+	err := c.SumAt(unsafe.Pointer(&x[0]), len(x))
+	goruntime.KeepAlive(x)
+	return err
+}
+
+// SumAt is Sum of n numbers of float32 at an address, on the GPU where CUDA is
+// set and OnThread has made it the thread's.
+func (c *Comm) SumAt(p unsafe.Pointer, n int) error {
+	c.floats, c.count = p, n
 	return c.do(c.sum)
 }
+
+// OnThread calls a function on the thread that makes all calls.
+func (c *Comm) OnThread(f func() error) error { return c.do(f) }
 
 // SumWide is Sum in float64.
 func (c *Comm) SumWide(x []float64) error {

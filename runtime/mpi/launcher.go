@@ -12,6 +12,10 @@ import (
 // the launcher says.
 const Variable = "WINNOW_MPI"
 
+// CUDAVariable says "off" where a library that adds up what lies on a GPU is not
+// to, and "on" where one that does not say so is; else the library's word counts.
+const CUDAVariable = "WINNOW_MPI_CUDA"
+
 const off = "off"
 
 // family is whose library a launcher belongs to.

@@ -26,6 +26,7 @@ typedef struct {
 	int (*finalize)(void);
 	int (*version)(char *, int *);
 	int (*abi)(int *, int *);
+	int (*cuda)(void);
 	handle world, float32, float64, bytes, sum;
 	void *in_place;
 	int funneled;
@@ -46,6 +47,7 @@ static int mpi_load(mpi_api *m, void *library) {
 	m->finalize = (int (*)(void))dlsym(library, "MPI_Finalize");
 	m->version = (int (*)(char *, int *))dlsym(library, "MPI_Get_library_version");
 	m->abi = (int (*)(int *, int *))dlsym(library, "MPI_Abi_get_version");
+	m->cuda = (int (*)(void))dlsym(library, "MPIX_Query_cuda_support"); // an extension that Open MPI and MPICH share
 	return m->init && m->initialized && m->rank && m->size && m->allreduce && m->bcast && m->abort && m->finalize && m->version;
 }
 
@@ -99,12 +101,14 @@ static int mpi_version(const mpi_api *m, char *text, int *n) { return m->version
 static int mpi_sum32(const mpi_api *m, void *x, int n) { return m->allreduce(m->in_place, x, n, m->float32, m->sum, m->world); }
 static int mpi_sum64(const mpi_api *m, void *x, int n) { return m->allreduce(m->in_place, x, n, m->float64, m->sum, m->world); }
 static int mpi_share(const mpi_api *m, void *x, int n) { return m->bcast(x, n, m->bytes, 0, m->world); }
+static int mpi_takes_cuda(const mpi_api *m) { return m->cuda ? m->cuda() == 1 : 0; }
 static int mpi_abort(const mpi_api *m, int code) { return m->abort(m->world, code); }
 static int mpi_finalize(const mpi_api *m) { return m->finalize(); }
 */
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -188,8 +192,18 @@ func (l *library) init() (rank, size int, err error) {
 // maxCount bounds one call: the standard's counts are ints.
 const maxCount = 1 << 30
 
-func (l *library) sum32(x []float32) error {
-	return each(x, func(p unsafe.Pointer, n int) bool { return C.mpi_sum32(&l.api, p, C.int(n)) == 0 }, "MPI_Allreduce")
+// takesCUDA is whether the library says that it adds what lies on a GPU.
+func (l *library) takesCUDA() bool { return C.mpi_takes_cuda(&l.api) != 0 }
+
+func (l *library) sum32(p unsafe.Pointer, n int) error {
+	for n > 0 {
+		part := min(n, maxCount)
+		if C.mpi_sum32(&l.api, p, C.int(part)) != 0 {
+			return errors.New("mpi: MPI_Allreduce failed")
+		}
+		p, n = unsafe.Add(p, 4*part), n-part
+	}
+	return nil
 }
 
 func (l *library) sum64(x []float64) error {

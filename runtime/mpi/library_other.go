@@ -2,7 +2,10 @@
 
 package mpi
 
-import "fmt"
+import (
+	"fmt"
+	"unsafe"
+)
 
 // library is none: this build cannot open one.
 type library struct{ name string }
@@ -13,7 +16,8 @@ func open(family) (*library, error) {
 
 func (*library) version() string                   { return "" }
 func (*library) init() (rank, size int, err error) { return 0, 1, nil }
-func (*library) sum32([]float32) error             { return nil }
+func (*library) takesCUDA() bool                   { return false }
+func (*library) sum32(unsafe.Pointer, int) error   { return nil }
 func (*library) sum64([]float64) error             { return nil }
 func (*library) share([]byte) error                { return nil }
 func (*library) abort(int)                         {}
