@@ -179,8 +179,8 @@ results-quick: setup build ## train the quick study of docs/results.md and write
 	@bin/winnow data fetch fashion-mnist
 	$(GO) run ./bench/studies -quick
 
-results-tasks: setup build ## train the tasks of docs/tasks.md in full and pruned by the batch loss alone, over three seeds, and write their tables
-	bench/tasks/run.sh
+results-tasks: setup build ## train the tasks of docs/tasks.md in full and pruned by the batch loss alone, over three seeds, and write their tables (an hour; goes on where it was stopped)
+	$(GO) run ./bench/studies -tasks -runs runs/tasks
 
 bench-transforms: ## hold every transform of images against torchvision's (PYTHON with torch and torchvision), a table of differences
 	$(GO) run ./bench/transforms -python $(PYTHON)

@@ -54,7 +54,7 @@ var codes = []struct {
 	{exitRuntime, []error{cli.ErrRuntime, ortrun.ErrNoLibrary, ortrun.ErrDamaged, ortrun.ErrOldLibrary, ortrun.ErrNoDevice, mpi.ErrNoLibrary}},
 	{exitUsage, []error{
 		cli.ErrUsage, option.ErrInvalid, export.ErrOptions, datasets.ErrSpec, runs.ErrExists, runs.ErrForeign, atomicfile.ErrInUse,
-		models.ErrUnknown, prune.ErrMethod, prune.ErrNeedsLoss, bundle.ErrExists, eval.ErrFormat, experiment.ErrOther, mpi.ErrJob,
+		models.ErrUnknown, prune.ErrMethod, prune.ErrNeedsLoss, bundle.ErrExists, eval.ErrFormat, eval.ErrMetric, experiment.ErrOther, mpi.ErrJob,
 	}},
 	{exitInput, []error{
 		cli.ErrInput, files.ErrNotRegular, files.ErrTooLarge,

@@ -81,10 +81,11 @@ func (s *bundleSource) open(ctx context.Context) (*bundle.Bundle, string, error)
 		}
 	}
 	isModel := !s.shipped() && strings.HasSuffix(strings.ToLower(model), ".onnx") && isModelFile(model)
-	if len(s.Forward.given) > 0 && !isModel {
-		return nil, "", usagef("--%s: bundle %q is made already; the flag goes with an .onnx file", s.Forward.given[0], s.Spec)
+	fixed := slices.DeleteFunc(slices.Clone(s.Forward.given), func(flag string) bool { return s.shipped() && flag == flagClasses })
+	if len(fixed) > 0 && !isModel {
+		return nil, "", usagef("--%s: bundle %q is made already; the flag goes with an .onnx file", fixed[0], s.Spec)
 	}
-	if isModel || s.shipped() && len(s.Changed) > 0 {
+	if isModel || s.shipped() && (len(s.Changed) > 0 || s.Forward.Classes > 0) {
 		var err error
 		if s.Graph.Block, err = s.Block(); err != nil {
 			return nil, "", err
@@ -146,6 +147,7 @@ func (s *bundleSource) make(ctx context.Context, model, name string) (*bundle.Bu
 		return nil, err
 	}
 	o := export.Options{Name: s.Spec, Source: bundle.Source{File: "winnow/models"}, Images: export.ImageOptions{Normalize: s.Images.normalize()}}
+	o.Weights.Classes, o.Weights.Seed = s.Forward.Classes, s.InitSeed
 	s.Graph.apply(&o)
 	return export.Build(m, o)
 }

@@ -110,6 +110,7 @@ type forms struct {
 	JSON, CSV, Markdown bool
 	Margin              float64 // points
 	Budget              bool
+	Metric              string
 }
 
 func (f *forms) flags() []cli.Flag {
@@ -118,14 +119,18 @@ func (f *forms) flags() []cli.Flag {
 		&cli.BoolFlag{Name: "csv", Destination: &f.CSV, Category: flagsOutput, Usage: "print the groups as CSV"},
 		&cli.BoolFlag{Name: "markdown", Destination: &f.Markdown, Category: flagsOutput, Usage: "print the groups as a Markdown table"},
 		&cli.Float64Flag{Name: "margin", Value: 100 * eval.DefaultMargin, Destination: &f.Margin, Category: flagsOutput,
-			Usage: "loss of accuracy `X`, in points, that the verdicts are about"},
+			Usage: "loss of accuracy `X`, in points, that the verdicts are about; of losses and errors, in percent of the baseline's"},
+		&cli.StringFlag{Name: "metric", Destination: &f.Metric, Category: flagsOutput, DefaultText: "the accuracy, the task's first metric, or the model's own loss",
+			Usage: "compare by `METRIC` of the test samples: loss, one that winnow eval prints, or a further output of the model, NAME=max where more of it is better"},
 		&cli.BoolFlag{Name: "budget", Destination: &f.Budget, Category: flagsRecipe,
 			Usage: "compare with full training on as many samples, in fewer epochs, instead of on as many epochs"},
 	}
 }
 
 // options are how runs are compared.
-func (f *forms) options() eval.Options { return eval.Options{Margin: f.Margin / 100, Budget: f.Budget} }
+func (f *forms) options() eval.Options {
+	return eval.Options{Margin: f.Margin / 100, Budget: f.Budget, Metric: f.Metric}
+}
 
 func (f *forms) check() error {
 	if !(f.Margin > 0 && f.Margin <= 100) {

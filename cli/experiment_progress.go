@@ -8,6 +8,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
+	"winnow/eval"
 	"winnow/experiment"
 	"winnow/run"
 )
@@ -64,7 +65,15 @@ func (p *experimentProgress) End(at experiment.Progress, r *run.Run, took bool) 
 	if took {
 		was = ", finished before"
 	}
-	p.out.notef("%s: %s %s, %s of samples saved, %s%s", at.Run.Name, metricHead(s.Metric), percent(s.TestAccuracy), percent(s.SavedRatio), seconds(s.WallSeconds), was)
+	p.out.notef("%s: %s %s, %s of samples saved, %s%s", at.Run.Name, metricHead(s.Metric), scoreText(s), percent(s.SavedRatio), seconds(s.WallSeconds), was)
+}
+
+// scoreText is what a run reached, with the loss where that is all that says it.
+func scoreText(s *run.Summary) string {
+	if s.Metric == eval.OwnScore {
+		return fmt.Sprintf("%s, loss %.4f", percent(s.TestAccuracy), s.TestLoss)
+	}
+	return percent(s.TestAccuracy)
 }
 
 // Failed prints what became of a run.

@@ -28,8 +28,8 @@ func (o *forwardOptions) flags() []cli.Flag {
 		scoresFlag(&o.Output),
 		&cli.BoolFlag{Name: "dynamic-batch", Destination: &o.DynamicBatch, Category: flagsModel,
 			Usage: "of an .onnx file: open a batch size that was fixed at export, where all that fixes it is known"},
-		&cli.Int64Flag{Name: "num-classes", Destination: &o.Classes, Category: flagsModel, DefaultText: "the model's own",
-			Usage: "of an .onnx file: replace the last layer by a new one of `N` classes, to fine-tune"},
+		&cli.Int64Flag{Name: flagClasses, Destination: &o.Classes, Category: flagsModel, DefaultText: "the model's own",
+			Usage: "of an .onnx file or a shipped model: replace the last layer by a new one of `N` classes, to fine-tune"},
 	}
 }
 
@@ -60,7 +60,10 @@ func (o *forwardOptions) fits(b *bundle.Bundle) error {
 	return err
 }
 
-const flagInputSize = "input-size"
+const (
+	flagInputSize = "input-size"
+	flagClasses   = "num-classes"
+)
 
 // set notes which of the flags were given: those that cannot change a bundle
 // that is already made.

@@ -238,7 +238,7 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 		return err
 	}
 	if n := int64(len(data.ClassNames)); n < run.Bundle.Manifest.Classes {
-		p.Notice(fmt.Sprintf("the data has %d classes, the model %d; --num-classes %d with an .onnx file gives it a last layer of its own", n, run.Bundle.Manifest.Classes, n))
+		p.Notice(fmt.Sprintf("the data has %d classes, the model %d; --num-classes %d gives an .onnx file or a shipped model a last layer of its own", n, run.Bundle.Manifest.Classes, n))
 	}
 	training, test, err := limitedSplits(data, o.TrainSize, o.TestSize)
 	if err != nil {

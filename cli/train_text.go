@@ -55,7 +55,7 @@ func mixText(m *loader.Mix) string {
 
 func printSummary(s *runs.Summary, dir string, out *output) {
 	verdict := out.sprintf("%s %s (best %s) after %s", metricHead(s.Metric),
-		out.style(styleBold, percent(s.TestAccuracy)), percent(s.BestTestAccuracy), counted(s.Epochs, "epoch"))
+		out.style(styleBold, scoreText(s)), percent(s.BestTestAccuracy), counted(s.Epochs, "epoch"))
 	if s.Epochs == 0 {
 		verdict = "no epoch finished"
 	}

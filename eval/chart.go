@@ -93,7 +93,7 @@ func (c *Comparison) plot(axis Axis) (*plot.Plot, error) {
 	unit := ""
 	longest := 0.0
 	for i := range c.runs {
-		pts := points(&c.runs[i], axis)
+		pts := c.points(&c.runs[i], axis)
 		if len(pts) > 0 {
 			longest = math.Max(longest, pts[len(pts)-1].X)
 		}
@@ -118,10 +118,10 @@ func (c *Comparison) plot(axis Axis) (*plot.Plot, error) {
 	default:
 		return nil, fmt.Errorf("eval: chart: %w: axis %q, want %s or %s", ErrFormat, axis, AxisSamples, AxisSeconds)
 	}
-	style(p)
+	c.style(p)
 	drawn := false
 	for i := range c.runs {
-		pts := points(&c.runs[i], axis)
+		pts := c.points(&c.runs[i], axis)
 		if len(pts) == 0 {
 			continue
 		}
@@ -136,15 +136,14 @@ func (c *Comparison) plot(axis Axis) (*plot.Plot, error) {
 		line.Color, line.Width = shade, vg.Points(1.8)
 		marks.Color, marks.Shape, marks.Radius = shade, draw.CircleGlyph{}, vg.Points(2.6)
 		p.Add(line, marks)
-		p.Legend.Add(label(c.Rows[i]), line, marks)
+		p.Legend.Add(c.label(c.Rows[i]), line, marks)
 		drawn = true
 	}
 	if !drawn {
 		return nil, errors.New("eval: chart: no run has a finished epoch")
 	}
 	p.X.Min = 0
-	margin := math.Max((p.Y.Max-p.Y.Min)*0.05, 0.25)
-	p.Y.Min, p.Y.Max = p.Y.Min-margin, math.Min(p.Y.Max+margin, 100.5)
+	c.span(&p.Y, 0.05)
 	p.X.Max *= 1.02
 	return p, nil
 }
@@ -153,18 +152,38 @@ func (c *Comparison) plot(axis Axis) (*plot.Plot, error) {
 const maxLabel = 60
 
 // label names a run in the legend, its method where the name does not say it.
-func label(r Row) string {
+func (c *Comparison) label(r Row) string {
 	name := r.Name
 	if r.Method != "" && r.Method != r.Name {
 		name += " (" + r.Method + ")"
 	}
-	return printable.Cut(name, maxLabel) + ", " + percent(r.Accuracy)
+	return printable.Cut(name, maxLabel) + ", " + c.by.text("%.2f", r.Accuracy) + c.percent()
 }
 
-func style(p *plot.Plot) {
+// percent is the sign behind a share.
+func (c *Comparison) percent() string {
+	if c.by.raw {
+		return ""
+	}
+	return "%"
+}
+
+// span leaves space above and below, as a share of the axis.
+func (c *Comparison) span(y *plot.Axis, share float64) {
+	margin, top := (y.Max-y.Min)*share, math.Inf(1)
+	if !c.by.raw {
+		margin, top = math.Max(margin, 0.25), 100.5
+	}
+	y.Min, y.Max = y.Min-margin, math.Min(y.Max+margin, top)
+}
+
+func (c *Comparison) style(p *plot.Plot) {
 	grey, text := color.RGBA{225, 225, 225, 255}, color.RGBA{50, 50, 50, 255}
 	p.BackgroundColor = color.White
-	p.Y.Label.Text = "test accuracy (%)"
+	p.Y.Label.Text = "test " + c.by.head()
+	if !c.by.raw {
+		p.Y.Label.Text += " (%)"
+	}
 	sans := font.Font{Typeface: "Liberation", Variant: "Sans"}
 	p.Legend.TextStyle.Font = sans
 	for _, a := range []*plot.Axis{&p.X, &p.Y} {
@@ -203,7 +222,7 @@ func (roundTicks) Ticks(low, high float64) []plot.Tick {
 }
 
 // points are a run's accuracies in percent against what it had used.
-func points(r *run.Run, axis Axis) plotter.XYs {
+func (c *Comparison) points(r *run.Run, axis Axis) plotter.XYs {
 	var pts plotter.XYs
 	used, seconds := int64(0), 0.0
 	for _, e := range r.Epochs {
@@ -213,7 +232,8 @@ func points(r *run.Run, axis Axis) plotter.XYs {
 		if axis == AxisSeconds {
 			x = seconds
 		}
-		pts = append(pts, plotter.XY{X: x, Y: 100 * e.TestAccuracy})
+		y, _ := c.by.of(e.Measures())
+		pts = append(pts, plotter.XY{X: x, Y: c.by.scale() * y})
 	}
 	return pts
 }

@@ -32,17 +32,20 @@ type Row struct {
 // Comparison sets runs side by side.
 type Comparison struct {
 	Rows   []Row    `json:"runs"`
-	Groups []Group  `json:"groups"`          // by configuration, the baseline's first
-	Margin float64  `json:"margin"`          // loss of accuracy that the verdicts are about
-	Notes  []string `json:"notes,omitempty"` // what makes the runs hard to compare
+	Groups []Group  `json:"groups"`           // by configuration, the baseline's first
+	Margin float64  `json:"margin"`           // loss of accuracy that the verdicts are about
+	Metric string   `json:"metric,omitempty"` // what stands in the place of the accuracy, where another was asked for
+	Notes  []string `json:"notes,omitempty"`  // what makes the runs hard to compare
 	runs   []run.Run
 	noted  []noted
+	by     criterion
 	budget bool
 }
 
 // Options say how groups are compared.
 type Options struct {
-	Margin float64 // the loss of accuracy, as a share of 1, that the verdicts are about
+	Margin float64 // the loss of accuracy, as a share of 1, that the verdicts are about; of errors, a share of the baseline's
+	Metric string  // what runs are compared by; "" is the accuracy, or the task's main metric, or the model's own loss
 	Budget bool    // with full training on as many samples instead of as many epochs
 }
 
@@ -53,13 +56,17 @@ func Compare(runs []run.Run, o Options) (*Comparison, error) {
 	if len(runs) == 0 {
 		return nil, errors.New("eval: compare: no runs")
 	}
-	c := &Comparison{runs: runs}
+	by, err := newCriterion(runs, o.Metric)
+	if err != nil {
+		return nil, err
+	}
+	c := &Comparison{runs: runs, by: by, Metric: by.name}
 	base := &runs[0].Summary
 	for i := range runs {
 		s := &runs[i].Summary
 		c.Rows = append(c.Rows, Row{
-			Name: runs[i].Name, Method: method(s), Accuracy: s.TestAccuracy, BestAccuracy: s.BestTestAccuracy,
-			Difference: s.TestAccuracy - base.TestAccuracy, Epochs: s.Epochs,
+			Name: runs[i].Name, Method: method(s), Accuracy: by.value(s), BestAccuracy: by.best(&runs[i]),
+			Difference: by.value(s) - by.value(base), Epochs: s.Epochs,
 			SamplesUsed: s.TrainSamplesUsed, SamplesSaved: less(float64(s.TrainSamplesUsed), float64(base.TrainSamplesUsed)),
 			Seconds: s.WallSeconds, SecondsSaved: less(s.WallSeconds, base.WallSeconds),
 			TrainSeconds: s.WallSeconds - s.EvalSeconds, Interrupted: s.Interrupted,
@@ -133,6 +140,9 @@ type noted struct {
 
 // metric names what all runs are judged by.
 func (c *Comparison) metric() string {
+	if c.by.name != "" {
+		return c.by.name
+	}
 	name := c.runs[0].Summary.Metric
 	for i := range c.runs {
 		if c.runs[i].Summary.Metric != name {
@@ -164,11 +174,17 @@ func (c *Comparison) runColumns() []column[Row] {
 			if r.Epochs == 0 {
 				return "-"
 			}
+			if c.by.raw {
+				return c.by.text("%.2f", r.Accuracy)
+			}
 			return percent(r.Accuracy)
 		}),
 		beside("difference", func(r *Row) string {
 			if r.Epochs == 0 || base.Epochs == 0 {
 				return ""
+			}
+			if c.by.raw {
+				return c.by.text("%+.2f", r.Difference)
 			}
 			return fmt.Sprintf("%+.2f pts", 100*r.Difference)
 		}),

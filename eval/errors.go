@@ -10,4 +10,5 @@ var (
 	ErrTarget  = errors.New("targets that these outputs cannot be measured by")
 	ErrNoModel = errors.New("no model")
 	ErrFormat  = errors.New("unknown chart format")
+	ErrMetric  = errors.New("unknown metric")
 )

@@ -49,10 +49,10 @@ func (c *Comparison) panels() (all []panel) {
 			m = len(p.methods)
 			p.methods = append(p.methods, groupPoints{method: name})
 		}
-		at := plotter.XY{X: 100 * less(g.SamplesUsed, p.full.SamplesUsed), Y: 100 * g.Accuracy.Mean}
+		at := plotter.XY{X: 100 * less(g.SamplesUsed, p.full.SamplesUsed), Y: c.by.scale() * g.Accuracy.Mean}
 		spread := 0.0
 		if g.Accuracy.Deviation != nil {
-			spread = 100 * *g.Accuracy.Deviation
+			spread = c.by.scale() * *g.Accuracy.Deviation
 		}
 		x := &p.methods[m]
 		where, _ := slices.BinarySearchFunc(x.XYs, at, func(a, b plotter.XY) int {
@@ -105,7 +105,7 @@ func (c *Comparison) writeGroupChart(w io.Writer, format string) error {
 		plots[row] = make([]*plot.Plot, tiles.Cols)
 		for col := range plots[row] {
 			if k := row*tiles.Cols + col; k < len(panels) {
-				if plots[row][col], err = panels[k].plot(colors); err != nil {
+				if plots[row][col], err = c.plotPanel(&panels[k], colors); err != nil {
 					return err
 				}
 			}
@@ -125,24 +125,24 @@ func (c *Comparison) writeGroupChart(w io.Writer, format string) error {
 	return nil
 }
 
-// plot draws a panel; colors are those of methods in all panels.
-func (p *panel) plot(colors map[string]int) (*plot.Plot, error) {
+// plotPanel draws a panel; colors are those of methods in all panels.
+func (c *Comparison) plotPanel(p *panel, colors map[string]int) (*plot.Plot, error) {
 	out := plot.New()
-	style(out)
+	c.style(out)
 	out.Title.Text, out.Title.TextStyle.Font = printable.Cut(p.data, maxLabel), out.X.Label.TextStyle.Font
 	out.X.Label.Text = "training samples saved (%)"
 	right := 5.0
 	for _, m := range p.methods {
 		right = math.Max(right, m.XYs[len(m.XYs)-1].X*1.08)
 	}
-	base := 100 * p.full.Accuracy.Mean
+	base := c.by.scale() * p.full.Accuracy.Mean
 	line, err := plotter.NewLine(plotter.XYs{{X: 0, Y: base}, {X: right, Y: base}})
 	if err != nil {
 		return nil, fmt.Errorf("eval: chart: %w", err)
 	}
 	line.Color, line.Width, line.Dashes = palette[len(palette)-1], vg.Points(1.4), []vg.Length{vg.Points(5), vg.Points(3)}
 	out.Add(line)
-	out.Legend.Add(fmt.Sprintf("%s, %.2f%%", printable.Cut(p.full.Method, maxLabel), base), line)
+	out.Legend.Add(printable.Cut(p.full.Method, maxLabel)+", "+c.by.text("%.2f", p.full.Accuracy.Mean)+c.percent(), line)
 	for _, m := range p.methods {
 		k, ok := colors[m.method]
 		if !ok {
@@ -165,8 +165,7 @@ func (p *panel) plot(colors map[string]int) (*plot.Plot, error) {
 		out.Legend.Add(printable.Cut(m.method, maxLabel), line, marks)
 	}
 	out.X.Min, out.X.Max = 0, right
-	margin := math.Max((out.Y.Max-out.Y.Min)*0.08, 0.25)
-	out.Y.Min, out.Y.Max = out.Y.Min-margin, math.Min(out.Y.Max+margin, 100.5)
+	c.span(&out.Y, 0.08)
 	out.Legend.Left, out.Legend.XOffs = true, vg.Points(10)
 	return out, nil
 }

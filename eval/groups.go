@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -42,6 +43,7 @@ type Group struct {
 	Verdict      string    `json:"verdict,omitempty"`
 
 	runs []*run.Run
+	by   criterion
 }
 
 // group collects the finished runs by configuration and compares each group
@@ -59,7 +61,7 @@ func (c *Comparison) group(o Options) {
 		key := fmt.Sprint(f) // in the order of its keys
 		g := byKey[key]
 		if g == nil {
-			g = &Group{Method: method(&r.Summary), Ratio: r.Summary.Config.Prune.Ratio}
+			g = &Group{Method: method(&r.Summary), Ratio: r.Summary.Config.Prune.Ratio, by: c.by}
 			byKey[key] = g
 			groups, fields = append(groups, g), append(fields, f)
 		}
@@ -83,7 +85,7 @@ func (c *Comparison) group(o Options) {
 				g.Baseline, partner = asManySamples, equalSamples(groups)
 			}
 			c.Notes = append(c.Notes, g.pair(partner)...)
-			g.judge(o.Margin)
+			g.judge(o.Margin, base.Accuracy.Mean)
 		}
 		c.Groups = append(c.Groups, *g)
 	}
@@ -170,7 +172,7 @@ func (g *Group) measure() {
 	var accuracy, worst, used, seconds, pruning, share []float64
 	for _, r := range g.runs {
 		s := &r.Summary
-		accuracy, used = append(accuracy, s.TestAccuracy), append(used, float64(s.TrainSamplesUsed))
+		accuracy, used = append(accuracy, g.by.value(s)), append(used, float64(s.TrainSamplesUsed))
 		seconds, pruning = append(seconds, s.WallSeconds), append(pruning, s.PruneSeconds)
 		share = append(share, s.PruneSeconds/max(s.WallSeconds-s.EvalSeconds, 1e-9))
 		if w := s.WorstClass; w.Samples > 0 {
@@ -180,7 +182,7 @@ func (g *Group) measure() {
 	g.Accuracy, g.SamplesUsed = MomentsOf(accuracy), MomentsOf(used).Mean
 	g.Seconds, g.PruneSeconds, g.Overhead = MomentsOf(seconds).Mean, MomentsOf(pruning).Mean, MomentsOf(share).Mean
 	g.measureNoise()
-	if len(worst) == len(g.runs) {
+	if len(worst) == len(g.runs) && g.by.name == "" {
 		m := MomentsOf(worst)
 		g.Worst = &m
 	}
@@ -259,7 +261,7 @@ func (g *Group) pair(partner func(*run.Run) (*run.Run, string)) (notes []string)
 		if x, y := initSeed(s), initSeed(b); x != y {
 			notes = append(notes, fmt.Sprintf("%s: its first weights are those of seed %s, those of %s of seed %s", r.Name, x, other.Name, y))
 		}
-		differences = append(differences, s.TestAccuracy-b.TestAccuracy)
+		differences = append(differences, g.by.value(s)-g.by.value(b))
 		used, usedBase = used+float64(s.TrainSamplesUsed), usedBase+float64(b.TrainSamplesUsed)
 		seconds, secondsBase = seconds+s.WallSeconds, secondsBase+b.WallSeconds
 	}
@@ -279,14 +281,19 @@ func initSeed(s *run.Summary) string {
 	return "none"
 }
 
-// judge says what the interval shows of a loss.
-func (g *Group) judge(margin float64) {
-	d := g.Difference
-	points := func(share float64) string { return fmt.Sprintf("%.2f", 100*share) }
-	within := fmt.Sprintf("no loss within %g points", 100*margin)
-	if d == nil {
+// judge says what the interval shows of a loss; base is the mean of the baseline.
+func (g *Group) judge(margin, base float64) {
+	if g.Difference == nil {
 		g.Verdict = "not shown: no seed in common"
 		return
+	}
+	d := g.by.gains(g.Difference)
+	points := func(x float64) string { return g.by.text("%.2f", x) }
+	unit := " points"
+	within := fmt.Sprintf("no loss within %g points", 100*margin)
+	if g.by.raw {
+		unit, within = "", fmt.Sprintf("no loss within %g%% of the baseline's", 100*margin)
+		margin *= math.Abs(base)
 	}
 	g.NoLoss, g.SeedsNeeded = d.Within(margin), d.Seeds(margin)
 	switch {
@@ -297,9 +304,9 @@ func (g *Group) judge(margin float64) {
 	case d.Low == nil:
 		g.Verdict = "not shown: all pairs differ by the same, which gives no interval"
 	case *d.High < 0:
-		g.Verdict = fmt.Sprintf("not shown: it loses %s to %s points", points(-*d.High), points(-*d.Low))
+		g.Verdict = fmt.Sprintf("not shown: it loses %s to %s%s", points(-*d.High), points(-*d.Low), unit)
 	case d.Mean <= -margin:
-		g.Verdict = fmt.Sprintf("not shown: it loses %s points on average", points(-d.Mean))
+		g.Verdict = fmt.Sprintf("not shown: it loses %s%s on average", points(-d.Mean), unit)
 	case g.SeedsNeeded == 0:
 		g.Verdict = fmt.Sprintf("not shown: it would take over %d seeds", maxSeeds)
 	default:

@@ -23,9 +23,9 @@ func (c *Comparison) groupColumns(f Format) []column[Group] {
 	}
 	spread := func(m Moments) string {
 		if m.Deviation == nil {
-			return fmt.Sprintf("%.2f", 100*m.Mean)
+			return c.by.text("%.2f", m.Mean)
 		}
-		return fmt.Sprintf("%.2f ±%.2f", 100*m.Mean, 100**m.Deviation)
+		return c.by.text("%.2f", m.Mean) + c.by.text(" ±%.2f", *m.Deviation)
 	}
 	share := func(x *float64) string {
 		if x == nil {
@@ -46,7 +46,7 @@ func (c *Comparison) groupColumns(f Format) []column[Group] {
 		{key: "prune_ratio", value: func(g *G) any { return g.Ratio }},
 		{key: "baseline", value: func(g *G) any { return g.Baseline }},
 		{"seeds", "seeds", func(g *G) string { return fmt.Sprint(len(g.Seeds)) }, func(g *G) any { return len(g.Seeds) }},
-		{"test_accuracy", "accuracy", func(g *G) string { return spread(g.Accuracy) }, func(g *G) any { return g.Accuracy.Mean }},
+		{"test_accuracy", c.by.head(), func(g *G) string { return spread(g.Accuracy) }, func(g *G) any { return g.Accuracy.Mean }},
 		{key: "test_accuracy_std", value: func(g *G) any { return g.Accuracy.Deviation }},
 		{key: "pairs", value: func(g *G) any {
 			if g.Difference == nil {
@@ -58,13 +58,13 @@ func (c *Comparison) groupColumns(f Format) []column[Group] {
 			if g.Difference == nil {
 				return ""
 			}
-			return fmt.Sprintf("%+.2f", 100*g.Difference.Mean)
+			return c.by.text("%+.2f", g.Difference.Mean)
 		}, func(g *G) any { return of(g, mean) }},
 		{"difference_low", "95% interval", func(g *G) string {
 			if g.Difference == nil || g.Difference.Low == nil {
 				return ""
 			}
-			return fmt.Sprintf("%+.2f to %+.2f", 100**g.Difference.Low, 100**g.Difference.High)
+			return c.by.text("%+.2f", *g.Difference.Low) + c.by.text(" to %+.2f", *g.Difference.High)
 		}, func(g *G) any { return of(g, func(d *Difference) *float64 { return d.Low }) }},
 		{key: "difference_high", value: func(g *G) any { return of(g, func(d *Difference) *float64 { return d.High }) }},
 		{key: "difference_p", value: func(g *G) any { return of(g, func(d *Difference) *float64 { return d.P }) }},
@@ -138,7 +138,14 @@ func (c *Comparison) WriteGroups(w io.Writer, f Format) error {
 	if c.budget {
 		base = asManySamples
 	}
-	fmt.Fprintf(&b, "%% of test samples, mean ±standard deviation over seeds; diff in points, with the\ninterval of a paired t-test, to %s; worst class;\nshares of samples and seconds saved\n", base)
+	what, unit, worst := "% of test samples", " in points", " worst class;"
+	if c.by.raw {
+		what, unit = printable.Text(c.by.name)+" of the test samples", ""
+	}
+	if c.by.name != "" {
+		worst = ""
+	}
+	fmt.Fprintf(&b, "%s, mean ±standard deviation over seeds; diff%s, with the\ninterval of a paired t-test, to %s;%s\nshares of samples and seconds saved\n", what, unit, base, worst)
 	first := true
 	for i := range c.Groups {
 		g := &c.Groups[i]

@@ -57,9 +57,9 @@ func (m *quantities) result() *Result {
 		}
 		mae, rmse := o.absolute/n, math.Sqrt(o.squared/n)
 		absolute, root, determined = absolute+mae/k, root+rmse/k, determined+r2/k
-		m.res.Parts = append(m.res.Parts, Part{Samples: m.seen, Metrics: []Metric{{R2, r2, false}, {"MAE", mae, true}, {"RMSE", rmse, true}}})
+		m.res.Parts = append(m.res.Parts, Part{Samples: m.seen, Metrics: []Metric{{R2, r2, false}, {meanAbsolute, mae, true}, {rootSquared, rmse, true}}})
 	}
 	m.res.Loss = m.mean.sum / n
-	m.res.Metrics = []Metric{{R2, determined, false}, {"MAE", absolute, true}, {"RMSE", root, true}}
+	m.res.Metrics = []Metric{{R2, determined, false}, {meanAbsolute, absolute, true}, {rootSquared, root, true}}
 	return &m.res
 }

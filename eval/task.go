@@ -39,6 +39,8 @@ const (
 	R2            = "R2"
 	MeanIoU       = "mean IoU"
 	LossMetric    = "loss"
+	meanAbsolute  = "MAE"
+	rootSquared   = "RMSE"
 	OwnScore      = "exp(-loss)" // of a model with its own loss: from 0 to 1, and more is better
 )
 

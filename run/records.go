@@ -38,6 +38,18 @@ type Measured struct {
 	TestMetrics map[string]float64 `json:"test_metrics,omitempty"`
 }
 
+// Measures are the numbers of test samples, as a run records them.
+type Measures struct {
+	Accuracy, Loss float64
+	Metrics        map[string]float64 // by name, nil of classes
+}
+
+// Measures are those of model.onnx.
+func (r *Result) Measures() Measures { return Measures{r.TestAccuracy, r.TestLoss, r.TestMetrics} }
+
+// Measures are those after the epoch.
+func (e *Epoch) Measures() Measures { return Measures{e.TestAccuracy, e.TestLoss, e.TestMetrics} }
+
 // Seconds are the times of an epoch or of a run.
 type Seconds struct {
 	WallSeconds  float64 `json:"wall_seconds"`
@@ -75,7 +87,8 @@ type Result struct {
 	SavedRatio       float64 `json:"saved_ratio"`
 
 	Measured
-	BestValue float64 `json:"best_value,omitempty"` // of the metric that the best checkpoint was chosen by
+	Scalars   []string `json:"scalars,omitempty"`    // which of TestMetrics are further outputs of the model
+	BestValue float64  `json:"best_value,omitempty"` // of the metric that the best checkpoint was chosen by
 
 	WorstClass ClassResult `json:"worst_class,omitzero"` // of model.onnx on the test samples
 }

@@ -1,4 +1,5 @@
-// Command studies trains the experiments of docs/results.md and writes its tables.
+// Command studies trains the experiments of docs/results.md, or with -tasks those of
+// docs/tasks.md, and writes their tables.
 //
 //	go run ./bench/studies -winnow bin/winnow
 //
@@ -32,17 +33,18 @@ func main() {
 	var p program
 	flag.StringVar(&p.winnow, "winnow", "bin/winnow", "the program")
 	flag.StringVar(&p.runs, "runs", "runs/studies", "folder of the runs")
+	tasks := flag.Bool("tasks", false, "the tasks that are no classes")
 	flag.StringVar(&p.json, "json", "docs/results", "folder of the comparisons")
-	flag.StringVar(&p.page, "page", "docs/results.md", "page with a place for each table")
+	flag.StringVar(&p.page, "page", "", "page with a place for each table (docs/results.md, of tasks docs/tasks.md)")
 	flag.StringVar(&p.machine, "machine", "", "flags of winnow train that are about the machine alone, such as --threads=1")
-	only := flag.String("only", "", "studies, with commas between; all but the quick one if empty")
+	only := flag.String("only", "", "studies, with commas between; all but the quick one and tasks if empty")
 	quick := flag.Bool("quick", false, "the quick study alone")
 	tables := flag.Bool("tables", false, "train nothing; write the tables of what is finished")
 	list := flag.Bool("list", false, "print the studies and their commands")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	chosen, err := choose(*only, *quick)
+	chosen, err := choose(*only, *quick, *tasks)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -63,9 +65,9 @@ func main() {
 	}
 }
 
-func choose(only string, quick bool) ([]study, error) {
+func choose(only string, quick, tasks bool) ([]study, error) {
 	if only == "" {
-		return slices.DeleteFunc(slices.Clone(studies), func(s study) bool { return s.quick != quick }), nil
+		return slices.DeleteFunc(slices.Clone(studies), func(s study) bool { return s.quick != quick || (s.task != "") != tasks }), nil
 	}
 	var chosen []study
 	for name := range strings.SplitSeq(only, ",") {
@@ -118,18 +120,22 @@ func (p *program) write(ctx context.Context, s study) error {
 		return err
 	}
 	chart := s.name + ".svg"
-	text, err := p.compare(ctx, runs, "--json", "--axis", "saved", "--plot", filepath.Join(p.json, chart))
+	form := []string{"--json"}
+	if s.task == "" {
+		form = append(form, "--axis", "saved", "--plot", filepath.Join(p.json, chart))
+	}
+	text, err := p.compare(ctx, runs, form...)
 	if err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(p.json, s.name+".json"), text, 0o644); err != nil {
 		return err
 	}
-	table, err := tableOf(text)
-	if err != nil {
-		return err
+	table, err := tableOf(text, s.task)
+	if err != nil || s.task != "" {
+		return errors.Join(err, p.fill(s, table))
 	}
-	folder, err := filepath.Rel(filepath.Dir(p.page), p.json)
+	folder, err := filepath.Rel(filepath.Dir(p.pageOf(s)), p.json)
 	if err != nil {
 		return err
 	}
@@ -137,13 +143,17 @@ func (p *program) write(ctx context.Context, s study) error {
 }
 
 // tableOf writes the groups of a comparison as Markdown, with the verdicts, and
-// without the seconds: studies may be trained beside other work.
-func tableOf(comparison []byte) (string, error) {
+// without the seconds: studies may be trained beside other work. task is what
+// the runs are measured by, "" for classes.
+func tableOf(comparison []byte, task string) (string, error) {
 	var c struct{ Groups []eval.Group }
 	if err := json.Unmarshal(comparison, &c); err != nil {
 		return "", err
 	}
 	var t strings.Builder
+	if task != "" {
+		return taskTable(c.Groups, task), nil
+	}
 	t.WriteString("| method | seeds | accuracy, % | difference, points | 95% interval | worst class, % | samples saved | no loss within 0.5 points |\n")
 	t.WriteString("| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n")
 	for _, g := range c.Groups {
@@ -164,6 +174,29 @@ func tableOf(comparison []byte) (string, error) {
 		fmt.Fprintf(&t, " %s | %s | %s |\n", worst, saved, strings.TrimSuffix(strings.Replace(g.Verdict, "no loss within 0.5 points", "shown", 1), " points"))
 	}
 	return t.String(), nil
+}
+
+// taskTable is a table of what a task is measured by: shares as percentages,
+// anything else as it is.
+func taskTable(groups []eval.Group, task string) string {
+	var t strings.Builder
+	fmt.Fprintf(&t, "| method | seeds | %s | difference | 95%% interval | samples saved | verdict |\n| --- | ---: | ---: | ---: | ---: | ---: | --- |\n", task)
+	scale, digits := 1.0, 4
+	if strings.HasSuffix(task, "%") {
+		scale, digits = 100, 2
+	}
+	for _, g := range groups {
+		fmt.Fprintf(&t, "| %s | %d | %.*f", g.Name, len(g.Seeds), digits, scale*g.Accuracy.Mean)
+		if g.Accuracy.Deviation != nil {
+			fmt.Fprintf(&t, " ± %.*f", digits, scale**g.Accuracy.Deviation)
+		}
+		if d := g.Difference; d == nil || d.Low == nil || d.High == nil || g.SamplesSaved == nil {
+			t.WriteString(" | | | | |\n")
+		} else {
+			fmt.Fprintf(&t, " | %+.*f | %+.*f to %+.*f | %.1f%% | %s |\n", digits, scale*d.Mean, digits, scale**d.Low, digits, scale**d.High, 100**g.SamplesSaved, g.Verdict)
+		}
+	}
+	return t.String()
 }
 
 func moments(m eval.Moments) string {
@@ -199,9 +232,21 @@ func (p *program) compare(ctx context.Context, runs []string, form ...string) ([
 	return cmd.Output()
 }
 
+// pageOf is the page with the place of a study's table.
+func (p *program) pageOf(s study) string {
+	switch {
+	case p.page != "":
+		return p.page
+	case s.task != "":
+		return "docs/tasks.md"
+	}
+	return "docs/results.md"
+}
+
 // fill replaces what lies between the marks of a study.
 func (p *program) fill(s study, body string) error {
-	page, err := os.ReadFile(p.page)
+	name := p.pageOf(s)
+	page, err := os.ReadFile(name)
 	if err != nil {
 		return err
 	}
@@ -209,8 +254,8 @@ func (p *program) fill(s study, body string) error {
 	head, rest, ok := bytes.Cut(page, []byte(begin))
 	_, tail, ok2 := bytes.Cut(rest, []byte(end))
 	if !ok || !ok2 {
-		return fmt.Errorf("%s has no %q and %q", p.page, strings.TrimSpace(begin), strings.TrimSpace(end))
+		return fmt.Errorf("%s has no %q and %q", name, strings.TrimSpace(begin), strings.TrimSpace(end))
 	}
 	text := fmt.Sprintf("%s%s\n```\n%s```\n\n%s%s%s", head, begin, p.commands(s), body, end, tail)
-	return os.WriteFile(p.page, []byte(text), 0o644)
+	return os.WriteFile(name, []byte(text), 0o644)
 }

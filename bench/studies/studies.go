@@ -2,11 +2,13 @@ package main
 
 import "slices"
 
-// study is one table of docs/results.md: experiments whose runs are compared
-// together, paired by seed, with full training on the same data.
+// study is one table of docs/results.md, or of a task one of docs/tasks.md:
+// experiments whose runs are compared together, paired by seed, with full training
+// on the same data.
 type study struct {
 	name, title string
-	quick       bool // of make results-quick
+	quick       bool   // of make results-quick
+	task        string // what a task is measured by, of make results-tasks; "" for a class
 	experiments []plan
 }
 
@@ -81,4 +83,18 @@ var studies = []study{
 		experiments: noisy("symmetric:0.2,symmetric:0.5,symmetric:0.8,asymmetric:0.2", recipe("lenet", "fashion-mnist", "30", "5")...)},
 	{name: "fashion-resnet8", title: "resnet8 on Fashion-MNIST", experiments: papers(recipe("resnet8", "fashion-mnist", "30", "5")...)},
 	{name: "mnist-resnet8", title: "resnet8 on MNIST", experiments: papers(recipe("resnet8", mnist, "30", "5")...)},
+	{name: "task-labels", title: "several labels", task: "mAP, %", experiments: byBatchLoss("multi", "--bundle", "lenet", "--loss", "bce", "--batch-loss-only")},
+	{name: "task-pose", title: "position and angle", task: "R2, %", experiments: byBatchLoss("pose", "--bundle", "lenet", "--num-classes", "3", "--loss", "mse", "--batch-loss-only")},
+	{name: "task-boxes", title: "a detector with its loss inside", task: "test loss",
+		experiments: byBatchLoss("boxes,size=32", "--bundle", "onnx/export/testdata/detect.onnx", "--loss", "none")},
+	{name: "task-masks", title: "a class for each pixel", task: "mean IoU, %",
+		experiments: byBatchLoss("mask", "--bundle", "unet", "--class-weights", "0.1,1,1,1,1,1,1,1,1,1,1", "--batch-loss-only")},
+}
+
+// byBatchLoss is a task of generated characters in full, and pruned by the batch's
+// loss alone at ratios that save about 20 and 35%.
+func byBatchLoss(task string, model ...string) []plan {
+	args := append(model, "--data", "glyphs:task="+task+",train=10000,test=2000", "--opt", "adam", "--lr", "0.002", "--weight-decay", "0",
+		"--batch-size", "64", "--epochs", "15", "--seed", "1", "--seeds", "3", "--methods", "none,bls-infobatch", "--ratios", "0.4,0.7")
+	return []plan{{"all", args}}
 }
