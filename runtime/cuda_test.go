@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unsafe"
 )
 
 const fakeDriver = `
@@ -256,4 +257,77 @@ func TestCUDAStrictDeviceRefusesFallback(t *testing.T) {
 	out, err := f.Run(bytesOf(1, 2, 3, 5))
 	noError(t, err)
 	near(t, "determinant", as[float32](out[0]), []float64{-1}, 1e-5)
+}
+
+// alone is a job of one process, whose sums are what it has, wherever that lies.
+type alone struct{ host, device int }
+
+func (a *alone) Sum([]float32) error {
+	a.host++
+	return nil
+}
+
+func (a *alone) SumAt(p unsafe.Pointer, _ int) error {
+	if p == nil {
+		return errors.New("no address")
+	}
+	a.device++
+	return nil
+}
+
+// What crosses lies in pinned memory, the block of a job in the GPU's, and a step
+// in halves moves the state by its formula, whichever way its block goes.
+func TestCUDASplitSteps(t *testing.T) {
+	d := cudaDevice(t, Options{CUDA: map[string]string{"use_tf32": "0"}, StrictDevice: true})
+	noError(t, d.TakeThread())
+	b, err := d.hostBuffer(1 << 20)
+	noError(t, err)
+	if b.value == nil {
+		t.Fatal("the provider pins no memory")
+	}
+	if name, err := b.value.memory(); err != nil || name != "CudaPinned" {
+		t.Errorf("what crosses lies in %q memory (%v)", name, err)
+	}
+	b.close()
+	for _, direct := range []bool{false, true} {
+		spec, slots := splitSpec()
+		spec.Direct = direct
+		st, err := d.NewState(slots)
+		noError(t, err)
+		tr, err := d.NewSplitTrainer(spec, st, 4)
+		noError(t, err)
+		if name, err := tr.sums.Memory(); err != nil || name != "Cuda" {
+			t.Errorf("the sums lie in %q memory (%v)", name, err)
+		}
+		over := &alone{}
+		var out StepOutput
+		var w, running [2]float64
+		for range 3 {
+			noError(t, tr.Begin(6))
+			for _, x := range [][]float32{{1, 2, 3, 4, 5, 6, 7, 8}, {-1, 0.5, 2, 1}} { // 4 and 2 samples
+				noError(t, tr.Add(&StepInput{N: len(x) / 2, Images: floatBytes(x)}, &out))
+				for i := range x {
+					running[i%2] += float64(x[i]) / float64(len(x)/2)
+				}
+				running[0], running[1] = running[0]/2, running[1]/2
+			}
+			tail, err := tr.Block(6)
+			noError(t, err)
+			tail[0] = 9
+			noError(t, tr.Sum(1, over))
+			if tail[0] != 9 {
+				t.Errorf("the tail came back as %v", tail)
+			}
+			noError(t, tr.PutBlock(6))
+			noError(t, tr.Update(0.25, 6))
+			w[0], w[1] = w[0]-0.25*17/6, w[1]-0.25*21.5/6
+		}
+		near(t, "w", readFloats(t, st, 0), w[:], 1e-5)
+		near(t, "running", readFloats(t, st, 1), running[:], 1e-5)
+		if want := (alone{3, 0}); !direct && *over != want || direct && over.device != 3 {
+			t.Errorf("direct %v: sums %+v", direct, *over)
+		}
+		noError(t, tr.Close())
+		noError(t, st.Close())
+	}
 }

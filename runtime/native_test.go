@@ -180,3 +180,15 @@ func TestClear(t *testing.T) {
 		buffers[i].close()
 	}
 }
+
+// Copies of both kinds of host memory are timed where the device has its own.
+func TestCopyTimes(t *testing.T) {
+	times, err := device(t, Options{}).CopyTimes(4000, 2)
+	if err != nil || times != (CopyTimes{Bytes: 4000}) {
+		t.Errorf("%+v on the host (%v)", times, err)
+	}
+	times, err = device(t, Options{deviceValues: true}).CopyTimes(4000, 2)
+	if err != nil || min(times.PinnedDown, times.PinnedUp, times.PageableDown, times.PageableUp) <= 0 {
+		t.Errorf("%+v (%v)", times, err)
+	}
+}

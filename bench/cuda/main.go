@@ -77,6 +77,7 @@ type report struct {
 	LibraryVersion string       `json:"library_version"`
 	Models         []check      `json:"models"`
 	Speed          []speed      `json:"speed"`
+	Copies         *copies      `json:"copies,omitempty"` // of what a job exchanges each step
 	Failures       []string     `json:"failures"`
 }
 
@@ -111,6 +112,30 @@ type speed struct {
 	PeerImage float64 `json:"peer_images_per_second,omitempty"`
 	Ratio     float64 `json:"ratio,omitempty"` // our images a second over the peer's
 }
+
+// copies are times of resnet18's gradients between device and host, the shortest
+// of several, by the host's memory; 0 where the provider pins none.
+type copies struct {
+	Bytes          int     `json:"bytes"`
+	PinnedDownMS   float64 `json:"pinned_down_ms"`
+	PinnedUpMS     float64 `json:"pinned_up_ms"`
+	PageableDownMS float64 `json:"pageable_down_ms"`
+	PageableUpMS   float64 `json:"pageable_up_ms"`
+}
+
+// stagedBytes are ResNet-18's gradients for 1,000 classes, 11,689,512 of float32.
+const stagedBytes = 4 * 11_689_512
+
+// timeCopies is nil for a device whose memory is the host's.
+func timeCopies(d *ortrun.Device) (*copies, error) {
+	t, err := d.CopyTimes(stagedBytes, 20)
+	if err != nil || t.PageableDown == 0 {
+		return nil, err
+	}
+	return &copies{t.Bytes, milliseconds(t.PinnedDown), milliseconds(t.PinnedUp), milliseconds(t.PageableDown), milliseconds(t.PageableUp)}, nil
+}
+
+func milliseconds(d time.Duration) float64 { return d.Seconds() * 1e3 }
 
 func main() {
 	log.SetFlags(0)
@@ -163,10 +188,18 @@ func run(ctx context.Context, o options, progress io.Writer) (*report, error) {
 		System: doctor.System, CPU: measure.CPU(), Library: filepath.Base(d.LibraryPath()), LibraryVersion: d.LibraryVersion(),
 		Failures: []string{},
 	}
+	var copyErr error
+	if r.Copies, copyErr = timeCopies(d); r.Copies != nil {
+		text, _ := json.Marshal(r.Copies) // numbers alone
+		fmt.Fprintf(progress, "copies    %s\n", text)
+	}
 	if err := d.Close(); err != nil {
 		return nil, err
 	}
 	fail := func(format string, args ...any) { r.Failures = append(r.Failures, fmt.Sprintf(format, args...)) }
+	if copyErr != nil {
+		fail("%v", copyErr)
+	}
 	for _, name := range o.Parity {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
