@@ -17,7 +17,7 @@ import (
 )
 
 // An experiment that is interrupted goes on, keeps what was finished, and
-// compares what its runs say.
+// compares what its runs say, which are the same when two are trained at a time.
 func TestExperiment(t *testing.T) {
 	ortest.CPU(t, 1)
 	out := filepath.Join(t.TempDir(), "e")
@@ -46,7 +46,7 @@ func TestExperiment(t *testing.T) {
 		t.Fatal("the run at work was not ended in the middle", err)
 	}
 
-	text, err := program("experiment", "--resume", out, "--json").Output()
+	text, err := program("experiment", "--resume", out, "--jobs", "2", "--json").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,6 +138,7 @@ func TestExperimentRefuses(t *testing.T) {
 		{nil, exitUsage, []string{"--bundle"}},
 		{[]string{"--bundle", "mlp", "--methods", "nothing"}, exitUsage, []string{"nothing", "infobatch"}},
 		{[]string{"--bundle", "mlp", "--ratios", "0.5,2"}, exitUsage, []string{"--ratios"}},
+		{[]string{"--bundle", "mlp", "--jobs", "0"}, exitUsage, []string{"--jobs"}},
 		{[]string{"--bundle", "mlp", "--seeds", "0"}, exitUsage, []string{"--seeds"}},
 		{[]string{"--bundle", "mlp", "--margin", "0"}, exitUsage, []string{"--margin"}},
 		{[]string{"--bundle", "mlp", "--csv", "--json"}, exitUsage, []string{"--csv"}},

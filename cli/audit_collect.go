@@ -177,7 +177,7 @@ func (o *auditOptions) trainFolds(ctx context.Context, out *output) ([]string, e
 	}
 	place := filepath.Join(o.Out, auditFolds)
 	progress := newExperimentProgress(ctx, out, last.Config.Epochs, o.Quiet)
-	_, err = experiment.Train(ctx, place, program, p, progress)
+	_, err = experiment.Train(ctx, place, program, p, 1, progress)
 	progress.clear()
 	if ctx.Err() != nil {
 		out.notef("the same command goes on")

@@ -25,9 +25,13 @@ type experimentOptions struct {
 	Epochs int // of a run
 	Out    string
 	Resume string
+	Jobs   int // runs at a time
 	Form   forms
 	Quiet  bool
 }
+
+// maxJobs bounds the processes at a time.
+const maxJobs = 1024
 
 // Flags of train that an experiment sets itself, or has its own of.
 var plannedFlags = []string{"prune", "prune-ratio", "seed", "out", "overwrite", "resume", "quiet", "report"}
@@ -51,7 +55,7 @@ that it would take. The interval is about seeds, not about the test samples.
 
 The folder of --out holds plan.json, which says what the runs are, and a run folder
 each below runs, which winnow eval and winnow compare take. Each run is a process of
-its own. Ctrl-C ends the one at work cleanly; --resume DIR goes on, and so does the
+its own, and --jobs N trains N at a time. Ctrl-C ends those at work cleanly; --resume DIR goes on, and so does the
 same command again. A finished run is never trained again; more methods, ratios or
 seeds with the same --out add runs. At the end it has results.md, results.csv,
 results.json and accuracy.svg, the table and a picture.
@@ -78,6 +82,8 @@ many epochs as take about as many samples, and compares with that.`,
 				DefaultText: "experiments/BUNDLE-DATA", Usage: "folder `DIR` of the experiment"},
 			&cli.StringFlag{Name: "resume", Destination: &o.Resume, Category: flagsOutput, TakesFile: true,
 				Usage: "go on with the experiment in `DIR`, by its own plan"},
+			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Value: 1, Destination: &o.Jobs, Category: flagsMachine,
+				Usage: "train `N` runs at a time; each takes --threads threads"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &o.Quiet, Category: flagsOutput,
 				Usage: "print nothing but the result and errors"},
 		}, o.Form.flags()),
@@ -88,8 +94,14 @@ many epochs as take about as many samples, and compares with that.`,
 			if err := o.Form.check(); err != nil {
 				return err
 			}
+			if o.Jobs < 1 || o.Jobs > maxJobs {
+				return usagef("--jobs %d: give 1 to %d", o.Jobs, maxJobs)
+			}
 			if err := o.plan(c, trained); err != nil {
 				return err
+			}
+			if _, typed := o.Plan.Flags["threads"]; o.Jobs > 1 && !typed && !o.Quiet {
+				out.notef("%d runs at a time, each with a thread for every core; --threads N gives each fewer", o.Jobs)
 			}
 			o.Epochs = c.Int("epochs")
 			if n, err := strconv.Atoi(o.Plan.Flags["epochs"]); err == nil {
@@ -180,7 +192,7 @@ func runExperiment(ctx context.Context, o experimentOptions, out *output) error 
 	if !o.Quiet {
 		out.notef("%s in %s: %s", counted(len(o.Plan.Runs), "run"), o.Out, planText(&o.Plan))
 	}
-	runs, err := experiment.Train(ctx, o.Out, program, &o.Plan, p)
+	runs, err := experiment.Train(ctx, o.Out, program, &o.Plan, o.Jobs, p)
 	p.clear()
 	if ctx.Err() != nil {
 		out.notef("%d of %s finished; winnow experiment --resume %s goes on", len(runs), counted(len(o.Plan.Runs), "run"), o.Out)

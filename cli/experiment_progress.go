@@ -33,20 +33,25 @@ func newExperimentProgress(ctx context.Context, out *output, epochs int, quiet b
 
 // Begin draws the bar before the first second.
 func (p *experimentProgress) Begin(at experiment.Progress) {
-	p.left.begin(at.Epochs)
+	p.left.begin(at.Run.Name, at.Epochs)
 	p.Progress(at)
 }
 
 // Progress redraws the bar, if there is a terminal to draw it on.
 func (p *experimentProgress) Progress(at experiment.Progress) {
+	running := p.left.at(at.Run.Name, at.Epochs)
 	if p.quiet || !p.out.tty || p.ctx.Err() != nil {
 		return
 	}
 	if p.bar == nil {
 		p.bar = newBar(at.Runs)
 	}
-	text := fmt.Sprintf(" runs %s  %s, epoch %d/%d", bar(p.bar, at.Runs, at.Done), at.Run.Name, min(at.Epochs+1, p.epochs), p.epochs)
-	if s, ok := p.left.seconds(at.Epochs, (at.Runs-at.Done)*p.epochs-at.Epochs); ok {
+	doing := fmt.Sprintf("%s, epoch %d/%d", at.Run.Name, min(at.Epochs+1, p.epochs), p.epochs)
+	if at.AtWork > 1 {
+		doing = fmt.Sprintf("%d at work, %d of %d epochs", at.AtWork, running, at.AtWork*p.epochs)
+	}
+	text := fmt.Sprintf(" runs %s  %s", bar(p.bar, at.Runs, at.Done), doing)
+	if s, ok := p.left.seconds((at.Runs-at.Done)*p.epochs - running); ok {
 		text += "  " + seconds(s) + " left"
 	}
 	_, _ = io.WriteString(p.out.stderr, "\r\x1b[2K"+string(p.out.sprintf("%s", cut(text, p.out.width()-1))))
@@ -56,7 +61,7 @@ func (p *experimentProgress) Progress(at experiment.Progress) {
 // End prints the lasting line of a finished run.
 func (p *experimentProgress) End(at experiment.Progress, r *run.Run, took bool) {
 	s := &r.Summary
-	p.left.end(s)
+	p.left.end(at.Run.Name, s)
 	if p.quiet {
 		return
 	}
@@ -77,7 +82,8 @@ func scoreText(s *run.Summary) string {
 }
 
 // Failed prints what became of a run.
-func (p *experimentProgress) Failed(_ experiment.Progress, err error) {
+func (p *experimentProgress) Failed(at experiment.Progress, err error) {
+	delete(p.left.running, at.Run.Name)
 	p.clear()
 	p.out.notef("%s; the other runs go on", err)
 }
@@ -90,37 +96,60 @@ func (p *experimentProgress) clear() {
 }
 
 // estimate tells the time left from the seconds an epoch took so far, in
-// finished runs and in the one at work. Between two epochs it counts down.
+// finished runs and in those at work. Between two epochs it counts down.
 type estimate struct {
-	now    func() time.Time
-	took   float64 // seconds of finished runs
-	epochs int     // theirs
-	start  time.Time
-	from   int // epochs of the run at work when it began or went on
-	seen   int // and when left was told
-	told   time.Time
-	left   float64 // seconds at that time, below 0 where nothing is known
+	now     func() time.Time
+	took    float64 // seconds of finished runs
+	epochs  int     // theirs
+	running map[string]*working
+	told    time.Time // when left was, zero where it must be told anew
+	left    float64   // seconds at that time, below 0 where nothing is known
 }
 
-func (e *estimate) begin(epochs int) {
-	e.start, e.from = e.now(), epochs
+// working is a run at work.
+type working struct {
+	start      time.Time
+	from, done int // epochs: when it began or went on, and now
+}
+
+func (e *estimate) begin(name string, epochs int) {
+	if e.running == nil {
+		e.running = map[string]*working{}
+	}
+	e.running[name] = &working{e.now(), epochs, epochs}
 	e.told = time.Time{}
 }
 
-func (e *estimate) end(s *run.Summary) { e.took, e.epochs = e.took+s.WallSeconds, e.epochs+s.Epochs }
+// at notes the finished epochs of a run at work, and adds those of all.
+func (e *estimate) at(name string, epochs int) (all int) {
+	if w := e.running[name]; w != nil && w.done != epochs {
+		w.done, e.told = epochs, time.Time{}
+	}
+	for _, w := range e.running {
+		all += w.done
+	}
+	return all
+}
 
-// seconds is how long it takes to train what is left, a number of epochs; ok is
-// whether anything is known.
-func (e *estimate) seconds(epochs, left int) (_ float64, ok bool) {
+func (e *estimate) end(name string, s *run.Summary) {
+	delete(e.running, name)
+	e.took, e.epochs = e.took+s.WallSeconds, e.epochs+s.Epochs
+}
+
+// seconds is how long it takes to train what is left, a number of epochs, with
+// as many runs at work as now; ok is whether anything is known.
+func (e *estimate) seconds(left int) (_ float64, ok bool) {
 	now := e.now()
-	if e.told.IsZero() || epochs != e.seen {
-		e.told, e.seen, e.left = now, epochs, -1
-		if n := e.epochs + epochs - e.from; n > 0 {
-			running := 0.0
-			if epochs > e.from {
-				running = now.Sub(e.start).Seconds()
+	if e.told.IsZero() {
+		e.told, e.left = now, -1
+		took, n := e.took, e.epochs
+		for _, w := range e.running {
+			if w.done > w.from {
+				took, n = took+now.Sub(w.start).Seconds(), n+w.done-w.from
 			}
-			e.left = (e.took + running) / float64(n) * float64(left)
+		}
+		if n > 0 {
+			e.left = took / float64(n) * float64(left) / float64(max(1, len(e.running)))
 		}
 	}
 	return max(0, e.left-now.Sub(e.told).Seconds()), e.left >= 0

@@ -11,8 +11,11 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"winnow/internal/atomicfile"
 	"winnow/prune"
@@ -32,6 +35,7 @@ type Progress struct {
 	Run    *Run
 	Done   int // runs that are finished
 	Runs   int // in all
+	AtWork int // runs that are being trained
 	Epochs int // finished, of this run
 }
 
@@ -44,12 +48,13 @@ const (
 	codeInterrupted        = 130
 )
 
-// Train trains what is not finished of a plan in a folder, each run by program,
-// and gives the finished runs in the plan's order. Where the folder has a plan,
+// Train trains what is not finished of a plan in a folder, each run by program
+// and as many as jobs at a time, and gives the finished runs in the plan's
+// order. Where the folder has a plan,
 // this one joins it. A run that fails does not end the experiment, unless what
 // failed is the same for all: the error wraps ErrFailed once the others are
-// done. Cancelling ctx ends the run at work cleanly; its error is the context's.
-func Train(ctx context.Context, dir, program string, p *Plan, rep Reporter) ([]run.Run, error) {
+// done. Cancelling ctx ends the runs at work cleanly; its error is the context's.
+func Train(ctx context.Context, dir, program string, p *Plan, jobs int, rep Reporter) ([]run.Run, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("experiment: %w", err)
@@ -78,14 +83,17 @@ func Train(ctx context.Context, dir, program string, p *Plan, rep Reporter) ([]r
 		return nil, fmt.Errorf("experiment: %w", err)
 	}
 	dir = filepath.Join(dir, RunsDir)
-	done, failed, err := p.train(ctx, dir, program, p.Runs, Progress{Runs: len(p.Runs)}, rep)
+	t := trainer{plan: p, dir: dir, program: program, jobs: max(1, jobs), rep: rep}
+	t.at.Runs = len(p.Runs)
+	done, failed, err := t.train(ctx, p.Runs)
 	all := len(p.Runs)
 	if err == nil && p.Budget {
 		more := p.equalSamples(done)
 		all += len(more)
 		var as []run.Run
 		var lost []string
-		as, lost, err = p.train(ctx, dir, program, more, Progress{Done: len(done), Runs: all}, rep)
+		t.at.Runs = all
+		as, lost, err = t.train(ctx, more)
 		done, failed = append(done, as...), append(failed, lost...)
 	}
 	if err == nil && len(failed) > 0 {
@@ -125,64 +133,108 @@ func (p *Plan) equalSamples(done []run.Run) []Run {
 	return more
 }
 
-// train trains what is not finished of some runs; at is where the experiment
-// stands. failed are the names of those that did.
-func (p *Plan) train(ctx context.Context, dir, program string, runs []Run, at Progress, rep Reporter) (done []run.Run, failed []string, err error) {
+// trainer trains runs of a plan below a folder, some at a time.
+type trainer struct {
+	plan         *Plan
+	dir, program string
+	jobs         int
+
+	mu  sync.Mutex // of what follows
+	at  Progress
+	rep Reporter
+}
+
+// tell reports under the lock.
+func (t *trainer) tell(report func(Reporter, *Progress)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	report(t.rep, &t.at)
+}
+
+// train trains what is not finished of some runs, and gives those that are in
+// the order of runs. failed are the names of those that did.
+func (t *trainer) train(ctx context.Context, runs []Run) (done []run.Run, failed []string, err error) {
 	taken := make([]*run.Run, len(runs))
 	for i := range runs { // all that is there before anything is trained
-		if taken[i], err = p.finished(&runs[i], filepath.Join(dir, runs[i].Name)); err != nil {
+		if taken[i], err = t.plan.finished(&runs[i], filepath.Join(t.dir, runs[i].Name)); err != nil {
 			return nil, nil, err
 		}
 		if taken[i] != nil {
-			at.Done++
+			t.at.Done++
 		}
 	}
 	for i := range runs {
-		r := &runs[i]
-		at.Run, at.Epochs = r, 0
+		if taken[i] != nil {
+			t.tell(func(rep Reporter, at *Progress) { at.Run, at.Epochs = &runs[i], 0; rep.End(*at, taken[i], true) })
+		}
+	}
+	group, working := errgroup.WithContext(ctx)
+	group.SetLimit(t.jobs)
+	lost := make([]bool, len(runs))
+	for i := range runs {
+		if taken[i] != nil || working.Err() != nil {
+			continue
+		}
+		group.Go(func() (err error) {
+			taken[i], lost[i], err = t.one(working, &runs[i])
+			return err
+		})
+	}
+	err = group.Wait()
+	if err == nil {
+		err = ctx.Err()
+	}
+	for i := range runs {
 		if taken[i] != nil {
 			done = append(done, *taken[i])
-			rep.End(at, taken[i], true)
-			continue
 		}
-		place := filepath.Join(dir, r.Name)
-		err := p.child(ctx, r, place, program, at, rep)
-		var child *ChildError
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return done, failed, ctx.Err()
-		case errors.As(err, &child) && (child.Code < codeUsage || child.Code > codeRuntime) && child.Code != codeInterrupted:
-			rep.Failed(at, err)
-			failed = append(failed, r.Name)
-			continue
-		default:
-			return done, failed, err
+		if lost[i] {
+			failed = append(failed, runs[i].Name)
 		}
-		end, err := p.finished(r, place)
-		if err == nil && end == nil {
-			err = &ChildError{r.Name, codeInterrupted, "it ended before its last epoch"}
-		}
-		if err != nil {
-			return done, failed, err
-		}
-		done = append(done, *end)
-		at.Done++
-		rep.End(at, end, false)
 	}
-	return done, failed, nil
+	return done, failed, err
+}
+
+// one trains a run. failed says that it did, where the others may go on.
+func (t *trainer) one(ctx context.Context, r *Run) (end *run.Run, failed bool, err error) {
+	place := filepath.Join(t.dir, r.Name)
+	err = t.child(ctx, r, place)
+	var child *ChildError
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil, false, ctx.Err()
+	case errors.As(err, &child) && (child.Code < codeUsage || child.Code > codeRuntime) && child.Code != codeInterrupted:
+		t.tell(func(rep Reporter, at *Progress) { at.Run = r; rep.Failed(*at, err) })
+		return nil, true, nil
+	default:
+		return nil, false, err
+	}
+	end, err = t.plan.finished(r, place)
+	if err == nil && end == nil {
+		err = &ChildError{r.Name, codeInterrupted, "it ended before its last epoch"}
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	t.tell(func(rep Reporter, at *Progress) { at.Run = r; at.Done++; rep.End(*at, end, false) })
+	return end, false, nil
 }
 
 // child trains a run in a process of its own.
-func (p *Plan) child(ctx context.Context, r *Run, place, program string, at Progress, rep Reporter) error {
+func (t *trainer) child(ctx context.Context, r *Run, place string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	at.Epochs = run.EpochsDone(place)
-	rep.Begin(at)
+	t.tell(func(rep Reporter, at *Progress) {
+		at.Run, at.Epochs = r, run.EpochsDone(place)
+		at.AtWork++
+		rep.Begin(*at)
+	})
+	defer t.tell(func(_ Reporter, at *Progress) { at.AtWork-- })
 	var said tail
-	cmd := exec.CommandContext(ctx, program, p.args(r, place)...)
-	cmd.Dir, cmd.Stderr = p.Dir, &said
+	cmd := exec.CommandContext(ctx, t.program, t.plan.args(r, place)...)
+	cmd.Dir, cmd.Stderr = t.plan.Dir, &said
 	// A Ctrl-C reaches the child too, whose second one would quit at once.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	endsWithParent(cmd)
@@ -196,8 +248,8 @@ func (p *Plan) child(ctx context.Context, r *Run, place, program string, at Prog
 			case <-stop:
 				return
 			case <-tick.C:
-				at.Epochs = run.EpochsDone(place)
-				rep.Progress(at)
+				n := run.EpochsDone(place)
+				t.tell(func(rep Reporter, at *Progress) { at.Run, at.Epochs = r, n; rep.Progress(*at) })
 			}
 		}
 	}()
