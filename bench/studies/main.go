@@ -21,6 +21,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -37,6 +38,7 @@ func main() {
 	flag.StringVar(&p.json, "json", "docs/results", "folder of the comparisons")
 	flag.StringVar(&p.page, "page", "", "page with a place for each table (docs/results.md, of tasks docs/tasks.md)")
 	flag.StringVar(&p.machine, "machine", "", "flags of winnow train that are about the machine alone, such as --threads=1")
+	flag.IntVar(&p.jobs, "jobs", 1, "runs of an experiment at a time")
 	only := flag.String("only", "", "studies, with commas between; all but the quick one and tasks if empty")
 	quick := flag.Bool("quick", false, "the quick study alone")
 	tables := flag.Bool("tables", false, "train nothing; write the tables of what is finished")
@@ -81,7 +83,10 @@ func choose(only string, quick, tasks bool) ([]study, error) {
 }
 
 // program is where a study finds and leaves things.
-type program struct{ winnow, runs, json, page, machine string }
+type program struct {
+	winnow, runs, json, page, machine string
+	jobs                              int
+}
 
 func (p *program) dir(s study, e plan) string { return filepath.Join(p.runs, s.name, e.name) }
 
@@ -91,27 +96,66 @@ func (p *program) commands(s study) string {
 	for _, e := range s.experiments {
 		fmt.Fprintf(&text, "winnow experiment %s --out %s\n", strings.Join(e.args, " "), filepath.ToSlash(p.dir(s, e)))
 	}
+	for _, e := range s.audits {
+		fmt.Fprintf(&text, "winnow %s\n", strings.Join(p.audited(s, e), " "))
+		for _, form := range p.audit(s, e) {
+			fmt.Fprintf(&text, "winnow %s\n", strings.Join(form, " "))
+		}
+	}
 	return text.String()
 }
 
 func (p *program) train(ctx context.Context, s study) error {
 	for _, e := range s.experiments {
 		log.Printf("%s/%s", s.name, e.name)
-		args := append([]string{"experiment"}, e.args...)
-		args = append(append(args, strings.Fields(p.machine)...), "--out", p.dir(s, e))
-		cmd := exec.CommandContext(ctx, p.winnow, args...)
-		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-		cmd.Stderr = os.Stderr // its table is of one experiment alone; that of the study comes after
-		if err := cmd.Run(); err != nil {
+		args := slices.Concat([]string{"experiment"}, e.args, strings.Fields(p.machine),
+			[]string{"--jobs", strconv.Itoa(p.jobs), "--out", p.dir(s, e)})
+		if _, err := p.run(ctx, args...); err != nil { // its table is of one experiment alone; that of the study comes after
+			return err
+		}
+	}
+	for _, e := range s.audits {
+		log.Printf("%s/%s", s.name, e.name)
+		if _, err := p.run(ctx, slices.Concat(p.audited(s, e), strings.Fields(p.machine), []string{"--resume", "auto", "--quiet"})...); err != nil {
+			return err
+		}
+		var reports []auditReport
+		for _, form := range p.audit(s, e) {
+			text, err := p.run(ctx, append(form, "--json", "--quiet")...)
+			if err != nil {
+				return err
+			}
+			var r auditReport
+			if err := json.Unmarshal(text, &r); err != nil {
+				return err
+			}
+			reports = append(reports, r)
+		}
+		text, err := json.MarshalIndent(reports, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(p.dir(s, e), auditsFile), text, 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// run runs the program, and gives what it prints.
+func (p *program) run(ctx context.Context, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, p.winnow, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.Stderr = os.Stderr
+	return cmd.Output()
+}
+
 // write puts the comparison of what is finished into the folder, with a chart,
 // and the page.
 func (p *program) write(ctx context.Context, s study) error {
+	if len(s.audits) > 0 {
+		return p.writeAudits(s)
+	}
 	runs, err := p.finished(s)
 	if err != nil || len(runs) < 2 {
 		return errors.Join(err, p.fill(s, "Not trained yet.\n"))
@@ -120,18 +164,18 @@ func (p *program) write(ctx context.Context, s study) error {
 		return err
 	}
 	chart := s.name + ".svg"
-	form := []string{"--json"}
+	form := []string{"compare", "--json"}
 	if s.task == "" {
 		form = append(form, "--axis", "saved", "--plot", filepath.Join(p.json, chart))
 	}
-	text, err := p.compare(ctx, runs, form...)
+	text, err := p.run(ctx, append(form, runs...)...)
 	if err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(p.json, s.name+".json"), text, 0o644); err != nil {
 		return err
 	}
-	table, err := tableOf(text, s.task)
+	table, err := tableOf(text, s)
 	if err != nil || s.task != "" {
 		return errors.Join(err, p.fill(s, table))
 	}
@@ -142,36 +186,43 @@ func (p *program) write(ctx context.Context, s study) error {
 	return p.fill(s, fmt.Sprintf("![%s: accuracy over the samples saved](%s)\n\n%s", s.title, filepath.ToSlash(filepath.Join(folder, chart)), table))
 }
 
-// tableOf writes the groups of a comparison as Markdown, with the verdicts, and
-// without the seconds: studies may be trained beside other work. task is what
-// the runs are measured by, "" for classes.
-func tableOf(comparison []byte, task string) (string, error) {
+// tableOf writes the groups of a comparison as Markdown, with the verdicts; with
+// the seconds only where nothing ran beside them.
+func tableOf(comparison []byte, s study) (string, error) {
 	var c struct{ Groups []eval.Group }
 	if err := json.Unmarshal(comparison, &c); err != nil {
 		return "", err
 	}
-	var t strings.Builder
-	if task != "" {
-		return taskTable(c.Groups, task), nil
+	if s.task != "" {
+		return taskTable(c.Groups, s.task), nil
 	}
-	t.WriteString("| method | seeds | accuracy, % | difference, points | 95% interval | worst class, % | samples saved | no loss within 0.5 points |\n")
-	t.WriteString("| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n")
+	noisy := slices.ContainsFunc(c.Groups, func(g eval.Group) bool { return g.WrongKept != nil })
+	head := []string{"method", "seeds", "accuracy, %", "difference, points", "95% interval", "worst class, %", "samples saved"}
+	if s.timed {
+		head = append(head, "seconds", "seconds saved", "of them the pruner's own")
+	}
+	if noisy {
+		head = append(head, "wrong labels among the kept")
+	}
+	var t strings.Builder
+	row := func(cells []string) { fmt.Fprintf(&t, "| %s |\n", strings.Join(cells, " | ")) }
+	row(append(head, "no loss within 0.5 points"))
+	row(slices.Concat([]string{"---"}, slices.Repeat([]string{"---:"}, len(head)-1), []string{"---"}))
 	for _, g := range c.Groups {
-		fmt.Fprintf(&t, "| %s | %d | %s |", g.Name, len(g.Seeds), moments(g.Accuracy))
-		if d := g.Difference; d == nil || d.Low == nil || d.High == nil {
-			t.WriteString(" | |")
-		} else {
-			fmt.Fprintf(&t, " %+.2f | %+.2f to %+.2f |", 100*d.Mean, 100**d.Low, 100**d.High)
+		cells := []string{g.Name, strconv.Itoa(len(g.Seeds)), moments(g.Accuracy), "", "", "", percent(g.SamplesSaved)}
+		if d := g.Difference; d != nil && d.Low != nil && d.High != nil {
+			cells[3], cells[4] = fmt.Sprintf("%+.2f", 100*d.Mean), fmt.Sprintf("%+.2f to %+.2f", 100**d.Low, 100**d.High)
 		}
-		worst := ""
 		if g.Worst != nil {
-			worst = fmt.Sprintf("%.1f", 100*g.Worst.Mean)
+			cells[5] = fmt.Sprintf("%.1f", 100*g.Worst.Mean)
 		}
-		saved := ""
-		if g.SamplesSaved != nil {
-			saved = fmt.Sprintf("%.1f%%", 100**g.SamplesSaved)
+		if s.timed {
+			cells = append(cells, fmt.Sprintf("%.1f", g.Seconds), percent(g.SecondsSaved), fmt.Sprintf("%.2f", g.PruneSeconds))
 		}
-		fmt.Fprintf(&t, " %s | %s | %s |\n", worst, saved, strings.TrimSuffix(strings.Replace(g.Verdict, "no loss within 0.5 points", "shown", 1), " points"))
+		if noisy {
+			cells = append(cells, percent(g.WrongKept))
+		}
+		row(append(cells, strings.TrimSuffix(strings.Replace(g.Verdict, "no loss within 0.5 points", "shown", 1), " points")))
 	}
 	return t.String(), nil
 }
@@ -199,6 +250,13 @@ func taskTable(groups []eval.Group, task string) string {
 	return t.String()
 }
 
+func percent(share *float64) string {
+	if share == nil {
+		return ""
+	}
+	return fmt.Sprintf("%.1f%%", 100**share)
+}
+
 func moments(m eval.Moments) string {
 	if m.Deviation == nil {
 		return fmt.Sprintf("%.2f", 100*m.Mean)
@@ -224,12 +282,6 @@ func (p *program) finished(s study) ([]string, error) {
 		}
 	}
 	return append(full, rest...), nil
-}
-
-func (p *program) compare(ctx context.Context, runs []string, form ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, p.winnow, slices.Concat([]string{"compare"}, form, runs)...)
-	cmd.Stderr = os.Stderr
-	return cmd.Output()
 }
 
 // pageOf is the page with the place of a study's table.

@@ -1,6 +1,9 @@
 package main
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // study is one table of docs/results.md, or of a task one of docs/tasks.md:
 // experiments whose runs are compared together, paired by seed, with full training
@@ -9,10 +12,12 @@ type study struct {
 	name, title string
 	quick       bool   // of make results-quick
 	task        string // what a task is measured by, of make results-tasks; "" for a class
+	timed       bool   // its table has seconds, so nothing may run beside it
 	experiments []plan
+	audits      []plan
 }
 
-// plan is what winnow experiment is told.
+// plan is what winnow experiment is told, or, for an audit, winnow train.
 type plan struct {
 	name string // of its folder, below the study's
 	args []string
@@ -45,9 +50,13 @@ func papers(train ...string) []plan {
 	return plans
 }
 
+// wrong are the kinds of wrong labels: of the method's paper, and one that
+// follows from the image.
+const wrong = "symmetric:0.2,symmetric:0.5,symmetric:0.8,asymmetric:0.2,instance:0.4"
+
 // noisy is training on wrong labels, at ratios that save about a third.
-func noisy(kinds string, train ...string) []plan {
-	train = append(slices.Clone(train), "--noise", kinds)
+func noisy(train ...string) []plan {
+	train = append(slices.Clone(train), "--noise", wrong)
 	with := func(methods, ratio string, more ...string) []string {
 		return slices.Concat(train, []string{"--methods", methods, "--ratios", ratio}, more)
 	}
@@ -55,7 +64,9 @@ func noisy(kinds string, train ...string) []plan {
 		{"infobatch", with("none,infobatch,das-infobatch", "0.5")},
 		{"seta", with("seta,das-seta", "0.1", windows...)},
 		{"holdout", with("das-infobatch", "0.5", "--prune-reference", "holdout:0.01")},
+		{"holdout-seta", with("das-seta", "0.1", append(windows, "--prune-reference", "holdout:0.01")...)},
 		{"pseudo", with("das-infobatch", "0.5", "--prune-reference", "pseudo:0.01")},
+		{"pseudo-seta", with("das-seta", "0.1", append(windows, "--prune-reference", "pseudo:0.01")...)},
 		{"rescaled", with("das-infobatch", "0.5", "--prune-rescale", "sample")},
 		{"not-rescaled", with("infobatch", "0.5", "--prune-rescale", "none")},
 	}
@@ -63,6 +74,16 @@ func noisy(kinds string, train ...string) []plan {
 
 func recipe(bundle, data, epochs, seeds string) []string {
 	return []string{"--bundle", bundle, "--data", data, "--epochs", epochs, "--seed", "1", "--seeds", seeds}
+}
+
+// audited is full training on wrong labels, whose losses are recorded.
+func audited(bundle, epochs string) []plan {
+	var plans []plan
+	for _, kind := range []string{"symmetric:0.2", "asymmetric:0.2", "instance:0.4"} {
+		plans = append(plans, plan{strings.ReplaceAll(kind, ":", "-"),
+			[]string{"--bundle", bundle, "--data", "fashion-mnist:noise=" + kind, "--epochs", epochs, "--seed", "1", "--prune", "das-full"}})
+	}
+	return plans
 }
 
 // mnist is where make results links the files of the module that has them.
@@ -74,13 +95,16 @@ var studies = []study{
 		{"all", append(recipe("mlp", "fashion-mnist", "10", "3"), "--methods", "none,random,infobatch,bls-infobatch", "--ratios", "0.5")},
 	}},
 	{name: "fashion-mlp", title: "mlp on Fashion-MNIST", experiments: papers(recipe("mlp", "fashion-mnist", "30", "5")...)},
-	{name: "noise-mlp", title: "mlp on Fashion-MNIST with wrong labels",
-		experiments: noisy("symmetric:0.2,symmetric:0.5,symmetric:0.8,asymmetric:0.2", recipe("mlp", "fashion-mnist", "30", "5")...)},
+	{name: "noise-mlp", title: "mlp on Fashion-MNIST with wrong labels", experiments: noisy(recipe("mlp", "fashion-mnist", "30", "5")...)},
+	{name: "audit-mlp", title: "mlp on Fashion-MNIST with wrong labels", audits: audited("mlp", "30")},
+	{name: "time", title: "lenet on Fashion-MNIST", timed: true, experiments: []plan{
+		{"lenet", append(recipe("lenet", "fashion-mnist", "6", "3"), "--methods", "none,random,infobatch,bls-infobatch,seta,das-infobatch", "--ratios", "0.5")},
+	}},
 	{name: "mnist-mlp", title: "mlp on MNIST", experiments: papers(recipe("mlp", mnist, "30", "5")...)},
 	{name: "fashion-lenet", title: "lenet on Fashion-MNIST", experiments: papers(recipe("lenet", "fashion-mnist", "30", "5")...)},
 	{name: "mnist-lenet", title: "lenet on MNIST", experiments: papers(recipe("lenet", mnist, "30", "5")...)},
-	{name: "noise-lenet", title: "lenet on Fashion-MNIST with wrong labels",
-		experiments: noisy("symmetric:0.2,symmetric:0.5,symmetric:0.8,asymmetric:0.2", recipe("lenet", "fashion-mnist", "30", "5")...)},
+	{name: "noise-lenet", title: "lenet on Fashion-MNIST with wrong labels", experiments: noisy(recipe("lenet", "fashion-mnist", "30", "5")...)},
+	{name: "audit-lenet", title: "lenet on Fashion-MNIST with wrong labels", audits: audited("lenet", "30")},
 	{name: "fashion-resnet8", title: "resnet8 on Fashion-MNIST", experiments: papers(recipe("resnet8", "fashion-mnist", "30", "5")...)},
 	{name: "mnist-resnet8", title: "resnet8 on MNIST", experiments: papers(recipe("resnet8", mnist, "30", "5")...)},
 	{name: "task-labels", title: "several labels", task: "mAP, %", experiments: byBatchLoss("multi", "--bundle", "lenet", "--loss", "bce", "--batch-loss-only")},
