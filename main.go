@@ -17,6 +17,7 @@ import (
 	"winnow/experiment"
 	"winnow/internal/atomicfile"
 	"winnow/internal/files"
+	"winnow/internal/guard"
 	"winnow/internal/option"
 	"winnow/internal/printable"
 	"winnow/loader"
@@ -50,6 +51,7 @@ var codes = []struct {
 	code      int
 	sentinels []error
 }{
+	{exitFailed, []error{guard.ErrPanic}},
 	{exitInterrupted, []error{context.Canceled}},
 	{exitRuntime, []error{cli.ErrRuntime, ortrun.ErrNoLibrary, ortrun.ErrDamaged, ortrun.ErrOldLibrary, ortrun.ErrNoDevice, mpi.ErrNoLibrary}},
 	{exitUsage, []error{
@@ -87,17 +89,36 @@ func main() {
 
 // run carries out one command line and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	err := cli.Run(ctx, args, stdout, stderr)
+	err := guard.Call(func() error { return cli.Run(ctx, args, stdout, stderr) })
 	code := exitCode(err)
 	switch {
 	case code == exitDone, !cli.Speaks(ctx, err):
 	case code == exitInterrupted:
 		fmt.Fprintln(stderr, "winnow: interrupted")
 	default:
-		fmt.Fprintln(stderr, "winnow: "+printable.Lines(err.Error()))
+		fmt.Fprintln(stderr, "winnow: "+printable.Lines(err.Error())+stack(err))
 	}
 	cli.Leave(err, code)
 	return code
+}
+
+// stack writes the stack of a fault of the program to a file, and says where.
+func stack(err error) string {
+	var fault *guard.Panic
+	if !errors.As(err, &fault) {
+		return ""
+	}
+	const report = "; please report it"
+	f, err := os.CreateTemp("", "winnow-fault-*.txt")
+	if err != nil {
+		return report
+	}
+	_, err = f.Write(fault.Stack())
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = os.Remove(f.Name())
+		return report
+	}
+	return report + " with " + f.Name()
 }
 
 // interruptible returns a context that the first Ctrl-C cancels, or SIGTERM, or
@@ -113,7 +134,7 @@ func interruptible(stderr io.Writer) context.Context {
 	}
 	// Who reads the output may leave before the work is done; the write fails, and that is all.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	go func() {
+	guard.Go(func() error {
 		<-signals
 		if cli.Follows() {
 			stderr = io.Discard
@@ -125,6 +146,7 @@ func interruptible(stderr io.Writer) context.Context {
 				os.Exit(exitInterrupted)
 			}
 		}
-	}()
+		return nil
+	}, func(error) { cancel() })
 	return ctx
 }

@@ -91,19 +91,26 @@ func (c *crashed) finishes(t *testing.T) {
 			break
 		}
 	}
-	last := filepath.Join(runs.CheckpointDir, "5-0")
+	sameRun(t, fmt.Sprintf("%s after %d kills", c.method, c.kills), c.out, whole, 5)
+}
+
+// sameRun holds a run that was broken off against one that never was, both of so
+// many epochs: all but times is equal to the bit.
+func sameRun(t *testing.T, what, broken, whole string, epochs int) {
+	t.Helper()
+	last := filepath.Join(runs.CheckpointDir, fmt.Sprintf("%d-0", epochs))
 	for _, name := range []string{"model.onnx", filepath.Join(last, "state.safetensors"), filepath.Join(last, "pruner")} {
 		want, err := os.ReadFile(filepath.Join(whole, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := os.ReadFile(filepath.Join(c.out, name)); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s after %d kills: %s is not that of a run that never was: %v", c.method, c.kills, name, err)
+		if got, err := os.ReadFile(filepath.Join(broken, name)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %s is not that of a run that never was: %v", what, name, err)
 		}
 	}
 	for _, name := range []string{"metrics.jsonl", "summary.json"} {
-		if got, want := timeless(t, filepath.Join(c.out, name)), timeless(t, filepath.Join(whole, name)); got != want {
-			t.Errorf("%s after %d kills: %s\n%s\nwant\n%s", c.method, c.kills, name, got, want)
+		if got, want := timeless(t, filepath.Join(broken, name)), timeless(t, filepath.Join(whole, name)); got != want {
+			t.Errorf("%s: %s\n%s\nwant\n%s", what, name, got, want)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"winnow/internal/guard"
 	"winnow/loader"
 	"winnow/loader/raster"
 )
@@ -189,33 +190,29 @@ func (c *checker) run(ctx context.Context, workers int, progress func(done int))
 	if workers < 1 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	var next, done atomic.Int64
-	var wg sync.WaitGroup
-	for range min(workers, len(c.seen)) {
-		wg.Go(func() {
-			var r loader.Record
-			var m raster.Image
-			var h hasher
-			for ctx.Err() == nil {
-				i := next.Add(1) - 1
-				if i >= int64(len(c.seen)) || i > math.MaxUint32 {
-					return
-				}
-				if err := c.look(uint32(i), &r, &m, &h); err != nil {
-					cancel(err)
-					return
-				}
-				n := done.Add(1)
-				c.mu.Lock()
-				progress(int(n))
-				c.mu.Unlock()
-			}
-		})
+	var told sync.Mutex
+	tell := func() {
+		told.Lock()
+		defer told.Unlock()
+		progress(int(done.Add(1)))
 	}
-	wg.Wait()
-	return context.Cause(ctx)
+	return guard.Workers(ctx, min(workers, len(c.seen)), func(ctx context.Context) error {
+		var r loader.Record
+		var m raster.Image
+		var h hasher
+		for ctx.Err() == nil {
+			i := next.Add(1) - 1
+			if i >= int64(len(c.seen)) || i > math.MaxUint32 {
+				return nil
+			}
+			if err := c.look(uint32(i), &r, &m, &h); err != nil {
+				return err
+			}
+			tell()
+		}
+		return nil
+	})
 }
 
 // look checks one sample; an error that is none of its data ends all.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"winnow/internal/guard"
 	"winnow/internal/random"
 	"winnow/loader"
 	"winnow/loader/raster"
@@ -44,42 +45,39 @@ func instanceLabels(r loader.Records, n Noise, classes int, o Options) ([]int32,
 		}
 	}
 	middle := cutMiddle(n.Rate)
-	ctx, cancel := context.WithCancelCause(o.context())
-	defer cancel(nil)
 	var next, done atomic.Int64
 	var told sync.Mutex
-	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), classes) {
-		wg.Go(func() {
-			p := &projector{scores: make([]float64, classes)}
-			for ctx.Err() == nil {
-				k := int(next.Add(1) - 1)
-				if k >= classes {
-					return
-				}
-				if len(members[k]) == 0 {
-					continue
-				}
-				p.draw(n.Seed, k, classes)
-				for _, i := range members[k] {
-					to, err := p.label(r, n, i, middle)
-					if err == nil {
-						err = ctx.Err()
-					}
-					if err != nil {
-						cancel(err)
-						return
-					}
-					labels[i] = to
-					told.Lock()
-					o.progress(int(done.Add(1)), len(labels))
-					told.Unlock()
-				}
-			}
-		})
+	tell := func() {
+		told.Lock()
+		defer told.Unlock()
+		o.progress(int(done.Add(1)), len(labels))
 	}
-	wg.Wait()
-	return labels, context.Cause(ctx)
+	err := guard.Workers(o.context(), min(runtime.GOMAXPROCS(0), classes), func(ctx context.Context) error {
+		p := &projector{scores: make([]float64, classes)}
+		for ctx.Err() == nil {
+			k := int(next.Add(1) - 1)
+			if k >= classes {
+				return nil
+			}
+			if len(members[k]) == 0 {
+				continue
+			}
+			p.draw(n.Seed, k, classes)
+			for _, i := range members[k] {
+				to, err := p.label(r, n, i, middle)
+				if err == nil {
+					err = ctx.Err()
+				}
+				if err != nil {
+					return err
+				}
+				labels[i] = to
+				tell()
+			}
+		}
+		return nil
+	})
+	return labels, err
 }
 
 // projector draws the noisy labels of one class after the other.

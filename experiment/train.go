@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"winnow/internal/atomicfile"
+	"winnow/internal/guard"
 	"winnow/prune"
 	"winnow/run"
 )
@@ -238,26 +239,27 @@ func (t *trainer) child(ctx context.Context, r *Run, place string) error {
 	// A Ctrl-C reaches the child too, whose second one would quit at once.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	endsWithParent(cmd)
-	stop, polled := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(polled)
+	stop, polled := make(chan struct{}), make(chan error, 1)
+	guard.Go(func() error {
 		tick := time.NewTicker(pollEvery)
 		defer tick.Stop()
 		for {
 			select {
 			case <-stop:
-				return
+				return nil
 			case <-tick.C:
 				n := run.EpochsDone(place)
 				t.tell(func(rep Reporter, at *Progress) { at.Run, at.Epochs = r, n; rep.Progress(*at) })
 			}
 		}
-	}()
+	}, func(err error) { polled <- err })
 	runtime.LockOSThread() // a child that ends with its parent ends with the thread that made it
 	err := cmd.Run()
 	runtime.UnlockOSThread()
 	close(stop)
-	<-polled
+	if fault := <-polled; fault != nil {
+		return fault
+	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return &ChildError{r.Name, exit.ExitCode(), said.last(exit.String())}

@@ -16,8 +16,6 @@ var (
 	ErrBusy = errors.New("the previous epoch is still open")
 	// ErrClosed is returned by an operation on a closed source or iterator.
 	ErrClosed = errors.New("closed")
-	// ErrPanic marks a fault of the code that reads samples, of a format or a transform.
-	ErrPanic = errors.New("a fault of the program")
 	// ErrIndex marks a sample index outside the source.
 	ErrIndex = errors.New("sample index out of range")
 )

@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
-	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
+
+	"winnow/internal/guard"
 )
 
 // Batch is N samples. Its slices are the loader's, valid until the next call
@@ -63,7 +62,7 @@ type Iterator struct {
 	next    int // step that Next delivers
 	weights []float32
 	queue   chan part // to read
-	workers sync.WaitGroup
+	workers guard.Group
 	batch   Batch
 	err     error // sticky
 	closed  bool
@@ -102,8 +101,7 @@ func (l *Loader) start(ctx context.Context, epoch, first int, weights []float32)
 		it.enqueue(first + k)
 	}
 	for k := range min(len(l.scratch), (steps-first)*l.o.BatchSize) {
-		it.workers.Add(1)
-		go it.work(&l.scratch[k])
+		it.workers.Go(func() { it.work(&l.scratch[k]) })
 	}
 	return it
 }
@@ -226,7 +224,6 @@ func (it *Iterator) Bounds(step int) (lo, hi int) {
 }
 
 func (it *Iterator) work(scratch *Scratch) {
-	defer it.workers.Done()
 	for {
 		select {
 		case <-it.ctx.Done():
@@ -237,7 +234,9 @@ func (it *Iterator) work(scratch *Scratch) {
 				s.fail(at, err)
 			}
 			if s.left.Add(-1) == 0 {
-				it.finish(s, p.step)
+				if err := it.finish(s, p.step); err != nil {
+					s.fail(p.lo, err)
+				}
 				s.ready <- struct{}{}
 			}
 		}
@@ -260,7 +259,7 @@ func (it *Iterator) fill(s *slot, p part, scratch *Scratch) (at int, err error) 
 	first, _ := it.bounds(p.step)
 	defer func() {
 		if r := recover(); r != nil {
-			err = l.src.wrap(l.indices[at], fmt.Errorf("%w: %v, at %s", ErrPanic, r, panicked()))
+			err = l.src.wrap(l.indices[at], guard.Caught(r))
 		}
 	}()
 	for at = p.lo; at < p.hi; at++ {
@@ -281,23 +280,10 @@ func (it *Iterator) fill(s *slot, p part, scratch *Scratch) (at int, err error) 
 	return 0, nil
 }
 
-// panicked is where the code was that panicked, for who mends it.
-func panicked() string {
-	var at [32]uintptr
-	frames := runtime.CallersFrames(at[:runtime.Callers(3, at[:])])
-	for {
-		f, more := frames.Next()
-		if !strings.HasPrefix(f.Function, "runtime.") {
-			return fmt.Sprintf("%s (%s:%d)", f.Function, filepath.Base(f.File), f.Line)
-		} else if !more {
-			return "an unknown place"
-		}
-	}
-}
-
 // finish counts the samples of a step that was read. Where bad ones are left out,
 // the others close up, and so do the step's indices and weights, which are its own.
-func (it *Iterator) finish(s *slot, step int) {
+func (it *Iterator) finish(s *slot, step int) (err error) {
+	defer guard.Recover(&err)
 	l := it.l
 	lo, hi := it.bounds(step)
 	s.n = 0
@@ -316,6 +302,7 @@ func (it *Iterator) finish(s *slot, step int) {
 	if l.o.Mix.Enabled() {
 		it.mix(s, step)
 	}
+	return nil
 }
 
 // move puts sample from of a batch, which begins at lo of the plan, in the place to.

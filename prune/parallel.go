@@ -2,8 +2,9 @@ package prune
 
 import (
 	"runtime"
-	"sync"
 	"sync/atomic"
+
+	"winnow/internal/guard"
 )
 
 // maxThreads bounds the goroutines of one plan.
@@ -29,7 +30,7 @@ func inParallel(threads, n, block int, f func(lo, hi int)) {
 		return
 	}
 	var next atomic.Int64
-	var wg sync.WaitGroup
+	var wg guard.Group
 	for range threads {
 		wg.Go(func() {
 			for {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"winnow/internal/guard"
+
 	ort "github.com/yalue/onnxruntime_go"
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -32,6 +34,8 @@ func (d *Device) session(model []byte, o sessionOptions) (*ort.DynamicAdvancedSe
 	}, func() { d.options.Preparing(nodeCount(model)) })
 	if ctx := d.options.Context; err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil, fmt.Errorf("interrupted while ONNX Runtime prepared the graph: %w", err)
+	} else if errors.Is(err, guard.ErrPanic) {
+		return nil, err
 	} else if err != nil {
 		return nil, sessionError(oneLine(strings.TrimPrefix(err.Error(), "Error creating C session: ")))
 	}
@@ -61,10 +65,11 @@ func wait[T interface{ Destroy() error }](ctx context.Context, create func() (T,
 		err     error
 	}
 	done := make(chan made, 1)
-	go func() {
-		s, err := create()
-		done <- made{s, err}
-	}()
+	var session T
+	guard.Go(func() (err error) {
+		session, err = create()
+		return err
+	}, func(err error) { done <- made{session, err} })
 	late := time.NewTimer(moment)
 	defer late.Stop()
 	for {
@@ -74,11 +79,12 @@ func wait[T interface{ Destroy() error }](ctx context.Context, create func() (T,
 		case <-late.C:
 			slow()
 		case <-ctx.Done():
-			go func() {
+			guard.Go(func() error {
 				if m := <-done; m.err == nil {
-					m.session.Destroy() //nolint:errcheck // nobody is left to tell
+					return m.session.Destroy()
 				}
-			}()
+				return nil
+			}, func(error) {}) // nobody is left to tell
 			var none T
 			return none, context.Cause(ctx)
 		}

@@ -1,6 +1,10 @@
 package runtime
 
-import goruntime "runtime"
+import (
+	goruntime "runtime"
+
+	"winnow/internal/guard"
+)
 
 // thread runs functions on one thread of the system, one at a time.
 type thread struct {
@@ -10,12 +14,13 @@ type thread struct {
 
 func newThread() *thread {
 	t := &thread{work: make(chan func() error), done: make(chan error)}
-	go func() {
+	guard.Go(func() error {
 		goruntime.LockOSThread() // and never unlocked: the thread ends with the function
 		for f := range t.work {
-			t.done <- f()
+			t.done <- guard.Call(f)
 		}
-	}()
+		return nil
+	}, func(error) {})
 	return t
 }
 

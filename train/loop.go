@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"time"
 
+	"winnow/internal/guard"
 	"winnow/loader"
 	"winnow/run"
 	ortrun "winnow/runtime"
@@ -147,19 +148,18 @@ const stopEvery = time.Second
 func stoppable(ctx context.Context, path string) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	look := time.NewTicker(stopEvery)
-	go func() {
+	guard.Go(func() error {
 		for {
 			select {
 			case <-ctx.Done():
-				return
+				return nil
 			case <-look.C:
 				if _, err := os.Lstat(path); err == nil {
-					cancel(fmt.Errorf("%q is there: %w", path, context.Canceled))
-					return
+					return fmt.Errorf("%q is there: %w", path, context.Canceled)
 				}
 			}
 		}
-	}()
+	}, cancel)
 	return ctx, func() {
 		look.Stop()
 		cancel(nil)

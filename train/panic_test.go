@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"winnow/internal/guard"
 	"winnow/loader"
 	"winnow/train/traintest"
 )
@@ -43,7 +44,7 @@ func TestWorkerPanics(t *testing.T) {
 	}
 	o := options(500)
 	_, err := Run(context.Background(), o)
-	if !errors.Is(err, loader.ErrPanic) || !strings.Contains(err.Error(), "sample ") || !strings.Contains(err.Error(), "with length 3, at winnow/train.faulty.Read (panic_test.go:") || strings.Contains(err.Error(), "\n") {
+	if !errors.Is(err, guard.ErrPanic) || !strings.Contains(err.Error(), "sample ") || !strings.Contains(err.Error(), "with length 3, at winnow/train.faulty.Read (panic_test.go:") || strings.Contains(err.Error(), "\n") {
 		t.Fatalf("%v", err)
 	}
 	o.Train, o.Resume = traintest.Plain(t, traintest.BlobRecords(t, 200, 1)), true

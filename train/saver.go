@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"winnow/internal/guard"
 	"winnow/run"
 )
 
@@ -145,13 +146,12 @@ func (l *loop) checkpoint() error {
 	l.saver.last = time.Now()
 	busy := make(chan error, 1)
 	l.saver.busy = busy
-	go func() {
+	guard.Go(func() error {
 		if bad := notFiniteIn(l.o.Bundle, state); bad != "" {
-			busy <- fmt.Errorf("train: epoch %d, after step %d: %w: %s; a lower --lr may help", c.Epoch+1, c.Step, ErrNotFiniteState, bad)
-			return
+			return fmt.Errorf("train: epoch %d, after step %d: %w: %s; a lower --lr may help", c.Epoch+1, c.Step, ErrNotFiniteState, bad)
 		}
-		busy <- l.folder.Save(c, l.saver.keep)
-	}()
+		return l.folder.Save(c, l.saver.keep)
+	}, func(err error) { busy <- err })
 	return nil
 }
 

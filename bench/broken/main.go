@@ -141,6 +141,9 @@ func all(binary, dir string, good *good, list []*sample, workers int, verbose bo
 				mu.Lock()
 				results = append(results, got...)
 				for _, r := range got {
+					if verbose && (r.busy > time.Second || r.memory > 256<<20) {
+						fmt.Fprintf(os.Stderr, "OVER %s %s: %s: %.2f s, %d MB: %s\n", r.command, c, r.outcome, r.busy.Seconds(), r.memory>>20, r.text)
+					}
 					if verbose && r.outcome != refused && r.outcome != accepted {
 						fmt.Fprintf(os.Stderr, "%s %s: %s: %s\n", r.command, c, r.outcome, r.text)
 					}

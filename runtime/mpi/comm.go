@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 	"unsafe"
+
+	"winnow/internal/guard"
 )
 
 // Comm is this process's place in a job, and its way to the others. Every
@@ -53,7 +55,7 @@ func Join() (*Comm, error) {
 	c.sum = func() error { return c.library.sum32(c.floats, c.count) }
 	c.sumWide = func() error { return c.library.sum64(c.wide) }
 	c.bcast = func() error { return c.library.share(c.bytes) }
-	go c.serve()
+	guard.Go(c.serve, func(error) {})
 	if err := c.do(func() error { return c.begin(l) }); err != nil {
 		close(c.work)
 		return nil, err
@@ -63,11 +65,12 @@ func Join() (*Comm, error) {
 }
 
 // serve makes all calls, on one thread of the system that ends with it.
-func (c *Comm) serve() {
+func (c *Comm) serve() error {
 	goruntime.LockOSThread()
 	for f := range c.work {
-		c.done <- f()
+		c.done <- guard.Call(f)
 	}
+	return nil
 }
 
 func (c *Comm) do(f func() error) error {
