@@ -55,7 +55,7 @@ const minPart = 4
 type Iterator struct {
 	l       *Loader
 	ctx     context.Context
-	cancel  context.CancelFunc
+	cancel  context.CancelCauseFunc
 	epoch   int
 	steps   int
 	first   int // step that the first Next delivers
@@ -96,12 +96,16 @@ func (l *Loader) start(ctx context.Context, epoch, first int, weights []float32)
 	}
 	first = min(max(first, 0), steps)
 	it := &Iterator{l: l, epoch: epoch, steps: steps, first: first, next: first, delivered: first > 0 || l.o.Shard.Of > 1, weights: weights, queue: make(chan part, len(l.slots)*len(l.scratch))}
-	it.ctx, it.cancel = context.WithCancel(ctx)
+	it.ctx, it.cancel = context.WithCancelCause(ctx)
 	for k := range min(steps-first, len(l.slots)) {
 		it.enqueue(first + k)
 	}
 	for k := range min(len(l.scratch), (steps-first)*l.o.BatchSize) {
-		it.workers.Go(func() { it.work(&l.scratch[k]) })
+		it.workers.Go(func() {
+			if err := guard.Call(func() error { return it.work(&l.scratch[k]) }); err != nil {
+				it.cancel(err)
+			}
+		})
 	}
 	return it
 }
@@ -160,7 +164,7 @@ func (it *Iterator) take() (*Batch, error) {
 			it.enqueue(k)
 		}
 	}
-	if err := it.ctx.Err(); err != nil {
+	if err := it.ended(); err != nil {
 		return nil, err
 	}
 	if it.next == it.steps {
@@ -170,7 +174,7 @@ func (it *Iterator) take() (*Batch, error) {
 	select {
 	case <-s.ready:
 	case <-it.ctx.Done():
-		return nil, it.ctx.Err()
+		return nil, it.ended()
 	}
 	if s.err != nil {
 		return nil, s.err
@@ -202,7 +206,7 @@ func (it *Iterator) Close() error {
 		return nil
 	}
 	it.closed = true
-	it.cancel()
+	it.cancel(nil)
 	it.workers.Wait()
 	it.l.release()
 	return nil
@@ -223,11 +227,20 @@ func (it *Iterator) Bounds(step int) (lo, hi int) {
 	return lo, hi
 }
 
-func (it *Iterator) work(scratch *Scratch) {
+// ended is why the epoch has ended before its last step, nil while it has not.
+func (it *Iterator) ended() error {
+	if fault := context.Cause(it.ctx); errors.Is(fault, guard.ErrPanic) {
+		return fault
+	}
+	return it.ctx.Err()
+}
+
+// work reads what is queued until the epoch ends. Its error is a fault of the program.
+func (it *Iterator) work(scratch *Scratch) error {
 	for {
 		select {
 		case <-it.ctx.Done():
-			return
+			return nil
 		case p := <-it.queue:
 			s := &it.l.slots[p.step%len(it.l.slots)]
 			if at, err := it.fill(s, p, scratch); err != nil {
