@@ -145,6 +145,14 @@ func main() {
 	flag.StringVar(&o.Python, "python", "", "a Python with torch and torchvision, to time the peer")
 	flag.StringVar(&o.Peer, "peer", "bench/peers/torch_step.py", "the peer's script")
 	flag.Float64Var(&o.Seconds, "seconds", 3, "time each side steps for")
+	list := func(dst *[]string, name, usage string) {
+		flag.Func(name, usage+", with commas between them (default "+strings.Join(*dst, ",")+")", func(text string) error {
+			*dst = strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
+			return nil
+		})
+	}
+	list(&o.Parity, "parity", "shipped bundles to hold against the CPU")
+	list(&o.Speed, "speed", "models to time")
 	out := flag.String("out", "bench/results/cuda.json", "file to write")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
