@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"winnow/internal/option"
+	"winnow/internal/spill"
 	"winnow/loader"
 )
 
@@ -126,7 +127,9 @@ func (d *Dataset) fromArrays(a arrays, s *spec, v *arrayOptions, o Options) erro
 	}
 	with := func(r *rawSet, images string) (loader.Records, error) {
 		list, err := arrayTargets(a, v.targets, images, r)
-		return &targeted{wrapper: wrapper{r}, class: r.labels[0] >= 0, list: list}, err
+		t := &targeted{wrapper: wrapper{r}, class: r.labels[0] >= 0, list: list}
+		d.closers = append(d.closers, t)
+		return t, err
 	}
 	first, err := with(train, trainPair[0])
 	if err != nil {
@@ -177,7 +180,7 @@ func (d *Dataset) arraySet(a arrays, name string, pair [2]string, v *arrayOption
 		return nil, fmt.Errorf("array %q: %w", pair[0], err)
 	}
 	if labels == nil {
-		r.labels = make([]int32, images.shape[0])
+		r.labels = spill.Make[int32](images.shape[0])
 		for i := range r.labels {
 			r.labels[i] = -1
 		}

@@ -81,10 +81,11 @@ func CacheDir() (string, error) {
 type cacheWriter struct {
 	w      *bufio.Writer
 	at     int64
-	index  []byte
+	index  []byte // a table
 	labels map[string]uint32
 	meta   cacheMeta
 	head   []byte // of the image written last
+	entry  []byte // the same
 	kept   int    // samples that were there before
 }
 
@@ -153,24 +154,44 @@ func (s *cachedShard) check(size int64) error {
 	if n == 0 || n > maxSamples || meta > maxCacheMeta || entries > rest || rest-entries != n*entryBytes+meta {
 		return bad("damaged footer")
 	}
-	text := make([]byte, n*entryBytes+meta)
-	if err := s.readAt(text, int64(entries)); err != nil {
+	sum, labels, whole := uint32(0), uint32(0), true // labels that the entries need
+	if err := s.blocks(int64(entries), int64(n*entryBytes), func(block []byte) {
+		sum = crc32.Update(sum, castagnoli, block)
+		for ; len(block) > 0; block = block[entryBytes:] {
+			off, length := binary.LittleEndian.Uint64(block), binary.LittleEndian.Uint32(block[8:])
+			whole = whole && off <= entries && uint64(length) <= entries-off && length > 0 && length <= raster.MaxFileBytes
+			labels = max(labels, binary.LittleEndian.Uint32(block[12:]))
+		}
+	}); err != nil {
 		return err
 	}
-	if crc32.Checksum(text, castagnoli) != binary.LittleEndian.Uint32(foot[24:]) {
+	text := make([]byte, meta)
+	if err := s.readAt(text, int64(entries+n*entryBytes)); err != nil {
+		return err
+	}
+	if crc32.Update(sum, castagnoli, text) != binary.LittleEndian.Uint32(foot[24:]) {
 		return bad("damaged index")
 	}
-	if err := json.Unmarshal(text[n*entryBytes:], &s.meta); err != nil {
+	if err := json.Unmarshal(text, &s.meta); err != nil {
 		return bad("damaged description")
 	}
-	for i := range n {
-		e := text[i*entryBytes:]
-		off, length, label := binary.LittleEndian.Uint64(e), binary.LittleEndian.Uint32(e[8:]), binary.LittleEndian.Uint32(e[12:])
-		if off > entries || uint64(length) > entries-off || length == 0 || length > raster.MaxFileBytes || int64(label) >= int64(len(s.meta.Labels)) {
-			return bad("damaged entry")
-		}
+	if !whole || int64(labels) >= int64(len(s.meta.Labels)) {
+		return bad("damaged entry")
 	}
 	s.n, s.entries = int(n), int64(entries)
+	return nil
+}
+
+// blocks calls f with the entries from an offset on, some at a time.
+func (s *cachedShard) blocks(at, size int64, f func(block []byte)) error {
+	buffer := make([]byte, min(size, entryBytes<<12))
+	for end := at + size; at < end; at += int64(len(buffer)) {
+		buffer = buffer[:min(int64(len(buffer)), end-at)]
+		if err := s.readAt(buffer, at); err != nil {
+			return err
+		}
+		f(buffer)
+	}
 	return nil
 }
 

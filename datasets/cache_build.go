@@ -16,6 +16,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"winnow/internal/atomicfile"
+	"winnow/internal/spill"
 	"winnow/loader"
 	"winnow/loader/raster"
 )
@@ -49,7 +50,11 @@ func cacheShard(dir string, m cacheMeta, unpack unpacker) (*cachedShard, error) 
 	}
 	err := buildPart(path, m, unpack)
 	if errors.Is(err, errPartTaken) { // by another process: whoever is last wins, with the same bytes
-		err = atomicfile.Write(path, func(w io.Writer) error { return newCacheWriter(w, m).fill(unpack) })
+		err = atomicfile.Write(path, func(w io.Writer) error {
+			c := newCacheWriter(w, m)
+			defer c.free()
+			return c.fill(unpack)
+		})
 	}
 	if err != nil {
 		return nil, err
@@ -80,6 +85,7 @@ func buildPart(path string, m cacheMeta, unpack unpacker) (err error) {
 		return errPartTaken
 	}
 	c := newCacheWriter(f, m)
+	defer c.free()
 	err = c.resume(f)
 	if err == nil {
 		err = c.fill(unpack)
@@ -98,6 +104,11 @@ func buildPart(path string, m cacheMeta, unpack unpacker) (err error) {
 
 func newCacheWriter(w io.Writer, m cacheMeta) *cacheWriter {
 	return &cacheWriter{w: bufio.NewWriterSize(w, 1<<20), labels: map[string]uint32{}, meta: m}
+}
+
+func (c *cacheWriter) free() {
+	spill.Free(c.index)
+	c.index = nil
 }
 
 // resume takes the whole images of a part and cuts off what follows them.
@@ -209,10 +220,11 @@ func (c *cacheWriter) note(image []byte, label string) (head []byte, err error) 
 	sum := crc32.Update(crc32.Checksum(c.head[partHeader:], castagnoli), castagnoli, image)
 	binary.LittleEndian.PutUint32(c.head[8:], sum)
 	c.at += int64(len(c.head))
-	c.index = binary.LittleEndian.AppendUint64(c.index, uint64(c.at))
-	c.index = binary.LittleEndian.AppendUint32(c.index, uint32(len(image)))
-	c.index = binary.LittleEndian.AppendUint32(c.index, k)
-	c.index = binary.LittleEndian.AppendUint32(c.index, crc32.Checksum(image, castagnoli))
+	e := binary.LittleEndian.AppendUint64(c.entry[:0], uint64(c.at))
+	e = binary.LittleEndian.AppendUint32(e, uint32(len(image)))
+	e = binary.LittleEndian.AppendUint32(e, k)
+	e = binary.LittleEndian.AppendUint32(e, crc32.Checksum(image, castagnoli))
+	c.index, c.entry = spill.Append(c.index, e...), e
 	c.at += int64(len(image))
 	return c.head, nil
 }

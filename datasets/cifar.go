@@ -10,6 +10,7 @@ import (
 
 	"winnow/internal/files"
 	"winnow/internal/option"
+	"winnow/internal/spill"
 	"winnow/loader"
 )
 
@@ -114,7 +115,7 @@ func (set *cifarSet) split(d *Dataset, dir, split string, names []string) (*rawS
 			if k >= len(d.ClassNames) {
 				return nil, fmt.Errorf("file %q: %w: label %d of record %d: want 0 to %d", path, loader.ErrBadData, k, i, len(d.ClassNames)-1)
 			}
-			r.labels = append(r.labels, int32(k))
+			r.labels = spill.Append(r.labels, int32(k))
 		}
 	}
 	return r, nil

@@ -128,12 +128,12 @@ func folderIndex(list []string) (map[string]int64, error) {
 // labelClasses maps labels to the classes of a list: by number where all are
 // numbers, else by name. Without a list the classes are the numbers up to the
 // largest, or the names sorted.
-func labelClasses(entries []entry, list []string) (names []string, classOf func(string) int64, err error) {
-	names, classOf, err = manifestClasses(entries)
+func labelClasses(labels, list []string) (names []string, classOf func(string) int64, err error) {
+	names, classOf, err = manifestClasses(labels)
 	if err != nil || list == nil {
 		return names, classOf, err
 	}
-	if !slices.ContainsFunc(entries, func(e entry) bool { return strings.Trim(e.label, "0123456789") != "" }) {
+	if !slices.ContainsFunc(labels, func(label string) bool { return strings.Trim(label, "0123456789") != "" }) {
 		if len(names) > len(list) {
 			return nil, nil, fmt.Errorf("%w: label %d: the data names %d classes", loader.ErrBadData, len(names)-1, len(list))
 		}
@@ -143,9 +143,9 @@ func labelClasses(entries []entry, list []string) (names []string, classOf func(
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, e := range entries {
-		if _, ok := at[e.label]; !ok {
-			return nil, nil, fmt.Errorf("%w: label %q is none of the %d classes that the data names", loader.ErrBadData, e.label, len(list))
+	for _, label := range labels {
+		if _, ok := at[label]; !ok {
+			return nil, nil, fmt.Errorf("%w: label %q is none of the %d classes that the data names", loader.ErrBadData, label, len(list))
 		}
 	}
 	return list, func(label string) int64 { return at[label] }, nil

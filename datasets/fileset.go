@@ -6,10 +6,10 @@ import (
 	"io"
 	"io/fs"
 	"math"
-	"slices"
 
 	"winnow/internal/files"
 	"winnow/internal/random"
+	"winnow/internal/spill"
 	"winnow/loader"
 	"winnow/loader/raster"
 )
@@ -19,10 +19,36 @@ type fileSet struct {
 	name      string
 	root      *files.Folder
 	classList []string
-	names     []byte  // all paths below root, one after the other
-	ends      []int64 // path i ends at ends[i]
+	names     paths // below root
 	labels    []int32
 	weights   []float32 // nil where each is 1
+}
+
+// paths is a table of names.
+type paths struct {
+	text []byte  // one after the other
+	ends []int64 // name i ends at ends[i]
+}
+
+func (p *paths) add(name string) {
+	p.text = spill.Append(p.text, []byte(name)...)
+	p.ends = spill.Append(p.ends, int64(len(p.text)))
+}
+
+func (p *paths) at(i uint32) []byte {
+	start := int64(0)
+	if i > 0 {
+		start = p.ends[i-1]
+	}
+	return p.text[start:p.ends[i]]
+}
+
+func (p *paths) clip() { p.text, p.ends = spill.Clip(p.text), spill.Clip(p.ends) }
+
+func (p *paths) free() {
+	spill.Free(p.text)
+	spill.Free(p.ends)
+	*p = paths{}
 }
 
 var (
@@ -32,6 +58,7 @@ var (
 	_ loader.Located = (*fileSet)(nil)
 
 	_ loader.Weighted = (*fileSet)(nil)
+	_ io.Closer       = (*fileSet)(nil)
 )
 
 // add appends a sample.
@@ -39,9 +66,8 @@ func (s *fileSet) add(name string, label int64) error {
 	if s.Len() >= maxSamples {
 		return fmt.Errorf("%w: over %d images", loader.ErrBadData, maxSamples)
 	}
-	s.names = append(s.names, name...)
-	s.ends = append(s.ends, int64(len(s.names)))
-	s.labels = append(s.labels, int32(label))
+	s.names.add(name)
+	s.labels = spill.Append(s.labels, int32(label))
 	return nil
 }
 
@@ -54,15 +80,27 @@ func (s *fileSet) weigh(w float32) error {
 		return errors.New("a weight, and the lines before have none")
 	}
 	if w >= 0 {
-		s.weights = append(s.weights, w)
+		s.weights = spill.Append(s.weights, w)
 	}
 	return nil
 }
 
-// trim gives back the memory that was kept for more samples.
-func (s *fileSet) trim() {
-	s.names, s.ends = slices.Concat(s.names), slices.Concat(s.ends)
-	s.labels, s.weights = slices.Concat(s.labels), slices.Concat(s.weights)
+// clip gives back the room that was kept for more samples.
+func (s *fileSet) clip() {
+	s.names.clip()
+	s.labels = spill.Clip(s.labels)
+	if s.weights != nil {
+		s.weights = spill.Clip(s.weights)
+	}
+}
+
+// Close gives the tables back.
+func (s *fileSet) Close() error {
+	s.names.free()
+	spill.Free(s.labels)
+	spill.Free(s.weights)
+	s.labels, s.weights = nil, nil
+	return nil
 }
 
 // Name is shown in errors.
@@ -93,15 +131,7 @@ func (s *fileSet) Where(i uint32) string {
 	if int64(i) >= int64(s.Len()) {
 		return ""
 	}
-	return string(s.path(i))
-}
-
-func (s *fileSet) path(i uint32) []byte {
-	start := int64(0)
-	if i > 0 {
-		start = s.ends[i-1]
-	}
-	return s.names[start:s.ends[i]]
+	return string(s.names.at(i))
 }
 
 // Read reads file i.
@@ -109,7 +139,7 @@ func (s *fileSet) Read(i uint32, r *loader.Record) error {
 	if int64(i) >= int64(s.Len()) {
 		return loader.ErrIndex
 	}
-	return readImage(s.root, s.path(i), r)
+	return readImage(s.root, s.names.at(i), r)
 }
 
 // readImage puts a whole image file into a record.
@@ -143,6 +173,7 @@ type picked struct {
 var (
 	_ loader.Records = (*picked)(nil)
 	_ loader.Located = (*picked)(nil)
+	_ io.Closer      = (*picked)(nil)
 )
 
 // Name is shown in errors.
@@ -150,6 +181,13 @@ func (p *picked) Name() string { return p.name }
 
 // Len is the number of samples picked.
 func (p *picked) Len() int { return len(p.index) }
+
+// Close gives the table back.
+func (p *picked) Close() error {
+	spill.Free(p.index)
+	p.index = nil
+	return nil
+}
 
 // Target is that of the sample picked.
 func (p *picked) Target(i uint32) loader.Target { return p.Records.Target(p.index[i]) }
@@ -187,15 +225,28 @@ func (p *picked) ReadTarget(i uint32, k int, r *loader.Record) error {
 // heldBack splits records: of each class a share, rounded and at least one of
 // two or more samples, goes to test. Which ones is a pure function of the order
 // of the records and the seed.
-func heldBack(all loader.Records, share float64, seed uint64) (train, test loader.Records, err error) {
-	byClass := map[int64][]uint32{}
-	for i := range uint32(all.Len()) {
-		k := all.Target(i).Class()
-		byClass[k] = append(byClass[k], i)
+func heldBack(all loader.Records, share float64, seed uint64) (train, test *picked, err error) {
+	total := all.Len()
+	counts, next := map[int64]int{}, map[int64]int{}
+	for i := range uint32(total) {
+		counts[all.Target(i).Class()]++
 	}
-	held := make([]bool, all.Len())
-	for k, members := range byClass {
-		n := len(members)
+	at := 0
+	for k, n := range counts {
+		next[k] = at
+		at += n
+	}
+	order, held := spill.Make[uint32](total), spill.Make[bool](total) // the samples class by class
+	defer spill.Free(order)
+	defer spill.Free(held)
+	for i := range uint32(total) {
+		k := all.Target(i).Class()
+		order[next[k]] = i
+		next[k]++
+	}
+	kept := total
+	for k, n := range counts {
+		members := order[next[k]-n : next[k]]
 		count := min(n-1, int(math.Round(share*float64(n))))
 		if n > 1 {
 			count = max(1, count)
@@ -204,10 +255,14 @@ func heldBack(all loader.Records, share float64, seed uint64) (train, test loade
 		shuffle(&r, members)
 		for _, i := range members[:max(0, count)] {
 			held[i] = true
+			kept--
 		}
 	}
-	a := &picked{wrapper: wrapper{all}, name: loader.NameOf(all) + " train"}
-	b := &picked{wrapper: wrapper{all}, name: loader.NameOf(all) + " val"}
+	if kept == total {
+		return nil, nil, fmt.Errorf("%w: no class has two images, so none can be held back for evaluation", loader.ErrBadData)
+	}
+	a := &picked{wrapper: wrapper{all}, name: loader.NameOf(all) + " train", index: spill.Make[uint32](kept)[:0]}
+	b := &picked{wrapper: wrapper{all}, name: loader.NameOf(all) + " val", index: spill.Make[uint32](total - kept)[:0]}
 	for i, h := range held {
 		if h {
 			b.index = append(b.index, uint32(i))
@@ -215,10 +270,6 @@ func heldBack(all loader.Records, share float64, seed uint64) (train, test loade
 			a.index = append(a.index, uint32(i))
 		}
 	}
-	if len(b.index) == 0 {
-		return nil, nil, fmt.Errorf("%w: no class has two images, so none can be held back for evaluation", loader.ErrBadData)
-	}
-	a.index, b.index = slices.Clip(a.index), slices.Clip(b.index)
 	return a, b, nil
 }
 

@@ -88,7 +88,7 @@ func openFolder(s *spec, v *folderOptions, o Options) (*Dataset, error) {
 
 // readFolder lists the images of both splits.
 func readFolder(d *Dataset, root *files.Folder, s *spec, v *folderOptions, o Options) error {
-	w := &walker{root: root}
+	w := &walker{d: d, root: root}
 	train, eval, err := splitFolders(root.Root, v.eval)
 	if err != nil {
 		return err
@@ -165,6 +165,7 @@ func splitFolders(root *os.Root, eval string) (trained, tested string, err error
 
 // walker lists the files of a folder, links followed inside it.
 type walker struct {
+	d      *Dataset
 	root   *files.Folder
 	others int // files that are no images
 	other  string
@@ -251,6 +252,7 @@ func (w *walker) classes(dir string, known []string, at map[string]int64) (*file
 		return nil, err
 	}
 	s := &fileSet{name: path.Join("folder", dir), root: w.root, classList: known}
+	w.d.closers = append(w.d.closers, s)
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())
 		info, err := w.root.Stat(name)
@@ -267,7 +269,7 @@ func (w *walker) classes(dir string, known []string, at map[string]int64) (*file
 	if s.Len() == 0 {
 		return nil, fmt.Errorf("%w: no images in folders of classes below %q", loader.ErrBadData, dir)
 	}
-	s.trim()
+	s.clip()
 	return s, nil
 }
 

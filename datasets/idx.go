@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"winnow/internal/files"
+	"winnow/internal/spill"
 	"winnow/loader"
 )
 
@@ -86,7 +87,8 @@ func LargestLabel(path string) (int, error) {
 		return 0, err
 	}
 	defer func() { _ = y.close() }() // only read
-	labels := make([]byte, y.dims[0])
+	labels := spill.Make[byte](y.dims[0])
+	defer spill.Free(labels)
 	if err := y.readAt(labels, 0); err != nil {
 		return 0, fmt.Errorf("datasets: labels %q: %w", path, err)
 	}
@@ -110,7 +112,7 @@ func pairIDX(x, y *idxFile, images, labels string, o IDXOptions) (*IDX, error) {
 	if d.swapped = o.Transpose; d.swapped {
 		d.h, d.w = d.w, d.h
 	}
-	d.labels = make([]byte, d.n)
+	d.labels = spill.Make[byte](d.n)
 	if err := y.readAt(d.labels, 0); err != nil {
 		return nil, fmt.Errorf("datasets: labels %q: %w", labels, err)
 	}
@@ -168,7 +170,11 @@ func (d *IDX) Read(i uint32, r *loader.Record) error {
 }
 
 // Close releases the mapping or the file. No Read may run or follow.
-func (d *IDX) Close() error { return d.images.close() }
+func (d *IDX) Close() error {
+	spill.Free(d.labels)
+	d.labels = nil
+	return d.images.close()
+}
 
 // blob is the payload of an IDX file: bytes in memory (mapped or inflated), or
 // a file read at an offset where mapping is not to be had.
@@ -208,6 +214,8 @@ func (b *blob) readAt(dst []byte, off int64) (err error) {
 func (b *blob) close() (err error) {
 	if b.unmap != nil {
 		err = b.unmap()
+	} else {
+		spill.Free(b.data) // where it was unpacked or made
 	}
 	if b.file != nil {
 		err = errors.Join(err, b.file.Close())
@@ -293,7 +301,7 @@ func parseGzip(r io.Reader, size int64, lo, hi int) (*idxFile, error) {
 	case n > MaxInflatedBytes:
 		return nil, fmt.Errorf("%d bytes inflated (%s): want at most %d; unpack it with gunzip", n, shapeText(dims), int64(MaxInflatedBytes))
 	}
-	x.data = make([]byte, n)
+	x.data = spill.Make[byte](int(n))
 	got, err := io.ReadFull(z, x.data)
 	switch {
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):

@@ -11,6 +11,7 @@ import (
 
 	"winnow/internal/guard"
 	"winnow/internal/random"
+	"winnow/internal/spill"
 	"winnow/loader"
 	"winnow/loader/raster"
 )
@@ -35,7 +36,7 @@ func instanceLabels(r loader.Records, n Noise, classes int, o Options) ([]int32,
 	if int64(r.Len()) >= maxSamples {
 		return nil, fmt.Errorf("%w: over %d images", loader.ErrBadData, maxSamples)
 	}
-	labels := make([]int32, r.Len())
+	labels := spill.Make[int32](r.Len())
 	members := make([][]uint32, classes)
 	for i := range labels {
 		k := r.Target(uint32(i)).Class()

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -90,20 +91,10 @@ func manifestFormat(kind, about, ending string, read rowReader) *format {
 	})
 }
 
-// entry is a line of a manifest.
-type entry struct {
-	path, label, split string
-	line               int
-	weight             float32 // -1 where there is no column
-	classless          bool    // there is no column of classes
-
-	labels, mask string
-	numbers      []float32
-}
-
 func openManifest(s *spec, v *manifestOptions, o Options, read rowReader) (*Dataset, error) {
-	entries, err := readManifest(s.path, v, read)
-	if err != nil {
+	var lines entries
+	defer lines.free()
+	if err := lines.read(s.path, v, read); err != nil {
 		return nil, err
 	}
 	dir := v.root
@@ -115,25 +106,24 @@ func openManifest(s *spec, v *manifestOptions, o Options, read rowReader) (*Data
 		return nil, fmt.Errorf("root %q: %w", dir, reason(err))
 	}
 	d := &Dataset{closers: []io.Closer{root}}
-	if err := d.fromManifest(entries, root, v, s, o); err != nil {
+	if err := d.fromManifest(&lines, root, v, s, o); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
 }
 
-// readManifest reads and checks all lines.
-func readManifest(path string, v *manifestOptions, read rowReader) ([]entry, error) {
+// read reads and checks all lines of a manifest.
+func (s *entries) read(path string, v *manifestOptions, read rowReader) error {
 	f, size, err := files.Open(path)
 	if errors.Is(err, files.ErrNotRegular) {
-		return nil, fmt.Errorf("%w: %w", loader.ErrBadData, err)
+		return fmt.Errorf("%w: %w", loader.ErrBadData, err)
 	} else if err != nil {
-		return nil, reason(err)
+		return reason(err)
 	}
 	defer f.Close()
 	if size > maxManifest {
-		return nil, fmt.Errorf("%w: %d bytes: want at most %d", loader.ErrBadData, size, maxManifest)
+		return fmt.Errorf("%w: %d bytes: want at most %d", loader.ErrBadData, size, maxManifest)
 	}
-	var entries []entry
 	more := columnsOf(v)
 	err = read(bufio.NewReader(io.LimitReader(f, size)), func(line int, cell func(string) (string, bool)) error {
 		e := entry{line: line}
@@ -166,16 +156,15 @@ func readManifest(path string, v *manifestOptions, read rowReader) ([]entry, err
 		if !filepath.IsLocal(filepath.FromSlash(e.path)) {
 			return fmt.Errorf("path %q leads out of the root; give paths below it, and root=DIR for another root", e.path)
 		}
-		entries = append(entries, e)
-		return nil
+		return s.add(&e)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", loader.ErrBadData, err)
+		return fmt.Errorf("%w: %w", loader.ErrBadData, err)
 	}
-	if len(entries) == 0 {
-		return nil, fmt.Errorf("%w: no samples", loader.ErrBadData)
+	if s.n == 0 {
+		return fmt.Errorf("%w: no samples", loader.ErrBadData)
 	}
-	return entries, nil
+	return nil
 }
 
 // weightOff is the setting weight where a column of that name means something else.
@@ -315,110 +304,86 @@ func jsonText(raw json.RawMessage) string {
 }
 
 // fromManifest makes both splits of checked lines.
-func (d *Dataset) fromManifest(entries []entry, root *files.Folder, v *manifestOptions, s *spec, o Options) error {
-	var err error
-	var classOf func(string) int64
-	more, labels := columnsOf(v), []string(nil)
+func (d *Dataset) fromManifest(lines *entries, root *files.Folder, v *manifestOptions, s *spec, o Options) error {
+	more := columnsOf(v)
+	classOf, labels, err := d.manifestNames(lines, &more)
+	if err != nil {
+		return err
+	}
+	evaluated := ""
+	for _, name := range evalNames {
+		if slices.Contains(lines.splits, name) {
+			evaluated = name
+			break
+		}
+	}
+	train := &targeted{class: !lines.classless, list: more.targets(root)}
+	test := &targeted{class: !lines.classless, list: more.targets(root)}
+	trainFiles := d.listed(s.name+" train", root, train)
+	testFiles := d.listed(s.name+" val", root, test)
+	if err := lines.each(func(e *entry) error {
+		to, set := train, trainFiles
+		switch {
+		case len(lines.splits) == 0 || slices.Contains(trainNames, e.split):
+		case e.split == evaluated:
+			to, set = test, testFiles
+		case slices.Contains(evalNames, e.split):
+			return nil
+		default:
+			return e.errorf("split %q: want train, val or test", e.split)
+		}
+		path := filepath.FromSlash(e.path)
+		if info, err := root.Stat(path); err != nil {
+			return e.errorf("%q: %w", e.path, reason(err))
+		} else if !info.Mode().IsRegular() {
+			return e.errorf("%q: %w", e.path, files.ErrNotRegular)
+		}
+		if err := set.add(path, classOf(e.label)); err != nil {
+			return err
+		}
+		if err := set.weigh(e.weight); err != nil {
+			return e.errorf("%w", err)
+		}
+		return more.add(to.list, e, labels)
+	}); err != nil {
+		return err
+	}
+	if trainFiles.weights != nil {
+		d.notef("the manifest's weights multiply the losses of its samples in training; weight=%s leaves them away", weightOff)
+	}
+	return d.split(train.whole(), test.whole(), len(lines.splits) > 0, v.val, o.Seed)
+}
+
+// manifestNames settles the names of classes and of labels, and gives the class
+// of each label, -1 where there are none.
+func (d *Dataset) manifestNames(lines *entries, more *columns) (classOf func(string) int64, labels []string, err error) {
+	classOf = func(string) int64 { return -1 }
+	if more.labels != "" {
+		if labels, err = labelNames(lines); err != nil {
+			return nil, nil, err
+		}
+	}
 	switch {
-	case !entries[0].classless:
-		d.ClassNames, classOf, err = manifestClasses(entries)
+	case !lines.classless:
+		d.ClassNames, classOf, err = manifestClasses(slices.Collect(maps.Keys(lines.labels)))
 	case more.labels != "":
-		labels, err = labelNames(entries)
 		d.ClassNames = labels
 	case more.mask == "" && len(more.numbers) > 1:
 		d.ClassNames = more.numbers
 	}
-	if err != nil {
-		return err
-	}
-	if classOf == nil {
-		classOf = func(string) int64 { return -1 }
-	}
-	if labels == nil && more.labels != "" {
-		if labels, err = labelNames(entries); err != nil {
-			return err
-		}
-	}
-	var trainEntries, testEntries []entry
-	train := &fileSet{name: s.name + " train", root: root, classList: d.ClassNames}
-	test := &fileSet{name: s.name + " val", root: root, classList: d.ClassNames}
-	var splits []string
-	for _, e := range entries {
-		if e.split != "" && !slices.Contains(splits, e.split) {
-			splits = append(splits, e.split)
-		}
-	}
-	evaluated := ""
-	if len(splits) > 0 {
-		for _, name := range evalNames {
-			if slices.Contains(splits, name) {
-				evaluated = name
-				break
-			}
-		}
-	}
-	for _, e := range entries {
-		to := train
-		switch {
-		case len(splits) == 0 || slices.Contains(trainNames, e.split):
-		case e.split == evaluated:
-			to = test
-		case slices.Contains(evalNames, e.split):
-			continue
-		default:
-			return fmt.Errorf("%w: line %d: split %q: want train, val or test", loader.ErrBadData, e.line, e.split)
-		}
-		path := filepath.FromSlash(e.path)
-		if info, err := root.Stat(path); err != nil {
-			return fmt.Errorf("%w: line %d: %q: %w", loader.ErrBadData, e.line, e.path, reason(err))
-		} else if !info.Mode().IsRegular() {
-			return fmt.Errorf("%w: line %d: %q: %w", loader.ErrBadData, e.line, e.path, files.ErrNotRegular)
-		}
-		if err := to.add(path, classOf(e.label)); err != nil {
-			return err
-		}
-		if to == train {
-			trainEntries = append(trainEntries, e)
-		} else {
-			testEntries = append(testEntries, e)
-		}
-		if err := to.weigh(e.weight); err != nil {
-			return fmt.Errorf("%w: line %d: %w", loader.ErrBadData, e.line, err)
-		}
-	}
-	train.trim()
-	test.trim()
-	if train.weights != nil {
-		d.notef("the manifest's weights multiply the losses of its samples in training; weight=%s leaves them away", weightOff)
-	}
-	if !more.any() {
-		return d.split(train, test, len(splits) > 0, v.val, o.Seed)
-	}
-	with := func(r *fileSet, entries []entry) (loader.Records, error) {
-		if len(entries) == 0 {
-			return r, nil
-		}
-		list, err := more.targets(entries, labels, root)
-		return &targeted{wrapper: wrapper{r}, class: !entries[0].classless, list: list}, err
-	}
-	a, err := with(train, trainEntries)
-	if err != nil {
-		return err
-	}
-	b, err := with(test, testEntries)
-	if err != nil {
-		return err
-	}
-	return d.split(a, b, len(splits) > 0, v.val, o.Seed)
+	return classOf, labels, err
 }
 
 // split takes the splits that the data has, else holds a share of train back.
-func (d *Dataset) split(train, test loader.Records, given bool, val float64, seed uint64) (err error) {
+func (d *Dataset) split(train, test loader.Records, given bool, val float64, seed uint64) error {
 	switch {
 	case !given:
-		if d.Train, d.Test, err = heldBack(train, val, seed); err != nil {
+		kept, held, err := heldBack(train, val, seed)
+		if err != nil {
 			return err
 		}
+		d.Train, d.Test = kept, held
+		d.closers = append(d.closers, kept, held)
 		d.notef("of %d images, %d are held back for evaluation: val=%v of each class, drawn with seed %d", train.Len(), d.Test.Len(), val, seed)
 	case train.Len() == 0:
 		return fmt.Errorf("%w: no sample is of the split train", loader.ErrBadData)
@@ -435,15 +400,15 @@ const maxManifestClasses = 1 << 20
 
 // manifestClasses takes labels for numbers where all are, else for names, which
 // are then sorted.
-func manifestClasses(entries []entry) (names []string, classOf func(string) int64, err error) {
+func manifestClasses(labels []string) (names []string, classOf func(string) int64, err error) {
 	most, numbers := int64(-1), true
 	seen := map[string]int64{}
-	for _, e := range entries {
-		if _, ok := seen[e.label]; ok {
+	for _, label := range labels {
+		if _, ok := seen[label]; ok {
 			continue
 		}
-		seen[e.label] = 0
-		k, err := strconv.ParseInt(e.label, 10, 32)
+		seen[label] = 0
+		k, err := strconv.ParseInt(label, 10, 32)
 		numbers = numbers && err == nil && k >= 0 && k < maxManifestClasses
 		most = max(most, k)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"codeberg.org/sbinet/npyio/npy"
 
+	"winnow/internal/spill"
 	"winnow/loader"
 )
 
@@ -55,7 +56,7 @@ func (a *array) bytes() ([]byte, error) {
 	if most <= 1 {
 		scale = 255
 	}
-	out := make([]byte, n)
+	out := spill.Make[byte](n)
 	return out, a.each(func(i int, x float64) error {
 		out[i] = byte(math.RoundToEven(x * scale))
 		return nil
@@ -67,7 +68,7 @@ func (a *array) classes() ([]int32, error) {
 	if len(a.shape) != 1 && (len(a.shape) != 2 || a.shape[1] != 1) {
 		return nil, fmt.Errorf("%w: shape %v: want a class for each image, [N] or [N, 1]", loader.ErrBadData, a.shape)
 	}
-	labels := make([]int32, a.count())
+	labels := spill.Make[int32](a.count())
 	err := a.each(func(i int, x float64) error {
 		if x != math.Trunc(x) || x < 0 || x >= maxManifestClasses {
 			return fmt.Errorf("%w: label %v of sample %d: want a whole number from 0 to %d", loader.ErrBadData, x, i, maxManifestClasses-1)
@@ -283,7 +284,7 @@ func (z *npz) load(name string) (*array, error) {
 		return nil, fmt.Errorf("%w: %w", loader.ErrBadData, err)
 	}
 	defer r.Close()
-	data := make([]byte, size)
+	data := spill.Make[byte](int(size))
 	if _, err := io.ReadFull(r, data); err != nil {
 		return nil, fmt.Errorf("%w: %w", loader.ErrBadData, err)
 	}

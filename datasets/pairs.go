@@ -66,9 +66,11 @@ func (d *Dataset) fromPairs(s *spec, v *pairOptions, o Options, root *files.Fold
 		}
 		d.ClassNames = strings.Split(strings.TrimSpace(string(text)), "\n")
 	}
-	train := &fileSet{name: s.name + " train", root: root, classList: d.ClassNames}
-	test := &fileSet{name: s.name + " val", root: root, classList: d.ClassNames}
-	var trainMasks, testMasks []string
+	masked := func() *targeted {
+		return &targeted{list: []target{{spec: loader.TargetSpec{Name: "mask", Kind: loader.MaskTarget, Type: loader.Uint8}, masks: &paths{}, root: root}}}
+	}
+	train, test := masked(), masked()
+	trainFiles, testFiles := d.listed(s.name+" train", root, train), d.listed(s.name+" val", root, test)
 	given := false
 	err := filepath.WalkDir(filepath.Join(s.path, v.images), func(at string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() || !slices.Contains(pairEndings, strings.ToLower(filepath.Ext(at))) {
@@ -82,11 +84,11 @@ func (d *Dataset) fromPairs(s *spec, v *pairOptions, o Options, root *files.Fold
 		if _, err := root.Stat(mask); err != nil {
 			return fmt.Errorf("%w: image %q has no mask %q: %w", loader.ErrBadData, rel, mask, reason(err))
 		}
-		set, masks := train, &trainMasks
+		to, set := train, trainFiles
 		if first, _, nested := strings.Cut(filepath.ToSlash(rel), "/"); nested && slices.Contains(evalNames, first) {
-			given, set, masks = true, test, &testMasks
+			given, to, set = true, test, testFiles
 		}
-		*masks = append(*masks, mask)
+		to.list[0].masks.add(mask)
 		return set.add(path.Join(v.images, filepath.ToSlash(rel)), -1)
 	})
 	if err != nil {
@@ -95,9 +97,5 @@ func (d *Dataset) fromPairs(s *spec, v *pairOptions, o Options, root *files.Fold
 	if train.Len() == 0 {
 		return fmt.Errorf("%w: no images to train on below %q", loader.ErrBadData, v.images)
 	}
-	with := func(set *fileSet, masks []string) loader.Records {
-		spec := loader.TargetSpec{Name: "mask", Kind: loader.MaskTarget, Type: loader.Uint8}
-		return &targeted{wrapper: wrapper{set}, list: []target{{spec: spec, masks: masks, root: root}}}
-	}
-	return d.split(with(train, trainMasks), with(test, testMasks), given, v.val, o.Seed)
+	return d.split(train.whole(), test.whole(), given, v.val, o.Seed)
 }

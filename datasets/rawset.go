@@ -7,6 +7,7 @@ import (
 	"sort"
 
 	"winnow/internal/files"
+	"winnow/internal/spill"
 	"winnow/loader"
 )
 
@@ -85,6 +86,8 @@ func (s *rawSet) Close() error {
 	for i := range s.parts {
 		errs = append(errs, s.parts[i].close())
 	}
+	spill.Free(s.labels)
+	s.labels = nil
 	return errors.Join(errs...)
 }
 

@@ -286,13 +286,10 @@ func openShard(dir, path, kind string, o *shardOptions) (*cachedShard, error) {
 // for, else those that the sources list, or files beside them in dir, else by
 // number, or by the names sorted.
 func (d *Dataset) shardClasses(o *shardOptions, dir string, sets ...*shardedSet) error {
-	var entries []entry
-	var names []string
+	var labels, names []string
 	for _, set := range sets {
 		for _, shard := range set.shards {
-			for _, label := range shard.meta.Labels {
-				entries = append(entries, entry{label: label})
-			}
+			labels = append(labels, shard.meta.Labels...)
 			if names == nil {
 				names = shard.meta.Names
 			} else if shard.meta.Names != nil && !slices.Equal(names, shard.meta.Names) {
@@ -309,7 +306,7 @@ func (d *Dataset) shardClasses(o *shardOptions, dir string, sets ...*shardedSet)
 			names = d.hubClasses(dir, o.columns)
 		}
 	}
-	classNames, classOf, err := labelClasses(entries, names)
+	classNames, classOf, err := labelClasses(labels, names)
 	if err != nil {
 		return err
 	}

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
 
 	"winnow/internal/files"
+	"winnow/internal/spill"
 	"winnow/loader"
 )
 
@@ -22,19 +24,53 @@ type targeted struct {
 	list  []target
 }
 
+// listed is a new list of files, whose samples have targets in t beside or in the
+// place of a class.
+func (d *Dataset) listed(name string, root *files.Folder, t *targeted) *fileSet {
+	s := &fileSet{name: name, root: root, classList: d.ClassNames}
+	t.Records = s
+	d.closers = append(d.closers, s, t)
+	return s
+}
+
+// whole are the records once all files are listed: the list itself where there
+// is nothing beside a class.
+func (t *targeted) whole() loader.Records {
+	s := t.Records.(*fileSet)
+	s.clip()
+	if len(t.list) == 0 {
+		return s
+	}
+	return t
+}
+
 // target is one of them: numbers for each sample, or the files of masks.
 type target struct {
 	spec   loader.TargetSpec
 	floats []float32 // [samples, count]
 	values []byte    // the same of another type
-	masks  []string  // below root
+	masks  *paths    // below root
 	root   *files.Folder
 }
 
 var (
 	_ loader.Targeted = (*targeted)(nil)
 	_ loader.Located  = (*targeted)(nil)
+	_ io.Closer       = (*targeted)(nil)
 )
+
+// Close gives the tables back.
+func (t *targeted) Close() error {
+	for i := range t.list {
+		spill.Free(t.list[i].floats)
+		spill.Free(t.list[i].values)
+		if t.list[i].masks != nil {
+			t.list[i].masks.free()
+		}
+	}
+	t.list = nil
+	return nil
+}
 
 // Targets lists them, the class first.
 func (t *targeted) Targets() (specs []loader.TargetSpec) {
@@ -66,8 +102,8 @@ func (t *targeted) ReadTarget(i uint32, k int, r *loader.Record) error {
 	x := &t.list[k]
 	switch n := x.spec.Count(); {
 	case x.masks != nil:
-		if err := readImage(x.root, []byte(x.masks[i]), r); err != nil {
-			return fmt.Errorf("mask %q: %w", x.masks[i], err)
+		if err := readImage(x.root, x.masks.at(i), r); err != nil {
+			return fmt.Errorf("mask %q: %w", x.masks.at(i), err)
 		}
 	case x.spec.Kind == loader.MaskTarget:
 		dst := r.Raw(1, x.spec.Shape[0], x.spec.Shape[1])
@@ -172,57 +208,72 @@ func readNumbers(text string) (numbers []float32, err error) {
 const labelSeparator = "|"
 
 // labelNames lists the labels of all entries, sorted.
-func labelNames(entries []entry) ([]string, error) {
+func labelNames(lines *entries) ([]string, error) {
 	seen := map[string]bool{}
-	for _, e := range entries {
+	err := lines.each(func(e *entry) error {
 		for _, name := range strings.Split(e.labels, labelSeparator) {
 			if name = strings.TrimSpace(name); name != "" {
 				seen[name] = true
 			}
 		}
 		if len(seen) > maxVector {
-			return nil, fmt.Errorf("%w: line %d: over %d labels", loader.ErrBadData, e.line, maxVector)
+			return e.errorf("over %d labels", maxVector)
 		}
-	}
-	return sortedNames(seen), nil
+		return nil
+	})
+	return sortedNames(seen), err
 }
 
-// targets makes the targets of entries, in their order; names are those of labels.
-func (c *columns) targets(entries []entry, names []string, root *files.Folder) (list []target, err error) {
-	if c.labels != "" {
-		t := target{spec: loader.TargetSpec{Name: c.labels, Kind: loader.VectorTarget, Type: loader.Float32, Shape: []int{len(names)}}}
-		t.floats = make([]float32, len(entries)*len(names))
-		for i, e := range entries {
-			for _, name := range strings.Split(e.labels, labelSeparator) {
-				if at, ok := slices.BinarySearch(names, strings.TrimSpace(name)); ok {
-					t.floats[i*len(names)+at] = 1
-				}
-			}
-		}
-		list = append(list, t)
+// targets are those of the columns, with no samples yet.
+func (c *columns) targets(root *files.Folder) (list []target) {
+	vector := func(name string) target {
+		return target{spec: loader.TargetSpec{Name: name, Kind: loader.VectorTarget, Type: loader.Float32}}
 	}
-	if c.numbers != nil {
-		n := len(entries[0].numbers)
-		t := target{spec: loader.TargetSpec{Name: "vector", Kind: loader.VectorTarget, Type: loader.Float32, Shape: []int{n}}}
-		if len(c.numbers) == 1 {
-			t.spec.Name = c.numbers[0]
-		}
-		for _, e := range entries {
-			if len(e.numbers) != n {
-				return nil, fmt.Errorf("%w: line %d: %q has a vector of %d numbers, those before have %d", loader.ErrBadData, e.line, e.path, len(e.numbers), n)
-			}
-			t.floats = append(t.floats, e.numbers...)
-		}
-		list = append(list, t)
+	if c.labels != "" {
+		list = append(list, vector(c.labels))
+	}
+	switch len(c.numbers) {
+	case 0:
+	case 1:
+		list = append(list, vector(c.numbers[0]))
+	default:
+		list = append(list, vector("vector"))
 	}
 	if c.mask != "" {
-		t := target{spec: loader.TargetSpec{Name: c.mask, Kind: loader.MaskTarget, Type: loader.Uint8}, root: root}
-		for _, e := range entries {
-			t.masks = append(t.masks, e.mask)
-		}
-		list = append(list, t)
+		list = append(list, target{spec: loader.TargetSpec{Name: c.mask, Kind: loader.MaskTarget, Type: loader.Uint8}, masks: &paths{}, root: root})
 	}
-	return list, nil
+	return list
+}
+
+// add appends a line's values to targets; names are those of labels.
+func (c *columns) add(list []target, e *entry, names []string) error {
+	if c.labels != "" {
+		t := &list[0]
+		list = list[1:]
+		t.spec.Shape = []int{len(names)}
+		row := make([]float32, len(names))
+		for _, name := range strings.Split(e.labels, labelSeparator) {
+			if at, ok := slices.BinarySearch(names, strings.TrimSpace(name)); ok {
+				row[at] = 1
+			}
+		}
+		t.floats = spill.Append(t.floats, row...)
+	}
+	if c.numbers != nil {
+		t := &list[0]
+		list = list[1:]
+		if t.spec.Shape == nil {
+			t.spec.Shape = []int{len(e.numbers)}
+		}
+		if n := t.spec.Shape[0]; len(e.numbers) != n {
+			return e.errorf("%q has a vector of %d numbers, those before have %d", e.path, len(e.numbers), n)
+		}
+		t.floats = spill.Append(t.floats, e.numbers...)
+	}
+	if c.mask != "" {
+		list[0].masks.add(e.mask)
+	}
+	return nil
 }
 
 // arrayTargets makes the targets that are arrays of their own, named with the
@@ -286,7 +337,7 @@ func arrayTarget(a arrays, name string, r *rawSet) (t target, err error) {
 		return t, fmt.Errorf("%w: shape %v needs over %d bytes", loader.ErrBadData, values.shape, int64(maxTargetBytes))
 	}
 	if t.spec.Type == loader.Float32 {
-		t.floats = make([]float32, values.count())
+		t.floats = spill.Make[float32](values.count())
 		return t, values.each(func(i int, x float64) error {
 			if math.IsNaN(x) || math.IsInf(x, 0) {
 				return fmt.Errorf("%w: element %d is %v", loader.ErrBadData, i, x)
@@ -295,7 +346,7 @@ func arrayTarget(a arrays, name string, r *rawSet) (t target, err error) {
 			return nil
 		})
 	}
-	t.values = make([]byte, values.count()*t.spec.Type.Size())
+	t.values = spill.Make[byte](values.count() * t.spec.Type.Size())
 	return t, values.each(func(i int, x float64) error {
 		switch t.spec.Type {
 		case loader.Uint8:

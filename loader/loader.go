@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"winnow/internal/option"
+	"winnow/internal/spill"
 )
 
 // Defaults and bounds of Options.
@@ -107,8 +108,8 @@ func (o Options) Validate() error {
 }
 
 // Loader makes batches of a source's samples, one epoch at a time. Its
-// buffers are made once and reused by every epoch: 8 bytes a sample for the
-// order, and Prefetch+1 batches.
+// buffers are made once and reused by every epoch: Prefetch+1 batches, and a table
+// (internal/spill) of the order and its weights, of 8 bytes a sample.
 type Loader struct {
 	src        *Source
 	o          Options
@@ -214,16 +215,18 @@ func (l *Loader) EpochFrom(ctx context.Context, epoch, step int, indices []uint3
 	l.mu.Unlock()
 
 	if indices == nil {
-		l.indices = grow(l.indices, n)
+		l.indices = resize(l.indices, n, n)
 		for i := range l.indices {
 			l.indices[i] = uint32(i)
 		}
 	} else {
-		l.indices = append(l.indices[:0], indices...)
+		l.indices = resize(l.indices, len(indices), n)
+		copy(l.indices, indices)
 	}
 	var w []float32
 	if weights != nil {
-		l.weights = append(l.weights[:0], weights...)
+		l.weights = resize(l.weights, len(weights), n)
+		copy(l.weights, weights)
 		w = l.weights
 	}
 	if l.o.Shuffle {
@@ -236,6 +239,16 @@ func (l *Loader) EpochFrom(ctx context.Context, epoch, step int, indices []uint3
 func grow[T any](s []T, n int) []T {
 	if cap(s) < n {
 		return make([]T, n)
+	}
+	return s[:n]
+}
+
+// resize returns a table with length n, its content lost where it had to grow; a
+// new one has room for the usual number of elements.
+func resize[T spill.Number](s []T, n, usual int) []T {
+	if cap(s) < n {
+		spill.Free(s)
+		return spill.Make[T](max(n, usual))[:n]
 	}
 	return s[:n]
 }

@@ -3,6 +3,7 @@ package loader
 import (
 	"fmt"
 
+	"winnow/internal/spill"
 	"winnow/loader/raster"
 )
 
@@ -92,7 +93,7 @@ func WeightsOf(r Records) []float32 {
 	if !ok || !w.Weights() {
 		return nil
 	}
-	weights := make([]float32, r.Len())
+	weights := spill.Make[float32](r.Len())
 	for i := range weights {
 		weights[i] = w.Weight(uint32(i))
 	}

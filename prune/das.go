@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"winnow/internal/spill"
 )
 
 // ScorerDAS is the correlation with a reference trajectory.
@@ -50,7 +52,7 @@ func (d *das) slot(epoch int) int { return epoch % d.w }
 func (d *das) begin(epoch int) {
 	s := d.slot(epoch)
 	if d.row[s] == nil {
-		d.row[s] = make([]float32, d.t.n)
+		d.row[s] = spill.Make[float32](d.t.n)
 	}
 	row := d.row[s]
 	for i := range row {
@@ -286,7 +288,7 @@ func (d *das) load(from *decoder) {
 		}
 		d.ref[s] = from.f64()
 		if d.epoch[s] > 0 && from.err == nil {
-			d.row[s] = make([]float32, d.t.n)
+			d.row[s] = spill.Make[float32](d.t.n)
 			from.f32s(d.row[s])
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"winnow/internal/spill"
 )
 
 // history is what others want to know of a training afterwards, and no plan
@@ -22,7 +24,7 @@ type lossMoments struct {
 }
 
 func newLossMoments(n int) *lossMoments {
-	return &lossMoments{make([]uint16, n), make([]float32, n), make([]float32, n)}
+	return &lossMoments{spill.Make[uint16](n), spill.Make[float32](n), spill.Make[float32](n)}
 }
 
 func (m *lossMoments) add(i uint32, x float64) {

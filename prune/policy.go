@@ -1,5 +1,7 @@
 package prune
 
+import "winnow/internal/spill"
+
 // Streams of random shares.
 const (
 	forShare  purpose = 1
@@ -38,13 +40,13 @@ type buffer struct {
 // open readies the buffer for up to n samples, with weights if asked.
 func (b *buffer) open(weights bool) {
 	if b.indices == nil || cap(b.indices) < b.t.n {
-		b.indices = make([]uint32, 0, b.t.n)
+		b.indices = spill.Make[uint32](b.t.n)[:0]
 	}
 	b.indices = b.indices[:0]
 	b.weights = nil
 	if weights {
 		if cap(b.store) < b.t.n {
-			b.store = make([]float32, b.t.n)
+			b.store = spill.Make[float32](b.t.n)
 		}
 		b.weights = b.store[:0]
 	}

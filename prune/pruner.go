@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"winnow/internal/spill"
 )
 
 // Plan is what one epoch trains on. The slices belong to the Pruner, are valid
@@ -73,7 +75,7 @@ func New(o Options) (*Pruner, error) {
 	}
 	p.policy = annealed{p.inner, lastPruned(o.Delta, o.Epochs), rest}
 	p.stats.Samples = p.t.active
-	p.taken, p.counted, p.past.whole = make([]uint16, o.Samples), true, true
+	p.taken, p.counted, p.past.whole = spill.Make[uint16](o.Samples), true, true
 	return p, nil
 }
 

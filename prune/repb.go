@@ -3,6 +3,8 @@ package prune
 import (
 	"fmt"
 	"math"
+
+	"winnow/internal/spill"
 )
 
 // PolicyRePB prunes against the mean of the last few batches.
@@ -33,7 +35,7 @@ type repb struct {
 
 func newRePB(t *table, o Options) policy {
 	return &repb{t: t, seed: o.Seed, keep: 1 - o.Ratio, batches: o.BatchWindow,
-		below: newBitset(t.n), times: make([]uint16, t.n)}
+		below: newBitset(t.n), times: spill.Make[uint16](t.n)}
 }
 
 func (p *repb) plan(epoch int, out *buffer) {

@@ -1,6 +1,10 @@
 package prune
 
-import "math"
+import (
+	"math"
+
+	"winnow/internal/spill"
+)
 
 // PolicySeTa takes a window over groups of scores.
 const PolicySeTa = "seta"
@@ -37,7 +41,7 @@ func (p *seta) plan(epoch int, out *buffer) {
 		return
 	}
 	if cap(p.keys) < t.n {
-		p.keys = make([]uint32, t.n)
+		p.keys = spill.Make[uint32](t.n)
 	}
 	keys := p.keys[:t.n]
 	out.open(false)

@@ -1,6 +1,10 @@
 package prune
 
-import "math"
+import (
+	"math"
+
+	"winnow/internal/spill"
+)
 
 // Scores without a number are NaN, in two kinds told apart by their bits.
 const (
@@ -57,13 +61,13 @@ func (t *table) scored() (count int) {
 func newTable(n int, scores, variance bool, holdout []uint32, alpha float64) *table {
 	t := &table{n: n, active: n, alpha: alpha}
 	if scores || len(holdout) > 0 {
-		t.score = make([]float32, n)
+		t.score = spill.Make[float32](n)
 		for i := range t.score {
 			t.score[i] = unscored
 		}
 	}
 	if variance {
-		t.variance = make([]float32, n)
+		t.variance = spill.Make[float32](n)
 	}
 	for _, i := range holdout {
 		if math.Float32bits(t.score[i]) != heldBits {
@@ -159,7 +163,7 @@ func within(indices []uint32, n int) bool {
 // bitset is one bit per sample.
 type bitset []uint64
 
-func newBitset(n int) bitset { return make(bitset, (n+63)/64) }
+func newBitset(n int) bitset { return spill.Make[uint64]((n + 63) / 64) }
 
 func (b bitset) get(i uint32) bool { return b[i>>6]>>(i&63)&1 != 0 }
 func (b bitset) set(i uint32)      { b[i>>6] |= 1 << (i & 63) }
