@@ -61,7 +61,8 @@ that were changed from those that were not. --against tests, on the same samples
 of two models is right more often: McNemar's exact test. A run or a bundle whose
 targets are no classes is measured by what they are: several labels by mean average
 precision, F1 and exact matches, quantities by R2 and errors, masks by the mean
-intersection over union and pixel accuracy.`,
+intersection over union and pixel accuracy, and a bundle or a run with the model's
+own loss by that and the model's further outputs, as training computes them.`,
 			[]int{0, 1, 2, 3, 4, 130},
 			"winnow eval runs/lenet-glyphs-auto-s0",
 			"winnow eval model.onnx --data fashion-mnist --mean 0.286 --std 0.353 --json",
@@ -91,12 +92,18 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if _, err := badSamples(o.OnBad); err != nil {
 		return err
 	}
-	m, err := openClassifier(o.Path, o.Output, func(text string) { out.notef("note: %s", text) })
+	own, err := o.ownLossOf(ctx, out)
 	if err != nil {
 		return err
 	}
-	if o.Data == "" {
-		o.Data = m.Data
+	var m *eval.Classifier
+	if own == nil {
+		if m, err = openClassifier(o.Path, o.Output, func(text string) { out.notef("note: %s", text) }); err != nil {
+			return err
+		}
+		if o.Data == "" {
+			o.Data = m.Data
+		}
 	}
 	if o.Data, err = dataFor("eval", o.Path, o.Data); err != nil {
 		return err
@@ -119,6 +126,9 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 		return err
 	}
 	defer device.Close()
+	if own != nil {
+		return o.evalOwnLoss(ctx, own, o.Data, records, device, data.ClassNames, out)
+	}
 	this, err := o.judge(ctx, m, o.Path, device, records, noisy, out)
 	if err != nil {
 		return err

@@ -43,6 +43,9 @@ func printTask(o evalOptions, names []string, r *eval.Result, versus *against, o
 		rows = append(rows, []string{m.Name, metricText(m)})
 	}
 	out.table(append(rows, []string{"loss", fmt.Sprintf("%.4f", r.Loss)}))
+	if len(r.Parts) == 0 {
+		return nil
+	}
 	out.printf("\nBy output\n")
 	rows = rows[:0]
 	for k, p := range r.Parts {

@@ -73,10 +73,17 @@ func (p *experimentProgress) End(at experiment.Progress, r *run.Run, took bool) 
 	p.out.notef("%s: %s %s, %s of samples saved, %s%s", at.Run.Name, metricHead(s.Metric), scoreText(s), percent(s.SavedRatio), seconds(s.WallSeconds), was)
 }
 
-// scoreText is what a run reached, with the loss where that is all that says it.
+// scoreText is what a run reached, with the loss and the further outputs of a
+// model that has its own.
 func scoreText(s *run.Summary) string {
 	if s.Metric == eval.OwnScore {
-		return fmt.Sprintf("%s, loss %.4f", percent(s.TestAccuracy), s.TestLoss)
+		text := fmt.Sprintf("%s, loss %.4f", percent(s.TestAccuracy), s.TestLoss)
+		for _, name := range s.Scalars {
+			if x, ok := s.TestMetrics[name]; ok {
+				text += fmt.Sprintf(", %s %.4g", name, x)
+			}
+		}
+		return text
 	}
 	return percent(s.TestAccuracy)
 }

@@ -46,7 +46,7 @@ func (o *savingOptions) flags() []cli.Flag {
 		&cli.StringFlag{Name: "log", Destination: &o.Log, Category: flagsOutput,
 			Usage: "`tensorboard`: also write the numbers of each epoch as an event file, which tensorboard --logdir finds"},
 		&cli.StringFlag{Name: "best", Destination: &o.Best, Category: flagsOutput, DefaultText: "the accuracy, or the task's first metric",
-			Usage: "`METRIC` of the test samples that says which checkpoint is the best: loss, or one that winnow eval prints"},
+			Usage: "`METRIC` of the test samples that says which checkpoint is the best: loss, one that winnow eval prints, or a further output of a model with its own loss, of which less is better; NAME=max turns that"},
 		&cli.StringFlag{Name: "init", Destination: &o.Init, Category: flagsModel, TakesFile: true,
 			Usage: "first weights of --bundle, from a `RUN`, a .safetensors or an .onnx file"},
 		&cli.StringFlag{Name: "on-nan", Value: train.OnNaNStop, Destination: &o.OnNaN, Category: flagsRecipe,

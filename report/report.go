@@ -218,13 +218,19 @@ func (r *Report) course() figures {
 	}
 	two := func(v float64) string { return fmt.Sprintf("%.2f%%", v) }
 	four := func(v float64) string { return fmt.Sprintf("%.4f", v) }
-	return there(
+	f := there(
 		lines(title, caption, "%", two, false, accuracy...),
 		lines("Loss", "mean over the test samples, and over the training samples seen in the epoch", "loss", four, false,
 			series{"test", 1, r.column(func(e *run.Epoch) float64 { return e.TestLoss })},
 			series{"training", 2, r.column(func(e *run.Epoch) float64 { return e.TrainLoss })}),
 		lines("Learning rate", "of the epoch's last step", "rate", func(v float64) string { return fmt.Sprintf("%.4g", v) }, true,
 			series{"rate", 3, r.column(func(e *run.Epoch) float64 { return e.LearningRate })}))
+	for _, name := range r.Run.Summary.Scalars {
+		f = append(f, there(lines(name, "a further output of the model: mean over the test samples, and over the training samples seen in the epoch", name, four, false,
+			series{"test", 1, r.column(func(e *run.Epoch) float64 { return e.TestMetrics[name] })},
+			series{"training", 2, r.column(func(e *run.Epoch) float64 { return e.TrainMetrics[name] })}))...)
+	}
+	return f
 }
 
 func (r *Report) pruning() figures {

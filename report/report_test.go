@@ -70,6 +70,23 @@ var address = regexp.MustCompile(`(?i)(\s(src|href|action|srcset)\s*=\s*["']?\s*
 // void are elements without an end.
 var void = regexp.MustCompile(`<(meta|img|br)([^>]*)>`)
 
+// A further output of a model has a chart under its name.
+func TestFurtherOutputs(t *testing.T) {
+	r := sample(t, 5, 3)
+	r.Run.Summary.Scalars = []string{"overlap <1>"}
+	for i := range r.Run.Epochs {
+		r.Run.Epochs[i].TestMetrics = map[string]float64{"overlap <1>": 0.25 + float64(i)}
+		r.Run.Epochs[i].TrainMetrics = map[string]float64{"overlap <1>": 0.125 + float64(i)}
+	}
+	text := page1(t, r)
+	for _, want := range []string{"<h3>overlap &lt;1&gt;</h3>", "4.2500", "4.1250"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q", want)
+		}
+	}
+	wellFormed(t, text)
+}
+
 // The page has every section and chart, nothing that leads out of it, texts
 // escaped, and its tags closed.
 func TestReport(t *testing.T) {

@@ -63,6 +63,7 @@ func (c *epochColumn) value(e *Epoch) float64 {
 type logs struct {
 	csv    bytes.Buffer
 	extra  []string // names of test_metrics, of a task that is no class
+	train  []string // names of train_metrics
 	events bool     // it is there, whole so far
 }
 
@@ -121,6 +122,7 @@ func (f *Folder) beginLogs(events bool, now time.Time) error {
 	}
 	if n := len(epochs); n > 0 {
 		f.logs.extra = slices.Sorted(maps.Keys(epochs[n-1].TestMetrics))
+		f.logs.train = slices.Sorted(maps.Keys(epochs[n-1].TrainMetrics))
 	}
 	f.logs.head()
 	wall := seconds(now)
@@ -146,7 +148,11 @@ func (l *logs) head() {
 	for i := range epochColumns {
 		names[i] = epochColumns[i].name
 	}
-	l.line(append(names, l.extra...))
+	names = append(names, l.extra...)
+	for _, name := range l.train {
+		names = append(names, "train "+name)
+	}
+	l.line(names)
 }
 
 func (l *logs) row(e *Epoch) {
@@ -156,6 +162,9 @@ func (l *logs) row(e *Epoch) {
 	}
 	for _, name := range l.extra {
 		values = append(values, strconv.FormatFloat(e.TestMetrics[name], 'g', -1, 64))
+	}
+	for _, name := range l.train {
+		values = append(values, strconv.FormatFloat(e.TrainMetrics[name], 'g', -1, 64))
 	}
 	l.line(values)
 }
@@ -182,6 +191,9 @@ func appendScalars(dst []byte, e *Epoch, wall float64) []byte {
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.TestMetrics)) {
 		scalars = append(scalars, tfevents.Scalar{Tag: "metrics/" + name, Value: float32(e.TestMetrics[name])})
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.TrainMetrics)) {
+		scalars = append(scalars, tfevents.Scalar{Tag: "train/" + name, Value: float32(e.TrainMetrics[name])})
 	}
 	return tfevents.AppendScalars(dst, wall, int64(e.Epoch), scalars)
 }

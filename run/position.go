@@ -31,11 +31,12 @@ type Position struct {
 
 // OpenEpoch is what was counted of an epoch that is not finished.
 type OpenEpoch struct {
-	SamplesUsed  int     `json:"samples_used"`
-	LossSum      float64 `json:"loss_sum"`
-	LearningRate float64 `json:"learning_rate"`
-	PrunerEnded  bool    `json:"pruner_ended"` // all steps are done, and the pruner knows
-	Seconds              // since it began
+	SamplesUsed  int       `json:"samples_used"`
+	LossSum      float64   `json:"loss_sum"`
+	Scalars      []float64 `json:"scalars,omitempty"` // sums of the model's further outputs
+	LearningRate float64   `json:"learning_rate"`
+	PrunerEnded  bool      `json:"pruner_ended"` // all steps are done, and the pruner knows
+	Seconds                // since it began
 }
 
 // NaN is what was done about losses that were not finite.

@@ -16,12 +16,13 @@ type Epoch struct {
 	TestAccuracy float64 `json:"test_accuracy"`
 	TestTop5     float64 `json:"test_top5"`
 	Measured
-	LearningRate float64 `json:"learning_rate"` // of the last step
-	Steps        int     `json:"steps"`
-	SamplesUsed  int     `json:"samples_used"`                // seen in this epoch
-	SamplesTotal int     `json:"samples_total"`               // what full training would have seen
-	SavedRatio   float64 `json:"saved_ratio"`                 // over all epochs so far
-	WrongUsed    int     `json:"wrong_labels_used,omitempty"` // of the plan, wrong by label noise
+	TrainMetrics map[string]float64 `json:"train_metrics,omitempty"` // further outputs of a model with its own loss, means over the samples seen
+	LearningRate float64            `json:"learning_rate"`           // of the last step
+	Steps        int                `json:"steps"`
+	SamplesUsed  int                `json:"samples_used"`                // seen in this epoch
+	SamplesTotal int                `json:"samples_total"`               // what full training would have seen
+	SavedRatio   float64            `json:"saved_ratio"`                 // over all epochs so far
+	WrongUsed    int                `json:"wrong_labels_used,omitempty"` // of the plan, wrong by label noise
 	// ScoreQuantiles are the scores after the epoch at the shares 0, 1/ScoreParts,
 	// .., 1 of the samples that have one; none without a scorer.
 	ScoreQuantiles []float32 `json:"score_quantiles,omitempty"`

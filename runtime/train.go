@@ -8,17 +8,18 @@ import (
 // TrainSpec is a training graph and the roles of its inputs and outputs. What
 // the graph does not have is nil or "".
 type TrainSpec struct {
-	Model         []byte // an ONNX file
-	Images        Slot   // uint8 or float32 [N, C, H, W]
-	Labels        *Slot  // int64 [N] or float32 [N, K]
-	Targets       []Slot // further ones, of any type and shape
-	SampleWeights *Slot  // float32 [N]
-	LossScale     *Slot  // float32 scalar
-	LearningRate  Slot   // float32 scalar; none in a half that takes gradients alone
-	Random        []Slot // float32, uniform in [0,1)
-	Loss          string // float32 scalar: the mean over the batch
-	PerSampleLoss string // float32 [N]
-	Logits        *Slot  // float32 [N, K]
+	Model         []byte   // an ONNX file
+	Images        Slot     // uint8 or float32 [N, C, H, W]
+	Labels        *Slot    // int64 [N] or float32 [N, K]
+	Targets       []Slot   // further ones, of any type and shape
+	SampleWeights *Slot    // float32 [N]
+	LossScale     *Slot    // float32 scalar
+	LearningRate  Slot     // float32 scalar; none in a half that takes gradients alone
+	Random        []Slot   // float32, uniform in [0,1)
+	Loss          string   // float32 scalar: the mean over the batch
+	PerSampleLoss string   // float32 [N]
+	Logits        *Slot    // float32 [N, K]
+	Scalars       []string // float32 scalars
 }
 
 // StepInput is one batch. Its slices are read during Step and not kept.
@@ -40,6 +41,7 @@ type StepOutput struct {
 	Loss      float32
 	PerSample []float32 // N; nil where the graph has none
 	Logits    []float32 // N*K; nil where the graph has none
+	Scalars   []float32 // of each TrainSpec.Scalars
 }
 
 // Trainer runs a training graph step by step over a State.
@@ -61,6 +63,7 @@ type batchRunner struct {
 	loss      *port
 	perSample *port
 	logits    *port
+	scalars   []*port
 }
 
 // NewTrainer makes the session for a training graph, whose state inputs and
@@ -141,6 +144,9 @@ func (t *batchRunner) addPorts(spec TrainSpec) error {
 	if spec.Logits != nil {
 		t.logits = add(*spec.Logits, true, Float32)
 	}
+	for _, name := range spec.Scalars {
+		t.scalars = append(t.scalars, add(Slot{Name: name, DType: Float32}, true, Float32))
+	}
 	return errors.Join(errs...)
 }
 
@@ -171,6 +177,11 @@ func (t *batchRunner) report(n int, out *StepOutput) {
 	}
 	if t.logits != nil {
 		out.Logits = as[float32](t.logits.bytes(n, t.maxBatch))
+	}
+	if out.Scalars = out.Scalars[:0]; len(t.scalars) > 0 {
+		for _, p := range t.scalars {
+			out.Scalars = append(out.Scalars, as[float32](p.buffer.bytes)[0])
+		}
 	}
 }
 

@@ -21,9 +21,10 @@ type counts struct {
 
 // open is what was counted of the open epoch beside counts: zero at its beginning.
 type open struct {
-	lossSum float64 // of the reported losses, by sample
-	rate    float64 // of the last step
-	ended   bool    // the pruner's epoch is closed
+	lossSum float64   // of the reported losses, by sample
+	scalars []float64 // the same of the model's further outputs
+	rate    float64   // of the last step
+	ended   bool      // the pruner's epoch is closed
 	began   time.Time
 	clock   clock // at its beginning
 }

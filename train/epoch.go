@@ -19,7 +19,7 @@ import (
 // epoch trains on one plan, evaluates, and writes the epoch's line and files.
 func (l *loop) epoch(ctx context.Context, epoch int) error {
 	if l.open.began.IsZero() {
-		l.open = open{began: time.Now(), clock: l.clock}
+		l.open = open{began: time.Now(), clock: l.clock, scalars: l.newScalars()}
 	}
 	t := time.Now()
 	plan, err := l.plan(epoch)
@@ -55,6 +55,7 @@ func (l *loop) epoch(ctx context.Context, epoch int) error {
 	s.Epochs, s.TestAccuracy, s.TestLoss = epoch, m.Score(), m.Loss
 	if main := l.task(l.data.test).Main(); main != eval.Accuracy {
 		s.Metric, s.TestMetrics = main, m.Values()
+		s.Scalars = l.scalarNames()
 	}
 	s.WorstClass = run.ClassResult(m.Worst())
 	if err := l.judge(m, epoch); err != nil {
@@ -84,7 +85,8 @@ func (l *loop) epoch(ctx context.Context, epoch int) error {
 func (l *loop) judge(m *eval.Result, epoch int) error {
 	s := &l.summary
 	value, best, less := s.TestAccuracy, s.BestTestAccuracy, false
-	if name, main := l.o.Best, l.task(l.data.test).Main(); name != "" && name != main {
+	name, least, said := eval.Directed(l.o.Best)
+	if main := l.task(l.data.test).Main(); name != "" && name != main {
 		all := append(slices.Clone(m.Metrics), eval.Metric{Name: eval.LossMetric, Value: m.Loss, Less: true})
 		i := slices.IndexFunc(all, func(x eval.Metric) bool { return x.Name == name })
 		if i < 0 {
@@ -94,7 +96,9 @@ func (l *loop) judge(m *eval.Result, epoch int) error {
 			}
 			return optionError("best", "%q, and the test samples are measured by %s", name, strings.Join(slices.Compact(names), ", "))
 		}
-		value, best, less = all[i].Value, s.BestValue, all[i].Less
+		if value, best, less = all[i].Value, s.BestValue, all[i].Less; said {
+			less = least
+		}
 	}
 	if l.bestEpoch == 0 || value > best && !less || value < best && less {
 		l.bestEpoch = epoch
@@ -210,6 +214,7 @@ func (l *loop) count(e *run.Epoch) {
 	e.SamplesUsed, e.LearningRate = l.counts.epochUsed, l.open.rate
 	if e.SamplesUsed > 0 {
 		e.TrainLoss = l.open.lossSum / float64(e.SamplesUsed)
+		e.TrainMetrics = l.trainMetrics(e.SamplesUsed)
 	}
 }
 
@@ -245,6 +250,9 @@ func (l *loop) stepped(b *loader.Batch, epoch, step int, rate float64) error {
 	l.clock.pruning += time.Since(now)
 	l.counts.stepped(b.N)
 	l.open.lossSum += float64(out.Loss) * float64(b.N)
+	for i, x := range out.Scalars {
+		l.open.scalars[i] += float64(x) * float64(b.N)
+	}
 	l.open.rate = rate
 	return nil
 }

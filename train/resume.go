@@ -123,9 +123,10 @@ func (l *loop) restore(c *run.Checkpoint) error {
 	l.counts = counts{used: c.Result.TrainSamplesUsed, fullDone: c.FullDone, step: c.GlobalStep, epochStep: c.Step, epochUsed: c.Open.SamplesUsed}
 	l.open = open{}
 	if c.Step > 0 {
-		l.open = open{lossSum: c.Open.LossSum, rate: c.Open.LearningRate, ended: c.Open.PrunerEnded,
+		l.open = open{lossSum: c.Open.LossSum, scalars: l.newScalars(), rate: c.Open.LearningRate, ended: c.Open.PrunerEnded,
 			began: now.Add(-seconds(c.Open.WallSeconds)), clock: l.clock.minus(clockOf(c.Open.Seconds))}
 	}
+	copy(l.open.scalars, c.Open.Scalars)
 	return nil
 }
 

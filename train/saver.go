@@ -179,7 +179,7 @@ func (l *loop) position() run.Position {
 		p.Bad = l.o.Bad.List()
 	}
 	if n.epochStep > 0 {
-		p.Open = run.OpenEpoch{SamplesUsed: n.epochUsed, LossSum: l.open.lossSum, LearningRate: l.open.rate, PrunerEnded: l.open.ended,
+		p.Open = run.OpenEpoch{SamplesUsed: n.epochUsed, LossSum: l.open.lossSum, Scalars: slices.Clone(l.open.scalars), LearningRate: l.open.rate, PrunerEnded: l.open.ended,
 			Seconds: l.clock.minus(l.open.clock).seconds(now.Sub(l.open.began))}
 	}
 	return p

@@ -168,6 +168,9 @@ func (c *cut) gradient() *onnx.Graph {
 			outputs[v.Name] = true
 		}
 	}
+	for _, s := range r.Scalars {
+		outputs[s.Output] = true
+	}
 	for _, i := range c.Running {
 		outputs[c.b.Manifest.State[i].Output] = true
 	}

@@ -70,6 +70,7 @@ type Loss struct {
 	PosWeight    []float64 `json:"pos_weight,omitempty"`    // of bce: of what is there, for each output or one for all
 	Ignore       *int64    `json:"ignore_index,omitempty"`  // of masks: pixels of this class are left out
 	SoftTargets  bool      `json:"soft_targets,omitempty"`  // labels are float32 [N, K] instead of int64 [N]
+	Output       string    `json:"output,omitempty"`        // of the model, that is its own loss; "" is the one that is found
 }
 
 // Optimizer is the update written into train.onnx.
@@ -118,6 +119,13 @@ type TrainRoles struct {
 	Loss          Value    `json:"loss"`
 	PerSampleLoss *Value   `json:"per_sample_loss,omitempty"`
 	Logits        *Value   `json:"logits,omitempty"`
+	Scalars       []Scalar `json:"scalars,omitempty"` // further outputs of a model with its own loss
+}
+
+// Scalar is a number that a model gives of a batch beside its loss.
+type Scalar struct {
+	Name   string `json:"name"`   // as the model has it
+	Output string `json:"output"` // of the graph, float32 []
 }
 
 // EvalRoles maps the roles of eval.onnx; its other inputs are state, by the name in State.

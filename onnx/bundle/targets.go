@@ -102,3 +102,24 @@ func (v *validator) targets() (roles []role) {
 	}
 	return slices.DeleteFunc(roles, func(t role) bool { return r.Labels != nil && t.value.Name == r.Labels.Name })
 }
+
+// MaxScalars bounds the further outputs of a model with its own loss.
+const MaxScalars = 64
+
+// scalars checks what the manifest says of further outputs.
+func (v *validator) scalars() (roles []role) {
+	names := set{}
+	if n := len(v.m.Train.Scalars); n > MaxScalars {
+		v.addf("%d scalars, want at most %d", n, MaxScalars)
+		return nil
+	}
+	for _, s := range v.m.Train.Scalars {
+		if s.Name == "" || !names.add(s.Name) {
+			v.addf("scalar %q: want a name that no other scalar has", s.Name)
+			continue
+		}
+		roles = append(roles, role{name: "scalar " + s.Name, value: &Value{Name: s.Output, DType: onnx.Float32.String(), Shape: Dims{}},
+			dtypes: []onnx.DType{onnx.Float32}, scalar: true})
+	}
+	return roles
+}

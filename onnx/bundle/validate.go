@@ -216,6 +216,7 @@ func (v *validator) train(file string, g *onnx.Graph) {
 		{name: "per_sample_loss", value: r.PerSampleLoss, dtypes: f32, dims: []int64{-1}},
 		{name: "logits", value: r.Logits, dtypes: f32, dims: logits},
 	}
+	outputs = append(outputs, v.scalars()...)
 	ins := v.roles(file, "input", inputs, index(g.Inputs))
 	outs := v.roles(file, "output", outputs, index(g.Outputs))
 	for _, s := range v.m.State {

@@ -79,6 +79,8 @@ func something(like any) any {
 		return true
 	case []float64:
 		return []float64{0.5, 0.5}
+	case string:
+		return "x"
 	}
 	return 0.5
 }

@@ -50,7 +50,7 @@ var losses = []lossKind{
 	{name: bundle.MSE, doc: "mean squared error", reads: reads{"class-weights": nil}, ends: endsAsWritten, emit: squaredError},
 	{name: bundle.L1, doc: "mean absolute error", reads: reads{"class-weights": nil}, ends: endsAsWritten, emit: absoluteError},
 	{name: bundle.Huber, doc: "squared error that goes on as a line beyond delta", reads: reads{"huber-delta": nil, "class-weights": nil}, ends: endsAsWritten, emit: huber},
-	{name: bundle.NoLoss, doc: "the model ends in its loss",
+	{name: bundle.NoLoss, doc: "the model ends in its loss", reads: reads{"loss-output": nil},
 		ends: map[string]endRule{"Softmax": takeBefore, "LogSoftmax": takeBefore, "Sigmoid": takeBefore}},
 }
 
@@ -74,6 +74,8 @@ var lossChoice = choice[bundle.Loss]{flag: "loss", kinds: kindsOf(losses, func(k
 		Default: []float64(nil), Shown: "none", Field: func(l *bundle.Loss) any { return &l.ClassWeights }, Hi: math.MaxFloat32},
 	{Name: "pos-weight", Doc: "weight `W[,W...]` of what is there, for all outputs or each", Source: "torch.nn.BCEWithLogitsLoss: none",
 		Default: []float64(nil), Shown: "none", Field: func(l *bundle.Loss) any { return &l.PosWeight }, Hi: math.MaxFloat32, Open: "lo"},
+	{Name: "loss-output", Doc: "output `NAME` of the model that is its loss, where it gives several numbers", Source: "this project: the one named loss, else the first",
+		Default: "", Shown: "loss, else the first", Field: func(l *bundle.Loss) any { return &l.Output }},
 }}
 
 // Losses lists the losses that Build knows, the default first.

@@ -2,6 +2,8 @@ package export
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"winnow/onnx"
 	"winnow/onnx/bundle"
@@ -21,19 +23,9 @@ func shareBatch(g *onnx.Graph) {
 
 // findOwnLoss finds the loss and the labels of a model that ends in its loss:
 // a float32 scalar, [1] or [N], and an input beside the images whose first axis is the batch.
-func (f *forward) findOwnLoss(inf *infer.Inference) error {
-	for _, out := range f.graph.Outputs {
-		v, _ := inf.Type(out.Name)
-		scalar := v.Shape != nil && (len(v.Shape) == 0 || len(v.Shape) == 1 && v.Shape[0] == onnx.Const(1))
-		perSample := len(v.Shape) == 1 && v.Shape[0] == onnx.Symbol(onnx.BatchSymbol)
-		if v.DType == onnx.Float32 && (scalar || perSample) {
-			v.Name = out.Name
-			f.loss = v
-			break
-		}
-	}
-	if f.loss.Name == "" {
-		return fmt.Errorf("export: loss %q: no output is a float32 scalar or [N]: %w", bundle.NoLoss, emit.ErrModel)
+func (f *forward) findOwnLoss(inf *infer.Inference, o *Options) error {
+	if err := f.chooseLoss(inf, o); err != nil {
+		return err
 	}
 	if image := ownImage(f.graph); image != "" {
 		return f.findTargets(image)
@@ -54,6 +46,79 @@ func (f *forward) findOwnLoss(inf *infer.Inference) error {
 		return fmt.Errorf("export: loss %q: no input is int64 [N] or float32 [N, K], to take the labels: %w", bundle.NoLoss, emit.ErrModel)
 	}
 	return nil
+}
+
+// chooseLoss finds the loss among the outputs: the one that is asked for, else
+// that named loss, else the first that can be; all others are reported beside it.
+func (f *forward) chooseLoss(inf *infer.Inference, o *Options) error {
+	var all []onnx.Value
+	at := -1
+	for _, out := range f.graph.Outputs {
+		v, _ := inf.Type(out.Name)
+		v.Name = out.Name
+		scalar := v.Shape != nil && (len(v.Shape) == 0 || len(v.Shape) == 1 && v.Shape[0] == onnx.Const(1))
+		perSample := len(v.Shape) == 1 && v.Shape[0] == onnx.Symbol(onnx.BatchSymbol)
+		if !scalar && !perSample || !slices.Contains(countable, v.DType) {
+			continue
+		}
+		switch loss := v.DType == onnx.Float32; {
+		case out.Name == o.Loss.Output && !loss:
+			return optionError("loss-output", "%q is %v; a loss is float32", out.Name, v.DType)
+		case out.Name == o.Loss.Output, loss && o.Loss.Output == "" && (at < 0 || out.Name == ownLossName && all[at].Name != ownLossName):
+			at = len(all)
+		}
+		all = append(all, v)
+	}
+	switch {
+	case at < 0 && o.Loss.Output != "":
+		return optionError("loss-output", "no output %q is a float32 scalar or [N]; those that are numbers are %s", o.Loss.Output, namesOf(all))
+	case at < 0:
+		return fmt.Errorf("export: loss %q: no output is a float32 scalar or [N]: %w", bundle.NoLoss, emit.ErrModel)
+	case len(all) > bundle.MaxScalars:
+		return fmt.Errorf("export: loss %q: the model gives %d numbers, want at most %d: %w", bundle.NoLoss, len(all), bundle.MaxScalars, emit.ErrModel)
+	}
+	f.loss = all[at]
+	f.scalars = slices.Delete(all, at, at+1)
+	if len(f.scalars) > 0 {
+		o.Warn(fmt.Sprintf("the loss is output %q; reported beside it %s (--loss-output takes another)", f.loss.Name, namesOf(f.scalars)))
+	}
+	return nil
+}
+
+// ownLossName is what an output is called that is surely the loss.
+const ownLossName = "loss"
+
+// countable are the types of further outputs.
+var countable = []onnx.DType{onnx.Float32, onnx.Int64, onnx.Int32, onnx.Uint8, onnx.Bool}
+
+func namesOf(values []onnx.Value) string {
+	if len(values) == 0 {
+		return "none"
+	}
+	var names []string
+	for _, v := range values {
+		names = append(names, fmt.Sprintf("%q", v.Name))
+	}
+	return strings.Join(names, ", ")
+}
+
+// scalars emits the further numbers of a model with its own loss, means over
+// the samples where there is one each.
+func (s *training) scalars() {
+	for _, v := range s.f.scalars {
+		x := v.Name
+		if v.DType != onnx.Float32 {
+			x = s.Cast(x, onnx.Float32)
+		}
+		switch {
+		case len(v.Shape) == 0 && x == v.Name:
+		case len(v.Shape) == 1 && !v.Shape[0].IsConst():
+			x = s.Named(s.Unique(v.Name+".mean"), "ReduceMean", emit.Attrs{"keepdims": onnx.IntAttr(0)}, x, s.Int64s(0))
+		default:
+			x = s.Named(s.Unique(v.Name+".number"), "Reshape", nil, x, s.Constant(onnx.FromInt64(nil, 0)))
+		}
+		s.roles.Scalars = append(s.roles.Scalars, bundle.Scalar{Name: v.Name, Output: s.output(x).Name})
+	}
 }
 
 // ownImage is the first input of four dimensions, of a model with several inputs.

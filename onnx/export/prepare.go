@@ -20,6 +20,7 @@ type forward struct {
 	label      onnx.Value   // the input that takes labels, of a model that holds its loss
 	more       []onnx.Value // its other targets
 	loss       onnx.Value   // that loss, [] or [1] or [N]
+	scalars    []onnx.Value // further outputs like it, of numbers of any type
 	scores     onnx.Value   // what the loss takes, [N, K] or, of every pixel, [N, K, H, W]
 	logits     onnx.Value   // the class scores that are evaluated, of that shape: scores, or what they are an activation of
 	shape      [3]int64     // C, H, W of an image
@@ -125,7 +126,7 @@ func (p *preparation) findTask() (err error) {
 		return err
 	}
 	if p.o.Loss.Name == bundle.NoLoss {
-		if err := f.findOwnLoss(p.inf); err != nil {
+		if err := f.findOwnLoss(p.inf, p.o); err != nil {
 			return err
 		}
 	}
@@ -142,7 +143,7 @@ func (p *preparation) findTask() (err error) {
 	}
 	f.graph.Outputs = []onnx.Value{f.scores}
 	if f.loss.Name != "" {
-		f.graph.Outputs = append(f.graph.Outputs, f.loss)
+		f.graph.Outputs = append(append(f.graph.Outputs, f.loss), f.scalars...)
 	}
 	if f.logits.Name != f.scores.Name {
 		f.graph.Outputs = append(f.graph.Outputs, f.logits)

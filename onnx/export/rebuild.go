@@ -90,12 +90,12 @@ func loaded(m *onnx.Model, b *bundle.Bundle) (*forward, error) {
 	if err != nil {
 		return nil, err
 	}
+	o := Options{Images: ImageOptions{Shape: b.Manifest.ImageShape}, Loss: b.Manifest.Loss, Warn: func(string) {}}
 	if b.Manifest.Loss.Name == bundle.NoLoss {
-		if err := f.findOwnLoss(inf); err != nil {
+		if err := f.findOwnLoss(inf, &o); err != nil {
 			return nil, err
 		}
 	}
-	o := Options{Images: ImageOptions{Shape: b.Manifest.ImageShape}, Warn: func(string) {}}
 	if err := f.findImages(&o); err != nil {
 		return nil, err
 	}

@@ -216,6 +216,7 @@ func (s *training) loss() (seed string) {
 		v := s.output(s.f.scores.Name)
 		s.roles.Logits = &v
 	}
+	s.scalars()
 	return seed
 }
 

@@ -102,6 +102,9 @@ func trainRoles(b *bundle.Bundle) (ortrun.TrainSpec, error) {
 	for _, v := range r.Random {
 		spec.Random = append(spec.Random, take(slotOf(v)))
 	}
+	for _, s := range r.Scalars {
+		spec.Scalars = append(spec.Scalars, s.Output)
+	}
 	if r.PerSampleLoss != nil {
 		spec.PerSampleLoss = r.PerSampleLoss.Name
 	}
