@@ -5,6 +5,13 @@
 // were made from. A bundle is the one contract between
 // onnx/export, or any other tool that makes training graphs, and the trainer.
 //
+// A step of several batches, or of several processes, needs its graph in two
+// halves, gradients and update. No file holds them: Halves makes them of
+// train.onnx when such a run begins, in the hundredth part of the time that its
+// sessions take, so that bundles of any age have them, there is nothing to get out
+// of step with train.onnx, and no command reads twice the graphs
+// (docs/scaling.md has the figures).
+//
 // It refuses unknown formats by name, state without a pair, shapes and types
 // that contradict the graphs, and any path that leaves the bundle's folder.
 //
