@@ -37,6 +37,7 @@ var formatCases = map[string]formatCase{
 	"cifar100":      {write: writeCIFAR(&cifar100), train: cifarWant(&cifar100), guessed: true},
 	"npz":           {write: writeNpzCase, train: arrayWant(3), guessed: true},
 	"npy":           {write: writeNpyCase, train: arrayWant(1), guessed: true},
+	"safetensors":   {write: writeTensorsCase, train: arrayWant(3), guessed: true},
 	"tar":           {write: writeTarCase, train: archiveWant(12), guessed: true},
 	"parquet":       {write: writeParquetCase, train: archiveWant(13), guessed: true},
 }

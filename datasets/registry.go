@@ -102,6 +102,7 @@ func formats() []*format {
 		cifarFormat(&cifar100),
 		npzFormat(),
 		npyFormat(),
+		safetensorsFormat(),
 		tarFormat(),
 		parquetFormat(),
 	}

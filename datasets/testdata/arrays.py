@@ -23,3 +23,10 @@ np.savez("floats.npz", images=(images(n, h, w, 3).transpose(0, 3, 1, 2) / 255).a
 np.savez("fortran.npz", images=np.asfortranarray(images(n, h, w, 3)), labels=labels)
 np.savez("open.npz", images=images(n, 3, w, 3), labels=labels)
 np.savez("objects.npz", images=images(n, h, w, 3), labels=np.array([None] * n, dtype=object))
+# safetensors: the arrays of medmnist.npz, and targets of other types; needs the package of that name.
+from safetensors.numpy import save_file
+save_file({"train_images": images(n, h, w, 3), "train_labels": labels, "val_images": images(4, h, w, 3, 100), "val_labels": labels[:4],
+           "train_boxes": np.arange(n * 6, dtype=np.float32).reshape(n, 2, 3), "val_boxes": -np.arange(24, dtype=np.float32).reshape(4, 2, 3),
+           "train_mask": images(n, h, w, 1)[..., 0] % 4, "val_mask": images(4, h, w, 1)[..., 0] % 4,
+           "train_counts": np.arange(n, dtype=np.int32)[:, None] * 7, "val_counts": np.arange(4, dtype=np.int32)[:, None],
+           "half": np.zeros((n, 2), np.float16)}, "arrays.safetensors", metadata={"by": "arrays.py"})
