@@ -201,14 +201,13 @@ func (c blockedConv) weightBatch() string {
 		end[i] = (c.Kernel[i]-1)*c.Dilation[i] + (out[i]-1)*c.Stride[i] + 1 - in[i] - c.Begin[i]
 	}
 	rows, columns := in[0]+min(end[0], 0), c.Begin[1]+in[1]+end[1]
-	x = c.shift(c.Flat(x, -1, blocks, in[0], in[1]*side*b), min(end[0], 0), c.Begin[1]*side*b, end[1]*side*b)
+	x = c.shift(x, blocks, side, min(end[0], 0), c.Begin[1], end[1])
 	if blocks > 1 {
 		x = c.Transpose(x, 1, 0, 2, 3)
 	}
 	x = c.Flat(x, blocks, -1, rows, columns*side)
 
-	g := c.interleave(c.ToBlocks(c.Dy[0]), 1, -1, c.OutC*out[0], out[1]) // [N/b, K/b, Ho*Wo, b of K, b of N]
-	g = c.ToPlain(c.Flat(g, -1, b, b, 1))                                // the same with b of N, b of K
+	g := c.swapBlocks(c.Flat(c.ToBlocks(c.Dy[0]), -1, b, 1, c.OutC*c.Area())) // [N/b, K/b, Ho*Wo, b of N, b of K]
 	if c.OutC > b {
 		g = c.Transpose(c.Flat(g, -1, c.OutC/b, c.Area()*b*b), 1, 0, 2)
 	}
@@ -294,11 +293,21 @@ func (c blockedConv) outOfBlocks() autodiff.Conv {
 	return plain
 }
 
-// shift pads, or cuts where a number is below 0, [N/b, C/b, H, W*b*b]: rows at
-// the bottom, and columns at either side.
-func (l *Layout) shift(x string, bottom, left, right int64) string {
+// shift pads, or cuts where a number is below 0, images that lie in memory as
+// [N/b, blocks, H, W, side, b]: rows at the bottom, columns at either side. The
+// result reads [N/b, blocks, H, W*side*b].
+func (c blockedConv) shift(x string, blocks, side, bottom, left, right int64) string {
+	b, h, w := c.block, c.In[0], c.In[1]
+	if bottom == 0 && left >= 0 && right >= 0 && left+right > 0 { // by a convolution, which takes all threads where Pad takes one
+		ones := slices.Repeat([]float32{1}, int(b))
+		x = c.EmitIn(Domain, "Conv", 1, emit.Attrs{
+			"kernel_shape": onnx.IntsAttr(1, 1), "group": onnx.IntAttr(b), "pads": onnx.IntsAttr(0, left*side, 0, right*side),
+		}, c.Flat(x, -1, b, h, w*side), c.Float32s(ones, b, 1, 1, 1))[0]
+		return c.Flat(x, -1, blocks, h, (left+w+right)*side*b)
+	}
+	x = c.Flat(x, -1, blocks, h, w*side*b)
 	if bottom == 0 && left == 0 && right == 0 {
 		return x
 	}
-	return l.Emit("Pad", nil, x, l.Int64s(0, 0, 0, left, 0, 0, bottom, right), l.Number(0, x))
+	return c.Emit("Pad", nil, x, c.Int64s(0, 0, 0, left*side*b, 0, 0, bottom, right*side*b), c.Number(0, x))
 }
