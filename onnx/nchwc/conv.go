@@ -45,22 +45,74 @@ func (l *Layout) forwardConv(n *onnx.Node) string {
 	case c.depthwise(): // [C/b, taps, b]
 		x = l.ToBlocks(x)
 		filter = l.interleave(n.Inputs[1], 1, f[0], taps, 1)
-	case c.Group != 1:
-		return ""
-	case f[1]%b == 0:
+	case c.wholeGroups() > 0:
 		x = l.ToBlocks(x)
-		filter = l.blockFilter(n.Inputs[1], f[0], f[1], taps)
-	case f[1] < b: // [K/b, C, taps, b of K]
+		c = c.together()
+		filter = l.blockFilter(c.Inputs[1], c.OutC, c.GroupC, taps)
+	case c.Group == 1 && f[1] < b: // [K/b, C, taps, b of K]
 		filter = l.interleave(n.Inputs[1], 1, f[0], f[1]*taps, 1)
 	default:
 		return ""
 	}
-	return l.convBlocked(x, l.Flat(filter, f...), n.Input(2), c.Group, w, slices.Concat(w.Begin, w.End))
+	return l.convBlocked(x, l.Flat(filter, c.OutC, c.GroupC, f[2], f[3]), n.Input(2), c.Group, w, slices.Concat(w.Begin, w.End))
 }
 
 // blockFilter is [K, C, taps] as [K/b, C/b, taps, b of C, b of K].
 func (l *Layout) blockFilter(filter string, out, in, taps int64) string {
 	return l.interleave(l.interleave(filter, out, in, taps, 1), 1, out, in*taps, 1)
+}
+
+// maxTogether bounds how many groups are computed as one.
+const maxTogether = 4
+
+// wholeGroups is how few groups together have whole blocks of channels, those
+// of the image and those that come out; 0 where that takes too many.
+func (c blockedConv) wholeGroups() int64 {
+	for p := int64(1); p <= maxTogether; p++ {
+		if c.Group%p == 0 && p*c.GroupC%c.block == 0 && p*(c.OutC/c.Group)%c.block == 0 {
+			return p
+		}
+	}
+	return 0
+}
+
+// together is c with the groups in whole blocks: a filter has zeros for the
+// channels of the other groups beside its own.
+func (c blockedConv) together() blockedConv {
+	p := c.wholeGroups()
+	if p <= 1 {
+		return c
+	}
+	filter := c.Flat(c.Inputs[1], c.OutC, c.GroupC, c.TapCount())
+	filter = c.Mul(c.Emit("Concat", emit.Attrs{"axis": onnx.IntAttr(1)}, slices.Repeat([]string{filter}, int(p))...), c.own(p))
+	n, inner := *c.Node, *c.Node.Node
+	inner.Inputs = slices.Clone(inner.Inputs)
+	inner.Inputs[1] = filter
+	n.Node = &inner
+	c.Node, c.Group, c.GroupC = &n, c.Group/p, p*c.GroupC
+	return c
+}
+
+// own is 1 where a filter's channel is of its own group, of p together, else 0: [K, p*C, 1].
+func (c blockedConv) own(p int64) string {
+	out := c.OutC / c.Group
+	mask := make([]float32, c.OutC*p*c.GroupC)
+	for i := range mask {
+		if k, channel := int64(i)/(p*c.GroupC), int64(i)%(p*c.GroupC); k/out%p == channel/c.GroupC {
+			mask[i] = 1
+		}
+	}
+	return c.Float32s(mask, c.OutC, p*c.GroupC, 1)
+}
+
+// apart is the gradient of a filter from that of its groups together.
+func (c blockedConv) apart(dw string) string {
+	p := c.wholeGroups()
+	if p <= 1 {
+		return dw
+	}
+	dw = c.Mul(c.Flat(dw, c.OutC, p*c.GroupC, c.TapCount()), c.own(p))
+	return c.Sum(c.Flat(dw, c.OutC, p, c.GroupC*c.TapCount()), false, 1)
 }
 
 // maxPhases bounds the convolutions that a data gradient is made of.
@@ -72,7 +124,7 @@ func (c blockedConv) canBlockData() bool {
 	if b == 0 || c.Rank() != 2 || c.DType(c.Dy[0]) != onnx.Float32 || c.Stride[0]*c.Stride[1] > maxPhases {
 		return false
 	}
-	if c.OutC%b != 0 || !c.depthwise() && (c.Group != 1 || c.GroupC%b != 0) {
+	if !c.depthwise() && c.wholeGroups() == 0 {
 		return false
 	}
 	for i := range c.In {
@@ -114,9 +166,9 @@ func (c blockedConv) phase(axis int, t int64) phase {
 func (c blockedConv) dataBlocked() string {
 	b, taps := c.block, c.TapCount()
 	var filter string // a tap is one run of memory
-	ins, outs := c.GroupC/b, c.OutC/b
+	groups, ins, outs := c.Group, c.GroupC/b, c.OutC/c.Group/b
 	if c.depthwise() {
-		ins = 1
+		groups, ins, outs = 1, 1, c.OutC/b
 		filter = c.Flat(c.interleave(c.Inputs[1], 1, c.OutC, taps, 1), -1, b) // [C/b, taps, b], as the forward pass has it
 	} else {
 		filter = c.blockFilter(c.Inputs[1], c.OutC, c.GroupC, taps) // the same
@@ -125,13 +177,12 @@ func (c blockedConv) dataBlocked() string {
 	dy := c.ToBlocks(c.Dy[0])
 	part := func(v, h phase) string { // with the filter [C/b, K/b, taps, ...]
 		var order []int64
-		for in := range ins {
-			for out := range outs {
-				for i := range v.taps {
-					for j := range h.taps {
-						row, column := v.first+(v.taps-1-i)*c.Stride[0], h.first+(h.taps-1-j)*c.Stride[1]
-						order = append(order, (out*ins+in)*taps+row*c.Kernel[1]+column)
-					}
+		for at := range groups * ins * outs { // group, block of C, block of K
+			block := (at/(ins*outs)*outs+at%outs)*ins + at/outs%ins
+			for i := range v.taps {
+				for j := range h.taps {
+					row, column := v.first+(v.taps-1-i)*c.Stride[0], h.first+(h.taps-1-j)*c.Stride[1]
+					order = append(order, block*taps+row*c.Kernel[1]+column)
 				}
 			}
 		}
@@ -170,7 +221,8 @@ func (c blockedConv) dataBlocked() string {
 // A sideways step of the kernel must be one of the image, hence no dilation there.
 func (c blockedConv) canBlockWeight() bool {
 	b := c.block
-	return b > 0 && c.Rank() == 2 && c.Group == 1 && c.OutC%b == 0 && (c.GroupC%b == 0 || c.GroupC < b) &&
+	whole := c.wholeGroups() > 0 || c.Group == 1 && c.OutC%b == 0 && c.GroupC < b
+	return b > 0 && c.Rank() == 2 && whole &&
 		c.Dilation[1] == 1 && c.DType(c.Dy[0]) == onnx.Float32
 }
 
@@ -186,14 +238,14 @@ func (c blockedConv) canBlockWeight() bool {
 // the result is left open.
 func (c blockedConv) weightBatch() string {
 	b, in, out := c.block, c.In, c.Out
-	side := min(c.GroupC, b) // channels side by side
-	blocks := c.GroupC / side
+	side := min(c.GroupC, b)  // channels side by side
+	blocks := c.GroupC / side // of a group
 	x := c.Inputs[0]
 	if side == b {
 		x = c.ToBlocks(x)
 	}
-	x = c.interleave(x, 1, -1, c.GroupC*in[0], in[1]) // [N/b, C/b, H, W, b of C, b of N]
-	if side != b && side > 1 {                        // [N/b, C, H, W, b of N] still
+	x = c.interleave(x, 1, -1, c.Group*c.GroupC*in[0], in[1]) // [N/b, C/b, H, W, b of C, b of N]
+	if side != b && side > 1 {                                // [N/b, C, H, W, b of N] still
 		x = c.Transpose(c.Flat(x, -1, side, in[0]*in[1], b), 0, 2, 1, 3)
 	}
 	var end [2]int64
@@ -201,9 +253,13 @@ func (c blockedConv) weightBatch() string {
 		end[i] = (c.Kernel[i]-1)*c.Dilation[i] + (out[i]-1)*c.Stride[i] + 1 - in[i] - c.Begin[i]
 	}
 	rows, columns := in[0]+min(end[0], 0), c.Begin[1]+in[1]+end[1]
-	x = c.shift(x, blocks, side, min(end[0], 0), c.Begin[1], end[1])
-	if blocks > 1 {
+	x = c.shift(x, c.Group*blocks, side, min(end[0], 0), c.Begin[1], end[1])
+	switch {
+	case c.Group*blocks == 1:
+	case c.Group == 1 || blocks == 1:
 		x = c.Transpose(x, 1, 0, 2, 3)
+	default: // [C/b of a group, groups, N/b, ...]
+		x = c.Transpose(c.Flat(x, -1, c.Group, blocks, rows*columns*side*b), 2, 1, 0, 3)
 	}
 	x = c.Flat(x, blocks, -1, rows, columns*side)
 
@@ -214,7 +270,7 @@ func (c blockedConv) weightBatch() string {
 	g = c.Flat(g, c.OutC, -1, out[0], out[1])
 
 	w := autodiff.Window{Kernel: out, Dilation: []int64{c.Stride[0], c.Stride[1] * side}, Stride: []int64{c.Dilation[0], 1}}
-	dw := c.ToPlain(c.convBlocked(x, g, "", 1, w, []int64{c.Begin[0], 0, max(end[0], 0), 0})) // [C/b, K, kh, kw*b]
+	dw := c.ToPlain(c.convBlocked(x, g, "", c.Group, w, []int64{c.Begin[0], 0, max(end[0], 0), 0})) // [C/b, K, kh, kw*b]
 	if side == b {
 		dw = c.ToPlain(c.Flat(dw, blocks*c.OutC, b, c.TapCount(), 1)) // [C/b, K, b, taps]
 	} else {

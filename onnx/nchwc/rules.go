@@ -32,7 +32,7 @@ func (l *Layout) Rule(op string) autodiff.Rule { return l.rules[op] }
 func (l *Layout) convForms(plain autodiff.Conv) (f autodiff.ConvForms) {
 	c := blockedConv{l, plain}
 	if c.canBlockData() {
-		f.Data = append(f.Data, autodiff.Form{Name: autodiff.DataBlocked, Emit: c.dataBlocked})
+		f.Data = append(f.Data, autodiff.Form{Name: autodiff.DataBlocked, Emit: func() string { return c.together().dataBlocked() }})
 	}
 	batch := autodiff.Form{Name: autodiff.WeightBatch, Emit: c.weightWholeOrPlain}
 	if c.canBlockWeight() && c.TapCount() > 1 {
@@ -51,11 +51,12 @@ func (l *Layout) convForms(plain autodiff.Conv) (f autodiff.ConvForms) {
 // for other numbers of them.
 func (c blockedConv) weightWholeOrPlain() string {
 	plain := c.PlainFilterForms()[0].Name
+	batch := func() string { return c.apart(c.together().weightBatch()) }
 	switch n := c.Shape(c.Dy[0])[0]; {
 	case n.IsConst() && n.N%c.block == 0:
-		return c.weightBatch()
+		return batch()
 	case !n.IsConst() && c.whole != "":
-		return c.If(c.whole, c.weightBatch, func() string { return c.outOfBlocks().PlainFilter(plain) })
+		return c.If(c.whole, batch, func() string { return c.outOfBlocks().PlainFilter(plain) })
 	}
 	return c.PlainFilter(plain)
 }

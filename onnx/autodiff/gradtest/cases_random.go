@@ -49,8 +49,11 @@ func randomBlockedConv(r *rand.Rand) Case {
 	a, kernel, dims := windowAttrs(r, 2, func(k int64) int64 { return k })
 	in, out, n := []int64{16, 32, 3, 20}[r.IntN(4)], []int64{16, 32}[r.IntN(2)], []int64{16, 32, 5}[r.IntN(3)]
 	group := int64(1)
-	if r.IntN(3) == 0 { // by channel
+	switch r.IntN(6) {
+	case 0, 1: // by channel
 		in, group, n = out, out, between(r, 1, 4)
+	case 2:
+		in, group = []int64{16, 32}[r.IntN(2)], []int64{2, 4, 8}[r.IntN(3)]
 	}
 	args := []Arg{Tensor(append([]int64{n, in}, dims...)...), Tensor(append([]int64{out, in / group}, kernel...)...)}
 	if r.IntN(2) == 0 {
