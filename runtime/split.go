@@ -15,6 +15,7 @@ type SplitSpec struct {
 	Rate     Slot      // of Update: the learning rate
 	Samples  Slot      // of Update: how many samples the sums are of
 	Scaled   bool      // Gradient takes Samples too, those that the step is to have
+	Loss     string    // of Update, a float32 scalar: the step's loss; "" for none
 	Sums     []Sum
 	Running  []int // state, by index, that each batch moves; float32
 	// Tail is how many numbers SplitTrainer.Block has beside the sums.
@@ -39,6 +40,7 @@ type SplitTrainer struct {
 	rate     *port
 	samples  *port
 	planned  *port // nil where Gradient does not take it
+	loss     *port // nil where Update gives none
 	state    *State
 	sums     *State // the sums, then what Running is of
 	running  []int
@@ -134,6 +136,11 @@ func (t *SplitTrainer) openUpdate(d *Device, spec SplitSpec) (err error) {
 	}
 	if t.samples, err = t.update.port(spec.Samples, false); err != nil {
 		return err
+	}
+	if spec.Loss != "" {
+		if t.loss, err = t.update.port(Slot{Name: spec.Loss, DType: Float32}, true); err != nil {
+			return err
+		}
 	}
 	names, err := d.names(t.update.session, false)
 	if err != nil {
@@ -241,6 +248,14 @@ func (t *SplitTrainer) Update(rate float32, samples int) error {
 	}
 	t.state.side = 1 - t.state.side
 	return nil
+}
+
+// Loss is the loss of the last Update's step; ok is false where its graph gives none.
+func (t *SplitTrainer) Loss() (loss float32, ok bool) {
+	if t.loss == nil {
+		return 0, false
+	}
+	return as[float32](t.loss.buffer.bytes)[0], true
 }
 
 // Close frees the sessions, their bindings and the sums, not the state.

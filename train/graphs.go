@@ -19,6 +19,7 @@ type graphs struct {
 	state     *ortrun.State
 	trainer   *ortrun.Trainer      // of whole steps
 	halves    *ortrun.SplitTrainer // of steps in two halves, in its place
+	measures  bool                 // whole steps measure samples, so both are there
 	evaluator *ortrun.Evaluator
 	inference *bundle.Inference
 	evalSpec  ortrun.EvalSpec
@@ -44,6 +45,11 @@ func (g *graphs) open(o *Options, maxTrain, maxEval, tail int) error {
 	}
 	if err := open(o, maxTrain); err != nil {
 		return err
+	}
+	if g.measures && g.trainer == nil {
+		if err := g.openWhole(o, maxEval); err != nil {
+			return err
+		}
 	}
 	if g.inference, err = o.Bundle.Inference(); err != nil {
 		return err

@@ -219,6 +219,21 @@ func (l *loop) newest() (c *run.Checkpoint, err error) {
 	return l.share(c)
 }
 
+// leaders makes of numbers, which every process has measured, rank 0's.
+func (j *Job) leaders(x *float64, more []float64) error {
+	if j.alone() {
+		return nil
+	}
+	all := append([]float64{*x}, more...)
+	if !j.leads() {
+		clear(all)
+	}
+	err := j.Comm.SumWide(all)
+	*x = all[0]
+	copy(more, all[1:])
+	return err
+}
+
 // together makes of this process's part of an evaluation that of all: sums over
 // the parts of classes, rank 0's loss of anything else, which it measures whole.
 func (l *loop) together(r *eval.Result, parts bool) error {
@@ -227,13 +242,7 @@ func (l *loop) together(r *eval.Result, parts bool) error {
 		return nil
 	}
 	if !parts {
-		x := []float64{0}
-		if j.leads() {
-			x[0] = r.Loss
-		}
-		err := j.Comm.SumWide(x)
-		r.Loss = x[0]
-		return err
+		return j.leaders(&r.Loss, nil)
 	}
 	x := r.Sums()
 	if err := j.Comm.SumWide(x); err != nil {

@@ -93,7 +93,7 @@ func jobCases() []jobCase {
 		cases = append(cases, jobCase{Name: "fixed-" + method, method: method, bundle: fixedLosses, exact: true},
 			jobCase{Name: method, method: method, bundle: plain})
 	}
-	return append(cases,
+	return append(append(cases, taskCases()...),
 		jobCase{Name: "accum", method: "infobatch", bundle: plain, accum: 3},
 		jobCase{Name: "batch-loss", method: "bls-infobatch", bundle: alone},
 		jobCase{Name: "population", method: "das-infobatch", bundle: plain, change: func(_ testing.TB, o *Options) { o.Reference = "population" }},

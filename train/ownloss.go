@@ -61,6 +61,7 @@ func (l *loop) trainMetrics(samples int) (means map[string]float64) {
 // it: of steps that are taken back.
 func (l *loop) evaluateLoss(ctx context.Context, it eval.Batches, phase string, epoch int) (*eval.Result, error) {
 	res, sum, sums := &eval.Result{}, 0.0, l.newScalars()
+	l.input.random.From, l.input.of = 0, nil // each batch is a step
 	for {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("train: %s, epoch %d: %w", phase, epoch, ctx.Err())
@@ -81,6 +82,9 @@ func (l *loop) evaluateLoss(ctx context.Context, it eval.Batches, phase string, 
 			sums[i] += float64(x) * float64(b.N)
 		}
 		res.Samples += b.N
+	}
+	if err := l.o.Job.leaders(&sum, sums); err != nil {
+		return nil, fmt.Errorf("train: %s, epoch %d: %w", phase, epoch, err)
 	}
 	n := float64(max(res.Samples, 1))
 	res.Loss = sum / n

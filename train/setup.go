@@ -23,13 +23,12 @@ func (l *loop) setup() error {
 	least := int(max(o.Bundle.Manifest.MinBatch, 1))
 	largest := o.Job.shard().Largest(whole, least)
 	if l.ownLoss() {
-		if o.splits() {
-			return optionError("accum", "steps in two halves are not taken back, and the samples of a model with its own loss are measured by steps that are")
-		}
 		largest = max(largest, min(o.BatchSize, o.Test.Len()))
+		l.graphs.measures = true
 	}
 	roles := &o.Bundle.Manifest.Train
-	l.split = split{job: &l.o.Job, accum: o.batches(), each: roles.PerSampleLoss != nil || l.pruning.wantsEach, bad: o.Bad, name: o.Train.Name()}
+	l.split = split{job: &l.o.Job, accum: o.batches(), each: roles.PerSampleLoss != nil || l.pruning.wantsEach, bad: o.Bad, name: o.Train.Name(),
+		scalars: make([]float32, len(roles.Scalars))}
 	if err := l.graphs.open(o, largest, max(largest, min(o.BatchSize, o.Test.Len())), l.split.tail(o.batches()*whole)); err != nil {
 		return err
 	}

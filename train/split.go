@@ -34,21 +34,22 @@ type split struct {
 	losses  []float32     // of each sample of the step by its place, 0 where another process has it
 	present []float32     // 1 for each sample of the step that was trained on
 	indices []uint32      // those samples
+	scalars []float32     // of the model's further outputs, times samples
 	odd     *loader.Batch // a batch of this process whose loss was not finite
 }
 
-// Places in the tail of SplitTrainer.Block; the losses by place follow, then the
-// flags.
+// Places in the tail of SplitTrainer.Block; further outputs follow, then the losses
+// by place, then the flags.
 const (
 	tailSamples = iota
 	tailLoss
 	tailStop
-	tailLosses
+	tailScalars
 )
 
 // tail is how many numbers are exchanged beside the sums.
 func (s *split) tail(largest int) int {
-	n := tailLosses
+	n := tailScalars + len(s.scalars)
 	if s.job.alone() {
 		return 0
 	}
@@ -84,6 +85,7 @@ func (l *loop) splitStep(it *loader.Iterator, epoch, step int, rate float64) err
 		return fmt.Errorf("train: epoch %d, step %d: %w", epoch, step, err)
 	}
 	s.losses, s.present, s.odd = grown(s.losses, hi-lo), grown(s.present, hi-lo), nil
+	clear(s.scalars)
 	l.input.of = nil
 	if s.weights != nil {
 		l.input.of = s.weights[lo:hi]
@@ -111,7 +113,11 @@ func (l *loop) splitStep(it *loader.Iterator, epoch, step int, rate float64) err
 	if err := s.trainer.Update(l.input.rate(rate), used); err != nil {
 		return fmt.Errorf("train: epoch %d, step %d: %w", epoch, step, err)
 	}
-	s.report(&l.output, lo, hi, sum/float64(used))
+	mean := sum / float64(used)
+	if loss, ok := s.trainer.Loss(); ok {
+		mean = float64(loss)
+	}
+	s.report(&l.output, lo, hi, mean)
 	return l.stepped(&loader.Batch{N: used, Indices: s.indices}, epoch, step, rate)
 }
 
@@ -164,6 +170,9 @@ func (l *loop) addBatch(it *loader.Iterator, from int, rate float64) (n int, los
 		}
 		place++
 	}
+	for i, x := range s.batch.Scalars {
+		s.scalars[i] += x * float32(b.N)
+	}
 	if !finite(float64(s.batch.Loss)) && s.odd == nil {
 		s.odd = &loader.Batch{N: b.N, Indices: slices.Clone(b.Indices), Images: slices.Clone(b.Images)}
 	}
@@ -186,7 +195,7 @@ func (l *loop) exchange(used int, sum float64) (int, float64, error) {
 	if l.asked.Err() != nil {
 		tail[tailStop] = 1
 	}
-	at := tailLosses
+	at := tailScalars + copy(tail[tailScalars:], s.scalars)
 	if s.each {
 		at += copy(tail[at:], s.losses)
 	}
@@ -199,7 +208,7 @@ func (l *loop) exchange(used int, sum float64) (int, float64, error) {
 	if tail[tailStop] > 0 {
 		l.stop(cmp.Or(context.Cause(l.asked), errElsewhere))
 	}
-	at = tailLosses
+	at = tailScalars + copy(s.scalars, tail[tailScalars:])
 	if s.each {
 		at += copy(s.losses, tail[at:])
 	}
@@ -228,6 +237,10 @@ func (s *split) report(out *ortrun.StepOutput, lo, hi int, mean float64) {
 		s.losses[n] = s.losses[i]
 		n++
 	}
+	for i := range s.scalars {
+		s.scalars[i] /= float32(n)
+	}
+	out.Scalars = s.scalars
 	if !s.each {
 		return
 	}

@@ -23,13 +23,18 @@ type Halves struct {
 	Sums    []Sum  // in the order in which the update reads them, that of the state
 	Running []int  // state, by index, that each batch moves: running statistics
 	Samples string // input of Update, a float32 scalar: how many samples the sums are of
+	// Loss is the output of Update that is the loss of the step, "" where that is the
+	// mean of the batches' by their samples.
+	Loss string
 	// Scaled is whether Gradient takes Samples too, as far as they are known
 	// before: half precision scales the loss for a whole step, not for a batch.
 	Scaled bool
 }
 
 // Sum is a gradient of the objective, summed over samples: N times the gradient
-// in a training graph, whose objective is a mean over N.
+// in a training graph, whose objective is a mean over N. A model's own loss may be
+// a mean over something else that its batches count; then so are the gradients,
+// and the count and the loss are sums too.
 type Sum struct {
 	Input  string // of both graphs
 	Output string // of Gradient
@@ -97,6 +102,8 @@ type cut struct {
 	made  map[string]bool // values of the nodes before it
 	sums  []string        // the gradients that Sums are of
 	scale string          // state that scales the loss; "" for none
+	over  divisor         // of the loss
+	loss  string          // loss times that, of a batch
 }
 
 // find finds what crosses from the gradients to the update, and which state the
@@ -154,6 +161,19 @@ func (c *cut) find() error {
 		}
 	}
 	c.Samples = free("samples")
+	var err error
+	if c.over, err = c.divide(); err != nil || c.over.value == "" {
+		return err
+	}
+	c.Loss, c.loss = free("step.loss"), free("batch.loss")
+	for _, v := range []string{c.over.count, c.loss} {
+		shape := []int64{}
+		if t, ok := c.inf.Type(v); ok {
+			shape = t.Shape.Ints()
+		}
+		c.sums = append(c.sums, v)
+		c.Sums = append(c.Sums, Sum{free(v + ".sum"), free(v + ".next_sum"), shape})
+	}
 	return nil
 }
 
@@ -188,14 +208,26 @@ func (c *cut) gradient() *onnx.Graph {
 		g.Nodes = append(g.Nodes, &onnx.Node{Name: out, Op: op, Inputs: in, Outputs: []string{out}, Attrs: attrs})
 		return out
 	}
-	n := add("Shape", c.Samples+".shape", map[string]onnx.Attr{"start": onnx.IntAttr(0), "end": onnx.IntAttr(1)}, r.Images.Name)
-	n = add("Cast", c.Samples+".count", map[string]onnx.Attr{"to": onnx.IntAttr(int64(onnx.Float32))}, add("Squeeze", c.Samples+".one", nil, n))
+	sums := len(c.Sums)
+	var n string
+	if c.over.value != "" {
+		sums -= 2 // the count and the loss, which are sums already
+		n = add("Reshape", c.Samples+".count", nil, c.over.value, c.Samples+".scalar")
+		add("Mul", c.loss, nil, r.Loss.Name, n)
+	} else {
+		n = add("Shape", c.Samples+".shape", map[string]onnx.Attr{"start": onnx.IntAttr(0), "end": onnx.IntAttr(1)}, r.Images.Name)
+		n = add("Cast", c.Samples+".count", map[string]onnx.Attr{"to": onnx.IntAttr(int64(onnx.Float32))}, add("Squeeze", c.Samples+".one", nil, n))
+	}
 	if c.scale != "" {
 		n = c.spread(g, n)
 	}
 	for i, s := range c.Sums {
+		of := c.sums[i]
+		if i < sums {
+			of = add("Mul", s.Output+".of_batch", nil, of, n)
+		}
 		g.Inputs = append(g.Inputs, onnx.Value{Name: s.Input, DType: onnx.Float32, Shape: onnx.ShapeOf(s.Shape...)})
-		add("Add", s.Output, nil, s.Input, add("Mul", s.Output+".of_batch", nil, c.sums[i], n))
+		add("Add", s.Output, nil, s.Input, of)
 		g.Outputs = append(g.Outputs, onnx.Value{Name: s.Output, DType: onnx.Float32, Shape: onnx.ShapeOf(s.Shape...)})
 	}
 	return g
@@ -229,8 +261,18 @@ func (c *cut) spread(g *onnx.Graph, n string) string {
 // update is the second half: each gradient is its sum over the number of samples.
 func (c *cut) update() *onnx.Graph {
 	g := &onnx.Graph{Name: c.g.Name}
-	for i, s := range c.Sums {
-		g.Nodes = append(g.Nodes, &onnx.Node{Name: c.sums[i], Op: "Div", Inputs: []string{s.Input, c.Samples}, Outputs: []string{c.sums[i]}})
+	n, sums := c.Samples, len(c.Sums)
+	if c.over.value != "" {
+		sums -= 2
+		n = c.Samples + ".count"
+		g.Nodes = append(g.Nodes, &onnx.Node{Name: c.over.count, Op: "Identity", Inputs: []string{c.Sums[sums].Input}, Outputs: []string{c.over.count}})
+		g.Nodes = append(g.Nodes, c.over.chain...)
+		g.Nodes = append(g.Nodes, &onnx.Node{Name: n, Op: "Reshape", Inputs: []string{c.over.value, c.Samples + ".scalar"}, Outputs: []string{n}},
+			&onnx.Node{Name: c.Loss, Op: "Div", Inputs: []string{c.Sums[sums+1].Input, n}, Outputs: []string{c.Loss}})
+		g.Outputs = append(g.Outputs, onnx.Value{Name: c.Loss, DType: onnx.Float32, Shape: onnx.Shape{}})
+	}
+	for i, s := range c.Sums[:sums] {
+		g.Nodes = append(g.Nodes, &onnx.Node{Name: c.sums[i], Op: "Div", Inputs: []string{s.Input, n}, Outputs: []string{c.sums[i]}})
 	}
 	g.Nodes = append(g.Nodes, c.g.Nodes[c.at:]...)
 	for _, i := range c.Running {
@@ -267,6 +309,9 @@ func (c *cut) inputs(g *onnx.Graph, also func(name string) bool) {
 		}
 	}
 	g.Initializers = map[string]*onnx.Tensor{}
+	if c.over.value != "" {
+		g.Initializers[c.Samples+".scalar"] = onnx.FromInt64(nil, 0)
+	}
 	for name, t := range c.g.Initializers {
 		if uses[name] {
 			g.Initializers[name] = t

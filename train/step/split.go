@@ -18,7 +18,7 @@ func SplitSpec(b *bundle.Bundle, d *ortrun.Device, layout string) (ortrun.SplitS
 	if err != nil {
 		return spec, "", err
 	}
-	spec = ortrun.SplitSpec{Gradient: train, Update: h.Update, Rate: train.LearningRate, Running: h.Running, Scaled: h.Scaled,
+	spec = ortrun.SplitSpec{Gradient: train, Update: h.Update, Rate: train.LearningRate, Running: h.Running, Scaled: h.Scaled, Loss: h.Loss,
 		Samples: ortrun.Slot{Name: h.Samples, DType: ortrun.DType(onnx.Float32)}}
 	spec.Gradient.Model, spec.Gradient.LearningRate = h.Gradient, ortrun.Slot{}
 	for _, s := range h.Sums {
