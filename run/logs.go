@@ -112,13 +112,9 @@ func (f *Folder) beginLogs(events bool, now time.Time) error {
 			return fmt.Errorf("run: folder %q: %w (%s); move it away", f.dir, ErrForeign, name)
 		}
 	}
-	text, err := readBounded(f.held.Path(MetricsFile), maxMetrics)
+	epochs, err := readMetrics(f.held.Path(MetricsFile), maxEpochs)
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
-	}
-	epochs, err := parseMetrics(text)
-	if err != nil {
-		return fmt.Errorf("run: %w: %s %w", ErrBadRun, MetricsFile, err)
 	}
 	if n := len(epochs); n > 0 {
 		f.logs.extra = slices.Sorted(maps.Keys(epochs[n-1].TestMetrics))

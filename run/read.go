@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 
@@ -46,12 +47,11 @@ func Read(dir string) (*Run, error) {
 	if r.Summary.Config.Epochs < 1 {
 		return nil, fmt.Errorf("run: %q: %w: %s says nothing of its epochs", dir, ErrBadRun, SummaryFile)
 	}
-	text, err = readBounded(filepath.Join(dir, MetricsFile), maxMetrics)
-	if err != nil && !(errors.Is(err, fs.ErrNotExist) && r.Summary.Epochs == 0) {
-		return nil, fmt.Errorf("run: %q: %w", dir, err)
+	if n := r.Summary.Epochs; n < 0 || n > maxEpochs {
+		return nil, fmt.Errorf("run: %q: %w: %s: epochs is %d, want 0 to %d", dir, ErrBadRun, SummaryFile, n, maxEpochs)
 	}
-	if r.Epochs, err = parseMetrics(text); err != nil {
-		return nil, fmt.Errorf("run: %q: %w: %s %w", dir, ErrBadRun, MetricsFile, err)
+	if r.Epochs, err = readMetrics(filepath.Join(dir, MetricsFile), r.Summary.Epochs); err != nil && !(errors.Is(err, fs.ErrNotExist) && r.Summary.Epochs == 0) {
+		return nil, fmt.Errorf("run: %q: %w", dir, err)
 	}
 	if err := r.check(); err != nil {
 		return nil, fmt.Errorf("run: %q: %w: %w", dir, ErrBadRun, err)
@@ -59,10 +59,27 @@ func Read(dir string) (*Run, error) {
 	return r, nil
 }
 
-// parseMetrics reads an epoch from each line.
-func parseMetrics(text []byte) ([]Epoch, error) {
+// readMetrics reads metrics.jsonl, which has at most so many epochs.
+func readMetrics(path string, most int) ([]Epoch, error) {
+	f, size, err := files.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrBadRun, MetricsFile, err)
+	}
+	defer f.Close()
+	if size > maxMetrics {
+		return nil, fmt.Errorf("%w: %s: %w: %d bytes, at most %d", ErrBadRun, MetricsFile, files.ErrTooLarge, size, maxMetrics)
+	}
+	epochs, err := parseMetrics(io.LimitReader(f, size), most)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s %w", ErrBadRun, MetricsFile, err)
+	}
+	return epochs, nil
+}
+
+// parseMetrics reads an epoch from each line, and stops at the first that is wrong.
+func parseMetrics(r io.Reader, most int) ([]Epoch, error) {
 	var epochs []Epoch
-	lines := bufio.NewScanner(bytes.NewReader(text))
+	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLine)
 	n := 1
 	for ; lines.Scan(); n++ {
@@ -73,8 +90,10 @@ func parseMetrics(text []byte) ([]Epoch, error) {
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
-		if epochs = append(epochs, e); len(epochs) > maxEpochs {
-			return nil, fmt.Errorf("line %d: more than %d epochs", n, maxEpochs)
+		if epochs = append(epochs, e); e.Epoch != len(epochs) {
+			return nil, fmt.Errorf("epoch %d: epoch is %d", len(epochs), e.Epoch)
+		} else if len(epochs) > most {
+			return nil, fmt.Errorf("line %d: more than the %d epochs that were trained", n, most)
 		}
 	}
 	if err := lines.Err(); err != nil {

@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/iotest"
 
 	"winnow/internal/files"
 )
@@ -146,5 +148,18 @@ func TestRead(t *testing.T) {
 	write(SummaryFile, "[]")
 	if _, err := Read(dir); !errors.Is(err, ErrBadRun) {
 		t.Errorf("summary that is a list: %v", err)
+	}
+}
+
+// More lines than the summary has epochs are not read on: a file of millions
+// would take their memory before it is refused.
+func TestReadStops(t *testing.T) {
+	endless := io.MultiReader(strings.NewReader("{\"epoch\":1}\n\n{\"epoch\":2}\n{\"epoch\":3}\n"), iotest.ErrReader(errors.New("read on")))
+	if _, err := parseMetrics(endless, 2); err == nil || !strings.Contains(err.Error(), "line 4: more than the 2 epochs") {
+		t.Errorf("%v", err)
+	}
+	endless = io.MultiReader(strings.NewReader("{\"epoch\":1}\n{}\n"), iotest.ErrReader(errors.New("read on")))
+	if _, err := parseMetrics(endless, 100); err == nil || !strings.Contains(err.Error(), "epoch 2: epoch is 0") {
+		t.Errorf("%v", err)
 	}
 }
