@@ -23,7 +23,7 @@ func Inline(m *onnx.Model) error {
 	if len(m.Functions) == 0 {
 		return nil
 	}
-	in := inliner{model: m, functions: map[string]*onnx.Function{}, names: onnx.NewNames(m.Graph), active: map[*onnx.Function]bool{}}
+	in := inliner{model: m, functions: map[string]*onnx.Function{}, names: onnx.NewNames(m.Graph), active: map[*onnx.Function]bool{}, sizes: map[*onnx.Function]int{}}
 	opset := m.Opset
 	for _, f := range m.Functions {
 		in.functions[f.Domain+"."+f.Name] = f
@@ -32,6 +32,9 @@ func Inline(m *onnx.Model) error {
 		}
 	}
 	in.opset = opset
+	if in.measure(m.Graph.Nodes); len(in.errs) > 0 {
+		return errors.Join(in.errs...)
+	}
 	nodes := in.expand(nil, m.Graph.Nodes)
 	if len(in.errs) > 0 {
 		return errors.Join(in.errs...)
@@ -68,6 +71,7 @@ type inliner struct {
 	functions map[string]*onnx.Function
 	names     *onnx.Names
 	active    map[*onnx.Function]bool // being expanded: one that calls itself never ends
+	sizes     map[*onnx.Function]int  // see measure
 	count     int
 	errs      []error
 }
@@ -76,6 +80,55 @@ func (in *inliner) fail(n *onnx.Node, kind error, format string, args ...any) {
 	if len(in.errs) < maxProblems {
 		in.errs = append(in.errs, nodeErr(n, kind, format, args...))
 	}
+}
+
+// measuring is the size of a function that is being measured.
+const measuring = -1
+
+// measure is how many nodes a list expands to, calls among them, before any is
+// made: a few functions that call each other twice are as many as one likes. What
+// is too large, or has no end, is an error. Graphs that calls hand over count
+// where they stand, and again as they are expanded.
+func (in *inliner) measure(list []*onnx.Node) int {
+	total := 0
+	for _, n := range list {
+		total++
+		if f := in.functions[n.Domain+"."+n.Op]; f != nil {
+			total += in.measureCall(n, f)
+		}
+		total += in.measureGraphs(n.Attrs)
+		if total > maxInlinedNodes {
+			if len(in.errs) == 0 {
+				in.fail(n, onnx.ErrTooLarge, "functions expand to more than %d nodes", maxInlinedNodes)
+			}
+			break
+		}
+	}
+	return total
+}
+
+func (in *inliner) measureGraphs(attrs map[string]onnx.Attr) int {
+	total := 0
+	for _, name := range slices.Sorted(maps.Keys(attrs)) { // so that the error is always the same
+		if g := attrs[name].G; g != nil {
+			total += in.measure(g.Nodes)
+		}
+	}
+	return total
+}
+
+func (in *inliner) measureCall(n *onnx.Node, f *onnx.Function) int {
+	size, known := in.sizes[f]
+	if size == measuring {
+		in.fail(n, onnx.ErrInvalid, "function %q calls itself", f.Name)
+		return 0
+	}
+	if !known {
+		in.sizes[f] = measuring
+		size = in.measure(f.Nodes) + in.measureGraphs(f.Defaults) + len(f.Outputs) // each of these a copy at worst
+		in.sizes[f] = size
+	}
+	return size
 }
 
 // expand appends the nodes of a list, with calls replaced, to out.

@@ -31,11 +31,16 @@ func inner(op, domain, in, out string) *onnx.Node {
 func TestInlineRefuses(t *testing.T) {
 	old := function("F", &onnx.Node{Op: "ReduceSum", Inputs: []string{"a"}, Outputs: []string{"z"}, Attrs: map[string]onnx.Attr{"axes": onnx.IntsAttr(0)}})
 	old.Opset = 12
-	bomb := []*onnx.Function{function("F0", inner("Relu", "", "a", "z"))}
-	for i := 1; i <= 40; i++ {
-		f := "F" + string(rune('0'+i-1))
-		bomb = append(bomb, function("F"+string(rune('0'+i)), inner(f, "d", "a", "t"), inner(f, "d", "t", "z")))
+	doubled := func(first *onnx.Function) *onnx.Model {
+		bomb := []*onnx.Function{first}
+		for i := 1; i <= 40; i++ {
+			f := "F" + string(rune('0'+i-1))
+			bomb = append(bomb, function("F"+string(rune('0'+i)), inner(f, "d", "a", "t"), inner(f, "d", "t", "z")))
+		}
+		return calls(bomb...)
 	}
+	nothing, last := function("F0"), "F"+string(rune('0'+40))
+	nothing.Outputs = nil
 	many := calls(function("F", inner("Relu", "", "a", "z")))
 	many.Graph.Nodes[0].Inputs = []string{"x", "x"}
 	kind := calls(function("F", &onnx.Node{Op: "Elu", Inputs: []string{"a"}, Outputs: []string{"z"},
@@ -48,7 +53,9 @@ func TestInlineRefuses(t *testing.T) {
 	}{
 		"calls itself":     {calls(function("F", inner("F", "d", "a", "z"))), onnx.ErrInvalid, "calls itself"},
 		"in a circle":      {calls(function("F", inner("G", "d", "a", "z")), function("G", inner("F", "d", "a", "z"))), onnx.ErrInvalid, "calls itself"},
-		"expands forever":  {calls(bomb...), onnx.ErrTooLarge, "expand to more"},
+		"expands forever":  {doubled(function("F0", inner("Relu", "", "a", "z"))), onnx.ErrTooLarge, "expand to more"},
+		"doubles nothing":  {doubled(nothing), onnx.ErrTooLarge, "expand to more"},
+		"circles double":   {doubled(function("F0", inner(last, "d", "a", "z"))), onnx.ErrInvalid, "calls itself"},
 		"another opset":    {calls(old), onnx.ErrUnsupported, "ReduceSum"},
 		"too many inputs":  {many, onnx.ErrInvalid, `node "callF" (d.F): 2 inputs`},
 		"attribute's kind": {kind, onnx.ErrInvalid, `attribute "k"`},
