@@ -186,7 +186,7 @@ func Read(dir string) (*Plan, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("experiment: %q: %w: there is no %s", dir, ErrPlan, PlanFile)
 	} else if err != nil {
-		return nil, fmt.Errorf("experiment: %w", err)
+		return nil, fmt.Errorf("experiment: %q: %w: %w", path, ErrPlan, err)
 	}
 	p := &Plan{}
 	if err := json.Unmarshal(text, p); err != nil {

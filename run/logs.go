@@ -102,7 +102,7 @@ func (f *Folder) beginLogs(events bool, now time.Time) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		} else if err != nil {
-			return fmt.Errorf("run: %w", err)
+			return fmt.Errorf("run: %q: %w: %s: %w", f.dir, ErrBadRun, name, reason(err))
 		}
 		v := judges[name](file, size)
 		if err := file.Close(); err != nil {
@@ -114,7 +114,7 @@ func (f *Folder) beginLogs(events bool, now time.Time) error {
 	}
 	epochs, err := readMetrics(f.held.Path(MetricsFile), maxEpochs)
 	if err != nil {
-		return fmt.Errorf("run: %w", err)
+		return fmt.Errorf("run: %q: %w", f.dir, err)
 	}
 	if n := len(epochs); n > 0 {
 		f.logs.extra = slices.Sorted(maps.Keys(epochs[n-1].TestMetrics))

@@ -1,7 +1,9 @@
 package train
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -79,6 +81,9 @@ func readWeights(path string) (map[string]*onnx.Tensor, string, error) {
 			return c.State, fmt.Sprintf("checkpoint %s of %s", c.Name(), path), nil
 		}
 		path = filepath.Join(path, run.ModelFile)
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return nil, "", fmt.Errorf("%w: a folder without a whole checkpoint and without %s", ErrBadData, run.ModelFile)
+		}
 	}
 	if strings.HasSuffix(strings.ToLower(path), ".safetensors") {
 		f, size, err := files.Open(path)

@@ -26,6 +26,12 @@ const (
 	aFormat     // data of another kind than IDX
 	aCheckpoint // a run to go on with
 	aConfig
+	aCache     // a folder of unpacked images
+	aPlan      // an experiment to go on with
+	aTuneCache // measured times
+	aStart     // weights to start from
+	aLog       // a run to go on with, whose logs are kept
+	aReport    // a run whose checkpoint, model and summary are shown
 )
 
 // sample is one broken input.
@@ -37,6 +43,15 @@ type sample struct {
 	make       func(dir string) (string, error) // makes it in an empty folder and gives its path
 }
 
+// costly are samples that are sound as files and cost what they ask for: how much
+// memory, and why. No other may take more than the limit.
+var costly = map[string]struct {
+	memory int64
+	why    string
+}{
+	"model, operators: Expand of weights to 1048576": {maxMemory * 3 / 2, "a step has that tensor, of 40 MB, and its gradient"},
+}
+
 func (c *sample) String() string { return c.kind + ": " + c.name }
 
 // good are the inputs that the broken ones are made from.
@@ -46,6 +61,7 @@ type good struct {
 	bundleFiles, runFiles, dataFile map[string][]byte
 	runTree                         tree
 	formats                         []format
+	state                           *state
 }
 
 // commands lists what is run on a sample.
@@ -76,6 +92,20 @@ func commands(c *sample, path, out string, g *good) [][]string {
 		return [][]string{{"train", "--resume", path, "--epochs", "3"}}
 	case aConfig:
 		return [][]string{{"train", "--config", path, "--print-config"}}
+	case aCache:
+		cached := func(args ...string) []string { return append([]string{"WINNOW_CACHE=" + path}, args...) }
+		images := "tar:" + g.state.images
+		return [][]string{cached("data", "cache"), cached("data", "check", images), cached(train(g.bundle, images)...), cached("data", "cache", "--prune")}
+	case aPlan:
+		return [][]string{{"experiment", "--resume", path}}
+	case aTuneCache:
+		return [][]string{append([]string{"tune", g.bundle, "-o", out, "--tune-cache", path, "--batch-size", "8"}, cpu...)}
+	case aStart:
+		return [][]string{train(g.bundle, data, "--init", path)}
+	case aLog:
+		return [][]string{{"train", "--resume", path, "--epochs", "3"}}
+	case aReport:
+		return [][]string{{"scores", path}, append([]string{"report", path}, cpu...), append([]string{"audit", path, "-o", out}, cpu...)}
 	}
 	return [][]string{train(g.bundle, data, "--prune", "das-infobatch", "--prune-reference", path)}
 }
@@ -117,7 +147,10 @@ func newGood(winnow, dir string) (*good, error) {
 	if g.runTree, err = readTree(g.run); err != nil {
 		return nil, err
 	}
-	g.formats, err = newFormats(winnow, filepath.Join(dir, "formats"), g.data)
+	if g.formats, err = newFormats(winnow, filepath.Join(dir, "formats"), g.data); err != nil {
+		return nil, err
+	}
+	g.state, err = newState(winnow, filepath.Join(dir, "state"), g)
 	return g, err
 }
 

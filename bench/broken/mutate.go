@@ -16,7 +16,7 @@ import (
 
 // corpus is all samples, the same in every run.
 func corpus(g *good) []*sample {
-	return slices.Concat(models(g), bundles(g), archives(g), dataSets(g), runs(g), references(g), formats(g), checkpoints(g), configs(g))
+	return slices.Concat(models(g), bundles(g), archives(g), dataSets(g), runs(g), references(g), formats(g), checkpoints(g), configs(g), written(g))
 }
 
 // change is a broken form of a file's content.
@@ -48,13 +48,14 @@ func flips(data []byte, n int, seed uint64) []change {
 	return list
 }
 
-// strange are contents of another kind.
-func strange() []change {
-	return []change{
-		{"empty", nil}, {"text", []byte("no file of this kind\n")}, {"zeros", make([]byte, 4096)},
-		{"ones", bytes.Repeat([]byte{0xff}, 4096)}, {"JSON", []byte(`{"a":[1,2,{"b":null}]}`)}, {"deep JSON", bytes.Repeat([]byte("["), 1<<20)},
-		{"commands to a terminal", []byte("\x1b[2J\x1b]0;x\a\u202e")},
-	}
+// strange are contents of another kind, made once: a process starts with the
+// memory of the one that started it on its account.
+func strange() []change { return contents }
+
+var contents = []change{
+	{"empty", nil}, {"text", []byte("no file of this kind\n")}, {"zeros", make([]byte, 4096)},
+	{"ones", bytes.Repeat([]byte{0xff}, 4096)}, {"JSON", []byte(`{"a":[1,2,{"b":null}]}`)}, {"deep JSON", bytes.Repeat([]byte("["), 1<<20)},
+	{"commands to a terminal", []byte("\x1b[2J\x1b]0;x\a\u202e")},
 }
 
 // places are what may stand where a file should: each makes it at a path.

@@ -33,7 +33,9 @@ func OpenIn(root *os.Root, name string) (*os.File, int64, error) {
 
 func open(path string, stat func(string) (fs.FileInfo, error), openFile func(string, int, fs.FileMode) (*os.File, error)) (*os.File, int64, error) {
 	info, err := stat(path)
-	if err != nil {
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, 0, fmt.Errorf("%w: %w", ErrNotRegular, err)
+	} else if err != nil {
 		return nil, 0, err
 	}
 	if !info.Mode().IsRegular() {
