@@ -196,6 +196,11 @@ func tableOf(comparison []byte, s study) (string, error) {
 	if s.task != "" {
 		return taskTable(c.Groups, s.task), nil
 	}
+	full := map[string]bool{} // names of full training, which all others are compared with
+	for _, g := range c.Groups {
+		full[g.Name] = g.Method == "none"
+	}
+	c.Groups = slices.DeleteFunc(c.Groups, func(g eval.Group) bool { return !full[g.Name] && !full[g.Baseline] })
 	noisy := slices.ContainsFunc(c.Groups, func(g eval.Group) bool { return g.WrongKept != nil })
 	head := []string{"method", "seeds", "accuracy, %", "difference, points", "95% interval", "worst class, %", "samples saved"}
 	if s.timed {
