@@ -15,7 +15,7 @@ import (
 	"winnow/internal/printable"
 )
 
-// groupPoints are the groups of one method on one data, from the least saved on.
+// groupPoints are the groups of one series on one data, from the least saved on.
 type groupPoints struct {
 	method string
 	plotter.XYs
@@ -40,7 +40,7 @@ func (c *Comparison) panels() (all []panel) {
 			continue
 		}
 		p := &all[k]
-		name := g.Method
+		name := g.series
 		if g.full() {
 			name += ", fewer epochs"
 		}

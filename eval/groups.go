@@ -42,8 +42,9 @@ type Group struct {
 	SeedsNeeded  int       `json:"seeds_needed,omitempty"`
 	Verdict      string    `json:"verdict,omitempty"`
 
-	runs []*run.Run
-	by   criterion
+	series string // of a chart: groups that a line joins
+	runs   []*run.Run
+	by     criterion
 }
 
 // group collects the finished runs by configuration and compares each group
@@ -125,7 +126,7 @@ func flatten(into map[string]string, prefix string, v any) {
 }
 
 // nameGroups calls groups by their method, and those of one method by what
-// differs between them too.
+// differs between them too. A series is all but the data and the ratio.
 func nameGroups(groups []*Group, fields []map[string]string) {
 	for i, g := range groups {
 		differ := map[string]bool{}
@@ -139,7 +140,7 @@ func nameGroups(groups []*Group, fields []map[string]string) {
 				}
 			}
 		}
-		g.Name = g.Method
+		g.Name, g.series = g.Method, g.Method
 		for _, name := range slices.Sorted(maps.Keys(differ)) {
 			value, ok := fields[i][name]
 			if name == "data" {
@@ -147,7 +148,11 @@ func nameGroups(groups []*Group, fields []map[string]string) {
 					g.Name += " " + value
 				}
 			} else if ok {
-				g.Name += " " + name[strings.LastIndex(name, ".")+1:] + "=" + value
+				last := name[strings.LastIndex(name, ".")+1:]
+				g.Name += " " + last + "=" + value
+				if last != "ratio" {
+					g.series += " " + last + "=" + value
+				}
 			}
 		}
 	}

@@ -220,3 +220,19 @@ func TestGroupsWrong(t *testing.T) {
 		t.Error(err, text.String())
 	}
 }
+
+// A line of the chart joins the ratios of a method, not what differs otherwise.
+func TestSeriesOfAChart(t *testing.T) {
+	other := seeded("infobatch", 0.5, 0, 0.93, 0.92)
+	for i := range other {
+		other[i].Summary.Config.Prune.Rescale = "none"
+	}
+	c := grouped(t, append(five(), other)...)
+	got := map[string]int{}
+	for _, m := range c.panels()[0].methods {
+		got[m.method] = len(m.XYs)
+	}
+	if len(got) != 3 || got["infobatch rescale="] != 2 || got["infobatch rescale=none"] != 1 || got["random"] != 1 {
+		t.Error(got)
+	}
+}
