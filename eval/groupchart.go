@@ -125,6 +125,9 @@ func (c *Comparison) writeGroupChart(w io.Writer, format string) error {
 	return nil
 }
 
+// glyphs mark series; the next one begins where the colors do again.
+var glyphs = []draw.GlyphDrawer{draw.CircleGlyph{}, draw.PyramidGlyph{}, draw.BoxGlyph{}}
+
 // plotPanel draws a panel; colors are those of methods in all panels.
 func (c *Comparison) plotPanel(p *panel, colors map[string]int) (*plot.Plot, error) {
 	out := plot.New()
@@ -159,7 +162,7 @@ func (c *Comparison) plotPanel(p *panel, colors map[string]int) (*plot.Plot, err
 			return nil, fmt.Errorf("eval: chart: %q: %w", m.method, err)
 		}
 		line.Color, line.Width = shade, vg.Points(1.6)
-		marks.Color, marks.Shape, marks.Radius = shade, draw.CircleGlyph{}, vg.Points(2.8)
+		marks.Color, marks.Shape, marks.Radius = shade, glyphs[k/(len(palette)-1)%len(glyphs)], vg.Points(2.8)
 		bars.Color, bars.CapWidth = shade, vg.Points(5)
 		out.Add(line, marks, bars)
 		out.Legend.Add(printable.Cut(m.method, maxLabel), line, marks)
@@ -167,5 +170,8 @@ func (c *Comparison) plotPanel(p *panel, colors map[string]int) (*plot.Plot, err
 	out.X.Min, out.X.Max = 0, right
 	c.span(&out.Y, 0.08)
 	out.Legend.Left, out.Legend.XOffs = true, vg.Points(10)
+	if base < (out.Y.Min+out.Y.Max)/2 { // off the line of full training
+		out.Legend.Top, out.Legend.YOffs = true, -vg.Points(12)
+	}
 	return out, nil
 }
