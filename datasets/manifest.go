@@ -30,7 +30,8 @@ const (
 // manifestOptions are the settings of csv:FILE and jsonl:FILE.
 type manifestOptions struct {
 	image, label, split, weight, root string
-	vector, labels, mask              string
+	vector, labels, between, mask     string
+	foreground                        int
 	val                               float64
 }
 
@@ -41,10 +42,14 @@ var manifestRows = []option.Row[manifestOptions]{
 		Field: func(o *manifestOptions) any { return &o.label }},
 	{Name: "vector", Doc: "columns `NAME+NAME...` of numbers to be learned, one for each output, or of several apart by spaces; of 0 and 1, a column for each label", Default: "",
 		Field: func(o *manifestOptions) any { return &o.vector }},
-	{Name: "labels", Doc: "column `NAME` of several labels, apart by |", Default: "",
+	{Name: "labels", Doc: "column `NAME` of several labels, apart by a bar, else a semicolon, else a comma", Default: "",
 		Field: func(o *manifestOptions) any { return &o.labels }},
+	{Name: "between", Doc: "what parts the labels of a cell", Default: "auto", OneOf: []string{"auto", "bar", "semicolon", "comma", "space"},
+		Field: func(o *manifestOptions) any { return &o.between }},
 	{Name: "mask", Doc: "column `NAME` of the path of a mask, a PNG whose pixels are the numbers of classes", Default: "",
 		Field: func(o *manifestOptions) any { return &o.mask }},
+	{Name: "foreground", Doc: "value `V` of masks that is class 1, 0 for none: 255 of masks of black and white", Default: 0, Hi: 255,
+		Field: func(o *manifestOptions) any { return &o.foreground }},
 	{Name: "split", Doc: "column `NAME` that says train, val or test, else split, where there is one", Default: "",
 		Field: func(o *manifestOptions) any { return &o.split }},
 	{Name: "weight", Doc: "column `NAME` of the sample's weight, which multiplies its loss in training, else weight, where there is one; off for none", Default: "",
@@ -359,8 +364,15 @@ func (d *Dataset) fromManifest(lines *entries, root *files.Folder, v *manifestOp
 func (d *Dataset) manifestNames(lines *entries, more *columns) (classOf func(string) int64, labels []string, err error) {
 	classOf = func(string) int64 { return -1 }
 	if more.labels != "" {
-		if labels, err = labelNames(lines); err != nil {
+		note, err := more.separate(lines)
+		if err == nil {
+			labels, err = more.labelNames(lines)
+		}
+		if err != nil {
 			return nil, nil, err
+		}
+		if note != "" {
+			d.notef("%s", note)
 		}
 	}
 	switch {

@@ -109,6 +109,23 @@ func (f *tensorFile) Close() error { return nil }
 
 // load maps the file anew for each tensor, which then lives by itself.
 func (f *tensorFile) load(name string) (*array, error) {
+	a, err := f.find(name)
+	if err != nil {
+		return nil, err
+	}
+	b, size, err := openBlob(f.path)
+	if err != nil {
+		return nil, err
+	}
+	if size != f.size {
+		return nil, errors.Join(fmt.Errorf("%w: the file changed while it was in use", loader.ErrBadData), b.close())
+	}
+	a.blob = b
+	return a, nil
+}
+
+// find is a tensor whose place lies within the file, without its bytes.
+func (f *tensorFile) find(name string) (*array, error) {
 	e, ok := f.entries[name]
 	if !ok {
 		return nil, fmt.Errorf("%w: there is none; there are %s", loader.ErrBadData, nameList(f.names()))
@@ -129,13 +146,5 @@ func (f *tensorFile) load(name string) (*array, error) {
 	if len(a.shape) == 0 || elements == 0 || e.Offsets[0] < 0 || e.Offsets[1] > left || e.Offsets[1]-e.Offsets[0] != want {
 		return nil, fmt.Errorf("%w: shape %v of %s is %d bytes, at %v of %d", loader.ErrBadData, e.Shape, e.DType, want, e.Offsets, left)
 	}
-	b, size, err := openBlob(f.path)
-	if err != nil {
-		return nil, err
-	}
-	if size != f.size {
-		return nil, errors.Join(fmt.Errorf("%w: the file changed while it was in use", loader.ErrBadData), b.close())
-	}
-	a.blob = b
 	return a, nil
 }

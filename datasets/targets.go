@@ -105,6 +105,7 @@ func (t *targeted) ReadTarget(i uint32, k int, r *loader.Record) error {
 		if err := readImage(x.root, x.masks.at(i), r); err != nil {
 			return fmt.Errorf("mask %q: %w", x.masks.at(i), err)
 		}
+		r.From = x.masks.at(i)
 	case x.spec.Kind == loader.MaskTarget:
 		dst := r.Raw(1, x.spec.Shape[0], x.spec.Shape[1])
 		copy(dst, x.values[int(i)*len(dst):])
@@ -128,12 +129,14 @@ const maxVector = 1 << 16
 type columns struct {
 	numbers []string
 	labels  string
+	between string // labels of a cell, "" where lines are to say it
 	mask    string
+	white   byte // the value of masks that is class 1, 0 for none
 }
 
 // columnsOf reads the settings.
 func columnsOf(v *manifestOptions) columns {
-	c := columns{labels: v.labels, mask: v.mask}
+	c := columns{labels: v.labels, between: separators[v.between], mask: v.mask, white: byte(v.foreground)}
 	if v.vector != "" {
 		c.numbers = strings.Split(v.vector, "+")
 	}
@@ -168,7 +171,7 @@ func (c *columns) read(e *entry, cell func(string) (string, bool)) error {
 			if json.Unmarshal([]byte(list), &names) != nil {
 				return fmt.Errorf("column %q: %s: want a list of names", c.labels, list)
 			}
-			e.labels = strings.Join(names, labelSeparator)
+			e.labels = listSeparator + strings.Join(names, listSeparator)
 		}
 	}
 	if c.mask != "" {
@@ -204,14 +207,56 @@ func readNumbers(text string) (numbers []float32, err error) {
 	return numbers, nil
 }
 
-// labelSeparator parts the labels of a cell.
-const labelSeparator = "|"
+// separators part the labels of a cell; commas part the settings of --data too,
+// so all go by names.
+var separators = map[string]string{"bar": "|", "semicolon": ";", "comma": ",", "space": " "}
+
+// separatorNames are those that are looked for, the likeliest first.
+var separatorNames = []string{"bar", "semicolon", "comma"}
+
+// listSeparator begins, and parts, the labels of a list, which no text does.
+const listSeparator = "\x1f"
+
+// split is the labels of a cell.
+func (c *columns) split(text string) []string {
+	if strings.HasPrefix(text, listSeparator) {
+		return strings.Split(text, listSeparator)
+	}
+	return strings.Split(text, c.between)
+}
+
+// separate settles what parts labels where nothing says it: a bar, or what the
+// lines have in its place. It gives a note of anything but a bar.
+func (c *columns) separate(lines *entries) (note string, err error) {
+	if c.between != "" {
+		return "", nil
+	}
+	found := map[string]string{}
+	err = lines.each(func(e *entry) error {
+		for _, name := range separatorNames {
+			if found[name] == "" && !strings.HasPrefix(e.labels, listSeparator) && strings.Contains(e.labels, separators[name]) {
+				found[name] = e.labels
+			}
+		}
+		return nil
+	})
+	c.between = separators["bar"]
+	for _, name := range separatorNames {
+		if text := found[name]; text != "" {
+			if c.between = separators[name]; name != "bar" {
+				note = fmt.Sprintf("labels of column %q are apart by a %s, as in %.40q; between=bar takes each cell for one", c.labels, name, text)
+			}
+			break
+		}
+	}
+	return note, err
+}
 
 // labelNames lists the labels of all entries, sorted.
-func labelNames(lines *entries) ([]string, error) {
+func (c *columns) labelNames(lines *entries) ([]string, error) {
 	seen := map[string]bool{}
 	err := lines.each(func(e *entry) error {
-		for _, name := range strings.Split(e.labels, labelSeparator) {
+		for _, name := range c.split(e.labels) {
 			if name = strings.TrimSpace(name); name != "" {
 				seen[name] = true
 			}
@@ -240,7 +285,7 @@ func (c *columns) targets(root *files.Folder) (list []target) {
 		list = append(list, vector("vector"))
 	}
 	if c.mask != "" {
-		list = append(list, target{spec: loader.TargetSpec{Name: c.mask, Kind: loader.MaskTarget, Type: loader.Uint8}, masks: &paths{}, root: root})
+		list = append(list, target{spec: loader.TargetSpec{Name: c.mask, Kind: loader.MaskTarget, Type: loader.Uint8, Foreground: c.white}, masks: &paths{}, root: root})
 	}
 	return list
 }
@@ -252,7 +297,7 @@ func (c *columns) add(list []target, e *entry, names []string) error {
 		list = list[1:]
 		t.spec.Shape = []int{len(names)}
 		row := make([]float32, len(names))
-		for _, name := range strings.Split(e.labels, labelSeparator) {
+		for _, name := range c.split(e.labels) {
 			if at, ok := slices.BinarySearch(names, strings.TrimSpace(name)); ok {
 				row[at] = 1
 			}

@@ -61,18 +61,39 @@ func movesPixels(t Transform, r Records) string {
 	return "images are shifted or mirrored"
 }
 
-// readMask fills dst with the mask that lies in r, of the sample whose image was
-// read before.
-func (s *Source) readMask(d Draw, scratch *Scratch, dst []byte) error {
-	r := &scratch.Record
-	mask := &scratch.mask
-	if r.C != 0 {
-		if r.C != 1 {
-			return fmt.Errorf("%w: a mask of %d channels: want one", ErrBadData, r.C)
-		}
+// toMask takes the mask that lies in r, raw or as a file.
+func toMask(mask *raster.Image, r *Record) error {
+	if r.C > 1 {
+		return fmt.Errorf("%w: a mask of %d channels: want one", ErrBadData, r.C)
+	}
+	if r.C == 1 {
 		*mask = raster.Image{C: 1, H: r.H, W: r.W, Pix: append(mask.Pix[:0], r.Data...)}
-	} else if err := decodeMask(mask, r.Data); err != nil {
+		return nil
+	}
+	if err := decodeMask(mask, r.Data); err != nil {
 		return fmt.Errorf("%w: %w", ErrBadData, err)
+	}
+	return nil
+}
+
+// MaskValues adds to seen the values of the mask that lies in r.
+func MaskValues(r *Record, seen *[256]bool) error {
+	var mask raster.Image
+	if err := toMask(&mask, r); err != nil {
+		return err
+	}
+	for _, v := range mask.Pix {
+		seen[v] = true
+	}
+	return nil
+}
+
+// readMask fills dst with mask k, which lies in the record, of the sample whose image was
+// read before.
+func (s *Source) readMask(d Draw, k int, scratch *Scratch, dst []byte) error {
+	mask := &scratch.mask
+	if err := toMask(mask, &scratch.Record); err != nil {
+		return err
 	}
 	h, w := s.h, s.w
 	if s.transform != nil {
@@ -81,6 +102,13 @@ func (s *Source) readMask(d Draw, scratch *Scratch, dst []byte) error {
 	if mask.H != h || mask.W != w {
 		return fmt.Errorf("%w: a mask of %dx%d on an image of %dx%d", ErrBadData, mask.H, mask.W, h, w)
 	}
+	if of := s.targets[k].Foreground; of != 0 {
+		for i, v := range mask.Pix {
+			if v == of {
+				mask.Pix[i] = 1
+			}
+		}
+	}
 	if s.transform == nil {
 		copy(dst, mask.Pix)
 		return nil
@@ -88,8 +116,8 @@ func (s *Source) readMask(d Draw, scratch *Scratch, dst []byte) error {
 	return s.transform.(masker).mask(d, scratch, mask, dst)
 }
 
-// decodeMask reads a file whose pixels are numbers: grey of 8 bits, or places in
-// a palette.
+// decodeMask reads a file whose pixels are numbers: grey of 1 to 16 bits, or places
+// in a palette.
 func decodeMask(dst *raster.Image, file []byte) error {
 	config, format, err := image.DecodeConfig(bytes.NewReader(file))
 	if err != nil {
@@ -105,21 +133,43 @@ func decodeMask(dst *raster.Image, file []byte) error {
 	if err != nil {
 		return fmt.Errorf("a mask that cannot be read: %w", err)
 	}
-	var pix []byte
-	var stride int
-	switch m := m.(type) {
-	case *image.Gray:
-		pix, stride = m.Pix, m.Stride
-	case *image.Paletted:
-		pix, stride = m.Pix, m.Stride
-	default:
-		return fmt.Errorf("a mask of colours (%T): want one number a pixel, grey of 8 bits or a palette", m)
-	}
 	dst.Reset(1, config.Height, config.Width)
-	for y := range dst.H {
-		copy(dst.Pix[y*dst.W:][:dst.W], pix[y*stride:])
+	rows := func(pix []byte, stride, by int) {
+		for y := range dst.H {
+			row := dst.Pix[y*dst.W:][:dst.W]
+			copy(row, pix[y*stride:])
+			for x := 0; by > 1 && x < len(row); x++ {
+				row[x] /= byte(by)
+			}
+		}
+	}
+	switch m := m.(type) {
+	case *image.Paletted:
+		rows(m.Pix, m.Stride, 1)
+	case *image.Gray:
+		rows(m.Pix, m.Stride, greyStep(file))
+	case *image.Gray16:
+		for i := range dst.Pix {
+			at := i/dst.W*m.Stride + i%dst.W*2
+			if m.Pix[at] != 0 {
+				return fmt.Errorf("a mask of 16 bits with the value %d at row %d, column %d: want 0 to 255", int(m.Pix[at])<<8|int(m.Pix[at+1]), i/dst.W, i%dst.W)
+			}
+			dst.Pix[i] = m.Pix[at+1]
+		}
+	default:
+		return errors.New("a mask of colours: want one number a pixel, grey or places in a palette; colours are to be turned into numbers of classes first")
 	}
 	return nil
+}
+
+// greyStep is what image/png multiplies grey of less than 8 bits by, so that
+// white is 255: the numbers themselves are what a mask has.
+func greyStep(file []byte) int {
+	const depthAt, typeAt = 24, 25 // of IHDR, the first chunk (PNG, 11.2.2)
+	if len(file) > typeAt && string(file[1:4]) == "PNG" && file[typeAt] == 0 && file[depthAt] > 0 && file[depthAt] < 8 {
+		return 255 / (1<<file[depthAt] - 1)
+	}
+	return 1
 }
 
 // mask moves and mirrors.

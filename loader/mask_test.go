@@ -9,8 +9,12 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"winnow/loader/raster"
 )
 
 // masked are images whose pixels are the numbers of their places, and masks that
@@ -19,6 +23,8 @@ type masked struct {
 	h, w int
 	file func(pix []byte, h, w int) []byte // of a mask; nil is raw
 	off  int                               // added to the height of masks
+
+	foreground byte
 }
 
 func (m masked) Len() int             { return 5 }
@@ -38,7 +44,9 @@ func (m masked) Read(i uint32, r *Record) error {
 	return nil
 }
 
-func (m masked) Targets() []TargetSpec { return []TargetSpec{{Name: "mask", Kind: MaskTarget}} }
+func (m masked) Targets() []TargetSpec {
+	return []TargetSpec{{Name: "mask", Kind: MaskTarget, Foreground: m.foreground}}
+}
 
 func (m masked) ReadTarget(i uint32, _ int, r *Record) error {
 	h := m.h + m.off
@@ -235,5 +243,69 @@ func TestMaskAlone(t *testing.T) {
 	mask := make([]byte, 30)
 	if err := src.ReadTarget(Draw{Index: 1}, 0, new(Scratch), mask); err != nil || mask[0] != 1+12 {
 		t.Errorf("%v, %d", err, mask[0])
+	}
+}
+
+// Masks as Pillow writes them have the numbers that Pillow reads, whatever the
+// depth; what has no number of a class for each pixel is refused.
+func TestMasksOfOtherDepths(t *testing.T) {
+	for name, n := range map[string]int{"mask_1bit.png": 2, "mask_grey.png": 7, "mask_palette.png": 4, "mask_palette_2bit.png": 4, "mask_16bit.png": 200} {
+		file, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var mask raster.Image
+		if err := decodeMask(&mask, file); err != nil || mask.H != 4 || mask.W != 6 {
+			t.Errorf("%s: %v, %dx%d", name, err, mask.H, mask.W)
+			continue
+		}
+		for i, v := range mask.Pix {
+			if want := (5*(i/6) + i%6) % n; int(v) != want {
+				t.Errorf("%s: %d at %d, want %d", name, v, i, want)
+				break
+			}
+		}
+	}
+	for name, want := range map[string]string{"mask_16bit_large.png": "16 bits with the value 260 at row 2, column 3", "mask_rgb.png": "a mask of colours", "mask_la.png": "a mask of colours", "mask.jpg": "JPEG"} {
+		file, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var mask raster.Image
+		if err := decodeMask(&mask, file); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+}
+
+// The foreground becomes class 1 before the mask is moved, so that what a change
+// uncovers is still left out.
+func TestForeground(t *testing.T) {
+	white, err := os.ReadFile(filepath.Join("testdata", "mask_white.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := masked{h: 4, w: 6, file: func([]byte, int, int) []byte { return white }, foreground: 255}
+	shift := Augment{CropPad: 3}
+	transform, err := shift.Transform(1, 4, 6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tr := range map[string]Transform{"as it is": nil, "shifted": transform} {
+		src, err := NewSource(m, tr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var seen [256]bool
+		if err := readMasks(t, src, Options{MaskClasses: 2, MaskIgnore: 255}, func(_, mask []byte) {
+			for _, v := range mask {
+				seen[v] = true
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if !seen[0] || !seen[1] || seen[255] != (tr != nil) {
+			t.Errorf("%s: classes 0 %v, 1 %v, left out %v", name, seen[0], seen[1], seen[255])
+		}
 	}
 }

@@ -28,6 +28,8 @@ type Record struct {
 	C, H, W int
 	// View is how an image file is to be seen.
 	View raster.View
+	// From is the file that a target is read from, where it is one of its own.
+	From []byte
 
 	buffer []byte
 	spare  []byte

@@ -162,12 +162,15 @@ func (s *Source) ReadTarget(d Draw, k int, scratch *Scratch, dst []byte) error {
 // readTarget fills dst with target k of a sample, which is no class.
 func (s *Source) readTarget(d Draw, k int, scratch *Scratch, dst []byte) error {
 	r := &scratch.Record
-	r.direct = nil
+	r.direct, r.From = nil, nil
 	if err := s.records.(Targeted).ReadTarget(d.Index, k, r); err != nil {
 		return fmt.Errorf("target %q: %w", s.targets[k].Name, err)
 	}
 	if s.targets[k].Kind == MaskTarget {
-		if err := s.readMask(d, scratch, dst); err != nil {
+		if err := s.readMask(d, k, scratch, dst); err != nil {
+			if len(r.From) > 0 {
+				err = fmt.Errorf("%q: %w", r.From, err)
+			}
 			return fmt.Errorf("target %q: %w", s.targets[k].Name, err)
 		}
 		return nil

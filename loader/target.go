@@ -75,6 +75,8 @@ type TargetSpec struct {
 	Kind  TargetKind
 	Type  Element
 	Shape []int // of one sample: [] of a class, [C] of a vector, [H, W] of a mask
+
+	Foreground byte // of a mask: the value that is class 1; 0 for none
 }
 
 // Count is the number of values of one sample.
