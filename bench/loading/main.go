@@ -96,13 +96,14 @@ func main() {
 	flag.Float64Var(&o.seconds, "seconds", 4, "time a run takes")
 	memory := flag.Bool("memory", false, "compare the memory of small and large sets instead")
 	resident := flag.String("resident", "", "print the megabytes in memory while this data is read")
+	method := flag.String("prune", "none", "of -resident: pruning method")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if *resident != "" || *memory {
 		f := o.memory
 		if *resident != "" {
-			f = func(ctx context.Context) error { return o.printResident(ctx, *resident) }
+			f = func(ctx context.Context) error { return o.printResident(ctx, *resident, *method) }
 		}
 		if err := f(ctx); err != nil {
 			log.Fatal(err)
