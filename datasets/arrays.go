@@ -203,7 +203,7 @@ func (r *rawSet) takeImages(a *array, layout string) error {
 	case len(s) == 3:
 		r.c, r.h, r.w = 1, s[1], s[2]
 	case len(s) != 4:
-		return fmt.Errorf("%w: shape %v: want [N, H, W], [N, H, W, C] or [N, C, H, W]", loader.ErrBadData, s)
+		return fmt.Errorf("%w: shape %v: want [N, H, W], [N, H, W, C] or [N, C, H, W]; reshape flat images before they are saved", loader.ErrBadData, s)
 	case layout == "nhwc" || layout == "auto" && channels(s[3]) && !channels(s[1]):
 		r.h, r.w, r.c, r.hwc = s[1], s[2], s[3], true
 	case layout == "nchw" || layout == "auto" && channels(s[1]) && !channels(s[3]):

@@ -182,7 +182,7 @@ func (c *cacheWriter) fill(unpack unpacker) error {
 // add appends a sample.
 func (c *cacheWriter) add(image []byte, label string) error {
 	if raster.Sniff(image) == "" {
-		return fmt.Errorf("%w: begins with % x: want JPEG, PNG, GIF, BMP, WebP or TIFF", loader.ErrBadData, image[:min(len(image), 4)])
+		return fmt.Errorf("%w: %s", loader.ErrBadData, raster.Unread(image))
 	}
 	if len(label) > maxLabelText || len(image) > raster.MaxFileBytes {
 		return fmt.Errorf("%w: an image of %d bytes and a label of %d: want at most %d and %d", loader.ErrBadData, len(image), len(label), raster.MaxFileBytes, maxLabelText)

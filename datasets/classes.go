@@ -129,7 +129,7 @@ func folderIndex(list []string) (map[string]int64, error) {
 // numbers, else by name. Without a list the classes are the numbers up to the
 // largest, or the names sorted.
 func labelClasses(labels, list []string) (names []string, classOf func(string) int64, err error) {
-	names, classOf, err = manifestClasses(labels)
+	names, classOf, err = manifestClasses(labels, 0)
 	if err != nil || list == nil {
 		return names, classOf, err
 	}

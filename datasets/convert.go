@@ -246,7 +246,7 @@ func (c *converter) fill(s *converted, r loader.Records, record *loader.Record, 
 	}
 	format := raster.Sniff(s.image)
 	if format == "" {
-		return fmt.Errorf("%w: begins with % x: want JPEG, PNG, GIF, BMP, WebP or TIFF", loader.ErrBadData, s.image[:min(len(s.image), 4)])
+		return fmt.Errorf("%w: %s", loader.ErrBadData, raster.Unread(s.image))
 	}
 	s.ending = endings[format]
 	return nil

@@ -75,7 +75,7 @@ func openFolder(s *spec, v *folderOptions, o Options) (*Dataset, error) {
 	root, err := files.OpenFolder(s.path)
 	if err != nil {
 		if info, statErr := os.Stat(s.path); statErr == nil && !info.IsDir() {
-			err = fmt.Errorf("%w: not a folder", loader.ErrBadData)
+			err = withHint(fmt.Errorf("%w: not a folder", loader.ErrBadData), s.path)
 		}
 		return nil, fmt.Errorf("datasets: folder %q: %w", s.path, reason(err))
 	}
@@ -129,6 +129,10 @@ func readFolder(d *Dataset, root *files.Folder, s *spec, v *folderOptions, o Opt
 		d.Train, d.Test = trained, tested
 	}
 	d.ClassNames = loader.ClassesOf(d.Train)
+	w.noteOne(d.ClassNames, train, s.path)
+	if w.unread > 0 {
+		d.notef("left out %d images of formats that are not read, such as %s: convert them to JPEG or PNG", w.unread, w.alien)
+	}
 	if w.others > 0 {
 		d.notef("left out %d files that are no images, such as %q", w.others, w.other)
 	}
@@ -169,6 +173,8 @@ type walker struct {
 	root   *files.Folder
 	others int // files that are no images
 	other  string
+	unread int // images of formats that are not read
+	alien  string
 }
 
 // walk calls f with every image below dir, in the order of the names.
@@ -182,22 +188,31 @@ func (w *walker) walk(dir string, depth int, f func(name string) error) error {
 	}
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())
-		if strings.HasPrefix(e.Name(), ".") {
+		if hidden(e.Name()) {
 			continue
 		}
 		mode := e.Type()
 		if mode&fs.ModeSymlink != 0 {
 			info, err := w.root.Stat(name)
 			if err != nil {
-				return fmt.Errorf("%w: link %q: %w; links may lead to files and folders below the one given, and in no circle", loader.ErrBadData, name, reason(err))
+				return fmt.Errorf("%w: link %q: %w; links may lead to files and folders below the one given, and in no circle; csv:FILE,root=/ takes paths of any folder", loader.ErrBadData, name, reason(err))
 			}
 			mode = info.Mode().Type()
 		}
 		switch {
 		case mode.IsDir():
 			err = w.walk(name, depth+1, f)
-		case mode.IsRegular() && w.isImage(name):
-			err = f(name)
+		case mode.IsRegular():
+			switch image, foreign := w.look(name); {
+			case image:
+				err = f(name)
+			case foreign != "":
+				w.unread++
+				w.alien = fmt.Sprintf("%q (%s)", name, foreign)
+			default:
+				w.others++
+				w.other = name
+			}
 		default:
 			w.others++
 			w.other = name
@@ -229,20 +244,35 @@ func reason(err error) error {
 	return err
 }
 
-// isImage goes by the ending where it is that of images, else by the content.
-func (w *walker) isImage(name string) bool {
+// noteOne says where classes may be meant, should there be one alone with folders below it.
+func (w *walker) noteOne(classes []string, train, at string) {
+	if len(classes) != 1 {
+		return
+	}
+	entries, err := list(w.root.Root, path.Join(train, classes[0]))
+	if err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.IsDir() }) {
+		w.d.notef("there is one class, %q; if the folders below it are the classes, give folder:%s", classes[0], path.Join(at, train, classes[0]))
+	}
+}
+
+// look tells an image by the ending where it is that of images, else by the
+// content; foreign is the format of one that is not read.
+func (w *walker) look(name string) (image bool, foreign string) {
 	if slices.Contains(imageEndings, strings.ToLower(path.Ext(name))) {
-		return true
+		return true, ""
 	}
 	f, _, err := files.OpenIn(w.root.Root, name)
 	if err != nil {
-		return false
+		return false, ""
 	}
 	defer f.Close()
 	var head [raster.HeaderBytes]byte
 	n, _ := io.ReadFull(f, head[:])
-	return raster.Sniff(head[:n]) != ""
+	return raster.Sniff(head[:n]) != "", raster.Foreign(head[:n])
 }
+
+// hidden are files and folders that systems leave beside images.
+func hidden(name string) bool { return strings.HasPrefix(name, ".") || name == "__MACOSX" }
 
 // classes lists the images below dir, a class for each folder in it, sorted by
 // name; known are the classes that there may be and at that of each folder, nil for any.
@@ -253,20 +283,35 @@ func (w *walker) classes(dir string, known []string, at map[string]int64) (*file
 	}
 	s := &fileSet{name: path.Join("folder", dir), root: w.root, classList: known}
 	w.d.closers = append(w.d.closers, s)
+	loose := "" // an image in no folder of a class
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())
 		info, err := w.root.Stat(name)
-		if strings.HasPrefix(e.Name(), ".") || err == nil && !info.IsDir() {
+		if hidden(e.Name()) {
+			continue
+		}
+		if err == nil && !info.IsDir() {
+			if loose == "" {
+				if image, _ := w.look(name); image {
+					loose = name
+				}
+			}
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: %q: %w", loader.ErrBadData, name, reason(err))
+			return nil, fmt.Errorf("%w: %q: %w; links may lead to files and folders below the one given; csv:FILE,root=/ takes paths of any folder", loader.ErrBadData, name, reason(err))
 		}
 		if err := s.addClass(w, name, e.Name(), at); err != nil {
 			return nil, err
 		}
 	}
-	if s.Len() == 0 {
+	switch {
+	case s.Len() > 0:
+	case loose != "" && dir != ".":
+		return nil, fmt.Errorf("%w: no images in folders of classes below %q, whose own, such as %q, have no class: list them in a table with columns path, label and split, csv:FILE, or train on the folder beside it alone, with val=P", loader.ErrBadData, dir, loose)
+	case loose != "":
+		return nil, fmt.Errorf("%w: no images in folders of classes, and those beside them, such as %q, have no class: move each into a folder of its class, or list them in a table with columns path and label, csv:FILE", loader.ErrBadData, loose)
+	default:
 		return nil, fmt.Errorf("%w: no images in folders of classes below %q", loader.ErrBadData, dir)
 	}
 	s.clip()
@@ -287,10 +332,13 @@ func (s *fileSet) addClass(w *walker, dir, class string, at map[string]int64) er
 			return fmt.Errorf("%w: class %q of %q is not among the %d that are trained", loader.ErrBadData, class, dir, len(at))
 		}
 	}
-	before := s.Len()
+	before, unread := s.Len(), w.unread
 	err := w.walk(dir, 0, func(name string) error { return s.add(name, k) })
 	if err == nil && s.Len() == before {
-		err = fmt.Errorf("%w: class folder %q holds no image", loader.ErrBadData, dir)
+		err = fmt.Errorf("%w: class folder %q holds no image: remove it, or name the folder of the classes' folders", loader.ErrBadData, dir)
+		if w.unread > unread {
+			err = fmt.Errorf("%w: class folder %q holds no image of a format that is read: %s; convert them to JPEG or PNG", loader.ErrBadData, dir, w.alien)
+		}
 	}
 	return err
 }

@@ -38,14 +38,11 @@ type array struct {
 // bytes are the pixels of an array of floats: times 255 where none is over 1,
 // rounded.
 func (a *array) bytes() ([]byte, error) {
-	if kind := a.dtype[1:]; kind != "f4" && kind != "f8" {
-		return nil, fmt.Errorf("%w: pixels of type %q: want uint8, float32 or float64", loader.ErrBadData, a.dtype)
-	}
 	n := a.count()
 	most := 0.0
 	if err := a.each(func(_ int, x float64) error {
 		if !(x >= 0 && x <= 255) {
-			return fmt.Errorf("%w: a pixel is %v: want 0 to 1, or 0 to 255", loader.ErrBadData, x)
+			return fmt.Errorf("%w: a pixel is %v: want 0 to 1, or 0 to 255: save the images as they were before they were normalised, --mean and --std do that", loader.ErrBadData, x)
 		}
 		most = max(most, x)
 		return nil
@@ -53,7 +50,7 @@ func (a *array) bytes() ([]byte, error) {
 		return nil, err
 	}
 	scale := 1.0
-	if most <= 1 {
+	if most <= 1 && a.dtype[1] == 'f' {
 		scale = 255
 	}
 	out := spill.Make[byte](n)
@@ -66,7 +63,7 @@ func (a *array) bytes() ([]byte, error) {
 // classes are the numbers of an array [N] or [N, 1].
 func (a *array) classes() ([]int32, error) {
 	if len(a.shape) != 1 && (len(a.shape) != 2 || a.shape[1] != 1) {
-		return nil, fmt.Errorf("%w: shape %v: want a class for each image, [N] or [N, 1]", loader.ErrBadData, a.shape)
+		return nil, fmt.Errorf("%w: shape %v: want a class for each image, [N] or [N, 1]; of one-hot rows argmax(1), or targets=NAME for vectors", loader.ErrBadData, a.shape)
 	}
 	labels := spill.Make[int32](a.count())
 	err := a.each(func(i int, x float64) error {
@@ -162,7 +159,7 @@ func parseNpy(r io.ReaderAt, size int64) (a *array, err error) {
 	a = &array{fortran: d.Fortran, shape: d.Shape, start: head}
 	if a.dtype, err = strconv.Unquote(strings.ReplaceAll(d.Type, "'", `"`)); err != nil || len(a.dtype) != 3 ||
 		!strings.Contains("<>|=", a.dtype[:1]) || decoders(binary.LittleEndian)[a.dtype[1:]] == nil {
-		return nil, bad("elements of type %s: want whole numbers or floats", d.Type)
+		return nil, bad("elements of type %s: want whole numbers or floats; numpy.stack makes one array of several", d.Type)
 	}
 	elements := int64(1)
 	for _, k := range a.shape {

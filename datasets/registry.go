@@ -137,6 +137,9 @@ func guess(s *spec) (*format, error) {
 			return f, nil
 		}
 	}
+	if what := hint(s.path); what != "" {
+		return nil, fmt.Errorf("datasets: spec %q: %w: %s", s.text, ErrSpec, what)
+	}
 	return nil, fmt.Errorf("datasets: spec %q: %w: the kind of its files is not known: say it with KIND:PATH, one of %s",
 		s.text, ErrSpec, strings.Join(Kinds(), ", "))
 }

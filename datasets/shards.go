@@ -54,7 +54,7 @@ func expand(pattern string, endings []string) ([]string, error) {
 		}
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("%w: no file ends in %s", loader.ErrBadData, strings.Join(endings, ", "))
+		return nil, withHint(fmt.Errorf("%w: no file ends in %s", loader.ErrBadData, strings.Join(endings, ", ")), pattern)
 	}
 	return files, nil
 }

@@ -34,11 +34,13 @@ const (
 
 // tarOptions are the settings of tar:FILES.
 type tarOptions struct {
-	label, field, classes string
-	val                   float64
+	image, label, field, classes string
+	val                          float64
 }
 
 var tarRows = []option.Row[tarOptions]{
+	{Name: "image", Doc: "ending `NAME` of the members that hold the image, such as input.jpg, else any of images", Default: "",
+		Field: func(o *tarOptions) any { return &o.image }},
 	{Name: "label", Doc: "ending `NAME` of the members that hold the class, else cls, txt or json", Default: "",
 		Field: func(o *tarOptions) any { return &o.label }},
 	{Name: "field", Doc: "field `NAME` of a json member, else label, class, cls or target", Default: "",
@@ -59,8 +61,16 @@ func tarFormat() *format {
 			return err == nil && slices.ContainsFunc(tarEndings, func(end string) bool { return strings.HasSuffix(strings.ToLower(files[0]), end) })
 		},
 	}, tarRows, func(s *spec, v *tarOptions, o Options) (*Dataset, error) {
-		return openShards(s, shardOptions{Options: o, settings: fmt.Sprintf("%q %q", v.label, v.field), classes: v.classes, val: v.val, endings: tarEndings, unpack: v.unpack})
+		return openShards(s, shardOptions{Options: o, settings: v.unpacking(), classes: v.classes, val: v.val, endings: tarEndings, unpack: v.unpack})
 	})
+}
+
+// unpacking are the settings that what is unpacked depends on.
+func (v *tarOptions) unpacking() string {
+	if v.image != "" {
+		return fmt.Sprintf("%q %q %q", v.label, v.field, v.image)
+	}
+	return fmt.Sprintf("%q %q", v.label, v.field) // as caches were named before there was image
 }
 
 var errSwells = fmt.Errorf("%w: it unpacks to over %d times its size", loader.ErrBadData, maxSwell)
@@ -103,7 +113,8 @@ type tarSample struct {
 	key, label         string
 	image              []byte
 	hasImage, hasLabel bool
-	passed             bool // it is not wanted any more
+	other              string // ending of another member
+	passed             bool   // it is not wanted any more
 }
 
 // unpack gives the samples of a WebDataset shard: members that follow each
@@ -155,9 +166,12 @@ func (v *tarOptions) readTar(r io.Reader, skip int, add func([]byte, string) err
 		case !s.hasImage && !s.hasLabel:
 			return nil
 		case !s.hasImage:
+			if s.other != "" {
+				return fmt.Errorf("%w: sample %q has no image by the ending of one, and a member .%s: image=ENDING takes such a one", loader.ErrBadData, s.key, s.other)
+			}
 			return fmt.Errorf("%w: sample %q has no image", loader.ErrBadData, s.key)
 		case !s.hasLabel:
-			return fmt.Errorf("%w: sample %q has no class: want a member .cls, .txt or .json, or label=ENDING", loader.ErrBadData, s.key)
+			return fmt.Errorf("%w: sample %q has no class: want a member .cls, .txt or .json, or label=ENDING; a tar of a folder for each class is unpacked, and read with folder:DIR", loader.ErrBadData, s.key)
 		}
 		if err := add(s.image, s.label); err != nil {
 			return fmt.Errorf("sample %q: %w", s.key, err)
@@ -213,9 +227,9 @@ func tarError(err error) error {
 // member takes the image or the class of a sample; other members are left alone.
 func (v *tarOptions) member(s *tarSample, ending string, size int64, r io.Reader) error {
 	switch {
-	case slices.Contains(imageEndings, "."+ending):
+	case v.isImage(ending):
 		if s.hasImage {
-			return fmt.Errorf("%w: a second image of the sample", loader.ErrBadData)
+			return fmt.Errorf("%w: a second image of the sample: image=%s or another ending says which is taken", loader.ErrBadData, ending)
 		}
 		if size < 1 || size > raster.MaxFileBytes {
 			return fmt.Errorf("%w: %d bytes: want 1 to %d", loader.ErrBadData, size, raster.MaxFileBytes)
@@ -245,8 +259,17 @@ func (v *tarOptions) member(s *tarSample, ending string, size int64, r io.Reader
 		if s.label == "" || !utf8.ValidString(s.label) {
 			return fmt.Errorf("%w: the class is empty or not UTF-8", loader.ErrBadData)
 		}
+	case s.other == "":
+		s.other = ending
 	}
 	return nil
+}
+
+func (v *tarOptions) isImage(ending string) bool {
+	if v.image != "" {
+		return ending == strings.ToLower(v.image)
+	}
+	return slices.Contains(imageEndings, "."+ending)
 }
 
 func (v *tarOptions) isLabel(ending string) bool {

@@ -223,7 +223,7 @@ func (o *options) printResident(ctx context.Context, spec, method string) error 
 		return err
 	}
 	stop()
-	r.Peak = <-peak
+	r.Peak = max(<-peak, r.Anon)
 	return json.NewEncoder(os.Stdout).Encode(&r)
 }
 

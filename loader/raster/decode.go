@@ -47,22 +47,47 @@ var codecs = []codec{
 	{"TIFF", []string{"II\x2a\x00", "MM\x00\x2a"}, tiff.DecodeConfig, reading(tiff.Decode)},
 }
 
+// foreign are formats of images that are known and not read.
+var foreign = []codec{
+	{name: "HEIC", magic: []string{"????ftyphei", "????ftyphev", "????ftypmif1", "????ftypmsf1"}},
+	{name: "AVIF", magic: []string{"????ftypavi"}},
+	{name: "JPEG XL", magic: []string{"\xff\x0a", "\x00\x00\x00\x0cJXL "}},
+	{name: "JPEG 2000", magic: []string{"\x00\x00\x00\x0cjP  ", "\xff\x4f\xff\x51"}},
+}
+
 // HeaderBytes is how many first bytes of a file Sniff wants.
 const HeaderBytes = 12
 
 // Sniff names the format of an image file by its first bytes, "" where it is none.
 func Sniff(head []byte) string {
-	if c := sniff(head); c != nil {
+	if c := sniff(head, codecs); c != nil {
 		return c.name
 	}
 	return ""
 }
 
-func sniff(head []byte) *codec {
-	for i := range codecs {
-		for _, m := range codecs[i].magic {
+// Foreign names the format of an image that is known and not read, "" for others.
+func Foreign(head []byte) string {
+	if c := sniff(head, foreign); c != nil {
+		return c.name
+	}
+	return ""
+}
+
+// Unread says why what begins so is no image that is read.
+func Unread(head []byte) string {
+	const want = "JPEG, PNG, GIF, BMP, WebP or TIFF"
+	if name := Foreign(head); name != "" {
+		return fmt.Sprintf("%s is not read: convert it to %s", name, want)
+	}
+	return fmt.Sprintf("begins with % x: want %s", head[:min(len(head), 4)], want)
+}
+
+func sniff(head []byte, formats []codec) *codec {
+	for i := range formats {
+		for _, m := range formats[i].magic {
 			if matches(head, m) {
-				return &codecs[i]
+				return &formats[i]
 			}
 		}
 	}
@@ -89,8 +114,8 @@ func Size(data []byte) (h, w int, err error) {
 }
 
 func header(data []byte) (c *codec, h, w int, err error) {
-	if c = sniff(data); c == nil {
-		return nil, 0, 0, fmt.Errorf("%w: begins with % x: want JPEG, PNG, GIF, BMP, WebP or TIFF", ErrImage, data[:min(len(data), 4)])
+	if c = sniff(data, codecs); c == nil {
+		return nil, 0, 0, fmt.Errorf("%w: %s", ErrImage, Unread(data))
 	}
 	var config image.Config
 	if err := guarded(func() error { config, err = c.config(bytes.NewReader(data)); return err }); err != nil {

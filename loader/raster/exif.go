@@ -17,7 +17,7 @@ const exifPrefix = "Exif\x00\x00"
 // Source: Exif 2.32, sections 4.5.4 and 4.6.4 (tag 0x0112); PNG third edition,
 // section 11.3.4.5 (eXIf); RFC 9649, section 2.7.1.5 (EXIF).
 func Orientation(data []byte) int {
-	c := sniff(data)
+	c := sniff(data, codecs)
 	if c == nil {
 		return 0
 	}
