@@ -14,6 +14,7 @@ type SplitSpec struct {
 	Update   []byte    // the second graph, an ONNX file
 	Rate     Slot      // of Update: the learning rate
 	Samples  Slot      // of Update: how many samples the sums are of
+	Batch    Slot      // of Gradient: how many samples the batch has; no name where it takes none
 	Scaled   bool      // Gradient takes Samples too, those that the step is to have
 	Loss     string    // of Update, a float32 scalar: the step's loss; "" for none
 	Sums     []Sum
@@ -39,7 +40,8 @@ type SplitTrainer struct {
 	update   *runner
 	rate     *port
 	samples  *port
-	planned  *port // nil where Gradient does not take it
+	batch    *port // nil where Gradient does not take it
+	planned  *port // likewise
 	loss     *port // nil where Update gives none
 	state    *State
 	sums     *State // the sums, then what Running is of
@@ -104,6 +106,11 @@ func (t *SplitTrainer) openGradient(d *Device, spec SplitSpec, maxBatch int) (er
 	}
 	if err := t.gradient.addPorts(spec.Gradient); err != nil {
 		return err
+	}
+	if spec.Batch.Name != "" {
+		if t.batch, err = t.gradient.port(spec.Batch, false); err != nil {
+			return err
+		}
 	}
 	if spec.Scaled {
 		if t.planned, err = t.gradient.port(spec.Samples, false); err != nil {
@@ -219,6 +226,9 @@ func (t *SplitTrainer) Add(in *StepInput, out *StepOutput) error {
 	}
 	if err := t.gradient.fill(in); err != nil {
 		return fmt.Errorf("runtime: gradients: %w", err)
+	}
+	if t.batch != nil {
+		as[float32](t.batch.buffer.bytes)[0] = float32(in.N)
 	}
 	if err := t.gradient.run(t.state.side|t.sums.side<<1, in.N); err != nil {
 		return fmt.Errorf("runtime: gradients: %w", err)

@@ -23,6 +23,10 @@ type Halves struct {
 	Sums    []Sum  // in the order in which the update reads them, that of the state
 	Running []int  // state, by index, that each batch moves: running statistics
 	Samples string // input of Update, a float32 scalar: how many samples the sums are of
+	// Batch is an input of Gradient, a float32 scalar: how many samples the batch
+	// has; "" where the loss is a mean over something else. The graph could count
+	// them, but ONNX Runtime's CUDA provider leaves that to the CPU.
+	Batch string
 	// Loss is the output of Update that is the loss of the step, "" where that is the
 	// mean of the batches' by their samples.
 	Loss string
@@ -162,8 +166,12 @@ func (c *cut) find() error {
 	}
 	c.Samples = free("samples")
 	var err error
-	if c.over, err = c.divide(); err != nil || c.over.value == "" {
+	if c.over, err = c.divide(); err != nil {
 		return err
+	}
+	if c.over.value == "" {
+		c.Batch = free("batch.samples")
+		return nil
 	}
 	c.Loss, c.loss = free("step.loss"), free("batch.loss")
 	for _, v := range []string{c.over.count, c.loss} {
@@ -204,19 +212,19 @@ func (c *cut) gradient() *onnx.Graph {
 		state[s.Input] = true
 	}
 	c.inputs(g, func(name string) bool { return !state[name] })
-	add := func(op, out string, attrs map[string]onnx.Attr, in ...string) string {
-		g.Nodes = append(g.Nodes, &onnx.Node{Name: out, Op: op, Inputs: in, Outputs: []string{out}, Attrs: attrs})
+	add := func(op, out string, in ...string) string {
+		g.Nodes = append(g.Nodes, &onnx.Node{Name: out, Op: op, Inputs: in, Outputs: []string{out}})
 		return out
 	}
 	sums := len(c.Sums)
 	var n string
 	if c.over.value != "" {
 		sums -= 2 // the count and the loss, which are sums already
-		n = add("Reshape", c.Samples+".count", nil, c.over.value, c.Samples+".scalar")
-		add("Mul", c.loss, nil, r.Loss.Name, n)
+		n = add("Reshape", c.Samples+".count", c.over.value, c.Samples+".scalar")
+		add("Mul", c.loss, r.Loss.Name, n)
 	} else {
-		n = add("Shape", c.Samples+".shape", map[string]onnx.Attr{"start": onnx.IntAttr(0), "end": onnx.IntAttr(1)}, r.Images.Name)
-		n = add("Cast", c.Samples+".count", map[string]onnx.Attr{"to": onnx.IntAttr(int64(onnx.Float32))}, add("Squeeze", c.Samples+".one", nil, n))
+		n = c.Batch
+		g.Inputs = append(g.Inputs, onnx.Value{Name: n, DType: onnx.Float32, Shape: onnx.Shape{}})
 	}
 	if c.scale != "" {
 		n = c.spread(g, n)
@@ -224,10 +232,10 @@ func (c *cut) gradient() *onnx.Graph {
 	for i, s := range c.Sums {
 		of := c.sums[i]
 		if i < sums {
-			of = add("Mul", s.Output+".of_batch", nil, of, n)
+			of = add("Mul", s.Output+".of_batch", of, n)
 		}
 		g.Inputs = append(g.Inputs, onnx.Value{Name: s.Input, DType: onnx.Float32, Shape: onnx.ShapeOf(s.Shape...)})
-		add("Add", s.Output, nil, s.Input, of)
+		add("Add", s.Output, s.Input, of)
 		g.Outputs = append(g.Outputs, onnx.Value{Name: s.Output, DType: onnx.Float32, Shape: onnx.ShapeOf(s.Shape...)})
 	}
 	return g
@@ -249,11 +257,10 @@ func (c *cut) spread(g *onnx.Graph, n string) string {
 			g.Nodes[i] = &node
 		}
 	}
-	made := len(g.Nodes) - 3 // Shape, Squeeze, Cast go first
-	first := slices.Clone(g.Nodes[made:])
-	first = append(first, &onnx.Node{Name: share, Op: "Div", Inputs: []string{n, c.Samples}, Outputs: []string{share}},
-		&onnx.Node{Name: scale, Op: "Mul", Inputs: []string{c.scale, share}, Outputs: []string{scale}})
-	g.Nodes = append(first, g.Nodes[:made]...)
+	g.Nodes = slices.Concat([]*onnx.Node{
+		{Name: share, Op: "Div", Inputs: []string{n, c.Samples}, Outputs: []string{share}},
+		{Name: scale, Op: "Mul", Inputs: []string{c.scale, share}, Outputs: []string{scale}},
+	}, g.Nodes)
 	g.Inputs = append(g.Inputs, onnx.Value{Name: c.Samples, DType: onnx.Float32, Shape: onnx.Shape{}})
 	return c.Samples
 }

@@ -20,6 +20,9 @@ func SplitSpec(b *bundle.Bundle, d *ortrun.Device, layout string) (ortrun.SplitS
 	}
 	spec = ortrun.SplitSpec{Gradient: train, Update: h.Update, Rate: train.LearningRate, Running: h.Running, Scaled: h.Scaled, Loss: h.Loss,
 		Samples: ortrun.Slot{Name: h.Samples, DType: ortrun.DType(onnx.Float32)}}
+	if h.Batch != "" {
+		spec.Batch = ortrun.Slot{Name: h.Batch, DType: ortrun.DType(onnx.Float32)}
+	}
 	spec.Gradient.Model, spec.Gradient.LearningRate = h.Gradient, ortrun.Slot{}
 	for _, s := range h.Sums {
 		spec.Sums = append(spec.Sums, ortrun.Sum(s))
