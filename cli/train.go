@@ -237,7 +237,7 @@ func runTrain(ctx context.Context, o trainOptions, out *output) error {
 	if err != nil {
 		return err
 	}
-	if n := int64(len(data.ClassNames)); n < run.Bundle.Manifest.Classes {
+	if n := int64(len(data.ClassNames)); n > 0 && n < run.Bundle.Manifest.Classes {
 		p.Notice(fmt.Sprintf("the data has %d classes, the model %d; --num-classes %d gives an .onnx file or a shipped model a last layer of its own", n, run.Bundle.Manifest.Classes, n))
 	}
 	training, test, err := limitedSplits(data, o.TrainSize, o.TestSize)

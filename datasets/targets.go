@@ -385,7 +385,7 @@ func arrayTarget(a arrays, name string, r *rawSet) (t target, err error) {
 		t.floats = spill.Make[float32](values.count())
 		return t, values.each(func(i int, x float64) error {
 			if math.IsNaN(x) || math.IsInf(x, 0) {
-				return fmt.Errorf("%w: element %d is %v", loader.ErrBadData, i, x)
+				return fmt.Errorf("%w: number %d of sample %d is %v", loader.ErrBadData, i%t.spec.Count(), i/t.spec.Count(), x)
 			}
 			t.floats[i] = float32(x)
 			return nil

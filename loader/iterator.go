@@ -356,7 +356,7 @@ func (it *Iterator) readSample(s *slot, n int, i uint32, scratch *Scratch) error
 			}
 			if t.Kind == MaskTarget && l.o.MaskClasses > 0 {
 				if err := l.checkMask(dst); err != nil {
-					return fmt.Errorf("target %q: %w", t.Name, err)
+					return l.src.ofTarget(k, scratch, err)
 				}
 			}
 		}

@@ -50,6 +50,7 @@ func (m masked) Targets() []TargetSpec {
 
 func (m masked) ReadTarget(i uint32, _ int, r *Record) error {
 	h := m.h + m.off
+	r.From = []byte("m")
 	if m.file == nil {
 		copy(r.Raw(1, h, m.w), m.pixels(i, h))
 		return nil
@@ -205,7 +206,7 @@ func TestBadMasks(t *testing.T) {
 		text string
 	}{
 		"size":    {masked{h: 12, w: 10, off: 1}, Options{}, "a mask of 13x10 on an image of 12x10"},
-		"value":   {masked{h: 12, w: 10}, Options{MaskClasses: 20, MaskIgnore: 255}, "value 20 at row 1, column 9"},
+		"value":   {masked{h: 12, w: 10}, Options{MaskClasses: 20, MaskIgnore: 255}, "\"m\": bad data: value 20 at row 1, column 9"},
 		"jpeg":    {masked{h: 12, w: 10, file: lossy}, Options{}, "JPEG"},
 		"colours": {masked{h: 12, w: 10, file: colours}, Options{}, "a mask of colours"},
 		"no file": {masked{h: 12, w: 10, file: func([]byte, int, int) []byte { return []byte("x") }}, Options{}, "cannot be read"},

@@ -168,10 +168,7 @@ func (s *Source) readTarget(d Draw, k int, scratch *Scratch, dst []byte) error {
 	}
 	if s.targets[k].Kind == MaskTarget {
 		if err := s.readMask(d, k, scratch, dst); err != nil {
-			if len(r.From) > 0 {
-				err = fmt.Errorf("%q: %w", r.From, err)
-			}
-			return fmt.Errorf("target %q: %w", s.targets[k].Name, err)
+			return s.ofTarget(k, scratch, err)
 		}
 		return nil
 	}
@@ -180,6 +177,14 @@ func (s *Source) readTarget(d Draw, k int, scratch *Scratch, dst []byte) error {
 	}
 	copy(dst, r.Data)
 	return nil
+}
+
+// ofTarget names target k of what was read last in an error, and its file.
+func (s *Source) ofTarget(k int, scratch *Scratch, err error) error {
+	if from := scratch.Record.From; len(from) > 0 {
+		err = fmt.Errorf("%q: %w", from, err)
+	}
+	return fmt.Errorf("target %q: %w", s.targets[k].Name, err)
 }
 
 // errShape is a fault of a format: its records are not of the shape it names.

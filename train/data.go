@@ -50,6 +50,9 @@ func (l *loop) checkData() error {
 		if err := checkMix(o, bound); err != nil {
 			return err
 		}
+		if split.name == "train" {
+			l.noteScale(split.src)
+		}
 		if !takesClasses(bound) {
 			continue
 		}

@@ -242,3 +242,50 @@ func convert(dst []byte, t *boundTarget, v *loader.Values, b *loader.Batch) []by
 	}
 	return dst
 }
+
+// Targets of quantities are looked at in so many samples, and are large where
+// their root of the mean square is over largeTarget.
+const (
+	lookedAt    = 256
+	largeTarget = 30
+	shareError  = 0.01
+)
+
+// noteScale notes vectors that are hardly what the loss is of: quantities so
+// large that losses and gradients of the usual rates are too, and shares that do
+// not sum to 1.
+func (l *loop) noteScale(src *loader.Source) {
+	loss := l.o.Bundle.Manifest.Loss.Name
+	shares := loss == bundle.CrossEntropy
+	if !shares && loss != bundle.MSE && loss != bundle.L1 && loss != bundle.Huber || takesClasses(l.targets) {
+		return
+	}
+	t := &l.targets[0]
+	if t.Kind != bundle.TargetVector || t.data.Type != loader.Float32 {
+		return
+	}
+	row, sum, n := make([]byte, t.data.Size()), 0.0, 0
+	var scratch loader.Scratch
+	for i := range uint32(min(lookedAt, src.Len())) {
+		if src.ReadTarget(loader.Draw{Index: i}, t.at, &scratch, row) != nil {
+			return // the loader says what is wrong
+		}
+		whole := 0.0
+		for k := 0; k < len(row); k += 4 {
+			x := float64(math.Float32frombits(binary.LittleEndian.Uint32(row[k:])))
+			whole += x
+			sum += x * x
+			n++
+		}
+		if shares && math.Abs(whole-1) > shareError {
+			l.noticef("targets: %q of sample %d sums to %.4g, and %s is of shares of classes, which sum to 1; --loss %s is for several labels", t.data.Name, i, whole, bundle.CrossEntropy, bundle.BCE)
+			return
+		}
+	}
+	if shares {
+		return
+	}
+	if root := math.Sqrt(sum / float64(max(n, 1))); root > largeTarget {
+		l.noticef("targets: %q has numbers around %.3g, and losses and gradients grow with them; numbers of about 1 train at the usual rates, so scale them (or give a low --lr, --clip-grad, or --loss %s)", t.data.Name, root, bundle.Huber)
+	}
+}

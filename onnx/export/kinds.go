@@ -23,6 +23,8 @@ type choice[T any] struct {
 	flag    string // that takes a kind's name
 	kinds   []kind
 	options []option.Row[T]
+
+	elsewhere func(name string) string // what a kind of another library is here, "" for none; nil knows none
 }
 
 func kindsOf[R any](rows []R, of func(*R) kind) (kinds []kind) {
@@ -55,6 +57,11 @@ func (c *choice[T]) kindOf(name string) (kind, error) {
 	for _, k := range c.kinds {
 		if k.name == name {
 			return k, nil
+		}
+	}
+	if c.elsewhere != nil {
+		if text := c.elsewhere(name); text != "" {
+			return kind{}, optionError(c.flag, "%.60q is %s here", name, text)
 		}
 	}
 	return kind{}, optionError(c.flag, "%q is not known, want one of %s", name, strings.Join(c.names(nil), ", "))

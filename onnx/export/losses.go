@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"winnow/internal/option"
 	"winnow/onnx/bundle"
@@ -58,6 +59,37 @@ var endsInSigmoid = map[string]endRule{"Softmax": refuseEnd, "LogSoftmax": refus
 
 var endsAsWritten = map[string]endRule{"Softmax": asWritten, "LogSoftmax": asWritten, "Sigmoid": asWritten}
 
+// lossesElsewhere are losses as PyTorch, Keras and segmentation_models name them,
+// without case, "loss", and what is no letter or digit.
+var lossesElsewhere = map[string]string{
+	"crossentropy": "cross-entropy", "softcrossentropy": "cross-entropy, with --smoothing,", "categoricalcrossentropy": "cross-entropy", "sparsecategoricalcrossentropy": "cross-entropy",
+	"nll": "cross-entropy, for which the model may end in LogSoftmax,", "ce": "cross-entropy", "softmaxcrossentropy": "cross-entropy",
+	"bcewithlogits": "bce", "softbcewithlogits": "bce, with --smoothing,", "binarycrossentropy": "bce", "multilabelsoftmargin": "bce",
+	"sigmoidfocal": "focal", "binaryfocalcrossentropy": "focal", "binaryfocal": "focal",
+	"meansquarederror": "mse", "l2": "mse", "mae": "l1", "meanabsoluteerror": "l1", "smoothl1": "huber, with --huber-delta for beta,",
+	"softdice": "dice", "jaccard": noOverlap, "iou": noOverlap, "tversky": noOverlap, "lovasz": noOverlap, "lovaszsoftmax": noOverlap, "mcc": noOverlap,
+}
+
+const noOverlap = "no loss; dice is the nearest, and a model may end in its own (none),"
+
+// lossElsewhere says what another library's loss is called here.
+func lossElsewhere(name string) string {
+	plain := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, strings.ToLower(name[strings.LastIndexByte(name, '.')+1:]))
+	plain = strings.TrimSuffix(plain, "loss")
+	if text := lossesElsewhere[plain]; text != "" {
+		return text
+	}
+	if lossOf(plain) != nil {
+		return plain
+	}
+	return ""
+}
+
 // lossChoice has the kinds and options of losses.
 var lossChoice = choice[bundle.Loss]{flag: "loss", kinds: kindsOf(losses, func(k *lossKind) kind { return kind{k.name, k.doc, k.reads} }), options: []option.Row[bundle.Loss]{
 	{Name: "smoothing", Doc: "label smoothing `S`", Source: "this project: off",
@@ -76,7 +108,7 @@ var lossChoice = choice[bundle.Loss]{flag: "loss", kinds: kindsOf(losses, func(k
 		Default: []float64(nil), Shown: "none", Field: func(l *bundle.Loss) any { return &l.PosWeight }, Hi: math.MaxFloat32, Open: "lo"},
 	{Name: "loss-output", Doc: "output `NAME` of the model that is its loss, where it gives several numbers", Source: "this project: the one named loss, else the first",
 		Default: "", Shown: "loss, else the first", Field: func(l *bundle.Loss) any { return &l.Output }},
-}}
+}, elsewhere: lossElsewhere}
 
 // Losses lists the losses that Build knows, the default first.
 func Losses() []option.Kind { return lossChoice.list() }

@@ -11,6 +11,20 @@ import (
 	"winnow/onnx/wire"
 )
 
+// Losses by the names of other libraries are refused with the name that they have here.
+func TestLossesElsewhere(t *testing.T) {
+	for name, want := range map[string]string{
+		"CrossEntropyLoss": "cross-entropy here", "torch.nn.BCEWithLogitsLoss": "bce here", "binary_crossentropy": "bce here", "DiceLoss": "dice here", "MSELoss": "mse here",
+		"smooth_l1": "huber, with --huber-delta for beta, here", "JaccardLoss": "dice is the nearest", "focal_loss": "focal here", "SoftCrossEntropyLoss": "--smoothing",
+		"mae": "l1 here", "gan": "want one of cross-entropy, bce", "": "", "loss": "want one of",
+	} {
+		l := bundle.Loss{Name: name}
+		if err := checkLoss(&l); want != "" && (!errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), want)) || want == "" && err != nil {
+			t.Errorf("%q: %v, want %q", name, err, want)
+		}
+	}
+}
+
 // The loss is the output that is asked for, and the one named loss becomes a
 // further output then.
 func TestLossOutput(t *testing.T) {
