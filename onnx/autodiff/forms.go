@@ -14,6 +14,7 @@ const (
 	DataTranspose = "transpose" // ConvTranspose with the same filter
 	DataFlip      = "flip"      // Conv with the filter turned around; stride 1 only
 	DataBlocked   = "blocked"   // the same in the blocked layout, a Conv for each phase of the stride
+	DataWinograd  = "winograd"  // the same with half the products, 3x3 of stride 1 only; the forward pass takes it too
 )
 
 // Forms of a convolution's gradient with respect to its filter.
@@ -23,6 +24,8 @@ const (
 	WeightTaps   = "taps"   // one product over the whole batch for each tap of the filter, without patches
 	WeightBatch  = "batch"  // a convolution over images; blocked layout only
 	WeightEach   = "each"   // a convolution for each image, by channel; blocked layout only
+
+	WeightWinograd = "winograd" // as batch, with half the products, 3x3 of stride 1 only; blocked layout only
 )
 
 // Forms of a maximum pooling's gradient.
@@ -98,6 +101,14 @@ func (c Conv) asCase(gradient string) Case {
 	return caseOf(c.Node, Geometry{Gradient: gradient, Window: c.Window, Channels: c.GroupC * c.Group, OutC: c.OutC, Group: c.Group})
 }
 
+// DataKey is the key of the data gradient's case in a layout with block
+// channels to a block, of an image and what is made of it that have a form in it or not.
+func (c Conv) DataKey(block int64, x, y bool) string {
+	return Case{Block: block, Geometry: Geometry{
+		Gradient: ConvData, Window: c.Window, Channels: c.GroupC * c.Group, OutC: c.OutC, Group: c.Group, XBlocked: x, YBlocked: y,
+	}}.key()
+}
+
 func poolCase(n *Node, w Window) Case {
 	channels := n.Shape(n.Inputs[0])[1].N
 	return caseOf(n, Geometry{Gradient: PoolData, Window: w, Channels: channels, OutC: channels, Group: 1, Attrs: n.Attrs})
@@ -150,6 +161,6 @@ func by(v []int64, sep string) string {
 // images needs whole blocks of them.
 func (c Case) FormsFor(n int64) []string {
 	return slices.DeleteFunc(slices.Clone(c.Forms), func(form string) bool {
-		return form == WeightBatch && n%c.Block != 0
+		return (form == WeightBatch || form == WeightWinograd && c.Gradient == ConvFilter) && n%c.Block != 0
 	})
 }

@@ -119,7 +119,7 @@ func (o *Options) Validate() error {
 		}
 	}
 	switch o.Forms.Lowering.Data {
-	case "", autodiff.DataTranspose, autodiff.DataFlip, autodiff.DataBlocked:
+	case "", autodiff.DataTranspose, autodiff.DataFlip, autodiff.DataBlocked, autodiff.DataWinograd:
 	default:
 		return optionError("data lowering", "%q is not known", o.Forms.Lowering.Data)
 	}
@@ -129,7 +129,7 @@ func (o *Options) Validate() error {
 		return optionError("pool lowering", "%q is not known", o.Forms.Lowering.Pool)
 	}
 	switch o.Forms.Lowering.Weight {
-	case "", autodiff.WeightGemm, autodiff.WeightImages, autodiff.WeightTaps, autodiff.WeightBatch, autodiff.WeightEach:
+	case "", autodiff.WeightGemm, autodiff.WeightImages, autodiff.WeightTaps, autodiff.WeightBatch, autodiff.WeightEach, autodiff.WeightWinograd:
 	default:
 		return optionError("weight lowering", "%q is not known", o.Forms.Lowering.Weight)
 	}

@@ -131,6 +131,7 @@ func (s *training) forward() error {
 	s.Batch = s.samples(s.labels.Name)
 	if block := s.o.Blocks.Size; block != 0 {
 		s.blocks = nchwc.New(s.Builder, block, s.labels.Name)
+		s.blocks.Lowering = s.o.Forms.Lowering
 	}
 	for _, n := range s.nodes {
 		s.Within(bundle.PartForward, n)

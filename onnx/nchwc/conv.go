@@ -49,6 +49,9 @@ func (l *Layout) forwardConv(n *onnx.Node) string {
 		x = l.ToBlocks(x)
 		c = c.together()
 		filter = l.blockFilter(c.Inputs[1], c.OutC, c.GroupC, taps)
+		if c.forwardWinograd() {
+			return l.winograd(x, filter, n.Input(2), c.OutC, c.GroupC, c.Out[0], [2]int64(w.Begin), w.End[1])
+		}
 	case c.Group == 1 && f[1] < b: // [K/b, C, taps, b of K]
 		filter = l.interleave(n.Inputs[1], 1, f[0], f[1]*taps, 1)
 	default:
@@ -160,10 +163,9 @@ func (c blockedConv) phase(axis int, t int64) phase {
 	return p
 }
 
-// dataBlocked is the gradient with respect to blocked images: a convolution
-// of the adjoint for each phase, put together row by row and then turned over
-// so that the columns of the phases alternate.
-func (c blockedConv) dataBlocked() string {
+// turned is the filter that meets a phase of the rows and one of the columns,
+// turned around: [C/b, K/b, taps, b of K, b of C] in memory.
+func (c blockedConv) turned(v, h phase) string {
 	b, taps := c.block, c.TapCount()
 	var filter string // a tap is one run of memory
 	groups, ins, outs := c.Group, c.GroupC/b, c.OutC/c.Group/b
@@ -174,21 +176,28 @@ func (c blockedConv) dataBlocked() string {
 		filter = c.blockFilter(c.Inputs[1], c.OutC, c.GroupC, taps) // the same
 		filter = c.Flat(c.interleave(filter, -1, b, b, 1), -1, b*b) // [K/b, C/b, taps, b of K, b of C]
 	}
-	dy := c.ToBlocks(c.Dy[0])
-	part := func(v, h phase) string { // with the filter [C/b, K/b, taps, ...]
-		var order []int64
-		for at := range groups * ins * outs { // group, block of C, block of K
-			block := (at/(ins*outs)*outs+at%outs)*ins + at/outs%ins
-			for i := range v.taps {
-				for j := range h.taps {
-					row, column := v.first+(v.taps-1-i)*c.Stride[0], h.first+(h.taps-1-j)*c.Stride[1]
-					order = append(order, block*taps+row*c.Kernel[1]+column)
-				}
+	var order []int64
+	for at := range groups * ins * outs { // group, block of C, block of K
+		block := (at/(ins*outs)*outs+at%outs)*ins + at/outs%ins
+		for i := range v.taps {
+			for j := range h.taps {
+				row, column := v.first+(v.taps-1-i)*c.Stride[0], h.first+(h.taps-1-j)*c.Stride[1]
+				order = append(order, block*taps+row*c.Kernel[1]+column)
 			}
 		}
-		filter := c.Flat(c.Emit("Gather", nil, filter, c.Int64s(order...)), c.GroupC*c.Group, c.OutC/c.Group, v.taps, h.taps)
+	}
+	return c.Flat(c.Emit("Gather", nil, filter, c.Int64s(order...)), c.GroupC*c.Group, c.OutC/c.Group, v.taps, h.taps)
+}
+
+// dataBlocked is the gradient with respect to blocked images: a convolution
+// of the adjoint for each phase, put together row by row and then turned over
+// so that the columns of the phases alternate.
+func (c blockedConv) dataBlocked() string {
+	b := c.block
+	dy := c.ToBlocks(c.Dy[0])
+	part := func(v, h phase) string {
 		w := autodiff.Window{Kernel: []int64{v.taps, h.taps}, Stride: []int64{1, 1}, Dilation: c.Dilation}
-		return c.convBlocked(dy, filter, "", c.Group, w, []int64{v.begin, h.begin, v.end, h.end})
+		return c.convBlocked(dy, c.turned(v, h), "", c.Group, w, []int64{v.begin, h.begin, v.end, h.end})
 	}
 	if c.UnitStride() {
 		return c.ToPlain(part(c.phase(0, 0), c.phase(1, 0)))
@@ -237,13 +246,24 @@ func (c blockedConv) canBlockWeight() bool {
 // blocks themselves, which the provider's reordering turns over. The shape of
 // the result is left open.
 func (c blockedConv) weightBatch() string {
-	b, in, out := c.block, c.In, c.Out
-	side := min(c.GroupC, b)  // channels side by side
-	blocks := c.GroupC / side // of a group
 	x := c.Inputs[0]
-	if side == b {
+	if side, _ := c.sides(); side == c.block {
 		x = c.ToBlocks(x)
 	}
+	return c.filterOrder(c.overImages(x, c.ToBlocks(c.Dy[0])))
+}
+
+// sides is how many channels of a group lie side by side, and how many times.
+func (c blockedConv) sides() (side, blocks int64) {
+	side = min(c.GroupC, c.block)
+	return side, c.GroupC / side
+}
+
+// overImages is the convolution of weightBatch, of an image, in blocks if it
+// has whole ones, and an adjoint in blocks: [C/b, K, kh, kw*b] in blocks of K.
+func (c blockedConv) overImages(x, g string) string {
+	b, in, out := c.block, c.In, c.Out
+	side, blocks := c.sides()
 	x = c.interleave(x, 1, -1, c.Group*c.GroupC*in[0], in[1]) // [N/b, C/b, H, W, b of C, b of N]
 	if side != b && side > 1 {                                // [N/b, C, H, W, b of N] still
 		x = c.Transpose(c.Flat(x, -1, side, in[0]*in[1], b), 0, 2, 1, 3)
@@ -263,14 +283,21 @@ func (c blockedConv) weightBatch() string {
 	}
 	x = c.Flat(x, blocks, -1, rows, columns*side)
 
-	g := c.swapBlocks(c.Flat(c.ToBlocks(c.Dy[0]), -1, b, 1, c.OutC*c.Area())) // [N/b, K/b, Ho*Wo, b of N, b of K]
+	g = c.swapBlocks(c.Flat(g, -1, b, 1, c.OutC*c.Area())) // [N/b, K/b, Ho*Wo, b of N, b of K]
 	if c.OutC > b {
 		g = c.Transpose(c.Flat(g, -1, c.OutC/b, c.Area()*b*b), 1, 0, 2)
 	}
 	g = c.Flat(g, c.OutC, -1, out[0], out[1])
 
 	w := autodiff.Window{Kernel: out, Dilation: []int64{c.Stride[0], c.Stride[1] * side}, Stride: []int64{c.Dilation[0], 1}}
-	dw := c.ToPlain(c.convBlocked(x, g, "", c.Group, w, []int64{c.Begin[0], 0, max(end[0], 0), 0})) // [C/b, K, kh, kw*b]
+	return c.convBlocked(x, g, "", c.Group, w, []int64{c.Begin[0], 0, max(end[0], 0), 0})
+}
+
+// filterOrder brings what overImages gives into the order of the filter.
+func (c blockedConv) filterOrder(dw string) string {
+	b := c.block
+	side, blocks := c.sides()
+	dw = c.ToPlain(dw)
 	if side == b {
 		dw = c.ToPlain(c.Flat(dw, blocks*c.OutC, b, c.TapCount(), 1)) // [C/b, K, b, taps]
 	} else {

@@ -20,6 +20,8 @@ const Domain = "com.microsoft.nchwc"
 // nothing reads it.
 type Layout struct {
 	*emit.Builder
+	Lowering autodiff.Lowering // the forms that are asked for, as in the walk
+
 	block int64             // channels to a block
 	whole string            // boolean [1]: whether the number of images is a multiple of block
 	of    map[string]string // the blocked form of a value that was made from one

@@ -33,10 +33,18 @@ func (l *Layout) convForms(plain autodiff.Conv) (f autodiff.ConvForms) {
 	c := blockedConv{l, plain}
 	if c.canBlockData() {
 		f.Data = append(f.Data, autodiff.Form{Name: autodiff.DataBlocked, Emit: func() string { return c.together().dataBlocked() }})
+		if c.canWinograd(c.In[0]) {
+			f.Data = c.withWinograd(f.Data, autodiff.Form{Name: autodiff.DataWinograd, Emit: c.dataWinograd})
+		}
 	}
-	batch := autodiff.Form{Name: autodiff.WeightBatch, Emit: c.weightWholeOrPlain}
+	batch := autodiff.Form{Name: autodiff.WeightBatch, Emit: func() string {
+		return c.wholeOrPlain(func() string { return c.apart(c.together().weightBatch()) })
+	}}
 	if c.canBlockWeight() && c.TapCount() > 1 {
 		f.Filter = append(f.Filter, batch)
+		if c.canWinograd(c.Out[0]) {
+			f.Filter = c.withWinograd(f.Filter, autodiff.Form{Name: autodiff.WeightWinograd, Emit: func() string { return c.wholeOrPlain(c.weightWinograd) }})
+		}
 	}
 	if c.canWeighImages() {
 		f.Filter = append(f.Filter, autodiff.Form{Name: autodiff.WeightEach, Emit: c.weightEach})
@@ -47,16 +55,23 @@ func (l *Layout) convForms(plain autodiff.Conv) (f autodiff.ConvForms) {
 	return f
 }
 
-// weightWholeOrPlain is weightBatch for whole blocks of images, and a plain form
-// for other numbers of them.
-func (c blockedConv) weightWholeOrPlain() string {
+// withWinograd is forms with Winograd's before or behind the others.
+func (c blockedConv) withWinograd(forms []autodiff.Form, w autodiff.Form) []autodiff.Form {
+	if c.likesWinograd() {
+		return append([]autodiff.Form{w}, forms...)
+	}
+	return append(forms, w)
+}
+
+// wholeOrPlain is a filter's gradient as given for whole blocks of images, and
+// in a plain form for other numbers of them.
+func (c blockedConv) wholeOrPlain(whole func() string) string {
 	plain := c.PlainFilterForms()[0].Name
-	batch := func() string { return c.apart(c.together().weightBatch()) }
 	switch n := c.Shape(c.Dy[0])[0]; {
 	case n.IsConst() && n.N%c.block == 0:
-		return batch()
+		return whole()
 	case !n.IsConst() && c.whole != "":
-		return c.If(c.whole, batch, func() string { return c.outOfBlocks().PlainFilter(plain) })
+		return c.If(c.whole, whole, func() string { return c.outOfBlocks().PlainFilter(plain) })
 	}
 	return c.PlainFilter(plain)
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"winnow/onnx"
+	"winnow/onnx/autodiff"
 	"winnow/onnx/emit"
 )
 
@@ -50,6 +51,15 @@ func Blocked() []Case {
 	conv("by-channel-wide", emit.Attrs{"pads": is(2, 2, 2, 2), "group": ia(16)}, Tensor(2, 16, 3, 3), Tensor(16, 1, 5, 5))
 	conv("by-channel-odd", emit.Attrs{"pads": is(1, 1, 1, 1), "group": ia(20)}, Tensor(2, 20, 3, 3), Tensor(20, 1, 3, 3))
 	conv("same", emit.Attrs{"auto_pad": sa("SAME_UPPER"), "strides": is(2, 2)}, Tensor(16, 16, 5, 4), Tensor(16, 16, 3, 3))
+
+	winograd := func(name string, a emit.Attrs, args ...Arg) {
+		add("Conv", "winograd-"+name, a, args...).Lower = autodiff.Lowering{Data: autodiff.DataWinograd, Weight: autodiff.WeightWinograd}
+	}
+	winograd("tile", emit.Attrs{"pads": is(1, 1, 1, 1)}, Tensor(16, 32, 4, 5), Tensor(32, 32, 3, 3), Tensor(32))
+	winograd("rest", emit.Attrs{"pads": is(1, 1, 1, 1)}, Tensor(32, 32, 7, 3), Tensor(48, 32, 3, 3), Tensor(48))
+	winograd("valid", nil, Tensor(16, 48, 6, 4), Tensor(32, 48, 3, 3))
+	winograd("uneven", emit.Attrs{"pads": is(2, 0, 1, 2)}, Tensor(16, 32, 7, 4), Tensor(32, 32, 3, 3))
+	winograd("some-images", emit.Attrs{"pads": is(1, 1, 1, 1)}, Tensor(5, 32, 8, 3), Tensor(32, 32, 3, 3))
 
 	for _, size := range [][]int64{{4, 16, 3, 4}, {2, 32, 40, 30}} {
 		c := add("BatchNormalization", "norm", emit.Attrs{"epsilon": fa(1e-3)}, Tensor(size...), Tensor(size[1]), Tensor(size[1]),

@@ -60,7 +60,8 @@ func randomBlockedConv(r *rand.Rand) Case {
 		args = append(args, Tensor(out))
 	}
 	a["group"] = ia(group)
-	return Case{Op: "Conv", Attrs: a, Args: args, DType: onnx.Float32, Tol: 2e-4, Step: 0.5, blocked: true}
+	forms := []autodiff.Lowering{{}, {Data: autodiff.DataWinograd, Weight: autodiff.WeightWinograd}}
+	return Case{Op: "Conv", Attrs: a, Args: args, DType: onnx.Float32, Tol: 2e-4, Step: 0.5, blocked: true, Lower: forms[r.IntN(2)]}
 }
 
 func randomPool(op string) func(r *rand.Rand) Case {
