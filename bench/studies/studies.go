@@ -107,18 +107,18 @@ var studies = []study{
 	{name: "audit-lenet", title: "lenet on Fashion-MNIST with wrong labels", audits: audited("lenet", "20")},
 	{name: "fashion-resnet8", title: "resnet8 on Fashion-MNIST", experiments: papers(recipe("resnet8", "fashion-mnist", "15", "3")...)},
 	{name: "mnist-resnet8", title: "resnet8 on MNIST", experiments: papers(recipe("resnet8", mnist, "10", "3")...)},
-	{name: "task-labels", title: "several labels", task: "mAP, %", experiments: byBatchLoss("multi", "--bundle", "lenet", "--loss", "bce", "--batch-loss-only")},
-	{name: "task-pose", title: "position and angle", task: "R2, %", experiments: byBatchLoss("pose", "--bundle", "lenet", "--num-classes", "3", "--loss", "mse", "--batch-loss-only")},
+	{name: "task-labels", title: "several labels", task: "mAP, %", experiments: byBatchLoss("multi,train=10000,test=2000", "64", "--bundle", "lenet", "--loss", "bce", "--batch-loss-only")},
+	{name: "task-pose", title: "position and angle", task: "R2, %", experiments: byBatchLoss("pose,train=10000,test=2000", "64", "--bundle", "lenet", "--num-classes", "3", "--loss", "mse", "--batch-loss-only")},
 	{name: "task-boxes", title: "a detector with its loss inside", task: "test loss",
-		experiments: byBatchLoss("boxes,size=32", "--bundle", "onnx/export/testdata/detect.onnx", "--loss", "none")},
+		experiments: byBatchLoss("boxes,size=32,train=10000,test=2000", "64", "--bundle", "onnx/export/testdata/detect.onnx", "--loss", "none")},
 	{name: "task-masks", title: "a class for each pixel", task: "mean IoU, %",
-		experiments: byBatchLoss("mask", "--bundle", "unet", "--class-weights", "0.1,1,1,1,1,1,1,1,1,1,1", "--batch-loss-only")},
+		experiments: byBatchLoss("mask,train=2500,test=500", "32", "--bundle", "unet", "--class-weights", "0.1,1,1,1,1,1,1,1,1,1,1", "--batch-loss-only")},
 }
 
 // byBatchLoss is a task of generated characters in full, and pruned by the batch's
 // loss alone at ratios that save about 20 and 35%.
-func byBatchLoss(task string, model ...string) []plan {
-	args := append(model, "--data", "glyphs:task="+task+",train=10000,test=2000", "--opt", "adam", "--lr", "0.002", "--weight-decay", "0",
-		"--batch-size", "64", "--epochs", "15", "--seed", "1", "--seeds", "3", "--methods", "none,bls-infobatch", "--ratios", "0.4,0.7")
+func byBatchLoss(task, batch string, model ...string) []plan {
+	args := append(model, "--data", "glyphs:task="+task, "--opt", "adam", "--lr", "0.002", "--weight-decay", "0",
+		"--batch-size", batch, "--epochs", "15", "--seed", "1", "--seeds", "3", "--methods", "none,bls-infobatch", "--ratios", "0.4,0.7")
 	return []plan{{"all", args}}
 }

@@ -54,7 +54,7 @@ const (
 )
 
 var (
-	libraries = []string{"torchvision", "timm", "modules"}
+	libraries = []string{"torchvision", "timm", "modules", "segmentation"}
 	exporters = []string{"torchscript", "dynamo"}
 )
 
@@ -320,11 +320,19 @@ func compare(d *ortrun.Device, b *bundle.Bundle, model []byte, want record, r *r
 	}
 	defer state.Close()
 	roles := b.Manifest.Train
-	images, labels := want.tensors["images"], want.tensors["labels"].Int64s()
+	images, labels := want.tensors["images"], want.tensors["labels"]
+	in := ortrun.StepInput{N: int(images.Dims[0]), Images: images.Data, LearningRate: want.rate, LossScale: 1}
+	var targets []ortrun.Slot
+	if further := roles.FurtherTargets(); len(further) == 1 { // masks
+		v := further[0].Value()
+		targets, in.Targets = []ortrun.Slot{slot(&v)}, [][]byte{labels.Data}
+	} else {
+		in.Labels = labels.Int64s()
+	}
 	trainer, err := d.NewTrainer(ortrun.TrainSpec{
-		Model: model, Images: slot(&roles.Images), Labels: optional(roles.Labels), SampleWeights: optional(roles.SampleWeights),
+		Model: model, Images: slot(&roles.Images), Labels: optional(roles.Labels), Targets: targets, SampleWeights: optional(roles.SampleWeights),
 		LearningRate: slot(&roles.LearningRate), Loss: roles.Loss.Name, PerSampleLoss: roles.PerSampleLoss.Name, Logits: optional(roles.Logits),
-	}, state, len(labels))
+	}, state, in.N)
 	if err != nil {
 		return err
 	}
@@ -332,7 +340,6 @@ func compare(d *ortrun.Device, b *bundle.Bundle, model []byte, want record, r *r
 
 	losses := float64s(want.tensors["loss"])
 	r.lossDrift = want.loss
-	in := ortrun.StepInput{N: len(labels), Images: images.Data, Labels: labels, LearningRate: want.rate, LossScale: 1}
 	var out ortrun.StepOutput
 	r.step = math.Inf(1)
 	for k, l := range losses {

@@ -5,7 +5,7 @@ usage: gen.py OUT [LIBRARY[/NAME] ...]     fill the folder OUT with all networks
                                            a last argument --torchscript leaves the other, slower exporter out
        gen.py --list                       print LIBRARY/NAME of each
 
-LIBRARY is torchvision, timm or modules; nets_LIBRARY.py lists its networks. Needs torch, torchvision, timm, onnx, onnxscript.
+LIBRARY is torchvision, timm, modules or segmentation; nets_LIBRARY.py lists its networks. Needs torch, torchvision, timm, onnx, onnxscript.
 OUT/LIBRARY gets, for each network, NAME.EXPORTER.onnx and NAME.safetensors; where PyTorch cannot export it, NAME.EXPORTER.failed
 with the reason; what is there already is not made again. A process for each network gives the memory back.
 EXPORTER is "torchscript" (dynamo=False, opset 17, or 20 where that is too old) and "dynamo" (the default exporter).
@@ -15,7 +15,7 @@ Everything is in training mode unless the network's list says otherwise: normali
 The default exporter folds batch normalisation into convolutions even in training mode unless optimize=False is given.
 
 NAME.safetensors holds
-  images float32 [N,3,S,S], labels int64 [N]
+  images float32 [N,3,S,S], labels int64 [N], or uint8 [N,S,S] of a network that gives a class to each pixel
   grad/P float32            gradient of the mean cross-entropy by parameter P that is trained, computed in float64
   loss float64 [5]          losses of five steps of SGD (momentum 0.9, rate LR) on that batch, each before its update, in float32
 and as metadata
@@ -45,7 +45,7 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "..", "export", "testdata")]
 
 STEPS, MOMENTUM, LR, STEADY = 5, 0.9, 0.001, 2e-4
 LIMIT = 900  # seconds an export may take
-LIBRARIES = ("torchvision", "modules", "timm")
+LIBRARIES = ("torchvision", "modules", "timm", "segmentation")
 
 
 def library(name):
@@ -65,6 +65,8 @@ def steady_norms(model):
 def data(lib, name, seed=1):
     _, size, n = lib.NETS[name]
     images = np.random.RandomState(seed).standard_normal((n, *(size if isinstance(size, tuple) else (3, size, size)))).astype(np.float32)
+    if hasattr(lib, "labels"):
+        return images, lib.labels(name, seed)
     return images, (np.arange(n) * 3 % lib.CLASSES).astype(np.int64)
 
 
@@ -82,7 +84,7 @@ def train(model, images, labels, dtype, steps=1, last=False, jitter=0):
     losses, grads = [], {}
     for k in range(steps):
         scores = model(x)
-        scores = scores[0] if isinstance(scores, (tuple, list)) else scores
+        scores = next(iter(scores.values())) if isinstance(scores, dict) else scores[0] if isinstance(scores, (tuple, list)) else scores
         loss = getattr(model, "loss", torch.nn.functional.cross_entropy)(scores, torch.from_numpy(labels))
         opt.zero_grad()
         loss.backward()

@@ -12,12 +12,12 @@ import (
 
 const intro = `# Which networks train, and how exactly
 
-Every parameter's gradient and the losses of five steps, against PyTorch: one network of each torchvision family, a small one of each family of timm, and modules as people write them themselves, exported by both of PyTorch's exporters, in both layouts of images: portable is train.onnx, nchwc the graph for ONNX Runtime's CPU provider. The commands that make this page, with torch, torchvision, timm, onnx and onnxscript installed:
+Every parameter's gradient and the losses of five steps, against PyTorch: one network of each torchvision family, a small one of each family of timm, modules as people write them themselves, and networks that give a class to each pixel, exported by both of PyTorch's exporters, in both layouts of images: portable is train.onnx, nchwc the graph for ONNX Runtime's CPU provider. The commands that make this page, with torch, torchvision, timm, onnx and onnxscript installed:
 
     python3 onnx/autodiff/coverage/gen.py runs/models
     WINNOW_MODELS=$PWD/runs/models go test -tags models -count=1 -timeout 120m ./onnx/autodiff/coverage -update
 
-` + "`gen.py`" + ` draws weights from a seed, 10 classes, small batches of 2 to 4 images, training mode with the statistics of the batch, dropout and stochastic depth with probability 0, and records gradients in float64 and losses in float32; PyTorch's reason where it cannot export. The test exports each model, runs five steps of SGD (momentum 0.9, rate 0.001) on the CPU, and fails where
+` + "`gen.py`" + ` draws weights from a seed, 10 classes, small batches of 2 to 4 images, training mode with the statistics of the batch, dropout and stochastic depth with probability 0, and records gradients in float64 and losses in float32; PyTorch's reason where it cannot export. Networks of pixels have six classes, masks in which one pixel in nine is left out, and the mean over images of the cross-entropy over an image's pixels, as this project trains them; PyTorch's own mean is over all pixels of the batch that count. Of torchvision's, which give a dict, the output ` + "`out`" + ` is trained; the auxiliary one, where a network is made with it (fcn_resnet50_aux), is left out with its layers, and PyTorch gives those no gradient either. The test exports each model, runs five steps of SGD (momentum 0.9, rate 0.001) on the CPU, and fails where
 
 - a parameter of PyTorch is not trained, or something else is;
 - a gradient is more than 1e-3 from PyTorch's, by norm, or twice what rounding alone moves it, where that is more (three times for torchvision); gradients that are nothing but rounding in PyTorch (zero in theory, as of a bias before a normalisation, or moved by half of themselves) must be within 1e-5 of the largest gradient of theirs, and none need be closer than 2^-24 of it, what float32 resolves;
