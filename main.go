@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"winnow/cli"
@@ -63,7 +64,7 @@ var codes = []struct {
 		onnx.ErrNotONNX, onnx.ErrTruncated, onnx.ErrUnsupported, onnx.ErrInvalid, onnx.ErrExternal, onnx.ErrTooLarge, infer.ErrShape,
 		autodiff.ErrNoRule, emit.ErrModel,
 		bundle.ErrNotBundle, bundle.ErrUnknownFormat, bundle.ErrInvalid, bundle.ErrSafetensors, bundle.ErrTooLarge,
-		loader.ErrBadData, datasets.ErrMissing, datasets.ErrChecksum, train.ErrBadData, train.ErrReference,
+		loader.ErrBadData, datasets.ErrMissing, datasets.ErrChecksum, train.ErrBadData, train.ErrWeights, train.ErrReference,
 		eval.ErrLabel, eval.ErrLogits, eval.ErrShape, eval.ErrNoModel, runs.ErrNoRun, runs.ErrBadRun, experiment.ErrPlan, prune.ErrState, runs.ErrNothing, runs.ErrCheckpoint,
 		ortrun.ErrGraph,
 	}},
@@ -84,6 +85,9 @@ func exitCode(err error) int {
 }
 
 func main() {
+	if os.Getenv("GOTRACEBACK") == "" { // what Go ends by itself, out of memory say, needs no stacks
+		debug.SetTraceback("none")
+	}
 	os.Exit(run(interruptible(os.Stderr), os.Args, os.Stdout, os.Stderr))
 }
 

@@ -81,7 +81,9 @@ func TestAutoTakesOurs(t *testing.T) {
 	if err := os.Remove(in("lines/metrics.jsonl")); err != nil {
 		t.Fatal(err)
 	}
-	winnow(t, "train", "--resume", in("lines"), "--epochs", "3").fails(t, exitInput, in("lines"), "metrics.jsonl")
+	same := unchanged(t, in("lines"))
+	winnow(t, "train", "--resume", in("lines"), "--epochs", "3").fails(t, exitInput, in("lines"), "metrics.jsonl", "--init")
+	same("without its lines") // summary.json with the rest
 	if err := os.Symlink("loop", in("loop")); err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +97,7 @@ func TestAutoTakesOurs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	same := unchanged(t, in("r"))
+	same = unchanged(t, in("r"))
 	winnow(t, trainMLP(in("r"), "--resume", "auto", "--lr", "100000", "--epochs", "2", "--data", "glyphs:train=600,test=200")...).fails(t, exitFailed, "not finite")
 	same("before the first epoch was saved")
 	winnow(t, trainMLP(in("r"), "-q", "--resume", "auto")...).succeeds(t)

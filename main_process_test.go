@@ -5,11 +5,14 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -159,4 +162,33 @@ func TestClosedOutput(t *testing.T) {
 			t.Errorf("%s: %v, %d lines", stream, err, bytes.Count(lines, []byte("\n")))
 		}
 	}
+}
+
+// broke is an output that takes nothing.
+type broke struct{ err error }
+
+func (b broke) Write([]byte) (int, error) { return 0, b.err }
+
+// Results that arrive nowhere are an error, but where their reader has left; a run
+// is trained to its end all the same.
+func TestLostResults(t *testing.T) {
+	ortest.CPU(t, 1)
+	out := filepath.Join(t.TempDir(), "run")
+	for _, args := range [][]string{trainMLP(out, "-q"), trainMLP(out, "--overwrite"), {"eval", "--device", "cpu", out}, {"compare", out}, {"scores", out}, {"inspect", "mlp"}, {"version"}, {"--help"}} {
+		for _, c := range []struct {
+			err  error
+			code int
+		}{{syscall.ENOSPC, exitFailed}, {syscall.EPIPE, exitDone}} {
+			if slices.Contains(args, "-q") { // prints nothing
+				c.code = exitDone
+				args = append(args, "--overwrite")
+			}
+			var stderr bytes.Buffer
+			got := run(context.Background(), append([]string{"winnow"}, args...), broke{c.err}, &stderr)
+			if got != c.code || c.code == exitFailed && !strings.Contains(stderr.String(), "no space left") {
+				t.Errorf("%q, %v: exit code %d, %s", args, c.err, got, &stderr)
+			}
+		}
+	}
+	winnow(t, "eval", "--device", "cpu", out).succeeds(t)
 }

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"winnow/onnx"
+	"winnow/onnx/bundle"
+	runs "winnow/run"
 	"winnow/runtime/ortest"
 )
 
@@ -73,7 +77,25 @@ func TestInit(t *testing.T) {
 			t.Errorf("from %s, after an epoch at rate 0: another model, %v", from, err)
 		}
 	}
-	winnow(t, tinyTrain(in("no"), "--init", in("none"))...).fails(t, exitInput, "--init", in("none"))
+	for _, none := range []string{in("none"), in("none.safetensors"), in(".")} {
+		winnow(t, tinyTrain(in("no"), "--init", none)...).fails(t, exitInput, "--init", none, "no weights")
+	}
+	more := in("more.safetensors")
+	f, err := os.Create(more)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := runs.Newest(in("r"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	last.State["head.weight"] = onnx.FromFloat32([]float32{1}, 1)
+	if err := errors.Join(bundle.WriteSafetensors(f, last.State, nil), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if o := winnow(t, tinyTrain(in("extra"), "--init", more)...); o.code != exitDone || !strings.Contains(o.stderr, `4 tensors, and 1 more in it that the bundle does not have, such as "head.weight"`) {
+		t.Errorf("%+v", o)
+	}
 	winnow(t, "train", "--bundle", "lenet", "--data", tinyData, "--out", in("no"), "--device", "cpu", "--init", in("r")).fails(t, exitInput, "lenet", "needs")
 	winnow(t, tinyTrain(in("r"), "--overwrite", "--init", in("r"))...).fails(t, exitUsage, "--init", "--out")
 }

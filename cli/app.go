@@ -40,6 +40,9 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if errors.As(err, &exit) { // only the help command's "no such topic"
 		return usagef("%s", strings.ToLower(exit.Error()))
 	}
+	if err == nil {
+		return out.lost()
+	}
 	return asTyped(app, err)
 }
 

@@ -28,7 +28,7 @@ type output struct {
 }
 
 func newOutput(stdout, stderr io.Writer) *output {
-	o := &output{stdout: unread{stdout}, stderr: stderr}
+	o := &output{stdout: &results{w: stdout}, stderr: stderr}
 	o.tty = isTerminal(stderr) && os.Getenv("TERM") != "dumb"
 	_, job := mpi.InJob() // whose launcher may give it a terminal where the user's output is a file
 	o.color = !job && isTerminal(stdout) && colorful(os.Getenv)
@@ -36,15 +36,30 @@ func newOutput(stdout, stderr io.Writer) *output {
 	return o
 }
 
-// unread lets writing go on where the reader has left, as head(1) does.
-type unread struct{ io.Writer }
+// results lets work go on where what it prints arrives nowhere. A reader that has
+// left, as head(1) does, wants no more; any other error is the command's at its end.
+type results struct {
+	w   io.Writer
+	err error // the first one
+}
 
-func (u unread) Write(p []byte) (int, error) {
-	n, err := u.Writer.Write(p)
+func (r *results) Write(p []byte) (int, error) {
+	n, err := r.w.Write(p)
 	if errors.Is(err, syscall.EPIPE) {
 		return len(p), nil
 	}
+	if err != nil && r.err == nil {
+		r.err = err
+	}
 	return n, err
+}
+
+// lost is the error of a command whose results, at least in part, arrived nowhere.
+func (o *output) lost() error {
+	if r, ok := o.stdout.(*results); ok && r.err != nil {
+		return fmt.Errorf("what it printed is lost: %w", r.err)
+	}
+	return nil
 }
 
 // colorful reports whether the environment wants colours on a terminal.

@@ -96,7 +96,7 @@ func (o *trainOptions) goOn(c *cli.Context, out *output) (done bool, err error) 
 		o.Overwrite = !exists(filepath.Join(dir, runs.SummaryFile)) // of a run that never had a checkpoint
 		return false, nil
 	} else if err != nil {
-		return false, fmt.Errorf("%w; winnow train --out %s starts one", err, dir)
+		return false, fmt.Errorf("%w; winnow train --out %s --resume auto starts one", err, dir)
 	}
 	if err := o.take(c, &p.Typed); err != nil {
 		return false, err

@@ -80,9 +80,14 @@ func (f *Folder) Newest() (*Checkpoint, error) {
 
 // Begin makes the folder that of a run which stands at its newest whole
 // checkpoint: what was written later is cut off or removed, and with it
-// summary.json, which said how the run ended.
+// summary.json, which said how the run ended. Nothing is, where metrics.jsonl
+// is not the checkpoint's.
 func (f *Folder) Begin(c *Checkpoint) error {
 	f.logs = logs{} // they follow metrics.jsonl
+	longer, err := f.agrees(c.Metrics)
+	if err != nil {
+		return fmt.Errorf("run: %q: %w: %s %w; put it back as it was, or start a new run from these weights with --init %s", f.dir, ErrBadRun, MetricsFile, err, f.dir)
+	}
 	g := f.generations()
 	g.sweep()
 	names, err := g.list()
@@ -98,8 +103,10 @@ func (f *Folder) Begin(c *Checkpoint) error {
 	if err := f.disk.Remove(f.held.Path(SummaryFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("run: %q: %w", f.dir, err)
 	}
-	if err := f.cut(c.Metrics); err != nil {
-		return fmt.Errorf("run: %q: %s: %w", f.dir, MetricsFile, err)
+	if longer {
+		if err := f.disk.Truncate(f.held.Path(MetricsFile), c.Metrics.Length); err != nil {
+			return fmt.Errorf("run: %q: %s: %w", f.dir, MetricsFile, err)
+		}
 	}
 	return nil
 }
@@ -137,26 +144,22 @@ func beginning(r io.ReaderAt, length int64) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// cut takes metrics.jsonl back to what it was.
-func (f *Folder) cut(to Cut) error {
-	path := f.held.Path(MetricsFile)
-	r, size, err := f.disk.Open(path)
+// agrees holds metrics.jsonl against what it was; longer is that lines have come since.
+func (f *Folder) agrees(to Cut) (longer bool, err error) {
+	r, size, err := f.disk.Open(f.held.Path(MetricsFile))
 	if errors.Is(err, fs.ErrNotExist) && to.Length == 0 {
-		return nil
+		return false, nil
 	} else if err != nil {
-		return fmt.Errorf("%w: %w", ErrBadRun, reason(err))
+		return false, reason(err)
 	}
 	defer r.Close()
 	if size < to.Length || size > maxMetrics {
-		return fmt.Errorf("%w: it has %d bytes, the checkpoint was taken at %d", ErrBadRun, size, to.Length)
+		return false, fmt.Errorf("has %d bytes, the checkpoint was taken at %d", size, to.Length)
 	}
 	if sum, err := beginning(r, to.Length); err != nil {
-		return err
+		return false, err
 	} else if sum != to.SHA256 {
-		return fmt.Errorf("%w: it is not the file that the checkpoint was taken with", ErrBadRun)
+		return false, errors.New("is not the file that the checkpoint was taken with")
 	}
-	if size == to.Length {
-		return nil
-	}
-	return f.disk.Truncate(path, to.Length)
+	return size > to.Length, nil
 }

@@ -11,6 +11,7 @@ import (
 var (
 	ErrOptions   = option.ErrInvalid
 	ErrBadData   = errors.New("data and bundle contradict each other")
+	ErrWeights   = errors.New("no weights for the bundle")
 	ErrReference = errors.New("bad reference set")
 	ErrNotFinite = errors.New("the loss is not finite")
 	// ErrDisagree is wrapped where processes that train together differ.

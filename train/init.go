@@ -51,7 +51,7 @@ func InitFrom(b *bundle.Bundle, path string) (string, error) {
 			missing = append(missing, fmt.Sprintf("%q as %s %v (it is %s %v)", name, s.DType, s.Shape, t.DType, t.Dims))
 		default:
 			if i, nan := t.NotFinite(); i >= 0 {
-				return "", fmt.Errorf("train: --init %q: %w: %q is %s at element %d", path, ErrBadData, name, oddity(nan), i)
+				return "", fmt.Errorf("train: --init %q: %w: %q is %s at element %d", path, ErrWeights, name, oddity(nan), i)
 			}
 			init[s.Name] = t
 			if must {
@@ -64,17 +64,39 @@ func InitFrom(b *bundle.Bundle, path string) (string, error) {
 		if n > shownNames {
 			more = fmt.Sprintf(" and %d more", n-shownNames)
 		}
-		return "", fmt.Errorf("train: --init %q: %w: bundle %q needs %s%s", path, ErrBadData, b.Manifest.Name, strings.Join(missing[:min(n, shownNames)], ", "), more)
+		return "", fmt.Errorf("train: --init %q: %w: bundle %q needs %s%s", path, ErrWeights, b.Manifest.Name, strings.Join(missing[:min(n, shownNames)], ", "), more)
 	}
 	b.Init = init
-	return fmt.Sprintf("first weights from %s: %d tensors; the optimizer starts anew", from, taken), nil
+	return fmt.Sprintf("first weights from %s: %d tensors%s; the optimizer starts anew", from, taken, unknown(b, tensors, path)), nil
+}
+
+// unknown names the tensors of a safetensors file that are none of the bundle's
+// state. A model has constants too, which are no weights.
+func unknown(b *bundle.Bundle, tensors map[string]*onnx.Tensor, path string) string {
+	if !isSafetensors(path) {
+		return ""
+	}
+	rest := maps.Clone(tensors)
+	for _, s := range b.Manifest.State {
+		delete(rest, s.Name)
+		delete(rest, s.Input)
+	}
+	names := slices.Sorted(maps.Keys(rest))
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", and %d more in it that the bundle does not have, such as %q", len(names), names[0])
+}
+
+func isSafetensors(path string) bool {
+	return strings.HasSuffix(strings.ToLower(path), ".safetensors")
 }
 
 // readWeights reads tensors by name, and says from where.
 func readWeights(path string) (map[string]*onnx.Tensor, string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, "", fmt.Errorf("%w: %w", ErrBadData, reason(err))
+		return nil, "", fmt.Errorf("%w: %w: want the folder of a run, a .safetensors or an .onnx file", ErrWeights, reason(err))
 	}
 	if info.IsDir() {
 		if c, err := run.Newest(path); err == nil {
@@ -82,13 +104,13 @@ func readWeights(path string) (map[string]*onnx.Tensor, string, error) {
 		}
 		path = filepath.Join(path, run.ModelFile)
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return nil, "", fmt.Errorf("%w: a folder without a whole checkpoint and without %s", ErrBadData, run.ModelFile)
+			return nil, "", fmt.Errorf("%w: a folder without a whole checkpoint and without %s", ErrWeights, run.ModelFile)
 		}
 	}
-	if strings.HasSuffix(strings.ToLower(path), ".safetensors") {
+	if isSafetensors(path) {
 		f, size, err := files.Open(path)
 		if err != nil {
-			return nil, "", fmt.Errorf("%w: %w", ErrBadData, reason(err))
+			return nil, "", fmt.Errorf("%w: %w", ErrWeights, reason(err))
 		}
 		defer f.Close()
 		tensors, _, err := bundle.ReadSafetensors(f, size)
