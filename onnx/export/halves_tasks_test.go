@@ -209,3 +209,57 @@ func TestHalvesOfOwnLosses(t *testing.T) {
 		})
 	}
 }
+
+// What the halves have beside the nodes of the whole graph computes on numbers of
+// samples alone: nodes on shapes would be the CPU's, on any device.
+func TestHalvesAddArithmetic(t *testing.T) {
+	fixture, _ := readFixture(t, "optim.safetensors.gz")
+	counted := ownLoss(fixture, lossNode("far", "Sub", "logits", "y"), lossNode("sq", "Mul", "far", "far"), lossNode("s", "ReduceSum", "sq"),
+		lossNode("n", "ReduceSum", "m"), lossNode("k", "Max", "n", "one"), lossNode("q", "Div", "s", "k"), lossNode("l", "Squeeze", "q"))
+	for name, c := range map[string]struct {
+		m *onnx.Model
+		o export.Options
+	}{
+		"float32": {forward(t, "resnet8"), export.Options{}},
+		"float16": {forward(t, "resnet8"), export.Options{Precision: export.Float16}},
+		"count":   {counted, export.Options{Loss: export.NewLoss(bundle.NoLoss), Images: export.ImageOptions{Float: true, Normalize: bundle.Normalize{Scale: 1}}}},
+	} {
+		c.o.Name = "halves"
+		b, err := export.Build(c.m, c.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := b.Halves(bundle.LayoutPortable)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := map[string]bool{}
+		for _, n := range decoded(t, b.Train).Nodes {
+			whole[n.Name] = true
+		}
+		added := 0
+		for _, half := range [][]byte{h.Gradient, h.Update} {
+			for _, n := range decoded(t, half).Nodes {
+				if whole[n.Name] {
+					continue
+				}
+				added++
+				if !slices.Contains([]string{"Add", "Mul", "Div", "Identity", "Reshape"}, n.Op) {
+					t.Errorf("%s: node %q is a %s", name, n.Name, n.Op)
+				}
+			}
+		}
+		if added == 0 {
+			t.Errorf("%s: the halves add nothing", name)
+		}
+	}
+}
+
+func decoded(t *testing.T, data []byte) *onnx.Graph {
+	t.Helper()
+	m, err := wire.Decode(data, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Graph
+}

@@ -237,38 +237,6 @@ func TestHalvesAreTheWhole(t *testing.T) {
 	}
 }
 
-// What halves have beyond the whole runs where the whole does: arithmetic on
-// floats, none on shapes, which ONNX Runtime keeps on the CPU.
-func TestHalvesAddArithmetic(t *testing.T) {
-	b, err := export.Build(forward(t, "resnet8"), export.Options{Name: "resnet8"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := b.Halves(bundle.LayoutPortable)
-	if err != nil {
-		t.Fatal(err)
-	}
-	count := func(files ...[]byte) map[string]int {
-		ops := map[string]int{}
-		for _, file := range files {
-			m, err := wire.Decode(file, "")
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, n := range m.Graph.Nodes {
-				ops[n.Op]++
-			}
-		}
-		return ops
-	}
-	whole := count(b.Train)
-	for op, n := range count(h.Gradient, h.Update) {
-		if n > whole[op] && !slices.Contains([]string{"Add", "Mul", "Div", "Identity"}, op) {
-			t.Errorf("%d of %s, %d in the whole", n, op, whole[op])
-		}
-	}
-}
-
 // Halves are made of a graph in blocks as of a portable one, are the same each
 // time, and carry running statistics from batch to batch.
 func TestHalvesWithRunningStatistics(t *testing.T) {
