@@ -67,6 +67,9 @@ var errPartTaken = errors.New("the part is being written")
 // buildPart builds a cache file from what is there of it.
 func buildPart(path string, m cacheMeta, unpack unpacker) (err error) {
 	part := path + partEnding
+	if info, err := os.Lstat(part); err == nil && !info.Mode().IsRegular() {
+		return errPartTaken // by what is none of ours, and a pipe has no end
+	}
 	lock := flock.New(part, flock.SetFlag(os.O_RDWR|os.O_CREATE), flock.SetPermissions(0o666))
 	defer func() { _ = lock.Close() }()
 	if ok, err := lock.TryLock(); err != nil || !ok {
