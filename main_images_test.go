@@ -170,6 +170,17 @@ func TestDataSheet(t *testing.T) {
 	if equalImages(mixed, plain) || equalImages(cut, plain) {
 		t.Error("nothing was mixed")
 	}
+	for _, size := range []string{"28x28", "1x28x28"} {
+		if !equalImages(plain, cells("--aug", "none", "--input-size", size)) {
+			t.Errorf("--input-size %s: another sheet", size)
+		}
+	}
+	for size, why := range map[string]string{"3x28x28": "taken as they are", "28x30": "taken as they are", "2x28x28": "channels", "0": "CxHxW", "1x2x3x4": "CxHxW", "5000": "4096"} {
+		winnow(t, "data", "show", "glyphs", "--out", path+"2", "--augmented", "--aug", "none", "--input-size", size).fails(t, exitUsage, "--input-size "+size, why)
+	}
+	for name, near := range map[string]string{"rand-m9-mstd0.5-inc1": "randaug:27:2", "original": "imagenet", "augmix-m3-w3": "randaug"} {
+		winnow(t, "data", "show", "glyphs", "--out", path+"2", "--augmented", "--aa", name).fails(t, exitUsage, "--aa "+name, near)
+	}
 	before := unchanged(t, filepath.Dir(path))
 	winnow(t, "data", "show", "glyphs", "--out", path).fails(t, exitUsage, "--out", "there already")
 	before("an earlier sheet")

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -170,7 +171,7 @@ type dataShowOptions struct {
 	Split      string
 	Out        string
 	Augmented  bool
-	InputSize  int
+	InputSize  string
 	Epoch      int
 	Seed       uint64
 	Transforms transformOptions
@@ -184,7 +185,7 @@ func newDataShowCommand(out *output) *cli.Command {
 		splitFlag(&o.Split, splitTrain),
 		&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Destination: &o.Out, Category: flagsOutput, TakesFile: true, Usage: "write a contact sheet, `FILE.png`, instead"},
 		&cli.BoolFlag{Name: "augmented", Destination: &o.Augmented, Category: flagsData, Usage: "with --out: as the model sees them in training, by the flags of train"},
-		&cli.IntFlag{Name: "input-size", Value: 224, Destination: &o.InputSize, Category: flagsData, DefaultText: "224, and the images' own where they are taken as they are", Usage: "with --augmented: side `N` of the model's images"},
+		&cli.StringFlag{Name: "input-size", Destination: &o.InputSize, Category: flagsData, DefaultText: "224, and the images' own where they are taken as they are", Usage: "with --augmented: size `CxHxW` of the model's images, or HxW, or the side alone"},
 		&cli.IntFlag{Name: "epoch", Value: 1, Destination: &o.Epoch, Category: flagsData, Usage: "with --augmented: what epoch `E` sees"},
 		seedFlag(&o.Seed),
 	}
@@ -257,10 +258,31 @@ func (o *dataShowOptions) check() error {
 		return usagef("--augmented: only with --out")
 	case o.Augmented && o.Split != splitTrain:
 		return usagef("--augmented: training sees the samples of --split train alone")
-	case o.InputSize < 1 || o.InputSize > 4096:
-		return usagef("--input-size %d: give 1 to 4096", o.InputSize)
+	}
+	if _, err := o.shape(); err != nil {
+		return err
 	}
 	return o.Transforms.validate()
+}
+
+// shape is --input-size, with 0 channels where it leaves them to the images.
+func (o *dataShowOptions) shape() (shape [3]int64, err error) {
+	text := o.InputSize
+	switch strings.Count(text, "x") {
+	case 0:
+		text = cmp.Or(text, "224")
+		text = "1x" + text + "x" + text
+	case 1:
+		text = "1x" + text
+	}
+	shape, err = parseImageShape(text)
+	if err != nil || shape[0] != 1 && shape[0] != 3 || max(shape[1], shape[2]) > 4096 {
+		return shape, usagef("--input-size %s: give CxHxW, of 1 or 3 channels and sides of 1 to 4096, or HxW, or the side alone", o.InputSize)
+	}
+	if strings.Count(o.InputSize, "x") < 2 {
+		shape[0] = 0
+	}
+	return shape, nil
 }
 
 // shown is the image of a record, shrunk where it is wider than a terminal.

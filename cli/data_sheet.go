@@ -100,15 +100,23 @@ func thumbnail(r loader.Records, decoder raster.Decoder, i uint32, cell *raster.
 
 // trainingSource is the samples through what train does to them.
 func trainingSource(o dataShowOptions, d *datasets.Dataset, r loader.Records, out *output) (*loader.Source, error) {
-	shape := [3]int64{3, int64(o.InputSize), int64(o.InputSize)}
-	if c, h, w := loader.ShapeOf(r); c > 0 {
-		shape[0] = int64(c)
-		if preset, err := parsePreset(o.Transforms.Aug); err == nil && !preset.resizes() {
-			if o.Transforms.given("input-size") && (h != o.InputSize || w != o.InputSize) {
-				return nil, usagef("--input-size %d: images of %dx%d are taken as they are; leave it out, or give --aug %s", o.InputSize, h, w, augImageNet)
-			}
-			shape = [3]int64{int64(c), int64(h), int64(w)}
+	shape, err := o.shape()
+	if err != nil {
+		return nil, err
+	}
+	c, h, w := loader.ShapeOf(r)
+	own := [3]int64{int64(c), int64(h), int64(w)}
+	if shape[0] == 0 {
+		shape[0] = own[0]
+	}
+	if preset, err := parsePreset(o.Transforms.Aug); c > 0 && err == nil && !preset.resizes() {
+		if o.InputSize != "" && shape != own {
+			return nil, usagef("--input-size %s: images of %dx%dx%d are taken as they are; leave it out, or give --aug %s", o.InputSize, c, h, w, augImageNet)
 		}
+		shape = own
+	}
+	if shape[0] == 0 {
+		shape[0] = 3
 	}
 	run := train.Options{Bundle: &bundle.Bundle{}}
 	run.Bundle.Manifest.ImageShape = shape

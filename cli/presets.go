@@ -85,7 +85,32 @@ func parsePolicy(text string) (policy, error) {
 	if text == augRandom || strings.HasPrefix(text, augRandom+":") {
 		return parseRandom("--aa", text)
 	}
+	if why := timmPolicy(text); why != "" {
+		return policy{}, usagef("--aa %s: %s", text, why)
+	}
 	return policy{}, oneOf("--aa", text, augNone, aaImageNet, aaCIFAR, augTrivial, augRandom+":M:N")
+}
+
+// timmPolicy says why a policy by timm's name is not taken: its operations, their
+// strengths and how often they are done are other ones than the papers' and
+// torchvision's (timm/data/auto_augment.py).
+func timmPolicy(text string) string {
+	name, _, _ := strings.Cut(text, "-")
+	switch name {
+	case "rand":
+		near := augRandom + ":30:2" // 10 of 10, timm's default
+		for _, part := range strings.Split(text, "-") {
+			if m, err := strconv.Atoi(strings.TrimPrefix(part, "m")); err == nil && m >= 0 && m <= 10 {
+				near = fmt.Sprintf("%s:%d:2", augRandom, 3*m) // of 30, not of 10
+			}
+		}
+		return "timm's RandAugment has other operations and strengths than torchvision's, which is here; " + near + " is near it"
+	case "original", "originalr", "v0", "v0r":
+		return "timm's AutoAugment has other strengths than torchvision's, which is here; " + aaImageNet + " is near it"
+	case "3a", "augmix":
+		return "timm's " + name + " is not here; " + augTrivial + " and " + augRandom + ":M:N are"
+	}
+	return ""
 }
 
 // preset is a parsed --aug.
