@@ -12,27 +12,51 @@ import (
 //
 //	dscale = sum(g*xhat), dbias = sum(g), h = g*scale
 //	dx     = inv*(h - mean(h) - xhat*mean(h*xhat))
-func gradLayerNorm(n *Node) ([]string, error) {
+func gradLayerNorm(n *Node) ([]string, error) { return GradLayerNorm(n, false) }
+
+// GradLayerNorm is the rule of LayerNormalization. composed is whether xhat was
+// emitted in the forward pass, so that the operator's own statistics are not asked for.
+func GradLayerNorm(n *Node, composed bool) ([]string, error) {
 	if slices.ContainsFunc(n.Dy[1:], func(dy string) bool { return dy != "" }) {
 		return nil, fmt.Errorf("its mean or deviation is used, and has no gradient: %w", ErrNoRule)
 	}
 	x, scale, g := n.Inputs[0], n.Inputs[1], n.Dy[0]
-	rank := len(n.Shape(x))
-	first, err := emit.Axis(n.Int("axis", -1), rank)
+	axes, err := n.layerAxes()
 	if err != nil {
 		return nil, err
 	}
-	var axes []int64
-	for i := first; i < rank; i++ {
-		axes = append(axes, int64(i))
+	var mean, inv string
+	if composed {
+		mean, inv = n.moments(x, axes, n.Float("epsilon", 1e-5))
+	} else {
+		mean, inv = n.layerStats(axes)
 	}
-	mean, inv := n.layerStats(axes)
 	xhat := n.Mul(n.Sub(x, mean), inv)
 	dx := []string{"", n.Mul(g, xhat), g}
 	if n.Want[0] {
 		dx[0] = n.centred(n.Mul(g, scale), xhat, inv, axes)
 	}
 	return dx, nil
+}
+
+// layerAxes are the axes from axis on.
+func (n *Node) layerAxes() (axes []int64, err error) {
+	rank := len(n.Shape(n.Inputs[0]))
+	first, err := emit.Axis(n.Int("axis", -1), rank)
+	for i := first; i < rank; i++ {
+		axes = append(axes, int64(i))
+	}
+	return axes, err
+}
+
+// Standardised is xhat of a LayerNormalization, as its rule takes it where it is composed.
+func (n *Node) Standardised() (string, error) {
+	axes, err := n.layerAxes()
+	if err != nil {
+		return "", err
+	}
+	mean, inv := n.moments(n.Inputs[0], axes, n.Float("epsilon", 1e-5))
+	return n.Mul(n.Sub(n.Inputs[0], mean), inv), nil
 }
 
 // y = scale*xhat + bias by channel, xhat = (x - mean)*inv over the positions of

@@ -26,6 +26,8 @@ type Layout struct {
 	whole string            // boolean [1]: whether the number of images is a multiple of block
 	of    map[string]string // the blocked form of a value that was made from one
 
+	composed map[string]bool // values that a LayerNormalization made in parts
+
 	scaled map[string]*scaled       // how a blocked value was made
 	rules  map[string]autodiff.Rule // by operator, over the plain ones
 }
@@ -35,7 +37,7 @@ var _ emit.Layout = (*Layout)(nil)
 // New turns a graph for the CPU to the blocked layout, with block channels
 // to a block. The number of images is that of labels, and unknown for "".
 func New(e *emit.Builder, block int64, labels string) *Layout {
-	l := &Layout{Builder: e, block: block, of: map[string]string{}, scaled: map[string]*scaled{}}
+	l := &Layout{Builder: e, block: block, of: map[string]string{}, composed: map[string]bool{}, scaled: map[string]*scaled{}}
 	l.rules = l.over()
 	l.Layout, l.CPU = l, true
 	if labels != "" {
@@ -80,6 +82,9 @@ func (l *Layout) Blocked(value string) bool { return l.of[value] != "" }
 // them. Of a normalisation by statistics of the batch, centred is the image
 // less its mean.
 func (l *Layout) Forward(n *onnx.Node, centred string) bool {
+	if l.layerNorm(n) {
+		return true
+	}
 	y := l.forwardBlocked(n, centred)
 	if y == "" || l.Err != nil {
 		return false

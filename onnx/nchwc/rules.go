@@ -19,6 +19,7 @@ func (l *Layout) over() map[string]autodiff.Rule {
 		"AveragePool":        l.gradAveragePool,
 		"GlobalAveragePool":  l.gradGlobalAveragePool,
 		"BatchNormalization": func(n *autodiff.Node) ([]string, error) { return autodiff.GradBatchNorm(n, l.combineNorm) },
+		"LayerNormalization": l.gradLayerNorm,
 		"Clip":               l.gradClip,
 		"Concat":             l.gradConcat,
 	}

@@ -79,6 +79,13 @@ func Blocked() []Case {
 	add("Concat", "channels", emit.Attrs{"axis": ia(1)}, Tensor(2, 16, 3, 4), Tensor(2, 32, 3, 4))
 	add("Concat", "odd-channels", emit.Attrs{"axis": ia(1)}, Tensor(2, 16, 3, 4), Tensor(2, 20, 3, 4))
 	add("Concat", "rows", emit.Attrs{"axis": ia(2)}, Tensor(2, 16, 3, 4), Tensor(2, 16, 2, 4))
+	for name, a := range map[string]emit.Attrs{"last": {"epsilon": fa(1e-3)}, "two": {"axis": ia(1)}} {
+		dims := map[string][]int64{"last": {6}, "two": {3, 6}}[name]
+		c := add("LayerNormalization", name, a, Tensor(4, 3, 6), Tensor(dims...), Tensor(dims...))
+		c.Step, c.Tol = 1e-2, 5e-3
+	}
+	c := add("LayerNormalization", "no-bias", nil, Tensor(4, 5), Tensor(5))
+	c.Step, c.Tol = 1e-2, 5e-3
 	x := Tensor(2, 16, 3, 3)
 	add("Add", "same", nil, x, x)
 	add("Sub", "scalar", nil, x, scalarArg(2))
