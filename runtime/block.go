@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 )
@@ -23,7 +24,10 @@ type block struct {
 	flat   []float32
 	buffer *hostBuffer // of flat, and the same parts on the device; nil on the CPU
 	value  *value
-	parts  [2]*value // by side
+	at     [2]unsafe.Pointer // where the whole block lies, by side
+	parts  [2]*value         // by side
+	down   [2]*passage       // of a side from the device, and to it
+	up     [2]*passage
 }
 
 // open makes the host's part of a block that lies on a device.
@@ -34,6 +38,11 @@ func (b *block) open(t *SplitTrainer) (err error) {
 	}
 	size := t.BlockBytes() - at
 	b.from = at / 4
+	for side := range b.at {
+		if b.at[side], err = s.blocks[side].data(); err != nil {
+			return err
+		}
+	}
 	if size == 0 {
 		return nil
 	}
@@ -48,31 +57,36 @@ func (b *block) open(t *SplitTrainer) (err error) {
 		if b.parts[side], err = s.part(side, at, size, int64(size/4)); err != nil {
 			return err
 		}
+		if b.down[side], err = s.device.copies.passage(b.parts[side], b.value, Float32); err != nil {
+			return err
+		}
+		if b.up[side], err = s.device.copies.passage(b.value, b.parts[side], Float32); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (b *block) close() {
-	for _, v := range b.parts {
-		v.close()
+func (b *block) close() error {
+	var errs []error
+	for side := range b.parts {
+		errs = append(errs, b.down[side].close(), b.up[side].close())
+		b.parts[side].close()
 	}
 	b.value.close()
 	b.buffer.close()
+	return errors.Join(errs...)
 }
 
-// down brings what the host has of a side from the device, up takes it there.
-func (b *block) down(c *copier, side int) error {
-	if b.value == nil {
+// move runs a passage of the host's part of the block, where there is one.
+func (*block) move(t *passage) error {
+	if t == nil {
 		return nil
 	}
-	return c.copy(b.parts[side], b.value, Float32)
-}
-
-func (b *block) up(c *copier, side int) error {
-	if b.value == nil {
-		return nil
+	if err := t.run(); err != nil {
+		return fmt.Errorf("runtime: sums: %w", err)
 	}
-	return c.copy(b.value, b.parts[side], Float32)
+	return nil
 }
 
 // Block begins the exchange of what is added over processes: the sums, the
@@ -92,8 +106,8 @@ func (t *SplitTrainer) Block(samples int) (tail []float32, err error) {
 				return nil, fmt.Errorf("runtime: sums: %w", err)
 			}
 		}
-		if err := b.down(s.device.copies, s.side); err != nil {
-			return nil, fmt.Errorf("runtime: sums: %w", err)
+		if err := b.move(b.down[s.side]); err != nil {
+			return nil, err
 		}
 	}
 	times(t.statistics(), float32(samples))
@@ -120,32 +134,20 @@ func (t *SplitTrainer) Sum(tail int, over Summer) error {
 	if s.device.copies == nil {
 		return direct.SumAt(s.memory[s.side], n)
 	}
-	if err := b.up(s.device.copies, s.side); err != nil {
-		return fmt.Errorf("runtime: sums: %w", err)
-	}
-	p, err := s.blocks[s.side].data()
-	if err != nil {
-		return fmt.Errorf("runtime: sums: %w", err)
-	}
-	if err := direct.SumAt(p, n); err != nil {
+	if err := b.move(b.up[s.side]); err != nil {
 		return err
 	}
-	if err := b.down(s.device.copies, s.side); err != nil {
-		return fmt.Errorf("runtime: sums: %w", err)
+	if err := direct.SumAt(b.at[s.side], n); err != nil {
+		return err
 	}
-	return nil
+	return b.move(b.down[s.side])
 }
 
 // PutBlock takes up a block that Sum added up, which is of samples now: the
 // running statistics become their mean.
 func (t *SplitTrainer) PutBlock(samples int) error {
 	times(t.statistics(), 1/float32(max(samples, 1)))
-	if c := t.sums.device.copies; c != nil {
-		if err := t.block.up(c, t.sums.side); err != nil {
-			return fmt.Errorf("runtime: sums: %w", err)
-		}
-	}
-	return nil
+	return t.block.move(t.block.up[t.sums.side])
 }
 
 // times multiplies all numbers by a factor; by 0 they become 0, whatever they were.

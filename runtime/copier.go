@@ -94,37 +94,69 @@ func (c *copier) move(v *value, dtype DType, shape []int64, host []byte, up bool
 }
 
 // copy makes the elements of one value those of another of the same shape.
-func (c *copier) copy(from, to *value, dtype DType) error {
+func (c *copier) copy(from, to *value, dtype DType) (err error) {
+	t, err := c.passage(from, to, dtype)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.close()) }()
+	return t.run()
+}
+
+// passage is a session of one input and one output that is run again and again
+// on the same two values, and allocates nothing.
+type passage struct {
+	device  *Device
+	session *ort.DynamicAdvancedSession
+	binding *ort.IoBinding
+	from    *value
+}
+
+// passage copies from one value to another of the same shape.
+func (c *copier) passage(from, to *value, dtype DType) (*passage, error) {
 	session, err := c.session(dtype)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.run(session, from, to)
+	return c.bind(session, from, to)
 }
 
-// clear makes all elements of a value of float32 0 where it lies; like is any
+// clearing makes all elements of a value of float32 0 where it lies; like is any
 // other value of its shape.
-func (c *copier) clear(v, like *value) (err error) {
+func (c *copier) clearing(v, like *value) (_ *passage, err error) {
 	if c.zero == nil {
 		if c.zero, err = c.device.session(zeroModel(), sessionOptions{}); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return c.run(c.zero, like, v)
+	return c.bind(c.zero, like, v)
 }
 
-// run runs a session of one input and one output, and waits for it.
-func (c *copier) run(session *ort.DynamicAdvancedSession, from, to *value) (err error) {
+func (c *copier) bind(session *ort.DynamicAdvancedSession, from, to *value) (*passage, error) {
 	binding, err := session.CreateIoBinding()
 	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, binding.Destroy()) }()
-	if err := binding.BindInput(nodesInput(0), from); err != nil {
-		return nativeError(err.Error())
+		return nil, err
 	}
 	if err := binding.BindOutput(nodesOutput(0), to); err != nil {
+		return nil, errors.Join(nativeError(err.Error()), binding.Destroy())
+	}
+	return &passage{c.device, session, binding, from}, nil
+}
+
+// passageInput is nodesInput(0), made once.
+var passageInput = nodesInput(0)
+
+// run runs, and waits for the end. What lies elsewhere is copied as it is bound.
+func (t *passage) run() error {
+	if err := t.binding.BindInput(passageInput, t.from); err != nil {
 		return nativeError(err.Error())
 	}
-	return c.device.run(session, binding, nil)
+	return t.device.run(t.session, t.binding, nil)
+}
+
+func (t *passage) close() error {
+	if t == nil {
+		return nil
+	}
+	return t.binding.Destroy()
 }

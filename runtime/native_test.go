@@ -171,7 +171,10 @@ func TestClear(t *testing.T) {
 		values[i], err = d.host.over(unsafe.Pointer(&buffers[i].bytes[0]), 16, Float32, []int64{4})
 		noError(t, err)
 	}
-	noError(t, d.copies.clear(values[0], values[1]))
+	clearing, err := d.copies.clearing(values[0], values[1])
+	noError(t, err)
+	noError(t, clearing.run())
+	noError(t, clearing.close())
 	if got := as[float32](buffers[0].bytes); !slices.Equal(got, []float32{0, 0, 0, 0}) {
 		t.Errorf("cleared to %v", got)
 	}

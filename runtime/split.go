@@ -51,7 +51,8 @@ type SplitTrainer struct {
 	offsets  []int
 	total    int // bytes of the block without its tail
 	block    block
-	first    [2]*value // the sums alone, on a device
+	first    [2]*value   // the sums alone, on a device
+	clear    [2]*passage // makes them 0
 	scratch  []byte
 }
 
@@ -87,6 +88,11 @@ func (d *Device) NewSplitTrainer(spec SplitSpec, st *State, maxBatch int) (_ *Sp
 	if n := t.sums.bytesBefore(t.offsets, t.count, t.total); d.copies != nil && n > 0 {
 		for side := range t.first {
 			if t.first[side], err = t.sums.part(side, 0, n, int64(n/4)); err != nil {
+				return nil, err
+			}
+		}
+		for side := range t.first {
+			if t.clear[side], err = d.copies.clearing(t.first[side], t.first[1-side]); err != nil {
 				return nil, err
 			}
 		}
@@ -185,7 +191,7 @@ func (t *SplitTrainer) Begin(samples int) error {
 	if s.device.copies == nil {
 		clear(unsafe.Slice((*byte)(s.memory[s.side]), s.bytesBefore(t.offsets, t.count, t.total)))
 	} else if t.count > 0 {
-		if err := s.device.copies.clear(t.first[s.side], t.first[1-s.side]); err != nil {
+		if err := t.clear[s.side].run(); err != nil {
 			return fmt.Errorf("runtime: step: %w", err)
 		}
 	}
@@ -277,8 +283,9 @@ func (t *SplitTrainer) Close() error {
 func (t *SplitTrainer) release() error {
 	errs := []error{t.update.close(), t.gradient.close()}
 	t.update = nil
-	t.block.close()
-	for _, v := range t.first {
+	errs = append(errs, t.block.close())
+	for side, v := range t.first {
+		errs = append(errs, t.clear[side].close())
 		v.close()
 	}
 	if t.sums != nil {

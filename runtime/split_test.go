@@ -191,27 +191,47 @@ func (p *pair) add(x []float32, direct bool) error {
 	return nil
 }
 
-// A step in two halves allocates nothing.
+// aloneSum is a job of one process.
+type aloneSum struct{}
+
+func (aloneSum) Sum([]float32) error             { return nil }
+func (aloneSum) SumAt(unsafe.Pointer, int) error { return nil }
+
+// A step in two halves allocates nothing, whichever way its block goes.
 func TestSplitTrainerAllocatesNothing(t *testing.T) {
-	d := device(t, Options{})
-	spec, slots := splitSpec()
-	st, err := d.NewState(slots)
-	noError(t, err)
-	tr, err := d.NewSplitTrainer(spec, st, 4)
-	noError(t, err)
-	in := &StepInput{N: 4, Images: make([]byte, 32)}
-	var out StepOutput
-	step := func() {
-		err := errors.Join(tr.Begin(8), tr.Add(in, &out), tr.Add(in, &out))
-		_, blockErr := tr.Block(8)
-		if err := errors.Join(err, blockErr, tr.PutBlock(8), tr.Update(0.1, 8)); err != nil {
-			t.Error(err)
+	for _, values := range []bool{false, true} {
+		for _, direct := range []bool{false, true} {
+			d := device(t, Options{deviceValues: values})
+			spec, slots := splitSpec()
+			spec.Direct = direct
+			st, err := d.NewState(slots)
+			noError(t, err)
+			tr, err := d.NewSplitTrainer(spec, st, 4)
+			noError(t, err)
+			in := &StepInput{N: 4, Images: make([]byte, 32)}
+			var out StepOutput
+			var over Summer = aloneSum{}
+			step := func() {
+				for _, err := range [...]error{tr.Begin(8), tr.Add(in, &out), tr.Add(in, &out)} {
+					if err != nil {
+						t.Error(err)
+					}
+				}
+				if _, err := tr.Block(8); err != nil {
+					t.Error(err)
+				}
+				for _, err := range [...]error{tr.Sum(1, over), tr.PutBlock(8), tr.Update(0.1, 8)} {
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			step()
+			step()
+			if n := testing.AllocsPerRun(100, step); n != 0 {
+				t.Errorf("device values %v, direct %v: a step allocates %v times", values, direct, n)
+			}
 		}
-	}
-	step()
-	step()
-	if n := testing.AllocsPerRun(100, step); n != 0 {
-		t.Errorf("a step allocates %v times", n)
 	}
 }
 
