@@ -85,6 +85,17 @@ func TestGuards(t *testing.T) {
 		}
 		goesOn(t, in("there"))
 	})
+	t.Run("lines removed", func(t *testing.T) {
+		cmd, stderr := long(in("lines"))
+		if err := os.Remove(in("lines/metrics.jsonl")); err != nil {
+			t.Fatal(err)
+		}
+		if got, said := ended(t, cmd, stderr); got != exitFailed || !strings.Contains(said, "metrics.jsonl of ") {
+			t.Errorf("exit code %d, %s", got, said)
+		}
+		winnow(t, "train", "--resume", in("lines"), "-q").fails(t, exitInput, "metrics.jsonl", "--init")
+		winnow(t, "train", "--init", in("lines"), "--bundle", "mlp", "--data", data, "--epochs", "1", "--device", "cpu", "-q", "--out", in("from lines")).succeeds(t)
+	})
 	t.Run("disk full", func(t *testing.T) {
 		out := in("full")
 		cmd, stderr := long(out)

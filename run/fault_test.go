@@ -94,7 +94,7 @@ func (r *course) trainOn(f *Folder, from int) (saved int, err error) {
 		if err := f.WriteBytes(ConfigFile, r.config()); err != nil {
 			return saved, err
 		}
-		if c.Metrics, err = f.Metrics(); err != nil {
+		if c.Metrics, err = f.Metrics(c.Epoch); err != nil {
 			return saved, err
 		}
 		if err := f.Save(c, 2); err != nil {

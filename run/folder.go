@@ -114,11 +114,27 @@ func (f *Folder) WriteBytes(name string, data []byte) error {
 	})
 }
 
+// hasLines is an error where metrics.jsonl is gone after so many epochs: what
+// follows would be no run.
+func (f *Folder) hasLines(epochs int) error {
+	if epochs < 1 {
+		return nil
+	}
+	r, _, err := f.disk.Open(f.held.Path(MetricsFile))
+	if err != nil {
+		return fmt.Errorf("run: %q: %s of %d epochs cannot be read any more: %w", f.dir, MetricsFile, epochs, reason(err))
+	}
+	return r.Close()
+}
+
 // AppendEpoch adds a line to metrics.jsonl.
 func (f *Folder) AppendEpoch(e Epoch) error {
 	line, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("run: %s: %w", MetricsFile, err)
+	}
+	if err := f.hasLines(e.Epoch - 1); err != nil {
+		return err
 	}
 	path := f.held.Path(MetricsFile)
 	file, err := f.disk.Append(path)

@@ -123,8 +123,11 @@ func (f *Folder) Save(c *Checkpoint, keep int) error {
 	return nil
 }
 
-// Metrics is what metrics.jsonl is now.
-func (f *Folder) Metrics() (Cut, error) {
+// Metrics is what metrics.jsonl is now, after so many epochs.
+func (f *Folder) Metrics(epochs int) (Cut, error) {
+	if err := f.hasLines(epochs); err != nil {
+		return Cut{}, err
+	}
 	r, size, err := f.disk.Open(f.held.Path(MetricsFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return Cut{SHA256: hex.EncodeToString(sha256.New().Sum(nil))}, nil

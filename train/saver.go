@@ -139,7 +139,7 @@ func (l *loop) checkpoint() error {
 		return fmt.Errorf("train: %w", err)
 	}
 	c := &run.Checkpoint{Position: l.position(), State: state, Pruner: pruner.Bytes()}
-	if c.Metrics, err = l.folder.Metrics(); err != nil {
+	if c.Metrics, err = l.folder.Metrics(c.Epoch); err != nil {
 		return err
 	}
 	c.NaN.Skipped = slices.Clone(c.NaN.Skipped)

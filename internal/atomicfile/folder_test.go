@@ -155,6 +155,15 @@ func TestTake(t *testing.T) {
 	if want := fmt.Sprintf("by process %d on ", os.Getpid()); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), want) {
 		t.Errorf("the second owner: %v, want %q", err, want)
 	}
+	if err := os.Remove(filepath.Join(dir, LockFile)); err != nil { // as someone may who takes it for a left one
+		t.Fatal(err)
+	}
+	if _, err := Take(dir, set); !errors.Is(err, ErrInUse) {
+		t.Errorf("the second owner, without the lock file: %v", err)
+	}
+	if names := list(t, dir); len(names) > 0 {
+		t.Errorf("it left %v", names)
+	}
 	f.Release()
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a folder that was made and stayed empty: %v", err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -27,8 +28,9 @@ type owner struct {
 
 // lock is a held lock file. Where the file system has no locks, the file itself is the lock.
 type lock struct {
-	path string
-	file *flock.Flock // nil without locks
+	path   string
+	file   *flock.Flock // nil without locks
+	folder *flock.Flock // the folder itself, so that a lock file that someone removes frees nothing
 }
 
 // tryLock is replaced in tests of file systems without locks.
@@ -73,8 +75,13 @@ func takeLock(path string) (*lock, error) {
 			_ = l.Close()
 			continue
 		}
+		held := &lock{path: path, file: l, folder: flock.New(filepath.Dir(path), flock.SetFlag(os.O_RDONLY))}
+		if ok, err := held.folder.TryLock(); err == nil && !ok {
+			held.release()
+			return nil, fmt.Errorf("%w by another process, whose lock file was removed", ErrInUse)
+		} // without locks on folders the file's has to do
 		_ = writeOwner(path) // the lock holds without it
-		return &lock{path: path, file: l}, nil
+		return held, nil
 	}
 }
 
@@ -96,8 +103,10 @@ func createLock(path string) (bool, error) {
 // release frees the lock and removes its file, which nobody else can have taken.
 func (l *lock) release() {
 	os.Remove(l.path)
-	if l.file != nil {
-		_ = l.file.Close() // frees it, and cannot be mended if not
+	for _, f := range []*flock.Flock{l.folder, l.file} {
+		if f != nil {
+			_ = f.Close() // frees it, and cannot be mended if not
+		}
 	}
 }
 
