@@ -150,6 +150,8 @@ def files(out, n):
 
 if __name__ == "__main__":
     n = int(sys.argv[2]) if len(sys.argv) > 2 else 2000
+    if n < 500:
+        sys.exit("N: 500 or more, as one set has a hundred classes in both splits")
     files(os.path.join(sys.argv[1], "files"), n)
     small(os.path.join(sys.argv[1], "colour"), n, 32, 3, 10)
     small(os.path.join(sys.argv[1], "fine"), n, 32, 3, 100)
