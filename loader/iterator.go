@@ -71,11 +71,7 @@ type Iterator struct {
 }
 
 func (l *Loader) start(ctx context.Context, epoch, first int, weights []float32) *Iterator {
-	n, b := len(l.indices), l.o.BatchSize
-	steps := n / b
-	if rest := n % b; rest != 0 && !l.o.DropLast && (rest >= l.o.MinBatch || steps == 0) {
-		steps++
-	}
+	steps := l.steps(len(l.indices))
 	if l.slots == nil {
 		l.slots = make([]slot, l.o.Prefetch+1)
 		for i := range l.slots {
@@ -220,11 +216,7 @@ func (it *Iterator) bounds(step int) (lo, hi int) {
 
 // Bounds is where in the epoch's order a batch lies, of all shards.
 func (it *Iterator) Bounds(step int) (lo, hi int) {
-	lo, hi = step*it.l.o.BatchSize, (step+1)*it.l.o.BatchSize
-	if n := len(it.l.indices); hi > n || n-hi < it.l.o.MinBatch && !it.l.o.DropLast {
-		hi = n
-	}
-	return lo, hi
+	return it.l.bounds(step, len(it.l.indices))
 }
 
 // ended is why the epoch has ended before its last step, nil while it has not.

@@ -70,6 +70,7 @@ func (o Options) withDefaults() Options {
 	if o.Shard.Of == 0 {
 		o.Shard.Of = 1
 	}
+	o.Shard.Pairs = o.Shard.Of > 1 && o.Mix.Enabled()
 	return o
 }
 
@@ -98,8 +99,8 @@ func (o Options) Validate() error {
 	if o.Shard.Index < 0 || o.Shard.Index >= o.Shard.Of {
 		errs = append(errs, option.Errorf("loader", "shard", "%d of %d", o.Shard.Index, o.Shard.Of))
 	}
-	if o.Shard.Of > 1 && o.Mix.Enabled() {
-		errs = append(errs, option.Errorf("loader", "mixup", "a batch is shared by %d processes, and the two samples of a pair may be with two of them; leave out --mixup and --cutmix", o.Shard.Of))
+	if o.Shard.Pairs && o.Bad != nil {
+		errs = append(errs, option.Errorf("loader", "mixup", "%d processes share a batch, and which samples make a pair is known before they are read; leave out --on-bad skip, or --mixup and --cutmix", o.Shard.Of))
 	}
 	if !(o.Smoothing >= 0 && o.Smoothing < 1) {
 		errs = append(errs, option.Errorf("loader", "smoothing", "%v, want 0 or more, below 1", o.Smoothing))
@@ -232,7 +233,40 @@ func (l *Loader) EpochFrom(ctx context.Context, epoch, step int, indices []uint3
 	if l.o.Shuffle {
 		Order(l.o.Seed, epoch, l.indices, w)
 	}
+	if l.o.Shard.Pairs {
+		l.pair(w)
+	}
 	return l.start(ctx, epoch, step, w), nil
+}
+
+// pair puts the samples of each batch in the order of Pair.
+func (l *Loader) pair(weights []float32) {
+	for k := range l.steps(len(l.indices)) {
+		lo, hi := l.bounds(k, len(l.indices))
+		Pair(l.indices[lo:hi])
+		if weights != nil {
+			Pair(weights[lo:hi])
+		}
+	}
+}
+
+// steps is the number of batches of n samples.
+func (l *Loader) steps(n int) int {
+	b := l.o.BatchSize
+	steps := n / b
+	if rest := n % b; rest != 0 && !l.o.DropLast && (rest >= l.o.MinBatch || steps == 0) {
+		steps++
+	}
+	return steps
+}
+
+// bounds is where of n samples the batch of a step lies.
+func (l *Loader) bounds(step, n int) (lo, hi int) {
+	lo, hi = step*l.o.BatchSize, (step+1)*l.o.BatchSize
+	if hi > n || n-hi < l.o.MinBatch && !l.o.DropLast {
+		hi = n
+	}
+	return lo, hi
 }
 
 // grow returns s with length n, its content lost where it had to grow.

@@ -100,18 +100,28 @@ func beta(r *random.Stream, alpha float64) float64 {
 	}
 }
 
+// pairOf is the k-th pair of n samples, which lie next to each other where paired.
+func pairOf(k, n int, paired bool) (i, j int) {
+	if paired {
+		return 2 * k, 2*k + 1
+	}
+	return k, n - 1 - k
+}
+
 // images mixes n images of c planes of h x w in place.
-func (m mixing) images(pix []byte, n, c, h, w int) {
+func (m mixing) images(pix []byte, n, c, h, w int, paired bool) {
 	size := c * h * w
 	if !m.cut {
 		own, other := float32(m.share), float32(1-m.share)
-		for i := range n / 2 {
-			blendPair(pix[i*size:][:size], pix[(n-1-i)*size:][:size], own, other)
+		for k := range n / 2 {
+			i, j := pairOf(k, n, paired)
+			blendPair(pix[i*size:][:size], pix[j*size:][:size], own, other)
 		}
 		return
 	}
-	for i := range n / 2 {
-		a, b := pix[i*size:][:size], pix[(n-1-i)*size:][:size]
+	for k := range n / 2 {
+		i, j := pairOf(k, n, paired)
+		a, b := pix[i*size:][:size], pix[j*size:][:size]
 		for row := range c * h {
 			if y := row % h; y >= m.y0 && y < m.y1 {
 				a, b := a[row*w+m.x0:row*w+m.x1], b[row*w+m.x0:row*w+m.x1]
@@ -140,10 +150,11 @@ func blendPair(a, b []byte, own, other float32) {
 }
 
 // vectors mixes the targets of n samples, count numbers each, in place.
-func (m mixing) vectors(v []float32, n, count int) {
+func (m mixing) vectors(v []float32, n, count int, paired bool) {
 	own, other := float32(m.share), float32(1-m.share)
-	for i := range n / 2 {
-		a, b := v[i*count:][:count], v[(n-1-i)*count:][:count]
+	for k := range n / 2 {
+		i, j := pairOf(k, n, paired)
+		a, b := v[i*count:][:count], v[j*count:][:count]
 		for k, x := range a {
 			y := b[k]
 			a[k] = float32(x*own) + float32(y*other)
@@ -156,7 +167,7 @@ func (m mixing) vectors(v []float32, n, count int) {
 // step, the batch's number in its epoch from 0.
 func (m *Mix) Images(seed uint64, epoch, step int, pix []byte, n, c, h, w int) {
 	if d := m.of(seed, epoch, step, h, w); d.share < 1 {
-		d.images(pix, n, c, h, w)
+		d.images(pix, n, c, h, w, false)
 	}
 }
 
@@ -182,8 +193,8 @@ func (it *Iterator) mix(s *slot, step int) {
 	if m.share == 1 {
 		return
 	}
-	m.images(s.images, s.n, c, h, w)
+	m.images(s.images, s.n, c, h, w, l.o.Shard.Pairs)
 	for k := range l.targets {
-		m.vectors(s.targets[k].floats, s.n, l.targets[k].Count())
+		m.vectors(s.targets[k].floats, s.n, l.targets[k].Count(), l.o.Shard.Pairs)
 	}
 }

@@ -55,8 +55,8 @@ func TestMixIsTimms(t *testing.T) {
 		if m.share != c.Share {
 			t.Errorf("%s %v: share %v, want %v", c.Kind, c.Lam, m.share, c.Share)
 		}
-		m.images(pix, c.N, c.C, c.H, c.W)
-		m.vectors(targets, c.N, c.Classes)
+		m.images(pix, c.N, c.C, c.H, c.W, false)
+		m.vectors(targets, c.N, c.Classes, false)
 		for i, v := range pix {
 			if int(v) != c.Images[i] {
 				t.Fatalf("%s %v: byte %d is %d, want %d", c.Kind, c.Lam, i, v, c.Images[i])
@@ -220,7 +220,7 @@ func TestMixedBatches(t *testing.T) {
 				}
 			}
 		}
-		d.images(want.Images, b.N, 2, 3, 4)
+		d.images(want.Images, b.N, 2, 3, 4, false)
 		if !bytes.Equal(b.Images, want.Images) || !slices.Equal(b.Labels, want.Labels) {
 			t.Errorf("step %d: other images or labels", step)
 		}
@@ -279,7 +279,7 @@ func TestMixIsChecked(t *testing.T) {
 	nan := math.NaN()
 	for _, o := range []Options{
 		{Mix: Mix{Mixup: -1}}, {Mix: Mix{Cutmix: nan}}, {Mix: Mix{Prob: 2}}, {Mix: Mix{Switch: nan}}, {Smoothing: 1}, {Smoothing: nan},
-		{Mix: Mix{Mixup: 1, Prob: 1}, OneHot: 10, Shard: Shard{0, 2}},
+		{Mix: Mix{Mixup: 1, Prob: 1}, OneHot: 10, Shard: Shard{Index: 0, Of: 2}, Bad: &BadSamples{}},
 		{Mix: Mix{Mixup: 1, Prob: 1}}, // classes are no vectors
 	} {
 		if _, err := New(plain(t, ramp{n: 4}), o); !errors.Is(err, ErrOptions) {
@@ -295,6 +295,6 @@ func BenchmarkMixup(b *testing.B) {
 	}
 	b.SetBytes(int64(len(pix)))
 	for b.Loop() {
-		mixing{share: 0.3}.images(pix, 128, 3, 32, 32)
+		mixing{share: 0.3}.images(pix, 128, 3, 32, 32, false)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"testing"
 
@@ -74,6 +75,83 @@ func TestShardsAreTheBatch(t *testing.T) {
 				}
 				if most := (loader.Shard{Of: of}).Largest(len(batch), least); large > most {
 					t.Errorf("batch %d of %d shards: %d samples, at most %d were promised", k, of, large, most)
+				}
+			}
+		}
+	}
+}
+
+// However many shards a batch has, each of its samples is mixed with the one it
+// is mixed with in the whole.
+func TestShardsMixAlike(t *testing.T) {
+	const n, side, classes = 101, 4, 10
+	images, labels := make([]byte, n*side*side), make([]int64, n)
+	for i := range images {
+		images[i] = byte(i*i%251 + i)
+	}
+	weights := make([]float32, n)
+	for i := range labels {
+		labels[i], weights[i] = int64(i%classes), float32(i)
+	}
+	records, err := loader.NewMemory("bytes", 1, side, side, images, labels, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := loader.NewSource(records, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type sample struct {
+		step    int
+		image   string
+		targets [classes]float32
+		weight  float32
+	}
+	read := func(s loader.Shard, size, least int) map[uint32]sample {
+		o := loader.Options{BatchSize: size, Shuffle: true, Seed: 3, MinBatch: least, Shard: s, Empty: s.Of > 1, OneHot: classes, Mix: loader.Mix{Mixup: 1, Cutmix: 1, Prob: 0.9, Switch: 0.5}}
+		l, err := loader.New(src, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		it, err := l.Epoch(context.Background(), 2, nil, weights)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := map[uint32]sample{}
+		for step := 0; ; step++ {
+			b, err := it.Next()
+			if errors.Is(err, io.EOF) {
+				return all
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			s.Pairs = s.Of > 1
+			if most := s.Largest(size+least-1, least); b.N > most || b.N > 0 && b.N < least {
+				t.Fatalf("a part of %d samples, want %d to %d", b.N, least, most)
+			}
+			for j, i := range b.Indices {
+				all[i] = sample{step, string(b.Images[j*side*side:][:side*side]), [classes]float32(b.Targets[0].Floats[j*classes:]), b.Weights[j]}
+			}
+		}
+	}
+	for _, size := range []int{1, 7, 14, 100} {
+		for _, least := range []int{1, min(2, size)} {
+			whole := read(loader.Shard{}, size, least)
+			if len(whole) != n {
+				t.Fatalf("%d samples", len(whole))
+			}
+			for of := 2; of <= 5; of++ {
+				all := map[uint32]sample{}
+				for r := range of {
+					for i, s := range read(loader.Shard{Index: r, Of: of}, size, least) {
+						if _, twice := all[i]; twice {
+							t.Fatalf("sample %d is in two shards", i)
+						}
+						all[i] = s
+					}
+				}
+				if !maps.Equal(all, whole) {
+					t.Errorf("batches of %d in %d shards of at least %d are not the whole", size, of, least)
 				}
 			}
 		}

@@ -182,7 +182,7 @@ func (l *loop) steady(ctx context.Context, e *run.Epoch, plan prune.Plan) (err e
 	l.o.Reporter.Progress(p)
 	take := l.step
 	if l.o.splits() {
-		l.split.begin(l.o.Seed, e.Epoch, plan)
+		l.split.begin(l.o.Seed, e.Epoch, plan, it)
 		take = l.splitStep
 	}
 	defer func() { l.count(e) }()

@@ -88,6 +88,12 @@ func jobCases() []jobCase {
 		return twoLayers(t, false, export.Options{Optimizer: bundle.Optimizer{Name: bundle.AdamW, Betas: []float64{0.9, 0.999}, Eps: 1e-4, Clip: 1, EMA: 0.9}})
 	}
 	alone := func(t testing.TB) *bundle.Bundle { return twoLayers(t, false, export.Options{BatchLossOnly: true}) }
+	soft := func(t testing.TB) *bundle.Bundle {
+		loss := export.NewLoss(bundle.CrossEntropy)
+		loss.SoftTargets = true
+		return twoLayers(t, false, export.Options{Loss: loss})
+	}
+	mixed := func(_ testing.TB, o *Options) { o.Mix = loader.Mix{Mixup: 0.4, Cutmix: 1, Prob: 0.9, Switch: 0.5} }
 	var cases []jobCase
 	for _, method := range []string{"none", "random", "static", "infobatch", "seta", "bls-infobatch", "bls-seta", "das-infobatch", "das-seta", "epsilon-greedy", "ucb", "repb", "bls-repb"} {
 		cases = append(cases, jobCase{Name: "fixed-" + method, method: method, bundle: fixedLosses, exact: true},
@@ -102,6 +108,8 @@ func jobCases() []jobCase {
 			o.Unaugmented = o.Train
 			o.Bad = &loader.BadSamples{}
 		}},
+		jobCase{Name: "mixed", method: "bls-infobatch", bundle: soft, change: mixed},
+		jobCase{Name: "mixed-accum", method: "bls-seta", bundle: soft, accum: 3, change: mixed},
 		jobCase{Name: "lenet", method: "none", bundle: lenetOf, change: func(t testing.TB, o *Options) {
 			o.Train, o.Test = squares(t, 790, 1), squares(t, 50, 2)
 			o.Unaugmented = nil

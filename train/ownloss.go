@@ -61,7 +61,7 @@ func (l *loop) trainMetrics(samples int) (means map[string]float64) {
 // it: of steps that are taken back.
 func (l *loop) evaluateLoss(ctx context.Context, it eval.Batches, phase string, epoch int) (*eval.Result, error) {
 	res, sum, sums := &eval.Result{}, 0.0, l.newScalars()
-	l.input.random.From, l.input.of = 0, nil // each batch is a step
+	l.input.random.From, l.input.random.Places, l.input.of = 0, nil, nil // each batch is a step
 	for {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("train: %s, epoch %d: %w", phase, epoch, ctx.Err())

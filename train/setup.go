@@ -21,13 +21,15 @@ func (l *loop) setup() error {
 	}
 	whole := maxBatch(o, s.Policy)
 	least := int(max(o.Bundle.Manifest.MinBatch, 1))
-	largest := o.Job.shard().Largest(whole, least)
+	shard := o.Job.shard()
+	shard.Pairs = !o.Job.alone() && o.Mix.Enabled()
+	largest := shard.Largest(whole, least)
 	if l.ownLoss() {
 		largest = max(largest, min(o.BatchSize, o.Test.Len()))
 		l.graphs.measures = true
 	}
 	roles := &o.Bundle.Manifest.Train
-	l.split = split{job: &l.o.Job, accum: o.batches(), each: roles.PerSampleLoss != nil || l.pruning.wantsEach, bad: o.Bad, name: o.Train.Name(),
+	l.split = split{job: &l.o.Job, shard: shard, accum: o.batches(), each: roles.PerSampleLoss != nil || l.pruning.wantsEach, bad: o.Bad, name: o.Train.Name(),
 		scalars: make([]float32, len(roles.Scalars))}
 	if err := l.graphs.open(o, largest, max(largest, min(o.BatchSize, o.Test.Len())), l.split.tail(o.batches()*whole)); err != nil {
 		return err

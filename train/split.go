@@ -21,7 +21,8 @@ import (
 type split struct {
 	trainer *ortrun.SplitTrainer
 	job     *Job
-	accum   int // batches of a step
+	shard   loader.Shard // this process's part of each batch
+	accum   int          // batches of a step
 	each    bool
 	bad     *loader.BadSamples // of images that may be left out; nil where none may be
 	name    string             // of the training samples
@@ -30,12 +31,14 @@ type split struct {
 	weights []float32 // nil where all are 1
 	spare   []float32 // the memory of weights
 
-	batch   ortrun.StepOutput
-	losses  []float32     // of each sample of the step by its place, 0 where another process has it
-	present []float32     // 1 for each sample of the step that was trained on
-	indices []uint32      // those samples
-	scalars []float32     // of the model's further outputs, times samples
-	odd     *loader.Batch // a batch of this process whose loss was not finite
+	batch    ortrun.StepOutput
+	losses   []float32 // of each sample of the step by its place, 0 where another process has it
+	present  []float32 // 1 for each sample of the step that was trained on
+	indices  []uint32  // those samples
+	scalars  []float32 // of the model's further outputs, times samples
+	places   []int     // of this process's samples of a batch in the step, and of all in the batch
+	unpaired []int
+	odd      *loader.Batch // a batch of this process whose loss was not finite
 }
 
 // Places in the tail of SplitTrainer.Block; further outputs follow, then the losses
@@ -63,7 +66,7 @@ func (s *split) tail(largest int) int {
 }
 
 // begin takes the plan of an epoch, in the order in which it is visited.
-func (s *split) begin(seed uint64, epoch int, plan prune.Plan) {
+func (s *split) begin(seed uint64, epoch int, plan prune.Plan, it *loader.Iterator) {
 	s.order = append(s.order[:0], plan.Indices...)
 	s.weights = nil
 	if plan.Weights != nil {
@@ -71,6 +74,32 @@ func (s *split) begin(seed uint64, epoch int, plan prune.Plan) {
 		s.spare = s.weights
 	}
 	loader.Order(seed, epoch, s.order, s.weights)
+	if !s.shard.Pairs {
+		return
+	}
+	for k := range it.Steps() {
+		lo, hi := it.Bounds(k)
+		loader.Pair(s.order[lo:hi])
+		if s.weights != nil {
+			loader.Pair(s.weights[lo:hi])
+		}
+	}
+}
+
+// rows are the places in a step of the samples lo to hi of a batch, which begins
+// at first of the step and has n: where they would be if none were paired.
+func (s *split) rows(first, n, lo, hi int) []int {
+	if !s.shard.Pairs {
+		return nil
+	}
+	if len(s.unpaired) != n {
+		s.unpaired = loader.Places(n)
+	}
+	s.places = s.places[:0]
+	for _, place := range s.unpaired[lo:hi] {
+		s.places = append(s.places, first+place)
+	}
+	return s.places
 }
 
 // splitStep trains on the next batches of an epoch; io.EOF after the last ones.
@@ -141,9 +170,10 @@ func (l *loop) addBatch(it *loader.Iterator, from int, rate float64) (n int, los
 	if err != nil || b.N == 0 {
 		return 0, 0, err
 	}
-	lo, hi := it.Bounds(at)
-	lo, hi = s.job.shard().Bounds(lo, hi, int(max(l.o.Bundle.Manifest.MinBatch, 1)))
+	first, end := it.Bounds(at)
+	lo, hi := s.shard.Bounds(first, end, int(max(l.o.Bundle.Manifest.MinBatch, 1)))
 	l.input.random.From, l.input.random.N = lo-from, b.N
+	l.input.random.Places = s.rows(first-from, end-first, lo-first, hi-first)
 	l.input.fill(b, l.counts.step, rate)
 	err = s.trainer.Add(&l.input.step, &s.batch)
 	l.clock.steps += time.Since(now)

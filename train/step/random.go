@@ -67,15 +67,28 @@ func (a wide) plus(b wide) wide {
 type Random struct {
 	Seed, Step uint64
 	From, N    int    // of a batch that is a part of the step: samples before it, and its own
+	Places     []int  // of the batch's samples in the step, where they are not From and what follows
 	Whole      []bool // slots that have no row for each sample: the same in every part
 	pcg        rand.PCG
 }
 
 // Fill writes uniform float32 in [0, 1): 24 random bits over 2^24, two a word.
 func (r *Random) Fill(slot int, dst []float32) {
+	if r.Places == nil || slot < len(r.Whole) && r.Whole[slot] {
+		r.fill(slot, dst, r.From, r.N)
+		return
+	}
+	size := len(dst) / len(r.Places)
+	for j, place := range r.Places {
+		r.fill(slot, dst[j*size:][:size], place, 1)
+	}
+}
+
+// fill writes what n samples have from a place of the step on.
+func (r *Random) fill(slot int, dst []float32, from, n int) {
 	hi, lo := seeds(r.Seed, purposeInputs, r.Step, uint64(slot))
-	if r.From > 0 && (slot >= len(r.Whole) || !r.Whole[slot]) {
-		skip := uint64(r.From) * uint64(len(dst)/r.N)
+	if from > 0 && (slot >= len(r.Whole) || !r.Whole[slot]) {
+		skip := uint64(from) * uint64(len(dst)/n)
 		hi, lo = jump(hi, lo, skip/2)
 		if skip%2 == 1 && len(dst) > 0 {
 			r.pcg.Seed(hi, lo)
