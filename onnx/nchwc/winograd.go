@@ -1,6 +1,7 @@
 package nchwc
 
 import (
+	"maps"
 	"slices"
 
 	"winnow/onnx"
@@ -83,7 +84,7 @@ func (l *Layout) winograd(x, filter, bias string, out, in, rows int64, begin [2]
 	g := l.Float32s(winoG, winoParts, 3)
 	filters := l.split(l.MatMul(g, l.Flat(filter, -1, 3, 3*b*b)))
 	w := autodiff.Window{Kernel: []int64{1, 3}, Stride: []int64{1, 1}, Dilation: []int64{1, 1}}
-	images := l.winoImages(x, begin[0], rows)
+	images := l.winoImages(x, begin[0], rows, false)
 	products, run := make([]string, winoParts), int64(0)
 	for i := range products {
 		shift := ""
@@ -110,10 +111,16 @@ func (l *Layout) split(x string) []string {
 
 // winoImages are the parts of blocked images for rows rows of a convolution
 // whose padding begins above: B' x, a row for each tile.
-func (l *Layout) winoImages(x string, begin, rows int64) []string {
-	parts := make([]string, winoParts)
+//
+// Those of the forward pass, kept for the gradient of the filter, would add half
+// to a model's memory: again makes them anew, by an attribute that says nothing.
+func (l *Layout) winoImages(x string, begin, rows int64, again bool) []string {
+	parts, a := make([]string, winoParts), emit.Attrs{}
+	if again {
+		a["auto_pad"] = onnx.StringAttr("NOTSET")
+	}
 	for i := range parts {
-		parts[i] = l.everyTile(x, winoB[i], begin, winoTiles(rows))
+		parts[i] = l.everyTile(x, winoB[i], begin, winoTiles(rows), a)
 	}
 	return parts
 }
@@ -126,13 +133,13 @@ func (l *Layout) winoAdjoints(dy string) []string {
 		for row := range taps {
 			taps[row] = winoA[row][i]
 		}
-		parts[i] = l.everyTile(dy, taps, 0, winoTiles(l.images(dy)[2].N))
+		parts[i] = l.everyTile(dy, taps, 0, winoTiles(l.images(dy)[2].N), emit.Attrs{})
 	}
 	return parts
 }
 
-// everyTile adds up rows of blocked images, times taps, at every tile.
-func (l *Layout) everyTile(x string, taps []float32, begin, tiles int64) string {
+// everyTile adds up rows of blocked images, times taps, at every tile; a are attributes besides.
+func (l *Layout) everyTile(x string, taps []float32, begin, tiles int64, a emit.Attrs) string {
 	channels, height := l.channels(x), int64(len(taps))
 	filter := make([]float32, 0, channels*height)
 	for range channels / l.block {
@@ -141,8 +148,12 @@ func (l *Layout) everyTile(x string, taps []float32, begin, tiles int64) string 
 		}
 	}
 	end := (tiles-1)*winoRows + height - begin - l.images(x)[2].N
-	w := autodiff.Window{Kernel: []int64{height, 1}, Stride: []int64{winoRows, 1}, Dilation: []int64{1, 1}}
-	return l.convBlocked(x, l.Float32s(filter, channels, 1, height, 1), "", channels, w, []int64{begin, 0, end, 0})
+	all := maps.Clone(a)
+	maps.Copy(all, emit.Attrs{
+		"kernel_shape": onnx.IntsAttr(height, 1), "strides": onnx.IntsAttr(winoRows, 1), "dilations": onnx.IntsAttr(1, 1),
+		"pads": onnx.IntsAttr(begin, 0, end, 0), "group": onnx.IntAttr(channels),
+	})
+	return l.EmitIn(Domain, "Conv", 1, all, x, l.Float32s(filter, channels, 1, height, 1))[0]
 }
 
 // dataWinograd is the data gradient in Winograd's form.
@@ -160,7 +171,7 @@ func (c blockedConv) weightWinograd() string {
 		In: []int64{winoTiles(c.Out[0]), c.In[1]}, Out: []int64{winoTiles(c.Out[0]), c.Out[1]},
 		Kernel: []int64{1, 3}, Stride: []int64{1, 1}, Dilation: []int64{1, 1}, Begin: []int64{0, c.Begin[1]}, End: []int64{0, c.End[1]},
 	}
-	images, adjoints := c.winoImages(c.ToBlocks(c.Inputs[0]), c.Begin[0], c.Out[0]), c.winoAdjoints(c.ToBlocks(c.Dy[0]))
+	images, adjoints := c.winoImages(c.ToBlocks(c.Inputs[0]), c.Begin[0], c.Out[0], true), c.winoAdjoints(c.ToBlocks(c.Dy[0]))
 	products := make([]string, winoParts)
 	for i := range products {
 		products[i] = c.Flat(part.overImages(images[i], adjoints[i]), c.GroupC/b*c.OutC/b, 1, 3*b*b)
