@@ -114,7 +114,7 @@ func TestHangup(t *testing.T) {
 				}
 			}
 			if c.ignored {
-				read(300) // it goes on
+				read(30) // it goes on
 				if err := cmd.Process.Signal(os.Interrupt); err != nil {
 					t.Fatal(err)
 				}
