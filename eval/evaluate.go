@@ -92,13 +92,7 @@ func (r *Result) Worst() (w struct{ Class, Samples, Correct int }) {
 // Evaluate runs every batch and measures its logits. A cancelled context ends
 // it with the context's error.
 func Evaluate(ctx context.Context, r Runner, it Batches, classes int) (*Result, error) {
-	return EvaluateEach(ctx, r, it, classes, nil)
-}
-
-// EvaluateEach is Evaluate that tells each, where it is not nil, of every sample:
-// whether its label comes first, and the probability of the class that does.
-func EvaluateEach(ctx context.Context, r Runner, it Batches, classes int, each func(index uint32, correct bool, confidence float64)) (*Result, error) {
-	return Task{Classes: classes}.Evaluate(ctx, r, it, each)
+	return Task{Classes: classes}.Evaluate(ctx, r, it, nil)
 }
 
 // measure takes the outputs of batches, row by row, and says what they are worth.

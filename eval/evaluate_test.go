@@ -220,11 +220,11 @@ func TestCrossEntropy(t *testing.T) {
 }
 
 // What is told of each sample is softmax's largest probability, and adds up to top-1.
-func TestEvaluateEach(t *testing.T) {
+func TestEvaluateTellsOfEach(t *testing.T) {
 	m := &table{rows: [][]float32{{0, 1, 1}, {2, -1, 0}, {-300, 400, 0}}}
 	var indices []uint32
 	var right int
-	r, err := EvaluateEach(context.Background(), m, batches([]int64{1, 2, 1}, 2), 3, func(index uint32, correct bool, confidence float64) {
+	r, err := Task{Classes: 3}.Evaluate(context.Background(), m, batches([]int64{1, 2, 1}, 2), func(index uint32, correct bool, confidence float64) {
 		row, sum, top := m.rows[index], 0.0, 0.0
 		for _, x := range row {
 			sum += math.Exp(float64(x))

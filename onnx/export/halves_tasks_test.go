@@ -15,30 +15,12 @@ import (
 	"winnow/onnx/export"
 	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
-	"winnow/train/step"
 )
 
 // partsAgree holds steps in three parts of unlike size against whole ones.
 func partsAgree(t *testing.T, d *ortrun.Device, b *bundle.Bundle, steps int, input func(step int) ortrun.StepInput) {
 	t.Helper()
-	slots, err := step.StateSlots(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	state, err := d.NewState(slots)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { state.Close() })
-	spec, _, err := step.TrainSpec(b, d, bundle.LayoutPortable)
-	if err != nil {
-		t.Fatal(err)
-	}
-	whole, err := d.NewTrainer(spec, state, 8)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { whole.Close() })
+	whole, state := portableTrainer(t, d, b, 8)
 	parts := newSplit(t, d, b, bundle.LayoutPortable, 8)
 	for k := range steps {
 		in := input(k)

@@ -172,8 +172,16 @@ func TestDetectorAgreesWithPyTorch(t *testing.T) {
 	}
 }
 
-// taskTrainer is a bundle's trainer as train makes it, on the portable graph.
+// taskTrainer is a trainer of batches as the tasks' are.
 func taskTrainer(t *testing.T, d *ortrun.Device, b *bundle.Bundle) *ortrun.Trainer {
+	t.Helper()
+	trainer, _ := portableTrainer(t, d, b, taskBatch)
+	return trainer
+}
+
+// portableTrainer is a bundle's trainer as train makes it, on the portable
+// graph, and its state.
+func portableTrainer(t *testing.T, d *ortrun.Device, b *bundle.Bundle, maxBatch int) (*ortrun.Trainer, *ortrun.State) {
 	t.Helper()
 	slots, err := step.StateSlots(b)
 	if err != nil {
@@ -188,10 +196,10 @@ func taskTrainer(t *testing.T, d *ortrun.Device, b *bundle.Bundle) *ortrun.Train
 	if err != nil {
 		t.Fatal(err)
 	}
-	trainer, err := d.NewTrainer(spec, state, taskBatch)
+	trainer, err := d.NewTrainer(spec, state, maxBatch)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { trainer.Close() })
-	return trainer
+	return trainer, state
 }

@@ -147,7 +147,7 @@ func (n *network) judge(t *testing.T, d *ortrun.Device, exporter string) []row {
 		if os.Getenv("CI") == "true" {
 			t.Fatalf("%s is not there: gen.py makes it", path)
 		}
-		t.Skip("not asked for, or not made yet")
+		t.Skipf("%s is not there: not asked of gen.py, or not made yet", path)
 	}
 	want := read(t, n.base+".safetensors")
 	key := n.lib + "/" + n.name + "/" + exporter
