@@ -65,6 +65,11 @@ func main() {
 			log.Fatalf("%s: %v", s.name, err)
 		}
 	}
+	if *tasks && !*list && p.page == "" {
+		if err := p.summarize(); err != nil {
+			log.Fatal(err)
+		}
+	}
 }
 
 func choose(only string, quick, tasks bool) ([]study, error) {
@@ -156,7 +161,7 @@ func (p *program) write(ctx context.Context, s study) error {
 	if len(s.audits) > 0 {
 		return p.writeAudits(s)
 	}
-	runs, err := p.finished(s)
+	runs, equal, err := p.finished(s)
 	if err != nil || len(runs) < 2 {
 		return errors.Join(err, p.fill(s, "Not trained yet.\n"))
 	}
@@ -175,9 +180,13 @@ func (p *program) write(ctx context.Context, s study) error {
 	if err := os.WriteFile(filepath.Join(p.json, s.name+".json"), text, 0o644); err != nil {
 		return err
 	}
-	table, err := tableOf(text, s)
-	if err != nil || s.task != "" {
+	if s.task != "" {
+		table, err := p.tasks(ctx, s, runs, equal, text)
 		return errors.Join(err, p.fill(s, table))
+	}
+	table, err := tableOf(text, s)
+	if err != nil {
+		return err
 	}
 	folder, err := filepath.Rel(filepath.Dir(p.pageOf(s)), p.json)
 	if err != nil {
@@ -192,9 +201,6 @@ func tableOf(comparison []byte, s study) (string, error) {
 	var c struct{ Groups []eval.Group }
 	if err := json.Unmarshal(comparison, &c); err != nil {
 		return "", err
-	}
-	if s.task != "" {
-		return taskTable(c.Groups, s.task), nil
 	}
 	full := map[string]bool{} // names of full training, which all others are compared with
 	for _, g := range c.Groups {
@@ -232,29 +238,6 @@ func tableOf(comparison []byte, s study) (string, error) {
 	return t.String(), nil
 }
 
-// taskTable is a table of what a task is measured by: shares as percentages,
-// anything else as it is.
-func taskTable(groups []eval.Group, task string) string {
-	var t strings.Builder
-	fmt.Fprintf(&t, "| method | seeds | %s | difference | 95%% interval | samples saved | verdict |\n| --- | ---: | ---: | ---: | ---: | ---: | --- |\n", task)
-	scale, digits := 1.0, 4
-	if strings.HasSuffix(task, "%") {
-		scale, digits = 100, 2
-	}
-	for _, g := range groups {
-		fmt.Fprintf(&t, "| %s | %d | %.*f", g.Name, len(g.Seeds), digits, scale*g.Accuracy.Mean)
-		if g.Accuracy.Deviation != nil {
-			fmt.Fprintf(&t, " ± %.*f", digits, scale**g.Accuracy.Deviation)
-		}
-		if d := g.Difference; d == nil || d.Low == nil || d.High == nil || g.SamplesSaved == nil {
-			t.WriteString(" | | | | |\n")
-		} else {
-			fmt.Fprintf(&t, " | %+.*f | %+.*f to %+.*f | %.1f%% | %s |\n", digits, scale*d.Mean, digits, scale**d.Low, digits, scale**d.High, 100**g.SamplesSaved, g.Verdict)
-		}
-	}
-	return t.String()
-}
-
 func percent(share *float64) string {
 	if share == nil {
 		return ""
@@ -270,23 +253,28 @@ func moments(m eval.Moments) string {
 }
 
 // finished lists the runs of a study in the order of its experiments: full
-// training first, since the first group of the same data is the baseline.
-func (p *program) finished(s study) ([]string, error) {
-	var full, rest []string
+// training first, since the first group of the same data is the baseline. Apart
+// from them are those in full of as many samples as a pruned run.
+func (p *program) finished(s study) (runs, equal []string, err error) {
+	var pruned []string
 	for _, e := range s.experiments {
 		found, err := filepath.Glob(filepath.Join(p.dir(s, e), "runs", "*", "summary.json"))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, f := range found {
-			if dir := filepath.Dir(f); strings.HasPrefix(filepath.Base(dir), "none-") {
-				full = append(full, dir)
-			} else {
-				rest = append(rest, dir)
+			dir := filepath.Dir(f)
+			switch name := filepath.Base(dir); {
+			case !strings.HasPrefix(name, "none-"):
+				pruned = append(pruned, dir)
+			case strings.Contains(name, "-e"):
+				equal = append(equal, dir)
+			default:
+				runs = append(runs, dir)
 			}
 		}
 	}
-	return append(full, rest...), nil
+	return append(runs, pruned...), equal, nil
 }
 
 // pageOf is the page with the place of a study's table.
@@ -300,19 +288,22 @@ func (p *program) pageOf(s study) string {
 	return "docs/results.md"
 }
 
-// fill replaces what lies between the marks of a study.
+// fill writes the commands of a study and what they give into its page.
 func (p *program) fill(s study, body string) error {
-	name := p.pageOf(s)
-	page, err := os.ReadFile(name)
+	return replace(p.pageOf(s), s.name, fmt.Sprintf("\n```\n%s```\n\n%s", p.commands(s), body))
+}
+
+// replace puts a text between the marks of a name in a page.
+func replace(page, name, body string) error {
+	text, err := os.ReadFile(page)
 	if err != nil {
 		return err
 	}
-	begin, end := fmt.Sprintf("<!-- %s -->\n", s.name), fmt.Sprintf("<!-- end of %s -->\n", s.name)
-	head, rest, ok := bytes.Cut(page, []byte(begin))
+	begin, end := fmt.Sprintf("<!-- %s -->\n", name), fmt.Sprintf("<!-- end of %s -->\n", name)
+	head, rest, ok := bytes.Cut(text, []byte(begin))
 	_, tail, ok2 := bytes.Cut(rest, []byte(end))
 	if !ok || !ok2 {
-		return fmt.Errorf("%s has no %q and %q", name, strings.TrimSpace(begin), strings.TrimSpace(end))
+		return fmt.Errorf("%s has no %q and %q", page, strings.TrimSpace(begin), strings.TrimSpace(end))
 	}
-	text := fmt.Sprintf("%s%s\n```\n%s```\n\n%s%s%s", head, begin, p.commands(s), body, end, tail)
-	return os.WriteFile(name, []byte(text), 0o644)
+	return os.WriteFile(page, slices.Concat(head, []byte(begin+body+end), tail), 0o644)
 }

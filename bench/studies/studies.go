@@ -116,9 +116,10 @@ var studies = []study{
 }
 
 // byBatchLoss is a task of generated characters in full, and pruned by the batch's
-// loss alone at ratios that save about 20 and 35%.
+// loss alone at ratios that save about 20 and 35%, beside full training on as many
+// samples.
 func byBatchLoss(task, batch string, model ...string) []plan {
 	args := append(model, "--data", "glyphs:task="+task, "--opt", "adam", "--lr", "0.002", "--weight-decay", "0",
-		"--batch-size", batch, "--epochs", "15", "--seed", "1", "--seeds", "3", "--methods", "none,bls-infobatch", "--ratios", "0.4,0.7")
+		"--batch-size", batch, "--epochs", "15", "--seed", "1", "--seeds", "3", "--methods", "none,bls-infobatch", "--ratios", "0.4,0.7", "--budget")
 	return []plan{{"all", args}}
 }
