@@ -157,6 +157,38 @@ func TestExperimentRefuses(t *testing.T) {
 	outcome{cmd.ProcessState.ExitCode(), "", stderr.String()}.fails(t, exitInput, "none-s0")
 }
 
+// A method that the model cannot have does not stop the others, and what the
+// runs say of their options is told once.
+func TestExperimentGoesOn(t *testing.T) {
+	ortest.CPU(t, 1)
+	out := filepath.Join(t.TempDir(), "e")
+	args := []string{"experiment", "--bundle", "mlp", "--batch-loss-only", "--data", tinyData, "--epochs", "2", "--device", "cpu", "--threads", "1",
+		"--methods", "none,infobatch,bls-infobatch", "--seeds", "2", "-o", out}
+	cmd := program(args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	table, _ := cmd.Output()
+	end := outcome{cmd.ProcessState.ExitCode(), string(table), stderr.String()}
+	end.fails(t, exitFailed, "2 of 6: infobatch-s0, infobatch-s1; the first: train: prune: method \"infobatch\": needs per-sample losses")
+	if n := strings.Count(end.stderr, "takes no sample weights"); n != 1 {
+		t.Errorf("a note of two runs is told %d times:\n%s", n, end.stderr)
+	}
+	if !strings.Contains(end.stdout, "bls-infobatch") {
+		t.Errorf("the other method is not compared:\n%s", end.stdout)
+	}
+
+	foreign := filepath.Join(t.TempDir(), "results.md")
+	if err := os.WriteFile(foreign, []byte("mine\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{filepath.Dir(foreign), filepath.Join(out, "runs", "none-s0")} {
+		winnow(t, append(args[:len(args)-1], dir)...).fails(t, exitUsage, dir)
+		if names, err := filepath.Glob(filepath.Join(dir, "runs")); err != nil || len(names) > 0 {
+			t.Errorf("%s: training began: %v", dir, err)
+		}
+	}
+}
+
 // A plan in a YAML file, at an equal budget: beside each pruned run one in full
 // that takes about as many samples; the folder has the results as files.
 func TestExperimentPlanFile(t *testing.T) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -9,7 +10,8 @@ import (
 // interleave moves a command's flags in front of its other arguments, so that
 // `export model.onnx -o dir` works: the flag parser stops at the first argument
 // that is not a flag. Everything after "--" stays where it is. Old names of
-// flags become the new ones; note is told of each.
+// flags become the new ones; note is told of each. Where help is asked for, a
+// command's other arguments, which would be topics of it, are left out.
 func interleave(app *cli.App, args []string, note func(old, now string)) ([]string, error) {
 	if len(args) == 0 {
 		return args, nil
@@ -49,7 +51,14 @@ func interleave(app *cli.App, args []string, note func(old, now string)) ([]stri
 			rest = append(rest, arg)
 		}
 	}
+	if len(path) > 0 && len(commands) == 0 && slices.ContainsFunc(flags, asksHelp) {
+		rest = nil
+	}
 	return append(append(out, flags...), rest...), nil
+}
+
+func asksHelp(flag string) bool {
+	return slices.Contains(cli.HelpFlag.Names(), strings.TrimLeft(flag, "-"))
 }
 
 // wantsValue reports whether the argument after the flag belongs to it.

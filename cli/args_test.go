@@ -34,6 +34,8 @@ func TestInterleave(t *testing.T) {
 		{"winnow export -o b -- -odd.onnx -x", "winnow export -o b -- -odd.onnx -x"},
 		{"winnow trian export -o b", "winnow -o trian export b"},
 		{"winnow inspect -", "winnow inspect -"},
+		{"winnow audit runs/mine --folds 5 --help", "winnow audit --folds 5 --help"},
+		{"winnow data list x -h", "winnow data list -h"},
 	} {
 		got, err := interleave(app, strings.Fields(c.in), silent)
 		if err != nil || !slices.Equal(got, strings.Fields(c.want)) {

@@ -188,6 +188,11 @@ func runExperiment(ctx context.Context, o experimentOptions, out *output) error 
 	if err != nil {
 		return fmt.Errorf("experiment: finding the program itself: %w", err)
 	}
+	for _, f := range resultFiles { // now, not after hours of training
+		if err := f.kind.replaceable(filepath.Join(o.Out, f.name)); err != nil {
+			return err
+		}
+	}
 	p := newExperimentProgress(ctx, out, o.Epochs, o.Quiet)
 	if !o.Quiet {
 		out.notef("%s in %s: %s", counted(len(o.Plan.Runs), "run"), o.Out, planText(&o.Plan))
@@ -237,23 +242,25 @@ const (
 	resultsSVG  = "accuracy.svg"
 )
 
+var resultFiles = []struct {
+	name  string
+	kind  kind
+	write func(*eval.Comparison, io.Writer) error
+}{
+	{resultsMD, groupsMD, func(c *eval.Comparison, w io.Writer) error { return c.WriteGroups(w, eval.Markdown) }},
+	{resultsCSV, groupsCSV, func(c *eval.Comparison, w io.Writer) error { return c.WriteGroups(w, eval.CSV) }},
+	{resultsJSON, groupsJSON, func(c *eval.Comparison, w io.Writer) error {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(c)
+	}},
+	{resultsSVG, svgFile, func(c *eval.Comparison, w io.Writer) error { return c.WriteChart(w, eval.FormatSVG, eval.AxisSaved) }},
+}
+
 // writeFiles writes the comparison into the experiment's folder.
 func (o *experimentOptions) writeFiles(c *eval.Comparison) error {
-	for _, f := range []struct {
-		name    string
-		kind    kind
-		content func(io.Writer) error
-	}{
-		{resultsMD, groupsMD, func(w io.Writer) error { return c.WriteGroups(w, eval.Markdown) }},
-		{resultsCSV, groupsCSV, func(w io.Writer) error { return c.WriteGroups(w, eval.CSV) }},
-		{resultsJSON, groupsJSON, func(w io.Writer) error {
-			enc := json.NewEncoder(w)
-			enc.SetIndent("", "  ")
-			return enc.Encode(c)
-		}},
-		{resultsSVG, svgFile, func(w io.Writer) error { return c.WriteChart(w, eval.FormatSVG, eval.AxisSaved) }},
-	} {
-		if err := f.kind.write(filepath.Join(o.Out, f.name), f.content); err != nil {
+	for _, f := range resultFiles {
+		if err := f.kind.write(filepath.Join(o.Out, f.name), func(w io.Writer) error { return f.write(c, w) }); err != nil {
 			return err
 		}
 	}

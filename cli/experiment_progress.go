@@ -95,6 +95,15 @@ func (p *experimentProgress) Failed(at experiment.Progress, err error) {
 	p.out.notef("%s; the other runs go on", err)
 }
 
+// Noted prints what a run says.
+func (p *experimentProgress) Noted(at experiment.Progress, text string) {
+	if p.quiet {
+		return
+	}
+	p.clear()
+	p.out.notef("%s: note: %s", at.Run.Name, text)
+}
+
 func (p *experimentProgress) clear() {
 	if p.drawn && p.ctx.Err() == nil {
 		_, _ = io.WriteString(p.out.stderr, "\r\x1b[2K")

@@ -280,7 +280,7 @@ func (p *Plan) args(r *Run, dir string) []string {
 	for _, name := range slices.Sorted(maps.Keys(flags)) {
 		args = append(args, "--"+name+"="+flags[name])
 	}
-	return append(args, "--resume=auto", "--quiet", "--report=false", "--out="+dir)
+	return append(args, "--resume=auto", "--report=false", "--out="+dir)
 }
 
 // finished reads a run that is there, nil where it is not finished; one that

@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -80,7 +81,7 @@ func TestArguments(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"train", "--amp=true", "--bundle=my model", "--prune=random", "--prune-delta=1", "--prune-ratio=0.25", "--seed=7",
-		"--resume=auto", "--quiet", "--report=false", "--out=x/y"}
+		"--resume=auto", "--report=false", "--out=x/y"}
 	if got := p.args(&p.Runs[0], "x/y"); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
@@ -131,10 +132,18 @@ func TestReadRefuses(t *testing.T) {
 }
 
 func TestTail(t *testing.T) {
-	var said tail
+	notes := map[string]int{}
+	said := tail{note: func(text string) { notes[text]++ }}
 	for range 3000 {
-		_, _ = said.Write([]byte("note: much text\n"))
+		_, _ = said.Write([]byte("note: much"))
+		_, _ = said.Write([]byte(" text\nno note: text\nnote: "))
+		_, _ = said.Write([]byte("more\n"))
 	}
+	if len(notes) != 2 || notes["much text"] != 3000 || notes["more"] != 3000 {
+		t.Error(notes)
+	}
+	_, _ = said.Write(bytes.Repeat([]byte("long"), maxTail))
+	_, _ = said.Write([]byte("\n"))
 	_, _ = said.Write([]byte("winnow: data \"x\": it is\n"))
 	_, _ = said.Write([]byte(" not there\nwinnow: done\n"))
 	if got := said.last("-"); got != "done" || len(said.text) > maxTail {

@@ -29,6 +29,7 @@ type Reporter interface {
 	Progress(p Progress)                   // about once a second while it is trained
 	End(p Progress, r *run.Run, took bool) // it is finished; took: it was before
 	Failed(p Progress, err error)          // it failed, and the experiment goes on
+	Noted(p Progress, text string)         // what it says of its options and data, once for all runs that say the same
 }
 
 // Progress is where an experiment stands.
@@ -43,17 +44,17 @@ type Progress struct {
 // pollEvery is how often a run's epochs are counted.
 const pollEvery = time.Second
 
-// Exit codes of a run after which the others would end in the same way.
+// Exit codes of a run.
 const (
-	codeUsage, codeRuntime = 2, 4
-	codeInterrupted        = 130
+	codeUsage, codeInput, codeRuntime = 2, 3, 4
+	codeInterrupted                   = 130
 )
 
 // Train trains what is not finished of a plan in a folder, each run by program
 // and as many as jobs at a time, and gives the finished runs in the plan's
 // order. Where the folder has a plan,
-// this one joins it. A run that fails does not end the experiment, unless what
-// failed is the same for all: the error wraps ErrFailed once the others are
+// this one joins it. A run that fails does not end the experiment, unless the
+// others would fail in the same way: the error wraps ErrFailed once they are
 // done. Cancelling ctx ends the runs at work cleanly; its error is the context's.
 func Train(ctx context.Context, dir, program string, p *Plan, jobs int, rep Reporter) ([]run.Run, error) {
 	dir, err := filepath.Abs(dir)
@@ -76,6 +77,9 @@ func Train(ctx context.Context, dir, program string, p *Plan, jobs int, rep Repo
 		if err := p.Complete(); err != nil {
 			return nil, err
 		}
+		if _, err := run.Read(dir); err == nil {
+			return nil, fmt.Errorf("experiment: folder %q: %w: it is a run of winnow train; take another --out", dir, ErrOther)
+		}
 	}
 	if err := folder.Write(PlanFile, p.write); err != nil {
 		return nil, fmt.Errorf("experiment: %w", err)
@@ -92,13 +96,17 @@ func Train(ctx context.Context, dir, program string, p *Plan, jobs int, rep Repo
 		more := p.equalSamples(done)
 		all += len(more)
 		var as []run.Run
-		var lost []string
+		var lost []*ChildError
 		t.at.Runs = all
 		as, lost, err = t.train(ctx, more)
 		done, failed = append(done, as...), append(failed, lost...)
 	}
 	if err == nil && len(failed) > 0 {
-		err = fmt.Errorf("experiment: %w: %d of %d: %s", ErrFailed, len(failed), all, strings.Join(failed, ", "))
+		names := make([]string, len(failed))
+		for i, f := range failed {
+			names[i] = f.Run
+		}
+		err = fmt.Errorf("experiment: %w: %d of %d: %s; the first: %s", ErrFailed, len(failed), all, strings.Join(names, ", "), failed[0].Text)
 	}
 	return done, err
 }
@@ -140,9 +148,10 @@ type trainer struct {
 	dir, program string
 	jobs         int
 
-	mu  sync.Mutex // of what follows
-	at  Progress
-	rep Reporter
+	mu    sync.Mutex // of what follows
+	at    Progress
+	rep   Reporter
+	noted []string // what runs have said
 }
 
 // tell reports under the lock.
@@ -153,8 +162,8 @@ func (t *trainer) tell(report func(Reporter, *Progress)) {
 }
 
 // train trains what is not finished of some runs, and gives those that are in
-// the order of runs. failed are the names of those that did.
-func (t *trainer) train(ctx context.Context, runs []Run) (done []run.Run, failed []string, err error) {
+// the order of runs. failed says how others ended.
+func (t *trainer) train(ctx context.Context, runs []Run) (done []run.Run, failed []*ChildError, err error) {
 	taken := make([]*run.Run, len(runs))
 	for i := range runs { // all that is there before anything is trained
 		if taken[i], err = t.plan.finished(&runs[i], filepath.Join(t.dir, runs[i].Name)); err != nil {
@@ -171,7 +180,7 @@ func (t *trainer) train(ctx context.Context, runs []Run) (done []run.Run, failed
 	}
 	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(t.jobs)
-	lost := make([]bool, len(runs))
+	lost := make([]*ChildError, len(runs))
 	for i := range runs {
 		if taken[i] != nil || working.Err() != nil {
 			continue
@@ -189,37 +198,62 @@ func (t *trainer) train(ctx context.Context, runs []Run) (done []run.Run, failed
 		if taken[i] != nil {
 			done = append(done, *taken[i])
 		}
-		if lost[i] {
-			failed = append(failed, runs[i].Name)
+		if lost[i] != nil {
+			failed = append(failed, lost[i])
 		}
 	}
 	return done, failed, err
 }
 
-// one trains a run. failed says that it did, where the others may go on.
-func (t *trainer) one(ctx context.Context, r *Run) (end *run.Run, failed bool, err error) {
+// one trains a run. failed is how it ended, where the others may go on.
+func (t *trainer) one(ctx context.Context, r *Run) (end *run.Run, failed *ChildError, err error) {
 	place := filepath.Join(t.dir, r.Name)
 	err = t.child(ctx, r, place)
 	var child *ChildError
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
-		return nil, false, ctx.Err()
-	case errors.As(err, &child) && (child.Code < codeUsage || child.Code > codeRuntime) && child.Code != codeInterrupted:
+		return nil, nil, ctx.Err()
+	case errors.As(err, &child) && !t.forAll(r, child.Code):
 		t.tell(func(rep Reporter, at *Progress) { at.Run = r; rep.Failed(*at, err) })
-		return nil, true, nil
+		return nil, child, nil
 	default:
-		return nil, false, err
+		return nil, nil, err
 	}
 	end, err = t.plan.finished(r, place)
 	if err == nil && end == nil {
 		err = &ChildError{r.Name, codeInterrupted, "it ended before its last epoch"}
 	}
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	t.tell(func(rep Reporter, at *Progress) { at.Run = r; at.Done++; rep.End(*at, end, false) })
-	return end, false, nil
+	return end, nil, nil
+}
+
+// forAll reports whether the other runs would end with a run's exit code too. A
+// refusal of flags or data may be the method's own, but for that of the first
+// one, which is the baseline.
+func (t *trainer) forAll(r *Run, code int) bool {
+	switch code {
+	case codeUsage, codeInput:
+		return r.Method == t.plan.Methods[0]
+	}
+	return code == codeRuntime || code == codeInterrupted
+}
+
+// maxNotes bounds what the runs of an experiment say beside their results.
+const maxNotes = 64
+
+// note reports what a run says, unless one has said the same.
+func (t *trainer) note(r *Run, text string) {
+	t.tell(func(rep Reporter, at *Progress) {
+		if len(t.noted) < maxNotes && !slices.Contains(t.noted, text) {
+			t.noted = append(t.noted, text)
+			at.Run = r
+			rep.Noted(*at, text)
+		}
+	})
 }
 
 // child trains a run in a process of its own.
@@ -233,7 +267,7 @@ func (t *trainer) child(ctx context.Context, r *Run, place string) error {
 		rep.Begin(*at)
 	})
 	defer t.tell(func(_ Reporter, at *Progress) { at.AtWork-- })
-	var said tail
+	said := tail{note: func(text string) { t.note(r, text) }}
 	cmd := exec.CommandContext(ctx, t.program, t.plan.args(r, place)...)
 	cmd.Dir, cmd.Stderr = t.plan.Dir, &said
 	// A Ctrl-C reaches the child too, whose second one would quit at once.
@@ -261,7 +295,9 @@ func (t *trainer) child(ctx context.Context, r *Run, place string) error {
 		return fault
 	}
 	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if errors.As(err, &exit) && !exit.Exited() { // its last line is of an epoch
+		return &ChildError{r.Name, exit.ExitCode(), exit.String()}
+	} else if errors.As(err, &exit) {
 		return &ChildError{r.Name, exit.ExitCode(), said.last(exit.String())}
 	} else if err != nil {
 		return fmt.Errorf("experiment: run %q: %w", r.Name, err)
@@ -272,12 +308,30 @@ func (t *trainer) child(ctx context.Context, r *Run, place string) error {
 // maxTail is how much is kept of what a child said.
 const maxTail = 8 << 10
 
-// tail keeps the end of what is written.
-type tail struct{ text []byte }
+// notePrefix begins a line of a child about what it has chosen.
+const notePrefix = "note: "
+
+// tail keeps the end of what is written, and tells the notes in it.
+type tail struct {
+	text []byte
+	from int // where in text the line begins that is not whole yet
+	note func(text string)
+}
 
 func (t *tail) Write(p []byte) (int, error) {
-	t.text = append(t.text, p[max(0, len(p)-maxTail):]...)
-	t.text = append(t.text[:0], t.text[max(0, len(t.text)-maxTail):]...)
+	for line := range bytes.Lines(p) {
+		t.text = append(t.text, line[max(0, len(line)-maxTail):]...)
+		if bytes.HasSuffix(line, []byte("\n")) {
+			if text, ok := strings.CutPrefix(string(t.text[t.from:]), notePrefix); ok {
+				t.note(strings.TrimSpace(text))
+			}
+			t.from = len(t.text)
+		}
+		if cut := len(t.text) - maxTail; cut > 0 {
+			t.text = append(t.text[:0], t.text[cut:]...)
+			t.from = max(0, t.from-cut)
+		}
+	}
 	return len(p), nil
 }
 
