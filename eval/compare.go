@@ -1,9 +1,11 @@
 package eval
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -116,6 +118,31 @@ func (c *Comparison) note(r *run.Run, base *run.Summary, first bool) {
 			add("%s %s, the first run has %s", d.what, d.a, d.b)
 		}
 	}
+	of, was := configuration(s), configuration(base)
+	all := maps.Clone(of)
+	maps.Copy(all, was)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		switch x, y := of[name], was[name]; {
+		case x == y || ofMethod(name) || slices.Contains(saidAlready, name) || ofModel(name) && s.Bundle != base.Bundle:
+		case name == modelSum:
+			add("its bundle was made from another file than that of the first run")
+		default:
+			add("%s %s, the first run has %s", name, cmp.Or(x, "none"), cmp.Or(y, "none"))
+		}
+	}
+}
+
+// Fields of a configuration: those of note's table, and the sum of the model's file.
+var saidAlready = []string{"bundle", "data", "epochs"}
+
+const modelSum = "source.sha256"
+
+// ofMethod is whether a field of a configuration is about pruning, which is what a comparison is of.
+func ofMethod(field string) bool { return field == "method" || strings.HasPrefix(field, "prune.") }
+
+// ofModel is whether a field of a configuration follows from the bundle.
+func ofModel(field string) bool {
+	return strings.HasPrefix(field, "source.") || strings.HasPrefix(field, "model.")
 }
 
 // add notes something of a run; what is the same of several is one note.
@@ -140,19 +167,7 @@ type noted struct {
 
 // metric names what all runs are judged by.
 func (c *Comparison) metric() string {
-	if c.by.name != "" {
-		return c.by.name
-	}
-	name := c.runs[0].Summary.Metric
-	for i := range c.runs {
-		if c.runs[i].Summary.Metric != name {
-			return "score"
-		}
-	}
-	if name == "" {
-		return Accuracy
-	}
-	return name
+	return cmp.Or(c.by.name, mainMetric(&c.runs[0].Summary))
 }
 
 // runColumns are those of the table of runs.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -168,5 +169,34 @@ func TestChart(t *testing.T) {
 	}
 	if err := c.WriteChart(io.Discard, FormatSVG, AxisSamples); err == nil {
 		t.Error("a chart of no epochs")
+	}
+}
+
+// What else than pruning tells a run from the first one is noted, and numbers of
+// two kinds are not compared.
+func TestCompareUnlike(t *testing.T) {
+	a, b, c := made("a", "none", 0.9, 1), made("b", "random", 0.9, 0.5), made("c", "random", 0.9, 0.5)
+	b.Summary.Config.LearningRate, c.Summary.Config.LearningRate = 0.01, 0.01
+	b.Summary.Config.Prune.Ratio = 0.3
+	b.Summary.Config.Source.SHA256, c.Summary.Config.Source.SHA256 = "1", "2"
+	c.Summary.Bundle = "mlp"
+	got, err := Compare([]run.Run{a, b, c}, Options{})
+	want := []string{"b and 1 more: lr 0.01, the first run has 0", "b: its bundle was made from another file than that of the first run", "c: bundle mlp, the first run has lenet"}
+	if err != nil || !slices.Equal(got.Notes, want) {
+		t.Errorf("%v, %q", err, got.Notes)
+	}
+	b.Summary.Metric, b.Summary.TestMetrics = R2, map[string]float64{R2: 0.5}
+	for _, metric := range []string{"", Accuracy, R2} {
+		if _, err := Compare([]run.Run{a, b}, Options{Metric: metric}); !errors.Is(err, ErrMetric) {
+			t.Errorf("accuracy beside R2, by %q: %v", metric, err)
+		}
+	}
+	if _, err := Compare([]run.Run{a, b}, Options{Metric: LossMetric}); err != nil {
+		t.Error(err)
+	}
+	m := b
+	m.Summary.Metric, m.Summary.TestMetrics = MeanIoU, map[string]float64{MeanIoU: 0.5, Accuracy: 0.25}
+	if by, err := Compare([]run.Run{m}, Options{Metric: Accuracy}); err != nil || by.Rows[0].Accuracy != 0.25 {
+		t.Errorf("a further measure that has the name of classes' main one: %v, %v", by, err)
 	}
 }

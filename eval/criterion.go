@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -39,16 +40,21 @@ type criterion struct {
 // newCriterion finds a metric in all runs: the one that is asked for, or the loss
 // where all are measured by that of the model itself.
 func newCriterion(runs []run.Run, asked string) (c criterion, err error) {
+	main := mainMetric(&runs[0].Summary)
 	if asked == "" {
 		for i := range runs {
-			if runs[i].Summary.Metric != OwnScore {
-				return c, nil
+			if m := mainMetric(&runs[i].Summary); m != main {
+				return c, fmt.Errorf("eval: compare: %w: %s is measured by %s, %s by %s: compare runs of one of them, or by --metric %s", ErrMetric,
+					runs[i].Name, m, runs[0].Name, main, LossMetric)
 			}
+		}
+		if main != OwnScore {
+			return c, nil
 		}
 		asked = LossMetric
 	}
 	less, said := false, false
-	if c.name, less, said = Directed(asked); c.name == Accuracy || c.name == runs[0].Summary.Metric && c.name != R2 {
+	if c.name, less, said = Directed(asked); c.name == main && c.name != R2 {
 		c.name = ""
 	}
 	scalar := slices.Contains(runs[0].Summary.Scalars, c.name)
@@ -58,21 +64,21 @@ func newCriterion(runs []run.Run, asked string) (c criterion, err error) {
 		c.less = less
 	}
 	for i := range runs {
-		if _, ok := c.of(runs[i].Summary.Measures()); !ok {
+		s := &runs[i].Summary
+		if _, ok := c.of(s.Measures()); !ok || c.name == "" && mainMetric(s) != main {
 			return c, fmt.Errorf("eval: compare: %w: %s has no %q: its test samples are measured by %s", ErrMetric,
-				runs[i].Name, printable.Text(c.name), strings.Join(measuresOf(&runs[i].Summary), ", "))
+				runs[i].Name, printable.Text(cmp.Or(c.name, main)), strings.Join(measuresOf(s), ", "))
 		}
 	}
 	return c, nil
 }
 
+// mainMetric names what stands in the place of a run's accuracy.
+func mainMetric(s *run.Summary) string { return cmp.Or(s.Metric, Accuracy) }
+
 // measuresOf names what the test samples of a run are measured by.
 func measuresOf(s *run.Summary) []string {
-	main := s.Metric
-	if main == "" {
-		main = Accuracy
-	}
-	names := append([]string{main, LossMetric}, slices.Sorted(maps.Keys(s.TestMetrics))...)
+	names := append([]string{mainMetric(s), LossMetric}, slices.Sorted(maps.Keys(s.TestMetrics))...)
 	seen := map[string]bool{}
 	return slices.DeleteFunc(names, func(n string) bool { was := seen[n]; seen[n] = true; return was })
 }

@@ -140,6 +140,9 @@ func nameGroups(groups []*Group, fields []map[string]string) {
 				}
 			}
 		}
+		if differ["bundle"] { // what follows from it says no more
+			maps.DeleteFunc(differ, func(name string, _ bool) bool { return ofModel(name) })
+		}
 		g.Name, g.series = g.Method, g.Method
 		for _, name := range slices.Sorted(maps.Keys(differ)) {
 			value, ok := fields[i][name]
