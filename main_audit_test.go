@@ -3,10 +3,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"image"
+	"image/png"
 	"math"
 	"os"
 	"path/filepath"
@@ -264,4 +267,41 @@ func TestAuditFolds(t *testing.T) {
 	leftOut := filepath.Join(run, "audit", "folds", "runs", "none-s3-f1")
 	winnow(t, "audit", leftOut).fails(t, exitInput, "1/3")
 	winnow(t, "train", "--bundle", "mlp", "--leave-out", "4/3", "-o", filepath.Join(dir, "x")).fails(t, exitUsage, "--leave-out")
+}
+
+// Data that lie elsewhere now are named by --data, for the models of the folds
+// too; a class of one sample is one that its judge has never seen.
+func TestAuditMovedData(t *testing.T) {
+	ortest.CPU(t, 1)
+	dir := t.TempDir()
+	was, now := filepath.Join(dir, "was"), filepath.Join(dir, "now")
+	for i, class := range []string{"a", "a", "a", "b", "b", "b", "single"} {
+		for _, part := range []string{"train", "test"} {
+			m := image.NewGray(image.Rect(0, 0, 28, 28))
+			for k := range m.Pix {
+				m.Pix[k] = uint8(30*i + k%7)
+			}
+			var text bytes.Buffer
+			if err := errors.Join(png.Encode(&text, m), os.MkdirAll(filepath.Join(was, part, class), 0o777),
+				os.WriteFile(filepath.Join(was, part, class, strconv.Itoa(i)+".png"), text.Bytes(), 0o666)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	run := filepath.Join(dir, "run")
+	winnow(t, "train", "--bundle", "mlp", "--num-classes", "3", "--data", "folder:"+was, "--epochs", "1", "--prune", "none", "--device", "cpu", "--threads", "1", "-q", "-o", run).succeeds(t)
+	if err := os.Rename(was, now); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"audit", "report", "eval"} {
+		winnow(t, command, run, "--device", "cpu").fails(t, exitInput, was, "--data")
+	}
+	t.Chdir(dir)
+	for range 2 { // the second time the models are there
+		cmd := program("audit", run, "--data", "folder:now", "--folds", "2", "--device", "cpu")
+		text, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(text), "classes of one sample: single:") {
+			t.Fatal(err, string(text))
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -149,21 +150,17 @@ func runAudit(ctx context.Context, o auditOptions, out *output) error {
 	if o.Out == "" {
 		o.Out = filepath.Join(o.Run, auditFolder)
 	}
-	spec := r.Summary.Data
-	if o.Data != "" {
-		spec = o.Data
-	}
 	notice := func(text string) {
 		if !o.Quiet {
 			out.notef("note: %s", text)
 		}
 	}
-	d, err := openData(ctx, spec, out, notice)
+	d, err := openOwn(ctx, r.Summary.Data, o.Data, out, notice)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	data, err := auditOf(r, d, spec)
+	data, err := auditOf(r, d, cmp.Or(o.Data, r.Summary.Data))
 	if err != nil {
 		return err
 	}
@@ -175,6 +172,9 @@ func runAudit(ctx context.Context, o auditOptions, out *output) error {
 	a, err := o.collect(ctx, data, out, notice)
 	if err != nil {
 		return err
+	}
+	if o.Folds > 0 {
+		data.noteLonely(notice)
 	}
 	if err := a.rank(o.By, o.Folds > 0); err != nil {
 		return err
@@ -232,6 +232,29 @@ func auditOf(r *runs.Run, d *datasets.Dataset, spec string) (*auditData, error) 
 			spec, countText(int64(changed)), r.Dir, countText(int64(trained)))
 	}
 	return a, nil
+}
+
+// maxLonely is how much of the names of small classes is printed.
+const maxLonely = 200
+
+// noteLonely says of which classes no model that judges a sample has seen another.
+func (d *auditData) noteLonely(notice func(string)) {
+	count := make([]int, d.run.Summary.Config.Classes)
+	for i := range uint32(d.records.Len()) {
+		if k := d.records.Target(i).Class(); k >= 0 && k < int64(len(count)) {
+			count[k]++
+		}
+	}
+	var lonely []string
+	for k, n := range count {
+		if n == 1 {
+			lonely = append(lonely, classLabel(d.names, k))
+		}
+	}
+	if len(lonely) > 0 {
+		notice(fmt.Sprintf("classes of one sample: %s: the model that judges it has seen none of the class, so it is suspect whatever it shows",
+			cut(strings.Join(lonely, ", "), maxLonely)))
+	}
 }
 
 // rank settles on a ranking and measures all of them where wrong labels are known.

@@ -160,14 +160,12 @@ func (o *auditOptions) trainFolds(ctx context.Context, out *output) ([]string, e
 	for _, name := range plannedFlags {
 		delete(flags, name)
 	}
-	dir := last.Typed.Dir
 	if o.Data != "" {
-		flags["data"] = o.Data
-		if dir, err = os.Getwd(); err != nil {
-			return nil, err
-		}
+		flags[dataFlagName] = fromHere(o.Data)
+	} else if data, ok := flags[dataFlagName]; ok { // relative in runs of earlier versions
+		flags[dataFlagName] = datasets.Absolute(data, last.Typed.Dir)
 	}
-	p := &experiment.Plan{Dir: dir, Flags: flags, Methods: []string{methodFull}, Seeds: []uint64{last.Config.Seed}, Folds: o.Folds}
+	p := &experiment.Plan{Dir: last.Typed.Dir, Flags: flags, Methods: []string{methodFull}, Seeds: []uint64{last.Config.Seed}, Folds: o.Folds}
 	if err := p.Complete(); err != nil {
 		return nil, err
 	}

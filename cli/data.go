@@ -327,15 +327,15 @@ func drawImage(image []byte, c, h, w int) string {
 	return b.String()
 }
 
-// openData opens a data spec. Generated data and label noise follow the spec's
-// own seed, not the run's, so that runs with several seeds share their data.
-// The kind that a path was taken for is told to notice.
 // unreadable is whether the system refuses a path for what it is.
 func unreadable(err error) bool {
 	return slices.ContainsFunc([]error{fs.ErrNotExist, fs.ErrPermission, syscall.ELOOP, syscall.ENOTDIR, syscall.ENAMETOOLONG, syscall.EINVAL},
 		func(kind error) bool { return errors.Is(err, kind) })
 }
 
+// openData opens a data spec. Generated data and label noise follow the spec's
+// own seed, not the run's, so that runs with several seeds share their data.
+// The kind that a path was taken for is told to notice.
 func openData(ctx context.Context, spec string, out *output, notice func(string)) (*datasets.Dataset, error) {
 	d, err := datasets.Open(spec, datasets.Options{Context: ctx, Progress: countProgress(out, "opening shards")})
 	if unreadable(err) {
@@ -348,6 +348,15 @@ func openData(ctx context.Context, spec string, out *output, notice func(string)
 		for _, text := range d.Notes {
 			notice("data: " + text)
 		}
+	}
+	return d, err
+}
+
+// openOwn opens the data of a run, or given, where that says where they are now.
+func openOwn(ctx context.Context, own, given string, out *output, notice func(string)) (*datasets.Dataset, error) {
+	d, err := openData(ctx, cmp.Or(given, own), out, notice)
+	if given == "" && errors.Is(err, fs.ErrNotExist) {
+		err = inputf("%w; --data SPEC says where the run's data are now", err)
 	}
 	return d, err
 }

@@ -96,6 +96,7 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if err != nil {
 		return err
 	}
+	given := o.Data
 	var m *eval.Classifier
 	if own == nil {
 		if m, err = openClassifier(o.Path, o.Output, func(text string) { out.notef("note: %s", text) }); err != nil {
@@ -108,7 +109,7 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if o.Data, err = dataFor("eval", o.Path, o.Data); err != nil {
 		return err
 	}
-	data, err := openData(ctx, o.Data, out, func(text string) { out.notef("note: %s", text) })
+	data, err := openOwn(ctx, o.Data, given, out, func(text string) { out.notef("note: %s", text) })
 	if err != nil {
 		return err
 	}

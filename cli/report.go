@@ -88,7 +88,7 @@ func runReport(ctx context.Context, o reportOptions, out *output) error {
 		return err
 	}
 	notice := func(text string) { out.notef("note: %s", text) }
-	data, err := openData(ctx, cmp.Or(o.Data, r.Summary.Data), out, notice)
+	data, err := openOwn(ctx, r.Summary.Data, o.Data, out, notice)
 	if err != nil {
 		return err
 	}
