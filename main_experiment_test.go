@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -175,6 +176,23 @@ func TestExperimentGoesOn(t *testing.T) {
 	}
 	if !strings.Contains(end.stdout, "bls-infobatch") {
 		t.Errorf("the other method is not compared:\n%s", end.stdout)
+	}
+
+	// The folder where it was begun is gone, and the plan was carried elsewhere.
+	plan, err := os.ReadFile(filepath.Join(out, "plan.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := regexp.MustCompile(`"dir": "[^"]*"`).ReplaceAll(plan, []byte(`"dir": "/gone/away"`))
+	if err := os.WriteFile(filepath.Join(out, "plan.json"), gone, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	winnow(t, "experiment", "--resume", out).fails(t, exitInput, "/gone/away", "--out")
+	for _, more := range [][]string{append(args[:len(args):len(args)], "--seeds", "3"), {"experiment", "--resume", out}} {
+		cmd := program(more...)
+		if text, _ := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(string(text), "3 of 9") {
+			t.Errorf("%q: %s", more, text)
+		}
 	}
 
 	foreign := filepath.Join(t.TempDir(), "results.md")

@@ -140,9 +140,12 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 		if err != nil {
 			return err
 		}
+		if other.Data != "" && other.Data != o.Data {
+			out.notef("note: --against %s was trained on %s, and is judged on %s here", o.Against, other.Data, o.Data)
+		}
 		that, err := o.judge(ctx, other, o.Against, device, records, false, out)
 		if err != nil {
-			return err
+			return fmt.Errorf("--against %q: %w", o.Against, err)
 		}
 		versus = this.against(o.Against, that)
 	}

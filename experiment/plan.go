@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -221,11 +222,19 @@ func (p *Plan) Join(earlier *Plan) error {
 		return fmt.Errorf("experiment: %w: %d folds now, and %d in the plan there; take another --out", ErrOther, p.Folds, earlier.Folds)
 	}
 	p.Budget = p.Budget || earlier.Budget
-	p.Dir, p.Noise = earlier.Dir, slices.Concat(earlier.noises(), p.noises())
+	if isFolder(earlier.Dir) { // else the flags, which are the same, hold where they were typed now
+		p.Dir = earlier.Dir
+	}
+	p.Noise = slices.Concat(earlier.noises(), p.noises())
 	p.Methods = slices.Concat(earlier.Methods, p.Methods)
 	p.Ratios = slices.Concat(earlier.Ratios, p.Ratios)
 	p.Seeds = slices.Concat(earlier.Seeds, p.Seeds)
 	return p.Complete()
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 func merged(a, b map[string]string) map[string]string {

@@ -88,9 +88,10 @@ func TestArguments(t *testing.T) {
 }
 
 func TestJoin(t *testing.T) {
-	was := Plan{Dir: "/there", Flags: map[string]string{"lr": "0.1"}, Methods: []string{"none", "random"}, Seeds: []uint64{0}}
+	there := t.TempDir()
+	was := Plan{Dir: there, Flags: map[string]string{"lr": "0.1"}, Methods: []string{"none", "random"}, Seeds: []uint64{0}}
 	more := Plan{Dir: "/here", Flags: map[string]string{"lr": "0.1"}, Methods: []string{"none", "static"}, Seeds: []uint64{0, 1}}
-	if err := more.Join(&was); err != nil || more.Dir != "/there" ||
+	if err := more.Join(&was); err != nil || more.Dir != there ||
 		runNames(&more) != "none-s0 random-s0 static-s0 none-s1 random-s1 static-s1" {
 		t.Error(runNames(&more), err)
 	}

@@ -81,6 +81,9 @@ func Train(ctx context.Context, dir, program string, p *Plan, jobs int, rep Repo
 			return nil, fmt.Errorf("experiment: folder %q: %w: it is a run of winnow train; take another --out", dir, ErrOther)
 		}
 	}
+	if p.Dir != "" && !isFolder(p.Dir) {
+		return nil, fmt.Errorf("experiment: %q: %w: folder %q, where it was begun, is gone; the first command with --out %s, from where its paths hold now, goes on", dir, ErrPlan, p.Dir, dir)
+	}
 	if err := folder.Write(PlanFile, p.write); err != nil {
 		return nil, fmt.Errorf("experiment: %w", err)
 	}

@@ -21,10 +21,13 @@ const probe = `<!doctype html><body style="margin:0"><iframe id="f" src="%s" sty
 <script>
 document.getElementById("f").onload = e => {
   const d = e.target.contentDocument, w = e.target.contentWindow, seen = x => { const r = x.getBoundingClientRect(); return r.width > 20 && r.height > 20 }
+  const boxes = s => [...s.querySelectorAll("text")].map(x => x.getBoundingClientRect())
+  const cross = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1
   const style = w.getComputedStyle(d.body)
   document.getElementById("out").textContent = JSON.stringify({
     charts: [...d.querySelectorAll("svg")].filter(s => seen(s) && [...s.querySelectorAll("polyline,rect")].some(x => x.getBoundingClientRect().height > 1)).length,
     pictures: [...d.images].filter(i => i.complete && i.naturalWidth > 0 && seen(i)).length,
+    over: [...d.querySelectorAll("svg")].map(boxes).reduce((n, of) => n + of.filter((a, i) => of.slice(i + 1).some(b => cross(a, b))).length, 0),
     wide: d.documentElement.scrollWidth, back: style.backgroundColor, ink: style.color,
     line: w.getComputedStyle(d.querySelector("svg .line") || d.body).stroke })
 }
@@ -44,11 +47,17 @@ func TestBrowser(t *testing.T) {
 	}
 	dir := t.TempDir()
 	report := filepath.Join(dir, "report.html")
-	if err := os.WriteFile(report, []byte(page1(t, sample(t, 12, 10))), 0o666); err != nil {
+	r := sample(t, 12, 10)
+	for i := range r.Run.Epochs { // long numbers along the axes
+		e := &r.Run.Epochs[i]
+		e.LearningRate, e.SamplesUsed, e.SamplesTotal = e.LearningRate/1e3, e.SamplesUsed*20_000, e.SamplesTotal*20_000
+	}
+	if err := os.WriteFile(report, []byte(page1(t, r)), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	type seen struct {
 		Charts, Pictures, Wide int
+		Over                   int // words of charts that cover each other
 		Back, Ink, Line        string
 	}
 	got := map[string]seen{}
@@ -77,7 +86,7 @@ func TestBrowser(t *testing.T) {
 			if err := json.Unmarshal([]byte(html.UnescapeString(string(m[1]))), &s); err != nil {
 				t.Fatal(err, string(m[1]))
 			}
-			if s.Charts != 7 || s.Pictures != 24 || s.Wide > width {
+			if s.Charts != 7 || s.Pictures != 24 || s.Wide > width || s.Over > 0 {
 				t.Errorf("%s, %d wide: %+v", scheme, width, s)
 			}
 			got[fmt.Sprint(scheme, width)] = s

@@ -13,41 +13,48 @@ import (
 // Size of a chart, in units that are about pixels, and the room around it.
 const (
 	chartWidth, chartHeight = 420.0, 250.0
-	roomLeft, roomRight     = 52.0, 10.0
+	roomLeft, roomRight     = 52.0, 10.0 // left at least
+	nameRoom, figureRoom    = 28.0, 7.2  // left of an axis: its name, and a figure of its numbers
 	roomTop, roomBottom     = 10.0, 40.0
 	maxMarks                = 40 // points of a line that are marked
 	maxColumns              = 80 // epochs that are drawn by themselves in bars
 	maxLinePoints           = 400
-	plotWidth, plotHeight   = chartWidth - roomLeft - roomRight, chartHeight - roomTop - roomBottom
+	plotHeight              = chartHeight - roomTop - roomBottom
 )
 
 // chart is a drawing with two axes.
 type chart struct {
 	b              strings.Builder
 	x0, x1, y0, y1 float64
+	left, width    float64 // of what is drawn between the axes
+	rows           []ticks.Tick
 }
 
 func newChart(name string, x0, x1, y0, y1 float64) *chart {
-	c := &chart{x0: x0, x1: x1, y0: y0, y1: y1}
+	c := &chart{x0: x0, x1: x1, y0: y0, y1: y1, left: roomLeft, rows: ticks.Round(y0, y1)}
+	for _, t := range c.rows {
+		c.left = math.Max(c.left, nameRoom+figureRoom*float64(len(t.Label)))
+	}
+	c.width = chartWidth - c.left - roomRight
 	fmt.Fprintf(&c.b, `<svg viewBox="0 0 %g %g" role="img" aria-label="%s">`, chartWidth, chartHeight, html.EscapeString(name))
 	return c
 }
 
-func (c *chart) x(v float64) float64 { return roomLeft + plotWidth*(v-c.x0)/(c.x1-c.x0) }
+func (c *chart) x(v float64) float64 { return c.left + c.width*(v-c.x0)/(c.x1-c.x0) }
 func (c *chart) y(v float64) float64 { return roomTop + plotHeight*(1-(v-c.y0)/(c.y1-c.y0)) }
 
 // axes draws grid, numbers and names.
 func (c *chart) axes(xName, yName string) {
-	for _, t := range ticks.Round(c.y0, c.y1) {
+	for _, t := range c.rows {
 		y := c.y(t.Value)
 		fmt.Fprintf(&c.b, `<line class="grid" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/><text x="%.1f" y="%.1f" text-anchor="end">%s</text>`,
-			roomLeft, y, chartWidth-roomRight, y, roomLeft-6, y+4, t.Label)
+			c.left, y, chartWidth-roomRight, y, c.left-6, y+4, t.Label)
 	}
 	for _, t := range wholeTicks(c.x0, c.x1) {
 		fmt.Fprintf(&c.b, `<text x="%.1f" y="%.1f" text-anchor="middle">%s</text>`, c.x(t.Value), chartHeight-roomBottom+16, t.Label)
 	}
-	fmt.Fprintf(&c.b, `<line class="axis" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, roomLeft, chartHeight-roomBottom, chartWidth-roomRight, chartHeight-roomBottom)
-	fmt.Fprintf(&c.b, `<text x="%.1f" y="%.1f" text-anchor="middle">%s</text>`, roomLeft+plotWidth/2, chartHeight-6, html.EscapeString(xName))
+	fmt.Fprintf(&c.b, `<line class="axis" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, c.left, chartHeight-roomBottom, chartWidth-roomRight, chartHeight-roomBottom)
+	fmt.Fprintf(&c.b, `<text x="%.1f" y="%.1f" text-anchor="middle">%s</text>`, c.left+c.width/2, chartHeight-6, html.EscapeString(xName))
 	fmt.Fprintf(&c.b, `<text transform="translate(12 %.1f) rotate(-90)" text-anchor="middle">%s</text>`, roomTop+plotHeight/2, html.EscapeString(yName))
 }
 
@@ -186,7 +193,7 @@ func stack(title, caption, yName string, text func(float64) string, parts ...ser
 	c := newChart(title, 0.5, float64(n)+0.5, 0, high*1.04)
 	c.axes("epoch", yName)
 	f := &figure{Title: title, Caption: caption}
-	width := plotWidth / float64(n) * float64(group)
+	width := c.width / float64(n) * float64(group)
 	for k, p := range parts {
 		if len(parts) > 1 {
 			f.Keys = append(f.Keys, key{p.class, p.name})
@@ -205,7 +212,7 @@ func stack(title, caption, yName string, text func(float64) string, parts ...ser
 				name = fmt.Sprintf("epochs %d to %d, mean", b*group+1, last)
 			}
 			fmt.Fprintf(&c.b, `<rect class="f%d" x="%.1f" y="%.1f" width="%.1f" height="%.1f"><title>%s: %s %s</title></rect>`, p.class,
-				roomLeft+float64(b)*width+width*0.1, top, math.Max(width*0.8, 0.5), math.Max(bottom-top, 0.2), name, html.EscapeString(p.name), html.EscapeString(text(means[k][b])))
+				c.left+float64(b)*width+width*0.1, top, math.Max(width*0.8, 0.5), math.Max(bottom-top, 0.2), name, html.EscapeString(p.name), html.EscapeString(text(means[k][b])))
 		}
 	}
 	f.SVG = c.done()
@@ -231,7 +238,7 @@ func heat(title, caption, yName string, quantiles [][]float32) *figure {
 	group := (n + maxColumns - 1) / maxColumns
 	c := newChart(title, 0.5, float64(n)+0.5, low, high)
 	c.axes("epoch", yName)
-	width := plotWidth / float64(n) * float64(group)
+	width := c.width / float64(n) * float64(group)
 	for b := 0; b*group < n; b++ {
 		q := quantiles[b*group]
 		if len(q) < 3 {
@@ -243,7 +250,7 @@ func heat(title, caption, yName string, quantiles [][]float32) *figure {
 			}
 			y := c.y(low + (high-low)*float64(k+1)/heatBins)
 			fmt.Fprintf(&c.b, `<rect shape-rendering="crispEdges" style="fill:rgba(var(--heat),%.2f)" x="%.1f" y="%.1f" width="%.1f" height="%.1f"><title>epoch %d: %.1f%%</title></rect>`,
-				math.Min(1, 0.08+math.Sqrt(share)*1.6), roomLeft+float64(b)*width, y, width*0.96, plotHeight/heatBins, b*group+1, 100*share)
+				math.Min(1, 0.08+math.Sqrt(share)*1.6), c.left+float64(b)*width, y, width*0.96, plotHeight/heatBins, b*group+1, 100*share)
 		}
 	}
 	return &figure{Title: title, Caption: caption, SVG: c.done()}
