@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"image/color"
@@ -81,7 +82,7 @@ type canvas interface {
 func newCanvas(format string, width, height vg.Length) (canvas, error) {
 	switch format {
 	case FormatSVG:
-		return vgsvg.New(width, height), nil
+		return svgCanvas{vgsvg.New(width, height)}, nil
 	case FormatPNG:
 		return vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(chartDPI))}, nil
 	}
@@ -236,4 +237,18 @@ func (c *Comparison) points(r *run.Run, axis Axis) plotter.XYs {
 		pts = append(pts, plotter.XY{X: x, Y: c.by.scale() * y})
 	}
 	return pts
+}
+
+// svgCanvas is an SVG that names other fonts too, of readers without that of the chart.
+type svgCanvas struct{ *vgsvg.Canvas }
+
+const chartFont, chartFonts = "font-family:Liberation Sans;", "font-family:Liberation Sans,Arial,Helvetica,sans-serif;"
+
+func (c svgCanvas) WriteTo(w io.Writer) (int64, error) {
+	var b bytes.Buffer
+	if _, err := c.Canvas.WriteTo(&b); err != nil {
+		return 0, err
+	}
+	n, err := w.Write(bytes.ReplaceAll(b.Bytes(), []byte(chartFont), []byte(chartFonts)))
+	return int64(n), err
 }

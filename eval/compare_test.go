@@ -132,7 +132,7 @@ func TestChart(t *testing.T) {
 		if !bytes.Equal(svg.Bytes(), again.Bytes()) {
 			t.Error("two charts of the same runs differ")
 		}
-		for _, want := range []string{"test accuracy (%)", "full (none), 90.93%", "pruned (das-infobatch)"} {
+		for _, want := range []string{"test accuracy (%)", "full (none), 90.93%", "pruned (das-infobatch)", "Arial,Helvetica,sans-serif"} {
 			if !strings.Contains(svg.String(), want) {
 				t.Errorf("%s: the SVG lacks %q", axis, want)
 			}

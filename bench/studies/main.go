@@ -192,7 +192,11 @@ func (p *program) write(ctx context.Context, s study) error {
 	if err != nil {
 		return err
 	}
-	return p.fill(s, fmt.Sprintf("![%s: accuracy over the samples saved](%s)\n\n%s", s.title, filepath.ToSlash(filepath.Join(folder, chart)), table))
+	beside, err := p.besideTable(s)
+	if err != nil {
+		return err
+	}
+	return p.fill(s, fmt.Sprintf("![%s: accuracy over the samples saved](%s)\n\n%s%s", s.title, filepath.ToSlash(filepath.Join(folder, chart)), table, beside))
 }
 
 // tableOf writes the groups of a comparison as Markdown, with the verdicts; with

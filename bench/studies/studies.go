@@ -15,12 +15,14 @@ type study struct {
 	timed       bool   // its table has seconds, so nothing may run beside it
 	experiments []plan
 	audits      []plan
+	beside      []contrast // methods that are compared with each other
 }
 
 // plan is what winnow experiment is told, or, for an audit, winnow train.
 type plan struct {
 	name string // of its folder, below the study's
 	args []string
+	more []string // of args what tells its runs from those of the same methods in other plans
 }
 
 // method is one of the papers' rows, with the ratios that save about 30, 50 and
@@ -45,7 +47,7 @@ var (
 func papers(train ...string) []plan {
 	var plans []plan
 	for _, m := range methods {
-		plans = append(plans, plan{m.dir, slices.Concat(train, []string{"--methods", m.names, "--ratios", m.ratios}, m.more)})
+		plans = append(plans, plan{name: m.dir, args: slices.Concat(train, []string{"--methods", m.names, "--ratios", m.ratios}, m.more)})
 	}
 	return plans
 }
@@ -57,18 +59,18 @@ const wrong = "symmetric:0.2,symmetric:0.5,symmetric:0.8,asymmetric:0.2,instance
 // noisy is training on wrong labels, at ratios that save about a third.
 func noisy(train ...string) []plan {
 	train = append(slices.Clone(train), "--noise", wrong)
-	with := func(methods, ratio string, more ...string) []string {
-		return slices.Concat(train, []string{"--methods", methods, "--ratios", ratio}, more)
+	with := func(name, methods, ratio string, flags []string, more ...string) plan {
+		return plan{name, slices.Concat(train, []string{"--methods", methods, "--ratios", ratio}, flags, more), more}
 	}
 	return []plan{
-		{"infobatch", with("none,infobatch,das-infobatch", "0.5")},
-		{"seta", with("seta,das-seta", "0.1", windows...)},
-		{"holdout", with("das-infobatch", "0.5", "--prune-reference", "holdout:0.01")},
-		{"holdout-seta", with("das-seta", "0.1", append(windows, "--prune-reference", "holdout:0.01")...)},
-		{"pseudo", with("das-infobatch", "0.5", "--prune-reference", "pseudo:0.01")},
-		{"pseudo-seta", with("das-seta", "0.1", append(windows, "--prune-reference", "pseudo:0.01")...)},
-		{"rescaled", with("das-infobatch", "0.5", "--prune-rescale", "sample")},
-		{"not-rescaled", with("infobatch", "0.5", "--prune-rescale", "none")},
+		with("infobatch", "none,infobatch,das-infobatch", "0.5", nil),
+		with("seta", "seta,das-seta", "0.1", windows),
+		with("holdout", "das-infobatch", "0.5", nil, "--prune-reference", "holdout:0.01"),
+		with("holdout-seta", "das-seta", "0.1", windows, "--prune-reference", "holdout:0.01"),
+		with("pseudo", "das-infobatch", "0.5", nil, "--prune-reference", "pseudo:0.01"),
+		with("pseudo-seta", "das-seta", "0.1", windows, "--prune-reference", "pseudo:0.01"),
+		with("rescaled", "das-infobatch", "0.5", nil, "--prune-rescale", "sample"),
+		with("not-rescaled", "infobatch", "0.5", nil, "--prune-rescale", "none"),
 	}
 }
 
@@ -80,8 +82,8 @@ func recipe(bundle, data, epochs, seeds string) []string {
 func audited(bundle, epochs string) []plan {
 	var plans []plan
 	for _, kind := range []string{"symmetric:0.2", "asymmetric:0.2", "instance:0.4"} {
-		plans = append(plans, plan{strings.ReplaceAll(kind, ":", "-"),
-			[]string{"--bundle", bundle, "--data", "fashion-mnist:noise=" + kind, "--epochs", epochs, "--seed", "1", "--prune", "das-full"}})
+		plans = append(plans, plan{name: strings.ReplaceAll(kind, ":", "-"),
+			args: []string{"--bundle", bundle, "--data", "fashion-mnist:noise=" + kind, "--epochs", epochs, "--seed", "1", "--prune", "das-full"}})
 	}
 	return plans
 }
@@ -92,21 +94,21 @@ const mnist = "mnist:runs/mnist"
 // studies are run from first to last: what tells most for its time comes first.
 var studies = []study{
 	{name: "quick", title: "mlp on Fashion-MNIST, three seeds", quick: true, experiments: []plan{
-		{"all", append(recipe("mlp", "fashion-mnist", "10", "3"), "--methods", "none,random,infobatch,bls-infobatch", "--ratios", "0.5")},
+		{name: "all", args: append(recipe("mlp", "fashion-mnist", "10", "3"), "--methods", "none,random,infobatch,bls-infobatch", "--ratios", "0.5")},
 	}},
-	{name: "fashion-mlp", title: "mlp on Fashion-MNIST", experiments: papers(recipe("mlp", "fashion-mnist", "30", "5")...)},
-	{name: "noise-mlp", title: "mlp on Fashion-MNIST with wrong labels", experiments: noisy(recipe("mlp", "fashion-mnist", "30", "5")...)},
+	{name: "fashion-mlp", title: "mlp on Fashion-MNIST", experiments: papers(recipe("mlp", "fashion-mnist", "30", "5")...), beside: besideChance},
+	{name: "noise-mlp", title: "mlp on Fashion-MNIST with wrong labels", experiments: noisy(recipe("mlp", "fashion-mnist", "30", "5")...), beside: besideHosts()},
 	{name: "audit-mlp", title: "mlp on Fashion-MNIST with wrong labels", audits: audited("mlp", "30")},
 	{name: "time", title: "lenet on Fashion-MNIST", timed: true, experiments: []plan{
-		{"lenet", append(recipe("lenet", "fashion-mnist", "6", "3"), "--methods", "none,random,infobatch,bls-infobatch,seta,das-infobatch", "--ratios", "0.5")},
+		{name: "lenet", args: append(recipe("lenet", "fashion-mnist", "6", "3"), "--methods", "none,random,infobatch,bls-infobatch,seta,das-infobatch", "--ratios", "0.5")},
 	}},
-	{name: "mnist-mlp", title: "mlp on MNIST", experiments: papers(recipe("mlp", mnist, "30", "5")...)},
-	{name: "fashion-lenet", title: "lenet on Fashion-MNIST", experiments: papers(recipe("lenet", "fashion-mnist", "30", "5")...)},
-	{name: "mnist-lenet", title: "lenet on MNIST", experiments: papers(recipe("lenet", mnist, "10", "5")...)},
-	{name: "noise-lenet", title: "lenet on Fashion-MNIST with wrong labels", experiments: noisy(recipe("lenet", "fashion-mnist", "20", "3")...)},
+	{name: "mnist-mlp", title: "mlp on MNIST", experiments: papers(recipe("mlp", mnist, "30", "5")...), beside: besideChance},
+	{name: "fashion-lenet", title: "lenet on Fashion-MNIST", experiments: papers(recipe("lenet", "fashion-mnist", "30", "5")...), beside: besideChance},
+	{name: "mnist-lenet", title: "lenet on MNIST", experiments: papers(recipe("lenet", mnist, "10", "5")...), beside: besideChance},
+	{name: "noise-lenet", title: "lenet on Fashion-MNIST with wrong labels", experiments: noisy(recipe("lenet", "fashion-mnist", "20", "3")...), beside: besideHosts()},
 	{name: "audit-lenet", title: "lenet on Fashion-MNIST with wrong labels", audits: audited("lenet", "20")},
-	{name: "fashion-resnet8", title: "resnet8 on Fashion-MNIST", experiments: papers(recipe("resnet8", "fashion-mnist", "15", "3")...)},
-	{name: "mnist-resnet8", title: "resnet8 on MNIST", experiments: papers(recipe("resnet8", mnist, "10", "3")...)},
+	{name: "fashion-resnet8", title: "resnet8 on Fashion-MNIST", experiments: papers(recipe("resnet8", "fashion-mnist", "15", "3")...), beside: besideChance},
+	{name: "mnist-resnet8", title: "resnet8 on MNIST", experiments: papers(recipe("resnet8", mnist, "10", "3")...), beside: besideChance},
 	{name: "task-labels", title: "several labels", task: "mAP, %", experiments: byBatchLoss("multi,train=10000,test=2000", "64", "--bundle", "lenet", "--loss", "bce", "--batch-loss-only")},
 	{name: "task-pose", title: "position and angle", task: "R2, %", experiments: byBatchLoss("pose,train=10000,test=2000", "64", "--bundle", "lenet", "--num-classes", "3", "--loss", "mse", "--batch-loss-only")},
 	{name: "task-boxes", title: "a detector with its loss inside", task: "test loss",
@@ -121,5 +123,5 @@ var studies = []study{
 func byBatchLoss(task, batch string, model ...string) []plan {
 	args := append(model, "--data", "glyphs:task="+task, "--opt", "adam", "--lr", "0.002", "--weight-decay", "0",
 		"--batch-size", batch, "--epochs", "15", "--seed", "1", "--seeds", "3", "--methods", "none,bls-infobatch", "--ratios", "0.4,0.7", "--budget")
-	return []plan{{"all", args}}
+	return []plan{{name: "all", args: args}}
 }
