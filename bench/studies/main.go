@@ -26,6 +26,7 @@ import (
 	"syscall"
 
 	"winnow/eval"
+	"winnow/run"
 )
 
 func main() {
@@ -268,6 +269,11 @@ func (p *program) finished(s study) (runs, equal []string, err error) {
 		}
 		for _, f := range found {
 			dir := filepath.Dir(f)
+			if r, err := run.Read(dir); err != nil {
+				return nil, nil, err
+			} else if r.Summary.Interrupted {
+				continue
+			}
 			switch name := filepath.Base(dir); {
 			case !strings.HasPrefix(name, "none-"):
 				pruned = append(pruned, dir)
