@@ -84,7 +84,7 @@ const (
 
 // writeGroupChart draws each group's accuracy, with its standard deviation over
 // seeds, against the samples that it saved; a panel for each data, such as each
-// kind of noise.
+// kind of noise, and of several panels one key in a place of its own.
 func (c *Comparison) writeGroupChart(w io.Writer, format string) error {
 	panels := c.panels()
 	if len(panels) == 0 {
@@ -93,8 +93,16 @@ func (c *Comparison) writeGroupChart(w io.Writer, format string) error {
 	if len(panels) > maxPanels {
 		return fmt.Errorf("eval: chart: %d sets of data, at most %d are drawn", len(panels), maxPanels)
 	}
-	tiles := draw.Tiles{Cols: min(len(panels), maxColumns), PadX: 6 * vg.Millimeter, PadY: 6 * vg.Millimeter}
-	tiles.Rows = (len(panels) + tiles.Cols - 1) / tiles.Cols
+	places := len(panels)
+	var key *plot.Plot
+	if places > 1 {
+		key = plot.New()
+		c.style(key)
+		key.Legend.Left, key.Legend.Top = true, true
+		places++
+	}
+	tiles := draw.Tiles{Cols: min(places, maxColumns), PadX: 6 * vg.Millimeter, PadY: 6 * vg.Millimeter}
+	tiles.Rows = (places + tiles.Cols - 1) / tiles.Cols
 	canvas, err := newCanvas(format, chartWidth*vg.Length(tiles.Cols), chartHeight*vg.Length(tiles.Rows))
 	if err != nil {
 		return err
@@ -105,7 +113,7 @@ func (c *Comparison) writeGroupChart(w io.Writer, format string) error {
 		plots[row] = make([]*plot.Plot, tiles.Cols)
 		for col := range plots[row] {
 			if k := row*tiles.Cols + col; k < len(panels) {
-				if plots[row][col], err = c.plotPanel(&panels[k], colors); err != nil {
+				if plots[row][col], err = c.plotPanel(&panels[k], colors, key); err != nil {
 					return err
 				}
 			}
@@ -116,6 +124,8 @@ func (c *Comparison) writeGroupChart(w io.Writer, format string) error {
 		for col, at := range line {
 			if p := plots[row][col]; p != nil {
 				p.Draw(at)
+			} else if row*tiles.Cols+col == len(panels) {
+				key.Legend.Draw(draw.Crop(at, 10*vg.Millimeter, 0, 0, -10*vg.Millimeter))
 			}
 		}
 	}
@@ -128,8 +138,9 @@ func (c *Comparison) writeGroupChart(w io.Writer, format string) error {
 // glyphs mark series; the next one begins where the colors do again.
 var glyphs = []draw.GlyphDrawer{draw.CircleGlyph{}, draw.PyramidGlyph{}, draw.BoxGlyph{}}
 
-// plotPanel draws a panel; colors are those of methods in all panels.
-func (c *Comparison) plotPanel(p *panel, colors map[string]int) (*plot.Plot, error) {
+// plotPanel draws a panel; colors are those of methods in all panels, which key
+// names where it is not nil.
+func (c *Comparison) plotPanel(p *panel, colors map[string]int, key *plot.Plot) (*plot.Plot, error) {
 	out := plot.New()
 	c.style(out)
 	out.Title.Text, out.Title.TextStyle.Font = printable.Cut(p.data, maxLabel), out.X.Label.TextStyle.Font
@@ -147,8 +158,8 @@ func (c *Comparison) plotPanel(p *panel, colors map[string]int) (*plot.Plot, err
 	out.Add(line)
 	out.Legend.Add(printable.Cut(p.full.Method, maxLabel)+", "+c.by.text("%.2f", p.full.Accuracy.Mean)+c.percent(), line)
 	for _, m := range p.methods {
-		k, ok := colors[m.method]
-		if !ok {
+		k, named := colors[m.method]
+		if !named {
 			k = len(colors)
 			colors[m.method] = k
 		}
@@ -165,7 +176,11 @@ func (c *Comparison) plotPanel(p *panel, colors map[string]int) (*plot.Plot, err
 		marks.Color, marks.Shape, marks.Radius = shade, glyphs[k/(len(palette)-1)%len(glyphs)], vg.Points(2.8)
 		bars.Color, bars.CapWidth = shade, vg.Points(5)
 		out.Add(line, marks, bars)
-		out.Legend.Add(printable.Cut(m.method, maxLabel), line, marks)
+		if key == nil {
+			out.Legend.Add(printable.Cut(m.method, maxLabel), line, marks)
+		} else if !named {
+			key.Legend.Add(printable.Cut(m.method, maxLabel), line, marks)
+		}
 	}
 	out.X.Min, out.X.Max = 0, right
 	c.span(&out.Y, 0.08)

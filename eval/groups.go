@@ -172,6 +172,9 @@ func dataName(spec string, fields []map[string]string) string {
 			same--
 		}
 	}
+	if key := strings.LastIndexByte(spec[:same], '='); key >= 0 && same < len(spec) && spec[same] == ':' && !strings.Contains(spec[key:same], ",") {
+		same = strings.LastIndexAny(spec[:key], ":,") + 1 // a value is not taken apart
+	}
 	return strings.TrimLeft(spec[same:], ":,")
 }
 

@@ -236,3 +236,27 @@ func TestSeriesOfAChart(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestDataName(t *testing.T) {
+	for _, c := range []struct{ specs, want string }{
+		{"glyphs glyphs:noise=0.2", "|noise=0.2"},
+		{"glyphs:noise=0.2 glyphs:noise=0.4", "noise=0.2|noise=0.4"},
+		{"x:noise=symmetric:0.2 x:noise=symmetric:0.5", "noise=symmetric:0.2|noise=symmetric:0.5"},
+		{"x:noise=symmetric:0.2 x:noise=instance:0.4", "noise=symmetric:0.2|noise=instance:0.4"},
+		{"x:size=3,noise=a:0.2 x:size=3,noise=a:0.5", "noise=a:0.2|noise=a:0.5"},
+		{"x:size=3,a=1 x:size=3,b=1", "a=1|b=1"},
+		{"folder:/a folder:/b", "/a|/b"},
+	} {
+		var fields []map[string]string
+		for spec := range strings.FieldsSeq(c.specs) {
+			fields = append(fields, map[string]string{"data": spec})
+		}
+		var names []string
+		for _, f := range fields {
+			names = append(names, dataName(f["data"], fields))
+		}
+		if got := strings.Join(names, "|"); got != c.want {
+			t.Errorf("%s: %s, want %s", c.specs, got, c.want)
+		}
+	}
+}

@@ -262,6 +262,7 @@ func moments(m eval.Moments) string {
 // from them are those in full of as many samples as a pruned run.
 func (p *program) finished(s study) (runs, equal []string, err error) {
 	var pruned []string
+	data, full := map[string]string{}, map[string]bool{} // of a run, and whether it has full training
 	for _, e := range s.experiments {
 		found, err := filepath.Glob(filepath.Join(p.dir(s, e), "runs", "*", "summary.json"))
 		if err != nil {
@@ -273,6 +274,8 @@ func (p *program) finished(s study) (runs, equal []string, err error) {
 				return nil, nil, err
 			} else if r.Summary.Interrupted {
 				continue
+			} else {
+				data[dir] = r.Summary.Data
 			}
 			switch name := filepath.Base(dir); {
 			case !strings.HasPrefix(name, "none-"):
@@ -281,9 +284,11 @@ func (p *program) finished(s study) (runs, equal []string, err error) {
 				equal = append(equal, dir)
 			default:
 				runs = append(runs, dir)
+				full[data[dir]] = true
 			}
 		}
 	}
+	pruned = slices.DeleteFunc(pruned, func(dir string) bool { return !full[data[dir]] })
 	return append(runs, pruned...), equal, nil
 }
 
