@@ -75,6 +75,11 @@ func keepsElements(n *onnx.Node, inf *infer.Inference) bool {
 	switch n.Op {
 	case "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze":
 		return true
+	case "Gather": // the only one along an axis
+		v, _ := inf.Type(n.Inputs[0])
+		axis, err := emit.Axis(n.Int("axis", 0), len(v.Shape))
+		at, _ := inf.Type(n.Input(1))
+		return err == nil && v.Shape[axis] == onnx.Const(1) && len(at.Shape) == 0 && at.DType != onnx.Undefined
 	case "Cast":
 		from, _ := inf.Type(n.Inputs[0])
 		return from.DType.IsFloat() && onnx.DType(n.Int("to", 0)).IsFloat()
@@ -165,16 +170,12 @@ func (p *pattern) overClasses(n *onnx.Node, op, scores string, of onnx.Shape) bo
 		return false
 	}
 	classes := of[1]
+	if sizeOf(v.Shape[1:]) != sizeOf(of[1:]) {
+		return false
+	}
 	if len(of) == 4 { // of every pixel
 		axis, err := emit.Axis(n.Int("axis", -1), len(v.Shape))
-		return v.Shape.Equal(of) && (op == "Sigmoid" || n.Op == op && err == nil && axis == 1)
-	}
-	size := int64(1)
-	for _, d := range v.Shape[1:] {
-		size *= d.N
-	}
-	if size != classes.N {
-		return false
+		return op == "Sigmoid" || v.Shape.Equal(of) && n.Op == op && err == nil && axis == 1
 	}
 	if op == "Sigmoid" || n.Op == "Div" {
 		return true
@@ -185,6 +186,15 @@ func (p *pattern) overClasses(n *onnx.Node, op, scores string, of onnx.Shape) bo
 	}
 	axis, err := emit.Axis(act.Int("axis", -1), len(v.Shape))
 	return err == nil && axis > 0 && v.Shape[axis] == classes
+}
+
+// sizeOf is how many elements a shape without a symbol has.
+func sizeOf(s onnx.Shape) int64 {
+	n := int64(1)
+	for _, d := range s {
+		n *= d.N
+	}
+	return n
 }
 
 // before emits what the model gives without the activation: its scores through

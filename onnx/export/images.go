@@ -130,6 +130,48 @@ func (f *forward) shapeFlat(o *Options) error {
 	return nil
 }
 
+// onePixelScore gives an output of one score a pixel, [N, H, W] of the images'
+// size, the dimension of classes, where it is asked for or nothing else could be
+// the scores: [N, 1, H, W] of the same name.
+func (f *forward) onePixelScore(inf *infer.Inference, o *Options) bool {
+	if f.loss.Name != "" {
+		return false
+	}
+	at := -1
+	for i, out := range f.graph.Outputs {
+		v, _ := inf.Type(out.Name)
+		switch {
+		case o.Output != "" && o.Output != out.Name || v.DType != onnx.Float32:
+		case len(v.Shape) == 2 || len(v.Shape) == 4:
+			return false
+		case len(v.Shape) == 3 && isBatch(v.Shape[0]) && v.Shape[1] == onnx.Const(f.shape[1]) && v.Shape[2] == onnx.Const(f.shape[2]):
+			if at >= 0 {
+				return false // one of several, of which none is told
+			}
+			at = i
+		}
+	}
+	if at < 0 {
+		return false
+	}
+	name, e := f.graph.Outputs[at].Name, emit.New(f.graph, inf)
+	flat := e.Unique(name + ".pixels")
+	for _, n := range f.graph.Nodes {
+		for _, values := range [][]string{n.Inputs, n.Outputs} {
+			for k := range values {
+				if values[k] == name {
+					values[k] = flat
+				}
+			}
+		}
+	}
+	f.graph.Outputs[at].Shape = onnx.Shape{onnx.Symbol(onnx.BatchSymbol), onnx.Const(1), onnx.Const(f.shape[1]), onnx.Const(f.shape[2])}
+	f.graph.Nodes = append(f.graph.Nodes, &onnx.Node{Name: name + ".classes", Op: "Unsqueeze", Inputs: []string{flat, e.Int64s(1)}, Outputs: []string{name}})
+	o.Warn(fmt.Sprintf("output %q has one score a pixel, [N, %d, %d], and stands for class 1; training, evaluation and the trained model give it as [N, 1, %d, %d]",
+		name, f.shape[1], f.shape[2], f.shape[1], f.shape[2]))
+	return true
+}
+
 // findScores finds the class scores and what the model does to them at its end.
 func (f *forward) findScores(inf *infer.Inference, named map[string]bool, o *Options) error {
 	c := outputs{graph: f.graph, inf: inf, want: o.Output, loss: f.loss.Name, fits: isBatch, named: named, warn: o.Warn}
@@ -144,7 +186,7 @@ func (f *forward) findScores(inf *infer.Inference, named map[string]bool, o *Opt
 			return err
 		}
 	case out.Name == "":
-		return f.explain(inf, fmt.Errorf("export: no output is a float32 [N, classes], or [N, classes, H, W] of every pixel; the model has %s: %w", listed(typed(inf, f.graph.Outputs)), emit.ErrModel))
+		return f.explain(inf, fmt.Errorf("export: no output is a float32 [N, classes], or [N, classes, H, W] or [N, H, W] of every pixel; the model has %s: %w", listed(typed(inf, f.graph.Outputs)), emit.ErrModel))
 	}
 	return f.settleEnd(inf, out, o.Loss.Name, o.Warn)
 }
@@ -213,7 +255,7 @@ func (f *forward) readScores(inf *infer.Inference) error {
 		f.logits = v
 	}
 	if f.scores.Name == "" {
-		return fmt.Errorf("export: no output is a float32 [N, classes], or [N, classes, H, W] of every pixel; the model has %s: %w", listed(typed(inf, f.graph.Outputs)), emit.ErrModel)
+		return fmt.Errorf("export: no output is a float32 [N, classes], or [N, classes, H, W] or [N, H, W] of every pixel; the model has %s: %w", listed(typed(inf, f.graph.Outputs)), emit.ErrModel)
 	}
 	return nil
 }

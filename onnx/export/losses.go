@@ -184,7 +184,7 @@ func (o *Options) lossFits(f *forward) error {
 	case l.SoftTargets:
 		return optionError("vector-targets", "the model gives scores of every pixel, %v, whose targets are masks", f.scores.Shape)
 	case kind.several && k == 1:
-		return optionError("loss", "%s of one score a pixel is always 0; take --loss %s or %s", l.Name, bundle.BCE, bundle.Dice)
+		return optionError("loss", "%s of one score a pixel is always 0; take --loss %s, %s or %s", l.Name, bundle.BCE, bundle.Dice, bundle.Focal)
 	case k == 1 && l.Smoothing > 0:
 		return optionError("smoothing", "%v goes with several classes, and the model gives one score a pixel", l.Smoothing)
 	case k > maxMaskClasses:

@@ -23,8 +23,9 @@ type outputs struct {
 }
 
 // choose takes the one output of class scores, float32 [N, K], whose graph
-// holds every parameter, else that of scores of every pixel, [N, K, H, W]. Two that give the same scores, one of them through a
-// last Softmax, LogSoftmax or Sigmoid, are one: the scores are taken.
+// holds every parameter, else that of scores of every pixel, [N, K, H, W]. Two
+// that give the same scores, one of them through a last Softmax, LogSoftmax or
+// Sigmoid, are one: the scores are taken.
 // It returns a Value without a name where no output is of class scores.
 func (c *outputs) choose() (onnx.Value, error) {
 	var found, maps []onnx.Value
@@ -35,7 +36,7 @@ func (c *outputs) choose() (onnx.Value, error) {
 		pixels := out.Name != c.loss && v.DType == onnx.Float32 && len(v.Shape) == 4 && c.fits(v.Shape[0]) && v.Shape[1:].IsConst()
 		switch {
 		case out.Name == c.want && !scores && !pixels:
-			return v, fmt.Errorf("export: output %q is %v %v, and class scores are a float32 [N, classes], or [N, classes, H, W] of every pixel: %w", v.Name, v.DType, v.Shape, emit.ErrModel)
+			return v, fmt.Errorf("export: output %q is %v %v, and class scores are a float32 [N, classes], or [N, classes, H, W] or [N, H, W] of every pixel: %w", v.Name, v.DType, v.Shape, emit.ErrModel)
 		case out.Name == c.want:
 			c.leftOut(v)
 			return v, nil

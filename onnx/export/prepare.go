@@ -138,6 +138,11 @@ func (p *preparation) findTask() (err error) {
 			return err
 		}
 	}
+	if f.onePixelScore(p.inf, p.o) {
+		if p.inf, err = infer.Model(p.m); err != nil {
+			return err
+		}
+	}
 	if err := f.findScores(p.inf, p.named, p.o); err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ import (
 // taskSide, taskBatch and taskClasses are sizes of testdata/gen_tasks.py.
 const taskSide, taskBatch = 8, 4
 
-var taskClasses = map[string]int{"vector": 5, "mask": 3, "single": 2}
+var taskClasses = map[string]int{"vector": 5, "mask": 3, "single": 2, "flat": 2}
 
 // taskMix is the hash that testdata/gen_tasks.py makes its samples of.
 func taskMix(x uint64) uint32 {

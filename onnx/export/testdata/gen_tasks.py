@@ -40,11 +40,17 @@ def masks(s, k):
     return torch.tensor([[at(i, p) for p in range(SIDE * SIDE)] for i in range(BATCH * s, BATCH * s + BATCH)]).view(BATCH, SIDE, SIDE)
 
 
+class First(nn.Module):
+    def forward(self, x):
+        return x[:, 0]
+
+
 torch.manual_seed(5)
 MODELS = {
     "vector": nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 8), nn.Tanh(), nn.Linear(8, 5)),
     "mask": nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.Tanh(), nn.Conv2d(6, 3, 3, padding=1)),
     "single": nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.Tanh(), nn.Conv2d(6, 1, 3, padding=1)),
+    "flat": nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.Tanh(), nn.Conv2d(6, 1, 3, padding=1), nn.Sigmoid(), First()),  # probabilities [N, H, W]
 }
 W5, W3, P5 = [0.5, 2, 1, 1.5, 0.25], [0.5, 2, 1], [3, 1, 0.5, 2, 4]
 
@@ -92,6 +98,9 @@ CASES = [
     ("dice", "mask", False, {"class_weights": W3}, lambda x, y: dice(x, y, tensor(W3, 3), 0)),
     ("bce", "single", False, {}, lambda x, y: pixels(F.binary_cross_entropy_with_logits(x, hot(y, 1), reduction="none").mean(1), y)),
     ("dice", "single", False, {"dice_smooth": 1}, lambda x, y: dice(x, y, torch.ones(1), 1)),
+    ("bce", "flat", False, {}, lambda p, y: pixels(F.binary_cross_entropy(p, hot(y, 1)[:, 0], reduction="none"), y)),
+    ("dice", "flat", False, {"dice_smooth": 1}, lambda p, y: dice(p.logit().unsqueeze(1), y, torch.ones(1), 1)),
+    ("focal", "flat", False, {"gamma": 2, "alpha": 0.25}, lambda p, y: pixels(sigmoid_focal_loss(p.logit(), hot(y, 1)[:, 0]), y)),
 ]
 
 
