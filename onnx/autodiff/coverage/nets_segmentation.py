@@ -4,6 +4,10 @@ torchvision's three, and modules as people write them: decoders of each way to e
 images of the cross-entropy over an image's pixels, without those of class 255, which one in nine pixels has. Networks
 of torchvision give a dict; its "out" comes first, and the auxiliary output, where there is one, is left alone: it has
 no part in the loss, so PyTorch gives its layers no gradient.
+
+deeplabv3's pooled branch normalises one value an image over the batch alone. Of images of noise these are nearly alike,
+the more so the more positions are pooled: with 4 of 64x64 their mean is 120 times their deviation (the median channel),
+which multiplies what rounding does to the weight before it; with 8 of 32x32 it is 29 times. NAME_32 is the latter.
 """
 import torch
 from torch import nn
@@ -15,7 +19,8 @@ OTHER = {"deeplabv3_resnet50"}
 
 NETS = {
     "fcn_resnet50": (dict(weights_backbone=None), 64, 4), "fcn_resnet50_aux": (dict(weights_backbone=None, aux_loss=True), 65, 2),
-    "deeplabv3_resnet50": (dict(weights_backbone=None), 64, 4), "deeplabv3_mobilenet_v3_large": (dict(weights_backbone=None), 65, 4),
+    "deeplabv3_resnet50": (dict(weights_backbone=None), 64, 4), "deeplabv3_resnet50_32": (dict(weights_backbone=None), 32, 8),
+    "deeplabv3_mobilenet_v3_large": (dict(weights_backbone=None), 65, 4),
     "lraspp_mobilenet_v3_large": (dict(weights_backbone=None), 64, 4),
 }
 
@@ -51,7 +56,7 @@ def build(name):
     torch.manual_seed(SEED)
     made, _, _ = NETS[name]
     if isinstance(made, dict):
-        model = getattr(torchvision.models.segmentation, name.removesuffix("_aux"))(weights=None, num_classes=CLASSES, **made)
+        model = getattr(torchvision.models.segmentation, name.removesuffix("_aux").removesuffix("_32"))(weights=None, num_classes=CLASSES, **made)
         model.outputs = 2 if made.get("aux_loss") else 1
     else:
         model = made()
