@@ -178,6 +178,8 @@ func TestExperimentGoesOn(t *testing.T) {
 		t.Errorf("the other method is not compared:\n%s", end.stdout)
 	}
 
+	winnow(t, "compare", out).fails(t, exitInput, "is an experiment", "--resume")
+	winnow(t, append(args, "--noise", "foo:0.2")...).fails(t, exitUsage, "foo:0.2", "pairflip")
 	// The folder where it was begun is gone, and the plan was carried elsewhere.
 	plan, err := os.ReadFile(filepath.Join(out, "plan.json"))
 	if err != nil {

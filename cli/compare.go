@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"winnow/eval"
+	"winnow/experiment"
 	"winnow/run"
 )
 
@@ -78,7 +80,9 @@ func runCompare(ctx context.Context, o compareOptions, out *output) error {
 			return err
 		}
 		r, err := run.Read(dir)
-		if err != nil {
+		if errors.Is(err, run.ErrNoRun) && exists(filepath.Join(dir, experiment.PlanFile)) {
+			return inputf("%q is an experiment: compare its runs, %s, or print its table with winnow experiment --resume %s", dir, filepath.Join(dir, experiment.RunsDir, "*"), dir)
+		} else if err != nil {
 			return err
 		}
 		runs = append(runs, *r)

@@ -105,7 +105,7 @@ func (p *Plan) Complete() error {
 		for _, noise := range p.noises() {
 			rate, ok := datasets.NoiseRate(noise)
 			if !ok {
-				return fmt.Errorf("experiment: %w: noise %q, want 0 to 1, alone or after a kind and a colon", ErrPlan, noise)
+				return fmt.Errorf("experiment: %w: noise %.40q, want 0 to 1, alone or after one of %s and a colon", ErrPlan, noise, strings.Join(datasets.NoiseKinds(), ", "))
 			}
 			if rate == 0 {
 				noise = ""
