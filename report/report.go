@@ -171,12 +171,17 @@ func (r *Report) head() Head {
 	s := &r.Run.Summary
 	h := Head{Title: r.Run.Name, About: fmt.Sprintf("%s on %s, %s of %s epochs, seed %d", s.Bundle, s.Data, thousands(int64(s.Epochs)), thousands(int64(s.Config.Epochs)), s.Seed)}
 	fact := func(name, value string) { h.Facts = append(h.Facts, Fact{name, value}) }
-	fact("test accuracy", percent(s.TestAccuracy))
+	fact("test "+cmp.Or(s.Metric, "accuracy"), percent(s.TestAccuracy))
 	fact("best, epoch by epoch", percent(s.BestTestAccuracy))
 	if w := s.WorstClass; w.Samples > 0 {
 		fact("worst class, "+r.class(w.Class), percent(float64(w.Correct)/float64(w.Samples)))
 	}
-	fact("pruning", s.Scorer+" "+s.Policy)
+	for _, name := range slices.Sorted(maps.Keys(s.TestMetrics)) {
+		if name != s.Metric && !slices.Contains(s.Scalars, name) { // which have a chart
+			fact(name, fmt.Sprintf("%.4g", s.TestMetrics[name]))
+		}
+	}
+	fact("pruning", strings.TrimPrefix(strings.TrimSpace(s.Scorer+" "+s.Policy), "none "))
 	fact("samples used", thousands(s.TrainSamplesUsed))
 	fact("samples saved", percent(s.SavedRatio))
 	fact("time", duration(s.WallSeconds))

@@ -78,8 +78,13 @@ func TestFurtherOutputs(t *testing.T) {
 		r.Run.Epochs[i].TestMetrics = map[string]float64{"overlap <1>": 0.25 + float64(i)}
 		r.Run.Epochs[i].TrainMetrics = map[string]float64{"overlap <1>": 0.125 + float64(i)}
 	}
+	s := &r.Run.Summary
+	s.Metric, s.TestMetrics = "mean IoU", map[string]float64{"mean IoU": 0.5, "pixel accuracy": 0.875, "overlap <1>": 7.5}
 	text := page1(t, r)
-	for _, want := range []string{"<h3>overlap &lt;1&gt;</h3>", "4.2500", "4.1250"} {
+	if strings.Contains(text, "test accuracy") || strings.Contains(text, "7.5<") {
+		t.Error("the mean IoU is called an accuracy, or an output with a chart is told twice")
+	}
+	for _, want := range []string{"<h3>overlap &lt;1&gt;</h3>", "4.2500", "4.1250", "test mean IoU", "pixel accuracy", "0.875"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q", want)
 		}
