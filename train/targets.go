@@ -90,6 +90,7 @@ func (t *boundTarget) misfit(s *loader.TargetSpec) string {
 	for i := 0; same && i < len(want); i++ {
 		same = want[i] == int64(s.Shape[i])
 	}
+	same = same || t.elements == 1 && s.Count() == 1 && s.Kind != loader.MaskTarget // one number, of [] or [1]
 	switch {
 	case t.Kind == bundle.TargetClass && s.Kind != loader.ClassTarget:
 		return "a class"

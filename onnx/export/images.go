@@ -77,7 +77,11 @@ func imageInput(g *onnx.Graph, targets []onnx.Value) (onnx.Value, error) {
 		}
 	}
 	if len(images) != 1 {
-		return onnx.Value{}, fmt.Errorf("export: the model has %d inputs (%s), and one that takes images is needed: %w", len(images), listed(images), emit.ErrModel)
+		more := ""
+		if len(images) > 1 {
+			more = "; a model with its loss inside (--loss none) takes all others as targets of the sample"
+		}
+		return onnx.Value{}, fmt.Errorf("export: the model has %d inputs (%s), and one that takes images is needed%s: %w", len(images), listed(images), more, emit.ErrModel)
 	}
 	return images[0], nil
 }
@@ -175,6 +179,9 @@ func (f *forward) onePixelScore(inf *infer.Inference, o *Options) bool {
 // findScores finds the class scores and what the model does to them at its end.
 func (f *forward) findScores(inf *infer.Inference, named map[string]bool, o *Options) error {
 	c := outputs{graph: f.graph, inf: inf, want: o.Output, loss: f.loss.Name, fits: isBatch, named: named, warn: o.Warn}
+	if f.loss.Name != "" { // which trains what the scores do without
+		c.warn = func(string) {}
+	}
 	out, err := c.choose()
 	switch {
 	case err != nil && o.Output != "" && errors.Is(err, emit.ErrModel):

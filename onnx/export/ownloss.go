@@ -198,34 +198,69 @@ func (e *writer) ownLoss(f *forward, weights, scale string) (loss, perSample, se
 }
 
 // ownLosses writes out the loss operators that stock builds have no kernel
-// for: class labels [N] on scores [N, K], without class weights or an ignored
-// class, not summed over the batch; any other form stays, and is named as an operator without a rule.
-func ownLosses(g *onnx.Graph, inf *infer.Inference) error {
+// for: class labels [N, D...] on scores [N, K, D...], with class weights and an
+// ignored class. One that gives its logarithms too stays, and is named as an
+// operator without a rule. It tells whether there was one.
+func ownLosses(g *onnx.Graph, inf *infer.Inference) (found bool, err error) {
 	e := emit.New(g, inf)
 	e.Within(bundle.PartLoss, nil)
 	nodes := g.Nodes
 	g.Nodes = nil
 	for _, n := range nodes {
 		x, labels := e.Shape(n.Input(0)), e.Shape(n.Input(1))
-		_, ignores := n.Attrs["ignore_index"]
 		known := n.Op == "SoftmaxCrossEntropyLoss" || n.Op == "NegativeLogLikelihoodLoss"
-		if !known || len(x) != 2 || len(labels) != 1 || n.Input(2) != "" || ignores && n.Int("ignore_index", -100) >= 0 || n.Output(1) != "" || n.Str("reduction", "mean") == "sum" {
+		if !known || len(x) < 2 || len(labels) != len(x)-1 || n.Output(1) != "" {
 			g.Nodes = append(g.Nodes, n)
 			continue
 		}
-		logp := n.Inputs[0]
-		if n.Op == "SoftmaxCrossEntropyLoss" {
-			logp = e.Emit("LogSoftmax", emit.Attrs{"axis": onnx.IntAttr(1)}, logp)
-		}
-		picked := e.Emit("GatherElements", emit.Attrs{"axis": onnx.IntAttr(1)}, logp, e.Emit("Unsqueeze", nil, n.Inputs[1], e.Int64s(1)))
-		picked = e.Emit("Squeeze", nil, picked, e.Int64s(1))
-		switch n.Str("reduction", "mean") {
-		case "none":
-			e.Named(n.Outputs[0], "Neg", nil, picked)
-		default:
-			mean := e.Emit("ReduceMean", emit.Attrs{"keepdims": onnx.IntAttr(0)}, picked, e.Int64s(0))
-			e.Named(n.Outputs[0], "Neg", nil, mean)
-		}
+		found = true
+		writeLoss(e, n, len(labels))
 	}
-	return e.Err
+	return found, e.Err
+}
+
+// writeLoss is -w*log p of the class of each label, 0 where it is ignored; its
+// mean is over the sum of the weights that count, as PyTorch defines it.
+func writeLoss(e *emit.Builder, n *onnx.Node, rank int) {
+	logp, labels := n.Inputs[0], n.Inputs[1]
+	if n.Op == "SoftmaxCrossEntropyLoss" {
+		logp = e.Emit("LogSoftmax", emit.Attrs{"axis": onnx.IntAttr(1)}, logp)
+	}
+	weight := "" // [N, D...]
+	if i := n.Int("ignore_index", -1); i >= 0 {
+		if e.DType(labels) != onnx.Int64 {
+			labels = e.Cast(labels, onnx.Int64)
+		}
+		ignored := e.Emit("Equal", nil, labels, e.Constant(onnx.FromInt64([]int64{i})))
+		labels = e.Where(ignored, e.Constant(onnx.FromInt64([]int64{0})), labels)
+		weight = e.Cast(e.Emit("Not", nil, ignored), onnx.Float32)
+	}
+	if w := n.Input(2); w != "" {
+		if t := e.Graph.Initializers[w]; t != nil {
+			w = e.Constant(t) // by another name: it is no parameter
+		}
+		of := e.Emit("Gather", emit.Attrs{"axis": onnx.IntAttr(0)}, w, labels)
+		if weight != "" {
+			of = e.Mul(of, weight)
+		}
+		weight = of
+	}
+	each := e.Emit("GatherElements", emit.Attrs{"axis": onnx.IntAttr(1)}, logp, e.Emit("Unsqueeze", nil, labels, e.Int64s(1)))
+	each = e.Emit("Squeeze", nil, each, e.Int64s(1))
+	if weight != "" {
+		each = e.Mul(each, weight)
+	}
+	all := make([]int64, rank)
+	for i := range all {
+		all[i] = int64(i)
+	}
+	switch reduction := n.Str("reduction", "mean"); {
+	case reduction == "sum":
+		each = e.Sum(each, false, all...)
+	case reduction == "mean" && weight != "":
+		each = e.Div(e.Sum(each, false, all...), e.Sum(weight, false, all...))
+	case reduction == "mean":
+		each = e.Emit("ReduceMean", emit.Attrs{"keepdims": onnx.IntAttr(0)}, each, e.Int64s(all...))
+	}
+	e.Named(n.Outputs[0], "Neg", nil, each)
 }

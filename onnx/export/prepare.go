@@ -119,11 +119,17 @@ func (p *preparation) newHead() error {
 
 // findTask finds images, scores and loss, and decides from the graph as it is
 // written which tensors are trained.
-func (p *preparation) findTask() (err error) {
+func (p *preparation) findTask() error {
 	f := p.f
 	f.graph = p.m.Graph
-	if err := ownLosses(f.graph, p.inf); err != nil {
+	found, err := ownLosses(f.graph, p.inf)
+	if err != nil {
 		return err
+	}
+	if found { // what reads a loss has a type only now
+		if p.inf, err = infer.Model(p.m); err != nil {
+			return err
+		}
 	}
 	if p.o.Loss.Name == bundle.NoLoss {
 		if err := f.findOwnLoss(p.inf, p.o); err != nil {

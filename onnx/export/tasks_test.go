@@ -113,6 +113,64 @@ func TestTasksAgreeWithPyTorch(t *testing.T) {
 	}
 }
 
+// Losses inside a model, as PyTorch's exporter of TorchScript writes them, with
+// class weights, a class that is left out and a weight of each sample, train as
+// in PyTorch; the class weights are no parameter.
+func TestOwnLossesAgreeWithPyTorch(t *testing.T) {
+	d := openDevice(t)
+	text, err := os.ReadFile(filepath.Join("testdata", "own.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		Model  string    `json:"model"`
+		Rate   float32   `json:"rate"`
+		Losses []float64 `json:"losses"`
+	}
+	if err := json.Unmarshal(text, &cases); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cases {
+		t.Run(c.Model, func(t *testing.T) {
+			m, err := wire.Read(filepath.Join("testdata", "own."+c.Model+".onnx"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := export.Build(m, export.Options{Loss: bundle.Loss{Name: bundle.NoLoss}, Optimizer: bundle.Optimizer{Name: bundle.SGD}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(b.Manifest.State) != 4 {
+				t.Fatalf("state %+v, want the weights and biases of two layers", b.Manifest.State)
+			}
+			trainer := taskTrainer(t, d, b)
+			for s, want := range c.Losses {
+				images, _, masks := taskBatchOf(s, "mask", false)
+				in := ortrun.StepInput{N: taskBatch, Images: images, LearningRate: c.Rate, LossScale: 1}
+				var wide, weights []byte
+				for i := range taskBatch {
+					for _, y := range masks[i*taskSide*taskSide:][:taskSide*taskSide] {
+						wide = binary.LittleEndian.AppendUint64(wide, uint64(y))
+					}
+					x := float32(taskMix(uint64(1000003*(s*taskBatch+i+1)))%256) / 255
+					weights = binary.LittleEndian.AppendUint32(weights, math.Float32bits(x))
+					in.Labels = append(in.Labels, int64(masks[i*taskSide*taskSide])%255)
+				}
+				if in.Targets = [][]byte{weights}; c.Model == "mask" {
+					in.Labels, in.Targets = nil, [][]byte{wide}
+				}
+				var out ortrun.StepOutput
+				if err := trainer.Step(&in, &out); err != nil {
+					t.Fatal(err)
+				}
+				if math.Abs(float64(out.Loss)-want) > 1e-4*(1+want) {
+					t.Fatalf("step %d: loss %v, want %v", s, out.Loss, want)
+				}
+			}
+		})
+	}
+}
+
 // A detector with its loss inside, which wants boxes, trains as in PyTorch, and
 // is rebuilt to the same bytes.
 func TestDetectorAgreesWithPyTorch(t *testing.T) {

@@ -2,7 +2,9 @@
 """Record twenty training steps of small models by losses of vectors and masks in PyTorch, and export the models.
 
 usage: gen_tasks.py
-Needs torch, torchvision and onnx; tasks.NAME.onnx and tasks.json land beside this script.
+Needs torch, torchvision and onnx; tasks.NAME.onnx and tasks.json land beside this script, and own.NAME.onnx and own.json
+of models that hold their loss: cross-entropy of masks with class weights and a class that is left out, and of classes
+times a weight of each sample, whose loss is [N].
 
 Step s takes samples 4*s to 4*s+3: the pixel p of sample i is byte(mix(i*64+p)), target k of a vector
 mix(1000003*(i+1)+k)%256/255, or that above 1/2 where a loss is of 0 and 1, the class of pixel p
@@ -104,6 +106,63 @@ CASES = [
 ]
 
 
+class OwnMask(nn.Module):
+    """The loss of PyTorch itself: over all pixels of the batch, by the sum of their weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.Tanh(), nn.Conv2d(6, 3, 3, padding=1))
+        self.register_buffer("importance", tensor(W3, 3))
+
+    def forward(self, x, mask):
+        y = self.body(x)
+        return y, F.cross_entropy(y, mask, self.importance, ignore_index=255)
+
+
+class OwnWeight(nn.Module):
+    def __init__(self, reduction):
+        super().__init__()
+        self.body, self.reduction = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 8), nn.Tanh(), nn.Linear(8, 3)), reduction
+
+    def forward(self, x, label, weight):
+        y = self.body(x)
+        if self.reduction == "sum":
+            return y, F.cross_entropy(y, label, reduction="sum") * weight.mean()
+        each = F.cross_entropy(y, label, reduction="none") * weight
+        return y, each
+
+
+OWN = {"mask": OwnMask, "weight": lambda: OwnWeight("none"), "sum": lambda: OwnWeight("sum")}
+
+
+def own():
+    """Twenty steps of each: of a mask, or of class mask[0] of 3, or 0 where it is left out, and a weight, vectors(s, 1)."""
+    records = []
+    for name, made in OWN.items():
+        torch.manual_seed(6)
+        model, losses = made(), []
+
+        def inputs(s):
+            y = masks(s, 3)
+            if name == "mask":
+                return {"images": images(s), "mask": y}
+            first = y[:, 0, 0]
+            return {"images": images(s), "label": torch.where(first == 255, 0, first), "weight": vectors(s, 1, False)[:, 0]}
+        torch.onnx.export(model, tuple(inputs(0).values()), os.path.join(HERE, f"own.{name}.onnx"), dynamo=False, input_names=list(inputs(0)),
+                          output_names=["scores", "loss"], dynamic_axes={n: {0: "N"} for n in [*inputs(0), "scores"] + ["loss"] * (name == "weight")},
+                          training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False, opset_version=17)
+        sgd = torch.optim.SGD(model.parameters(), 0.05 if name == "sum" else LR)
+        for s in range(STEPS):
+            loss = model(*inputs(s).values())[1].mean()
+            losses.append(loss.item())
+            sgd.zero_grad()
+            loss.backward()
+            sgd.step()
+        records.append({"model": name, "rate": sgd.param_groups[0]["lr"], "losses": losses})
+    with open(os.path.join(HERE, "own.json"), "w") as f:
+        json.dump(records, f, indent=0)
+
+
 def main():
     start = {}
     for name, model in MODELS.items():
@@ -130,3 +189,4 @@ def main():
 
 if __name__ == "__main__":
     main()
+    own()
