@@ -34,18 +34,21 @@ var besideChance = []contrast{
 	{"chance/runs/random-r0.58", "chance/runs/static-r0.58"},
 }
 
-// besideHosts are DAS, with each reference and with rescaling, beside the method
-// that it is put before, for each kind of wrong labels.
+// besideHosts are, for each kind of wrong labels, DAS beside the method that it is
+// put before, its other references and rescaling beside its defaults, and
+// InfoBatch without rescaling.
 func besideHosts() (list []contrast) {
 	for kind := range strings.SplitSeq(wrong, ",") {
 		n := "-n" + strings.ReplaceAll(kind, ":", "-")
-		infobatch, seta := "infobatch/runs/infobatch"+n+"-r0.5", "seta/runs/seta"+n+"-r0.1"
-		for _, reference := range []string{"infobatch", "holdout", "pseudo", "rescaled"} {
-			list = append(list, contrast{reference + "/runs/das-infobatch" + n + "-r0.5", infobatch})
+		infobatch, seta := "infobatch"+n+"-r0.5", "seta"+n+"-r0.1"
+		das := "infobatch/runs/das-" + infobatch
+		list = append(list, contrast{das, "infobatch/runs/" + infobatch})
+		for _, other := range []string{"holdout", "pseudo", "rescaled"} {
+			list = append(list, contrast{other + "/runs/das-" + infobatch, das})
 		}
-		list = append(list, contrast{"not-rescaled/runs/infobatch" + n + "-r0.5", infobatch})
+		list = append(list, contrast{"not-rescaled/runs/" + infobatch, "infobatch/runs/" + infobatch})
 		for _, reference := range []string{"seta", "holdout-seta", "pseudo-seta"} {
-			list = append(list, contrast{reference + "/runs/das-seta" + n + "-r0.1", seta})
+			list = append(list, contrast{reference + "/runs/das-" + seta, "seta/runs/" + seta})
 		}
 	}
 	return list

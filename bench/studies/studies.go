@@ -74,6 +74,17 @@ func noisy(train ...string) []plan {
 	}
 }
 
+// memorised is training on so few images, half of them with wrong labels, that
+// full training learns these by heart.
+func memorised(train ...string) []plan {
+	train = append(slices.Clone(train), "--limit-train", "5000", "--noise", "symmetric:0.5")
+	return []plan{
+		{name: "infobatch", args: slices.Concat(train, []string{"--methods", "none,infobatch,das-infobatch", "--ratios", "0.5"})},
+		{name: "seta", args: slices.Concat(train, []string{"--methods", "seta,das-seta", "--ratios", "0.1"}, windows)},
+		{name: "chance", args: slices.Concat(train, []string{"--methods", "random", "--ratios", "0.29"})},
+	}
+}
+
 func recipe(bundle, data, epochs, seeds string) []string {
 	return []string{"--bundle", bundle, "--data", data, "--epochs", epochs, "--seed", "1", "--seeds", seeds}
 }
@@ -98,6 +109,12 @@ var studies = []study{
 	}},
 	{name: "fashion-mlp", title: "mlp on Fashion-MNIST", experiments: papers(recipe("mlp", "fashion-mnist", "30", "5")...), beside: besideChance},
 	{name: "noise-mlp", title: "mlp on Fashion-MNIST with wrong labels", experiments: noisy(recipe("mlp", "fashion-mnist", "30", "5")...), beside: besideHosts()},
+	{name: "noise-small", title: "mlp on 5,000 images with wrong labels", experiments: memorised(recipe("mlp", "fashion-mnist", "60", "5")...), beside: []contrast{
+		{"infobatch/runs/das-infobatch-nsymmetric-0.5-r0.5", "infobatch/runs/infobatch-nsymmetric-0.5-r0.5"},
+		{"seta/runs/das-seta-nsymmetric-0.5-r0.1", "seta/runs/seta-nsymmetric-0.5-r0.1"},
+		{"infobatch/runs/das-infobatch-nsymmetric-0.5-r0.5", "chance/runs/random-nsymmetric-0.5-r0.29"},
+		{"seta/runs/das-seta-nsymmetric-0.5-r0.1", "chance/runs/random-nsymmetric-0.5-r0.29"},
+	}},
 	{name: "audit-mlp", title: "mlp on Fashion-MNIST with wrong labels", audits: audited("mlp", "30")},
 	{name: "time", title: "lenet on Fashion-MNIST", timed: true, experiments: []plan{
 		{name: "lenet", args: append(recipe("lenet", "fashion-mnist", "6", "3"), "--methods", "none,random,infobatch,bls-infobatch,seta,das-infobatch", "--ratios", "0.5")},
