@@ -289,8 +289,16 @@ func TestAuditMovedData(t *testing.T) {
 		}
 	}
 	run := filepath.Join(dir, "run")
-	winnow(t, "train", "--bundle", "mlp", "--num-classes", "3", "--data", "folder:"+was, "--epochs", "1", "--prune", "none", "--device", "cpu", "--threads", "1", "-q", "-o", run).succeeds(t)
-	if err := os.Rename(was, now); err != nil {
+	begun := filepath.Join(dir, "begun") // where the run is begun, which is gone later
+	if err := os.Mkdir(begun, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	train := program("train", "--bundle", "mlp", "--num-classes", "3", "--data", "folder:"+was, "--epochs", "1", "--prune", "none", "--device", "cpu", "--threads", "1", "-q", "-o", run)
+	train.Dir = begun
+	if text, err := train.CombinedOutput(); err != nil {
+		t.Fatal(err, string(text))
+	}
+	if err := errors.Join(os.Remove(begun), os.Rename(was, now)); err != nil {
 		t.Fatal(err)
 	}
 	for _, command := range []string{"audit", "report", "eval"} {

@@ -165,7 +165,13 @@ func (o *auditOptions) trainFolds(ctx context.Context, out *output) ([]string, e
 	} else if data, ok := flags[dataFlagName]; ok { // relative in runs of earlier versions
 		flags[dataFlagName] = datasets.Absolute(data, last.Typed.Dir)
 	}
-	p := &experiment.Plan{Dir: last.Typed.Dir, Flags: flags, Methods: []string{methodFull}, Seeds: []uint64{last.Config.Seed}, Folds: o.Folds}
+	dir := last.Typed.Dir
+	if !exists(dir) { // the run was carried elsewhere
+		if dir, err = os.Getwd(); err != nil {
+			return nil, err
+		}
+	}
+	p := &experiment.Plan{Dir: dir, Flags: flags, Methods: []string{methodFull}, Seeds: []uint64{last.Config.Seed}, Folds: o.Folds}
 	if err := p.Complete(); err != nil {
 		return nil, err
 	}
