@@ -237,6 +237,11 @@ func (d *Device) newSessionOptions(o sessionOptions) (_ *ort.SessionOptions, err
 			return nil, err
 		}
 	}
+	if d.Kernels() {
+		if err := d.addOperators(options); err != nil {
+			return nil, err
+		}
+	}
 	return options, nil
 }
 

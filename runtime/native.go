@@ -214,14 +214,19 @@ func (l *library) native() (native, error) {
 	return native{api}, checkLayout()
 }
 
+// table is the function table, for C code of other packages.
+func (n native) table() unsafe.Pointer { return unsafe.Pointer(n.api) }
+
 // checkLayout confirms what this file assumes of onnxruntime_go's private
 // fields, so that an upgrade fails with a message and not in native code.
 func checkLayout() error {
 	session := reflect.TypeFor[ort.DynamicAdvancedSession]().Field(0)
 	value := reflect.TypeFor[ort.ValueInternalData]()
 	binding := reflect.TypeFor[ort.IoBinding]()
+	options := reflect.TypeFor[ort.SessionOptions]()
 	if session.Type != reflect.TypeFor[*ort.AdvancedSession]() ||
 		session.Type.Elem().Field(0).Name != "ortSession" ||
+		options.NumField() != 1 || options.Field(0).Type.Kind() != reflect.Pointer ||
 		binding.NumField() != 1 || binding.Field(0).Type.Kind() != reflect.Pointer ||
 		value.NumField() != 1 || value.Field(0).Type.Kind() != reflect.Pointer {
 		return errors.New("onnxruntime_go: private fields are not those of v1.27")

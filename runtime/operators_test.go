@@ -1,0 +1,222 @@
+package runtime
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// conv3x3 is a convolution, in float64 and ONNX's own order.
+type conv3x3 struct {
+	images, in, out, h, w int
+	pads                  [4]int
+	block                 int
+}
+
+func (c conv3x3) oh() int { return c.h + c.pads[0] + c.pads[2] - 2 }
+func (c conv3x3) ow() int { return c.w + c.pads[1] + c.pads[3] - 2 }
+
+// each calls f for every product of a convolution: places in x, filter and y.
+func (c conv3x3) each(f func(x, filter, y int)) {
+	for n := range c.images {
+		for k := range c.out {
+			for row := range c.oh() {
+				for column := range c.ow() {
+					for channel := range c.in {
+						for tap := range 9 {
+							r, q := row+tap/3-c.pads[0], column+tap%3-c.pads[1]
+							if r >= 0 && r < c.h && q >= 0 && q < c.w {
+								f(((n*c.in+channel)*c.h+r)*c.w+q, (k*c.in+channel)*9+tap, ((n*c.out+k)*c.oh()+row)*c.ow()+column)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// inBlocks moves images [n, channels, area] into blocks of channels, or back.
+func inBlocks(v []float32, channels, area, block int, back bool) []float32 {
+	out := make([]float32, len(v))
+	for i := range v {
+		n, c, at := i/(channels*area), i/area%channels, i%area
+		j := ((n*channels/block+c/block)*area+at)*block + c%block
+		if back {
+			out[i] = v[j]
+		} else {
+			out[j] = v[i]
+		}
+	}
+	return out
+}
+
+func drawn(r *rand.Rand, n int) []float32 {
+	v := make([]float32, n)
+	for i := range v {
+		v[i] = float32(r.NormFloat64())
+	}
+	return v
+}
+
+// far is the distance of got from want, of want's own length.
+func far(got []float32, want []float64) float64 {
+	var apart, all float64
+	for i, w := range want {
+		apart += (float64(got[i]) - w) * (float64(got[i]) - w)
+		all += w * w
+	}
+	return math.Sqrt(apart / all)
+}
+
+// winnowNode is the file of a graph with one operator of the domain winnow.
+func winnowNode(op string, inputs int, attributes map[string][]int64) []byte {
+	var names []string
+	var values []byte
+	for i := range inputs {
+		names = append(names, nodesInput(i))
+		values = append(values, valueOf(11, nodesInput(i), Float32)...)
+	}
+	var body []byte
+	for _, in := range names {
+		body = append(body, message(1, []byte(in))...)
+	}
+	body = slices.Concat(body, message(2, []byte("y")), message(4, []byte(op)), message(7, []byte("winnow")))
+	for name, v := range attributes {
+		a := message(1, []byte(name))
+		if len(v) == 1 {
+			a = slices.Concat(a, number(3, uint64(v[0])), number(20, 2))
+		} else {
+			for _, x := range v {
+				a = append(a, number(8, uint64(x))...)
+			}
+			a = append(a, number(20, 7)...)
+		}
+		body = append(body, message(5, a)...)
+	}
+	return nodesFile("winnow", slices.Concat(message(1, body), values, valueOf(12, "y", Float32)))
+}
+
+// The operators give what the definition of a convolution gives, in float64,
+// and its gradients, whatever the shape, the block and the number of threads.
+func TestOperatorsOfConvolutions(t *testing.T) {
+	shapes := []conv3x3{
+		{images: 3, in: 16, out: 24, h: 9, w: 13, pads: [4]int{1, 1, 1, 1}, block: 8},
+		{images: 2, in: 8, out: 40, h: 5, w: 4, pads: [4]int{0, 0, 0, 0}, block: 8},
+		{images: 1, in: 24, out: 8, h: 1, w: 1, pads: [4]int{1, 1, 1, 1}, block: 8},
+		{images: 2, in: 16, out: 16, h: 3, w: 50, pads: [4]int{2, 0, 1, 2}, block: 8},
+		{images: 1, in: 72, out: 136, h: 6, w: 7, pads: [4]int{1, 2, 0, 1}, block: 8},
+		{images: 5, in: 64, out: 64, h: 4, w: 4, pads: [4]int{1, 1, 1, 1}, block: 8},
+		{images: 40, in: 8, out: 8, h: 12, w: 12, pads: [4]int{1, 1, 1, 1}, block: 8},
+		{images: 3, in: 32, out: 48, h: 8, w: 9, pads: [4]int{1, 1, 1, 1}, block: 16},
+		{images: 2, in: 128, out: 144, h: 4, w: 5, pads: [4]int{1, 1, 1, 1}, block: 16},
+	}
+	for _, threads := range []int{1, 3} {
+		d := device(t, Options{Device: "cpu", Threads: threads})
+		if !d.Kernels() {
+			t.Skip("needs a processor with AVX2")
+		}
+		for _, s := range shapes {
+			t.Run(fmt.Sprintf("%+v, %d threads", s, threads), func(t *testing.T) { checkConv3x3(t, d, s) })
+		}
+	}
+}
+
+func checkConv3x3(t *testing.T, d *Device, s conv3x3) {
+	const limit = 4e-6 // of float32 through sums with factors up to 8: float64's result lies 1 to 2e-6 away
+	r := rand.New(rand.NewPCG(1, uint64(s.in)))
+	x, filter, dy, bias := drawn(r, s.images*s.in*s.h*s.w), drawn(r, s.out*s.in*9), drawn(r, s.images*s.out*s.oh()*s.ow()), drawn(r, s.out)
+	y, dx, dw := make([]float64, len(dy)), make([]float64, len(x)), make([]float64, len(filter))
+	for i := range y {
+		y[i] = float64(bias[i/(s.oh()*s.ow())%s.out])
+	}
+	s.each(func(i, w, o int) {
+		y[o] += float64(x[i]) * float64(filter[w])
+		dx[i] += float64(dy[o]) * float64(filter[w])
+		dw[w] += float64(x[i]) * float64(dy[o])
+	})
+	image, result := []int64{int64(s.images), int64(s.in), int64(s.h), int64(s.w)}, []int64{int64(s.images), int64(s.out), int64(s.oh()), int64(s.ow())}
+	taps := []int64{int64(s.out), int64(s.in), 3, 3}
+	inside, outside := inBlocks(x, s.in, s.h*s.w, s.block, false), inBlocks(dy, s.out, s.oh()*s.ow(), s.block, false)
+	run := func(op string, attributes map[string][]int64, shape []int64, shapes [][]int64, operands ...[]float32) []float32 {
+		t.Helper()
+		var slots []Slot
+		var in [][]byte
+		for i, v := range operands {
+			slots = append(slots, Slot{Name: nodesInput(i), DType: Float32, Shape: shapes[i]})
+			in = append(in, bytesOf(v...))
+		}
+		attributes["block"] = []int64{int64(s.block)}
+		f, err := d.NewFunction(winnowNode(op, len(operands), attributes), slots, []Slot{{Name: "y", DType: Float32, Shape: shape}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		out, err := f.Run(in...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.Clone(as[float32](out[0]))
+	}
+	pads := func(p [4]int) []int64 { return []int64{int64(p[0]), int64(p[1]), int64(p[2]), int64(p[3])} }
+	got := run("Conv3x3", map[string][]int64{"pads": pads(s.pads), "turned": {0}}, result, [][]int64{image, taps, {int64(s.out)}}, inside, filter, bias)
+	if e := far(inBlocks(got, s.out, s.oh()*s.ow(), s.block, true), y); !(e < limit) {
+		t.Errorf("the convolution is off by %.1e", e)
+	}
+	back := [4]int{2 - s.pads[0], 2 - s.pads[1], 2 - s.pads[2], 2 - s.pads[3]}
+	got = run("Conv3x3", map[string][]int64{"pads": pads(back), "turned": {1}}, image, [][]int64{result, taps}, outside, filter)
+	if e := far(inBlocks(got, s.in, s.h*s.w, s.block, true), dx); !(e < limit) {
+		t.Errorf("its data gradient is off by %.1e", e)
+	}
+	got = run("Conv3x3Filter", map[string][]int64{"pads": pads(s.pads)}, taps, [][]int64{image, result}, inside, outside)
+	if e := far(got, dw); !(e < limit) {
+		t.Errorf("its filter's gradient is off by %.1e", e)
+	}
+}
+
+// Operands that do not fit are an error of the graph, not a fault.
+func TestOperatorsRefuse(t *testing.T) {
+	d := device(t, Options{Device: "cpu", Threads: 1})
+	if !d.Kernels() {
+		t.Skip("needs a processor with AVX2")
+	}
+	type shapes = [][]int64
+	for name, c := range map[string]struct {
+		op         string
+		operands   shapes
+		attributes map[string][]int64
+	}{
+		"half a block":         {"Conv3x3", shapes{{1, 12, 4, 4}, {8, 12, 3, 3}}, map[string][]int64{"pads": {1, 1, 1, 1}, "block": {8}, "turned": {0}}},
+		"a filter of 1x1":      {"Conv3x3", shapes{{1, 8, 4, 4}, {8, 8, 1, 1}}, map[string][]int64{"pads": {1, 1, 1, 1}, "block": {8}, "turned": {0}}},
+		"other channels":       {"Conv3x3", shapes{{1, 8, 4, 4}, {8, 16, 3, 3}}, map[string][]int64{"pads": {1, 1, 1, 1}, "block": {8}, "turned": {0}}},
+		"no pixels left":       {"Conv3x3", shapes{{1, 8, 2, 4}, {8, 8, 3, 3}}, map[string][]int64{"pads": {0, 0, 0, 0}, "block": {8}, "turned": {0}}},
+		"a bias too long":      {"Conv3x3", shapes{{1, 8, 4, 4}, {8, 8, 3, 3}, {16}}, map[string][]int64{"pads": {1, 1, 1, 1}, "block": {8}, "turned": {0}}},
+		"wide padding":         {"Conv3x3", shapes{{1, 8, 4, 4}, {8, 8, 3, 3}}, map[string][]int64{"pads": {3, 1, 1, 1}, "block": {8}, "turned": {0}}},
+		"a block of 4":         {"Conv3x3", shapes{{1, 8, 4, 4}, {8, 8, 3, 3}}, map[string][]int64{"pads": {1, 1, 1, 1}, "block": {4}, "turned": {0}}},
+		"no attributes":        {"Conv3x3", shapes{{1, 8, 4, 4}, {8, 8, 3, 3}}, map[string][]int64{}},
+		"three dimensions":     {"Conv3x3", shapes{{8, 4, 4}, {8, 8, 3, 3}}, map[string][]int64{"pads": {1, 1, 1, 1}, "block": {8}, "turned": {0}}},
+		"an adjoint too large": {"Conv3x3Filter", shapes{{1, 8, 4, 4}, {1, 8, 5, 4}}, map[string][]int64{"pads": {1, 1, 1, 1}, "block": {8}}},
+		"other images":         {"Conv3x3Filter", shapes{{1, 8, 4, 4}, {2, 8, 4, 4}}, map[string][]int64{"pads": {1, 1, 1, 1}, "block": {8}}},
+	} {
+		var slots []Slot
+		var in [][]byte
+		for i, s := range c.operands {
+			size := int64(1)
+			for _, n := range s {
+				size *= n
+			}
+			slots = append(slots, Slot{Name: nodesInput(i), DType: Float32, Shape: s})
+			in = append(in, make([]byte, 4*size))
+		}
+		f, err := d.NewFunction(winnowNode(c.op, len(c.operands), c.attributes), slots, []Slot{{Name: "y", DType: Float32, Shape: []int64{1, 8, 4, 4}}})
+		if err == nil {
+			_, err = f.Run(in...)
+			f.Close()
+		}
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
