@@ -28,6 +28,10 @@ const (
 	WeightWinograd = "winograd" // as batch, with half the products, 3x3 of stride 1 only; blocked layout only
 )
 
+// Kernel is a form that stands for an operator of the project's own (runtime/kernels):
+// where it goes first it is taken, and there is nothing to choose.
+const Kernel = "kernel"
+
 // Forms of a maximum pooling's gradient.
 const (
 	PoolScatter = "scatter" // g scattered to the indices that the pooling gives
@@ -52,6 +56,9 @@ type Form struct {
 // choose emits a gradient in the form that is chosen for its case, else in the one
 // asked for in general, else in the shape's own, the first.
 func (n *Node) choose(c Case, general string, forms []Form) string {
+	if forms[0].Name == Kernel {
+		return forms[0].Emit()
+	}
 	for _, f := range forms {
 		c.Forms = append(c.Forms, f.Name)
 	}

@@ -2,6 +2,7 @@ package emit
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"winnow/onnx"
@@ -17,7 +18,10 @@ func Encode(g *onnx.Graph, domains ...string) ([]byte, error) {
 	m := &onnx.Model{IRVersion: 8, Opset: 18, Producer: onnx.Producer, Graph: g}
 	for _, domain := range domains {
 		if slices.ContainsFunc(g.Nodes, func(n *onnx.Node) bool { return n.Domain == domain }) {
-			m.Domains = map[string]int64{domain: 1}
+			if m.Domains == nil {
+				m.Domains = map[string]int64{}
+			}
+			m.Domains[domain] = 1
 		}
 	}
 	if err := opset.Check(m, domains...); err != nil {
@@ -44,9 +48,6 @@ func Sweep(g *onnx.Graph) {
 	}
 	slices.Reverse(keep)
 	g.Nodes = keep
-	for name := range g.Initializers {
-		if !live[name] {
-			delete(g.Initializers, name)
-		}
-	}
+	maps.DeleteFunc(g.Initializers, func(name string, _ *onnx.Tensor) bool { return !live[name] })
+	maps.DeleteFunc(g.Values, func(name string, _ onnx.Value) bool { return !live[name] })
 }

@@ -9,6 +9,7 @@ import (
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
 	"winnow/onnx/emit"
+	"winnow/onnx/infer"
 	"winnow/onnx/nchwc"
 )
 
@@ -60,7 +61,7 @@ func buildTrain(f *forward, o Options, record func(autodiff.Case), b *bundle.Bun
 	if err := s.update(grads); err != nil {
 		return err
 	}
-	b.Train, err = emit.Encode(e.Graph, nchwc.Domain)
+	b.Train, err = emit.Encode(e.Graph, nchwc.Domain, infer.KernelDomain)
 	return err
 }
 
@@ -131,7 +132,7 @@ func (s *training) forward() error {
 	s.Batch = s.samples(s.labels.Name)
 	if block := s.o.Blocks.Size; block != 0 {
 		s.blocks = nchwc.New(s.Builder, block, s.labels.Name)
-		s.blocks.Lowering = s.o.Forms.Lowering
+		s.blocks.Lowering, s.blocks.Kernels = s.o.Forms.Lowering, s.o.Blocks.Kernels
 	}
 	for _, n := range s.nodes {
 		s.Within(bundle.PartForward, n)

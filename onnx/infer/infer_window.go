@@ -9,6 +9,9 @@ import (
 
 const nchwc = "com.microsoft.nchwc."
 
+// KernelDomain has the project's own operators (package runtime/kernels).
+const KernelDomain = "winnow"
+
 var windowRules = map[string]inferRule{
 	"Conv": inferConv, "ConvTranspose": inferConvTranspose, "ConvInteger": inferConvInteger,
 	"MaxPool": inferPool, "AveragePool": inferPool, "LpPool": inferPool, onnx.LaterDomain + ".AveragePool": inferPool,
@@ -18,6 +21,7 @@ var windowRules = map[string]inferRule{
 	nchwc + "Conv": inferConv, nchwc + "MaxPool": inferPool, nchwc + "AveragePool": inferPool,
 	nchwc + "GlobalAveragePool": inferGlobalPool, nchwc + "GlobalMaxPool": inferGlobalPool,
 	nchwc + "ReorderInput": inferReorderInput, nchwc + "ReorderOutput": inferReorderOutput,
+	KernelDomain + ".Conv3x3": inferKernelConv, KernelDomain + ".Conv3x3Filter": inferKernelFilter,
 }
 
 // window holds the attributes of a sliding window, one entry per spatial axis.
@@ -314,6 +318,33 @@ func inferConvTranspose(c call) error {
 		}
 	}
 	c.set(0, c.dtype(0), out)
+	return nil
+}
+
+func inferKernelConv(c call) error {
+	x, f, pads := c.shape(0), c.shape(1), c.n.Ints("pads", nil)
+	if len(x) != 4 || len(f) != 4 || len(pads) != 4 {
+		return shapeErrorf("rank %d and filter of rank %d, padded by %v: 4 of each wanted", len(x), len(f), pads)
+	}
+	out := onnx.Shape{x[0], f[0], c.in.unknownDim(), c.in.unknownDim()}
+	if c.n.Int("turned", 0) != 0 {
+		out[1] = f[1]
+	}
+	for i := range 2 {
+		if x[2+i].IsConst() {
+			out[2+i] = onnx.Const(x[2+i].N + pads[i] + pads[2+i] - 2)
+		}
+	}
+	c.set(0, c.dtype(0), out)
+	return nil
+}
+
+func inferKernelFilter(c call) error {
+	x, dy := c.shape(0), c.shape(1)
+	if len(x) != 4 || len(dy) != 4 {
+		return shapeErrorf("ranks %d and %d, 4 wanted", len(x), len(dy))
+	}
+	c.set(0, c.dtype(0), onnx.Shape{dy[1], x[1], onnx.Const(3), onnx.Const(3)})
 	return nil
 }
 

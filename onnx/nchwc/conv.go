@@ -47,6 +47,9 @@ func (l *Layout) forwardConv(n *onnx.Node) string {
 		filter = l.interleave(n.Inputs[1], 1, f[0], taps, 1)
 	case c.wholeGroups() > 0:
 		x = l.ToBlocks(x)
+		if c.canKernel() {
+			return c.kernelForward(x, n.Inputs[1], n.Input(2))
+		}
 		c = c.together()
 		filter = l.blockFilter(c.Inputs[1], c.OutC, c.GroupC, taps)
 		if c.forwardWinograd() {

@@ -32,6 +32,9 @@ func (l *Layout) Rule(op string) autodiff.Rule { return l.rules[op] }
 // over images goes first where it spares patches.
 func (l *Layout) convForms(plain autodiff.Conv) (f autodiff.ConvForms) {
 	c := blockedConv{l, plain}
+	if c.canKernel() {
+		return c.kernelForms()
+	}
 	if c.canBlockData() {
 		f.Data = append(f.Data, autodiff.Form{Name: autodiff.DataBlocked, Emit: func() string { return c.together().dataBlocked() }})
 		if c.canWinograd(c.In[0]) {

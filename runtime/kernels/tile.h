@@ -11,33 +11,32 @@ INNER vec NAME(all)(float f) { return f - (vec){0}; }
 
 // B' d, six for six.
 #define IMAGE(o, d0, d1, d2, d3, d4, d5) do { \
-	vec a_ = d4 - 4.0f * d2, b_ = d3 - 4.0f * d1, c_ = d4 - d2, e_ = 2.0f * (d3 - d1); \
-	o[0] = 4.0f * d0 - 5.0f * d2 + d4; \
+	vec a_ = d4 - Q2 * d2, b_ = P * (d3 - Q2 * d1), c_ = d4 - P2 * d2, e_ = Q * (d3 - P2 * d1); \
+	o[0] = P2 * Q2 * d0 - (P2 + Q2) * d2 + d4; \
 	o[1] = a_ + b_; o[2] = a_ - b_; o[3] = c_ + e_; o[4] = c_ - e_; \
-	o[5] = 4.0f * d1 - 5.0f * d3 + d5; } while (0)
+	o[5] = P2 * Q2 * d1 - (P2 + Q2) * d3 + d5; } while (0)
 
 // A' m, four for six.
 #define RESULT(o, m0, m1, m2, m3, m4, m5) do { \
 	vec s_ = m1 + m2, d_ = m1 - m2, t_ = m3 + m4, e_ = m3 - m4; \
-	o[0] = m0 + s_ + t_; o[1] = d_ + 2.0f * e_; o[2] = s_ + 4.0f * t_; o[3] = d_ + 8.0f * e_ + m5; } while (0)
+	o[0] = m0 + s_ + t_; o[1] = P * d_ + Q * e_; o[2] = P2 * s_ + Q2 * t_; o[3] = P * P2 * d_ + Q * Q2 * e_ + m5; } while (0)
 
 // A d, six for four.
 #define ADJOINT(o, d0, d1, d2, d3) do { \
-	vec s_ = d0 + d2, t_ = d1 + d3, u_ = d0 + 4.0f * d2, v_ = 2.0f * d1 + 8.0f * d3; \
+	vec s_ = d0 + P2 * d2, t_ = P * d1 + P * P2 * d3, u_ = d0 + Q2 * d2, v_ = Q * d1 + Q * Q2 * d3; \
 	o[0] = d0; o[1] = s_ + t_; o[2] = s_ - t_; o[3] = u_ + v_; o[4] = u_ - v_; o[5] = d3; } while (0)
 
 // G g, six for three.
 #define FILTER(o, g0, g1, g2) do { \
-	vec s_ = g0 + g2, u_ = (1.0f / 24) * g0 + (1.0f / 6) * g2, v_ = (1.0f / 12) * g1; \
-	o[0] = 0.25f * g0; o[1] = (-1.0f / 6) * (s_ + g1); o[2] = (-1.0f / 6) * (s_ - g1); \
-	o[3] = u_ + v_; o[4] = u_ - v_; o[5] = g2; } while (0)
+	vec s_ = GP * (g0 + P2 * g2), t_ = GP * P * g1, u_ = GQ * (g0 + Q2 * g2), v_ = GQ * Q * g1; \
+	o[0] = G0 * g0; o[1] = s_ + t_; o[2] = s_ - t_; o[3] = u_ + v_; o[4] = u_ - v_; o[5] = g2; } while (0)
 
 // G' m, three for six.
 #define TAPS(o, m0, m1, m2, m3, m4, m5) do { \
 	vec s_ = m1 + m2, t_ = m3 + m4; \
-	o[0] = 0.25f * m0 - (1.0f / 6) * s_ + (1.0f / 24) * t_; \
-	o[1] = (1.0f / 6) * (m2 - m1) + (1.0f / 12) * (m3 - m4); \
-	o[2] = (1.0f / 6) * (t_ - s_) + m5; } while (0)
+	o[0] = G0 * m0 + GP * s_ + GQ * t_; \
+	o[1] = GP * P * (m1 - m2) + GQ * Q * (m3 - m4); \
+	o[2] = GP * P2 * s_ + GQ * Q2 * t_ + m5; } while (0)
 
 // Transforms go by strips: the tiles of a row of an image's tiles. What is made of
 // the rows of a block's strip first lies in lane, the tiles are made of its columns.

@@ -1,7 +1,7 @@
 // Convolutions of 3x3 with stride 1 on images in blocks of channels, by
-// Winograd's minimal filtering F(4x4, 3x3) at the points 0, 1, -1, 2, -2 and
-// infinity (Lavin and Gray, Fast Algorithms for Convolutional Neural Networks,
-// 2015): 36 products in the place of 144 for a tile of 4x4 positions.
+// Winograd's minimal filtering F(4x4, 3x3) (Lavin and Gray, Fast Algorithms for
+// Convolutional Neural Networks, 2015): 36 products in the place of 144 for a
+// tile of 4x4 positions.
 #ifndef WINNOW_WINOGRAD_H
 #define WINNOW_WINOGRAD_H
 

@@ -61,6 +61,13 @@ func Blocked() []Case {
 	winograd("uneven", emit.Attrs{"pads": is(2, 0, 1, 2)}, Tensor(16, 32, 7, 4), Tensor(32, 32, 3, 3))
 	winograd("some-images", emit.Attrs{"pads": is(1, 1, 1, 1)}, Tensor(5, 32, 8, 3), Tensor(32, 32, 3, 3))
 
+	kernel := func(name string, a emit.Attrs, args ...Arg) { add("Conv", "kernel-"+name, a, args...).kernels = true }
+	kernel("tile", emit.Attrs{"pads": is(1, 1, 1, 1)}, Tensor(3, 16, 4, 5), Tensor(16, 16, 3, 3), Tensor(16))
+	kernel("rest", emit.Attrs{"pads": is(1, 1, 1, 1)}, Tensor(2, 32, 7, 3), Tensor(48, 32, 3, 3), Tensor(48))
+	kernel("valid", nil, Tensor(2, 48, 6, 4), Tensor(32, 48, 3, 3))
+	kernel("uneven", emit.Attrs{"pads": is(2, 0, 1, 2)}, Tensor(2, 16, 7, 4), Tensor(32, 16, 3, 3))
+	kernel("strided", emit.Attrs{"pads": is(1, 1, 1, 1), "strides": is(2, 2)}, Tensor(16, 16, 6, 6), Tensor(16, 16, 3, 3))
+
 	for _, size := range [][]int64{{4, 16, 3, 4}, {2, 32, 40, 30}} {
 		c := add("BatchNormalization", "norm", emit.Attrs{"epsilon": fa(1e-3)}, Tensor(size...), Tensor(size[1]), Tensor(size[1]),
 			Tensor(size[1]).constant(), Tensor(size[1]).Drawn(positive).constant())

@@ -61,7 +61,7 @@ func randomBlockedConv(r *rand.Rand) Case {
 	}
 	a["group"] = ia(group)
 	forms := []autodiff.Lowering{{}, {Data: autodiff.DataWinograd, Weight: autodiff.WeightWinograd}}
-	return Case{Op: "Conv", Attrs: a, Args: args, DType: onnx.Float32, Tol: 2e-4, Step: 0.5, blocked: true, Lower: forms[r.IntN(2)]}
+	return Case{Op: "Conv", Attrs: a, Args: args, DType: onnx.Float32, Tol: 2e-4, Step: 0.5, blocked: true, kernels: r.IntN(3) == 0, Lower: forms[r.IntN(2)]}
 }
 
 func randomPool(op string) func(r *rand.Rand) Case {

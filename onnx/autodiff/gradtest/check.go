@@ -99,6 +99,7 @@ type Case struct {
 	all       bool // or all are
 	Lower     autodiff.Lowering
 	blocked   bool // images of whole blocks come in the layout in blocks
+	kernels   bool // and convolutions of 3x3 take the operators of runtime/kernels, where the machine can
 	Alone     bool // composed, and ONNX Runtime's kernel refuses it or differs from the definition
 }
 
@@ -210,7 +211,7 @@ func (k *check) forward(d *ortrun.Device) {
 	if k.c.blocked {
 		block := BlockOf(k.t, d)
 		layout = nchwc.New(k.e, block, "")
-		layout.Lowering = k.c.Lower
+		layout.Lowering, layout.Kernels = k.c.Lower, k.c.kernels && d.Kernels()
 		k.walk.Layout, centre = layout, layout.Centre
 		for _, v := range k.g.Inputs { // as if a blocked convolution had made it
 			if len(v.Shape) == 4 && v.Shape[1].N%block == 0 && (v.Name != "x1" || k.c.Op != "Conv") {
@@ -315,7 +316,7 @@ func (k *check) function(d *ortrun.Device) *ortrun.Function {
 	if k.e.Err != nil {
 		k.t.Fatal(k.e.Err)
 	}
-	model, err := emit.Encode(k.g, nchwc.Domain)
+	model, err := emit.Encode(k.g, nchwc.Domain, infer.KernelDomain)
 	if err != nil {
 		k.t.Fatal(err)
 	}

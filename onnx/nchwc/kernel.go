@@ -1,0 +1,66 @@
+package nchwc
+
+import (
+	"slices"
+
+	"winnow/onnx"
+	"winnow/onnx/autodiff"
+	"winnow/onnx/emit"
+	"winnow/onnx/infer"
+)
+
+// maxKernelWidth bounds the columns of an image for the operators of
+// infer.KernelDomain: a row of its tiles is worked on at once.
+const maxKernelWidth = 512
+
+// canKernel is whether c is a convolution as the operators of package
+// runtime/kernels take it, and they are there.
+func (c blockedConv) canKernel() bool {
+	b := c.block
+	return c.Kernels && c.Rank() == 2 && c.Group == 1 && c.GroupC%b == 0 && c.OutC%b == 0 &&
+		c.Kernel[0] == 3 && c.Kernel[1] == 3 && c.UnitStride() && c.Dilation[0] == 1 && c.Dilation[1] == 1 &&
+		max(c.Begin[0], c.Begin[1], c.End[0], c.End[1]) <= 2 && min(c.Begin[0], c.Begin[1], c.End[0], c.End[1]) >= 0 &&
+		max(c.In[1], c.Out[1]) <= maxKernelWidth && c.DType(c.Inputs[0]) == onnx.Float32 && c.DType(c.Inputs[1]) == onnx.Float32
+}
+
+// kernel emits an operator of runtime/kernels, whose output has a shape that ONNX
+// Runtime is told: it infers none, and plans memory by it.
+func (l *Layout) kernel(op string, a emit.Attrs, inputs ...string) string {
+	a["block"] = onnx.IntAttr(l.block)
+	y := l.EmitIn(infer.KernelDomain, op, 1, a, inputs...)[0]
+	if v, ok := l.Inf.Type(y); ok && l.Err == nil {
+		if l.Graph.Values == nil {
+			l.Graph.Values = map[string]onnx.Value{}
+		}
+		l.Graph.Values[y] = v
+	}
+	return y
+}
+
+func (c blockedConv) kernelForward(x, filter, bias string) string {
+	inputs := []string{x, filter}
+	if bias != "" {
+		inputs = append(inputs, bias)
+	}
+	return c.kernel("Conv3x3", emit.Attrs{"pads": onnx.IntsAttr(slices.Concat(c.Begin, c.End)...), "turned": onnx.IntAttr(0)}, inputs...)
+}
+
+func (c blockedConv) kernelData() string {
+	back := make([]int64, 4)
+	for i := range 2 {
+		back[i], back[2+i] = 2-c.Begin[i], 2-c.End[i]
+	}
+	return c.ToPlain(c.kernel("Conv3x3", emit.Attrs{"pads": onnx.IntsAttr(back...), "turned": onnx.IntAttr(1)}, c.ToBlocks(c.Dy[0]), c.Inputs[1]))
+}
+
+func (c blockedConv) kernelFilter() string {
+	return c.kernel("Conv3x3Filter", emit.Attrs{"pads": onnx.IntsAttr(slices.Concat(c.Begin, c.End)...)}, c.ToBlocks(c.Inputs[0]), c.ToBlocks(c.Dy[0]))
+}
+
+// kernelForms are the forms of a convolution's gradients that go before all others.
+func (c blockedConv) kernelForms() autodiff.ConvForms {
+	return autodiff.ConvForms{
+		Data:   []autodiff.Form{{Name: autodiff.Kernel, Emit: c.kernelData}},
+		Filter: []autodiff.Form{{Name: autodiff.Kernel, Emit: c.kernelFilter}},
+	}
+}
