@@ -49,9 +49,9 @@ type bundleSource struct {
 	Forward  forwardOptions
 	Graph    graphOptions
 	Images   imageOptions
-	Changed  []string              // the flags of Graph and Images that were given
-	Mixes    bool                  // samples are mixed, so their classes have shares
-	Block    func() (int64, error) // the block of a graph that is made here
+	Changed  []string                      // the flags of Graph and Images that were given
+	Mixes    bool                          // samples are mixed, so their classes have shares
+	Blocks   func() (export.Blocks, error) // of a graph that is made here
 	Warn     func(string)
 
 	Smoothing float64 // out: of a finished bundle whose classes became vectors
@@ -87,7 +87,7 @@ func (s *bundleSource) open(ctx context.Context) (*bundle.Bundle, string, error)
 	}
 	if isModel || s.shipped() && (len(s.Changed) > 0 || s.Forward.Classes > 0) {
 		var err error
-		if s.Graph.Block, err = s.Block(); err != nil {
+		if s.Graph.Blocks, err = s.Blocks(); err != nil {
 			return nil, "", err
 		}
 		b, err := s.make(ctx, model, name)
@@ -116,23 +116,24 @@ func (s *bundleSource) open(ctx context.Context) (*bundle.Bundle, string, error)
 	return b, from, err
 }
 
-// here gives a bundle whose blocked graph is for another machine one for this.
+// here gives a bundle whose blocked graph is for another machine one for this,
+// and one of operators that no file has.
 func (s *bundleSource) here(b *bundle.Bundle) (*bundle.Bundle, error) {
 	has := b.Manifest.Blocked
 	if has == nil || len(b.Forward) == 0 {
 		return b, nil
 	}
-	block, err := s.Block()
-	if err != nil || block == 0 || block == has.Block {
+	blocks, err := s.Blocks()
+	if err != nil || blocks.Size == 0 || blocks.Size == has.Block && !blocks.Kernels {
 		return b, err
 	}
-	rebuilt, err := export.Rebuild(b, export.Options{Blocks: export.Blocks{Size: block, Insist: s.Graph.InsistOnBlock}, Warn: s.Warn})
+	rebuilt, err := export.Rebuild(b, export.Options{Blocks: blocks, Warn: s.Warn})
 	if err != nil {
 		return nil, fmt.Errorf("bundle %q: a training graph for this machine: %w; --layout %s does without", s.Spec, err, bundle.LayoutPortable)
 	}
-	if !s.shipped() {
+	if !s.shipped() && blocks.Size != has.Block {
 		s.Warn(fmt.Sprintf("the bundle's graph in blocks is of %d channels, this machine's blocks of %d: written anew for this run; winnow tune keeps it, --layout %s does without",
-			has.Block, block, bundle.LayoutPortable))
+			has.Block, blocks.Size, bundle.LayoutPortable))
 	}
 	return rebuilt, nil
 }
@@ -159,14 +160,14 @@ func (s *bundleSource) withShares(b *bundle.Bundle) (*bundle.Bundle, error) {
 	if b.Forward == nil || b.Manifest.Loss.Name == bundle.NoLoss || len(targets) != 1 || targets[0].Kind != bundle.TargetClass {
 		return b, nil // train says what is missing, if anything
 	}
-	block, err := s.Block()
+	blocks, err := s.Blocks()
 	if err != nil {
 		return nil, err
 	}
 	of := *b
 	s.Smoothing = of.Manifest.Loss.Smoothing
 	of.Manifest.Loss.Smoothing, of.Manifest.Loss.SoftTargets = 0, true
-	shares, err := export.Rebuild(&of, export.Options{Blocks: export.Blocks{Size: block, Insist: s.Graph.InsistOnBlock}, Warn: s.Warn})
+	shares, err := export.Rebuild(&of, export.Options{Blocks: blocks, Warn: s.Warn})
 	if err != nil {
 		return nil, fmt.Errorf("bundle %q, for mixed samples: %w", s.Spec, err)
 	}

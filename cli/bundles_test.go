@@ -21,7 +21,7 @@ func TestFirstWeightsFollowTheSeed(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := bundleSource{Spec: "mlp", InitSeed: seed, Graph: defaultGraphOptions(), Images: imageOptions{Scale: 1}, Changed: changed,
-				Block: func() (int64, error) { return 0, nil }, Warn: func(text string) { t.Error(text) }}
+				Blocks: func() (export.Blocks, error) { return export.Blocks{}, nil }, Warn: func(text string) { t.Error(text) }}
 			b, _, err := s.open(context.Background())
 			if err != nil {
 				t.Fatal(err)
@@ -48,7 +48,7 @@ func TestBlocksOfThisMachine(t *testing.T) {
 	}
 	for block, graph := range map[int64][]byte{0: nil, 8: want.Blocked} {
 		s := bundleSource{Spec: "lenet", InitSeed: models.Seed, Graph: defaultGraphOptions(), Images: imageOptions{Scale: 1},
-			Block: func() (int64, error) { return block, nil }, Warn: func(text string) { t.Error(text) }}
+			Blocks: func() (export.Blocks, error) { return export.Blocks{Size: block}, nil }, Warn: func(text string) { t.Error(text) }}
 		b, _, err := s.open(context.Background())
 		if err != nil {
 			t.Fatal(err)

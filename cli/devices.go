@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 	ortrun "winnow/runtime"
 )
 
@@ -88,14 +90,15 @@ func libraryFlag(dst *string) cli.Flag {
 }
 
 // layoutFlag chooses among the training graphs of a bundle.
-func layoutFlag(dst *string, usage string) cli.Flag {
+func layoutFlag(dst *string, layouts []string, usage string) cli.Flag {
 	return &cli.StringFlag{Name: "layout", Value: bundle.LayoutAuto, Destination: dst, Category: flagsMachine,
-		Usage: "`auto|portable|nchwc`: " + usage}
+		Usage: "`" + strings.Join(layouts, "|") + "`: " + usage}
 }
 
-func checkLayout(layout string) error {
-	return oneOf("--layout", layout, bundle.LayoutAuto, bundle.LayoutPortable, bundle.LayoutNCHWC)
-}
+var (
+	fileLayouts = []string{bundle.LayoutAuto, bundle.LayoutPortable, bundle.LayoutNCHWC} // of graphs in a bundle
+	runLayouts  = append(slices.Clone(fileLayouts), bundle.LayoutKernels)                // of those that a command runs
+)
 
 // openDevice opens the device; log hears of auto settling for the CPU, and of
 // graphs that take long to prepare, which the end of ctx ends.
@@ -113,25 +116,28 @@ func preparingText(nodes int) string {
 	return fmt.Sprintf("ONNX Runtime is preparing a graph of %s nodes; that takes long for deep graphs, and Ctrl-C ends it", countText(int64(nodes)))
 }
 
-// blockHere is how many channels the CPU provider of this machine puts into a
-// block, 0 where the layout asked for is the portable one.
-func blockHere(layout, library string) (int64, error) {
+// blocksHere is the blocked graph that this machine's CPU provider takes, none
+// where the layout asked for is the portable one. Kernels are for a graph that
+// is run, not kept.
+func blocksHere(layout, library string, kept bool) (export.Blocks, error) {
+	blocks := export.Blocks{Insist: layout == bundle.LayoutNCHWC || layout == bundle.LayoutKernels}
 	if layout == bundle.LayoutPortable {
-		return 0, nil
+		return blocks, nil
 	}
 	device, err := ortrun.Open(ortrun.Options{Device: "cpu", Library: library})
 	switch {
 	case err != nil && layout == bundle.LayoutAuto:
-		return 0, nil
+		return blocks, nil
 	case err != nil:
-		return 0, err
+		return blocks, err
 	}
-	block := device.ConvBlock()
+	blocks.Size = int64(device.ConvBlock())
+	blocks.Kernels = blocks.Size != 0 && !kept && layout != bundle.LayoutNCHWC && device.Kernels()
 	if err := device.Close(); err != nil {
-		return 0, err
+		return blocks, err
 	}
-	if block == 0 && layout == bundle.LayoutNCHWC {
-		return 0, fmt.Errorf("--layout %s: %w: the CPU provider of this machine has no such layout", layout, ortrun.ErrNoDevice)
+	if blocks.Insist && (blocks.Size == 0 || layout == bundle.LayoutKernels && !blocks.Kernels) {
+		return blocks, fmt.Errorf("--layout %s: %w: the CPU provider of this machine has no such layout", layout, ortrun.ErrNoDevice)
 	}
-	return int64(block), nil
+	return blocks, nil
 }

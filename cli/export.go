@@ -45,7 +45,7 @@ func newExportCommand(out *output) *cli.Command {
 			Usage: "draw all weights at random, to train from scratch"},
 		&cli.Uint64Flag{Name: "init-seed", Destination: &o.InitSeed, Category: flagsModel, DefaultText: "0",
 			Usage: "random seed `N` of --reinit"},
-		layoutFlag(&o.Layout, "auto adds a second training graph in the block layout of this CPU where it can; nchwc fails where it cannot; portable leaves it out"),
+		layoutFlag(&o.Layout, fileLayouts, "auto adds a second training graph in the block layout of this CPU where it can; nchwc fails where it cannot; portable leaves it out"),
 		&cli.BoolFlag{Name: "tune", Destination: &o.Tune, Category: flagsMachine,
 			Usage: "time the ways to compute each gradient on the device, and keep the fastest"},
 	}
@@ -109,7 +109,7 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 	if err := o.Images.validate(); err != nil {
 		return err
 	}
-	if err := checkLayout(o.Layout); err != nil {
+	if err := oneOf("--layout", o.Layout, fileLayouts...); err != nil {
 		return err
 	}
 	if o.Layout == bundle.LayoutNCHWC && o.Graph.Mixed {
@@ -126,8 +126,7 @@ func runExport(ctx context.Context, o exportOptions, out *output) error {
 		layout = bundle.LayoutPortable
 	}
 	var err error
-	o.Graph.InsistOnBlock = layout == bundle.LayoutNCHWC
-	if o.Graph.Block, err = blockHere(layout, o.Tuning.Device.Library); err != nil {
+	if o.Graph.Blocks, err = blocksHere(layout, o.Tuning.Device.Library, true); err != nil {
 		return err
 	}
 	if o.Tune {

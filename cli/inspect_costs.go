@@ -14,7 +14,6 @@ import (
 	"winnow/internal/printable"
 	"winnow/loader"
 	"winnow/models"
-	"winnow/onnx/bundle"
 	"winnow/onnx/export"
 	ortrun "winnow/runtime"
 	"winnow/train/costs"
@@ -44,7 +43,7 @@ func (o *costOptions) flags() []cli.Flag {
 			Usage: "show the `N` most expensive operators and layers of --costs"},
 		&cli.StringFlag{Name: "profile-out", Destination: &o.Trace, Category: flagsOutput, TakesFile: true,
 			Usage: "write ONNX Runtime's profile of --costs to `FILE`, for Perfetto or chrome://tracing; replaces an older profile, never another file"},
-		layoutFlag(&o.Layout, "training graph that --costs runs; auto takes nchwc where there is one for this CPU"),
+		layoutFlag(&o.Layout, runLayouts, "training graph that --costs runs; auto takes kernels, else nchwc, where there is one for this CPU"),
 	}, o.Device.flags()...)
 }
 
@@ -63,15 +62,14 @@ func inspectCosts(ctx context.Context, o inspectOptions, out *output) error {
 	if o.Costs.Top < 1 {
 		return usagef("--top %d: give 1 or more", o.Costs.Top)
 	}
-	if err := checkLayout(o.Costs.Layout); err != nil {
+	if err := oneOf("--layout", o.Costs.Layout, runLayouts...); err != nil {
 		return err
 	}
 	note := func(text string) { out.notef("note: %s", text) }
 	recipe := defaultGraphOptions()
-	recipe.InsistOnBlock = o.Costs.Layout == bundle.LayoutNCHWC
 	source := bundleSource{
 		Spec: o.Path, InitSeed: models.Seed, Forward: o.Forward, Graph: recipe, Images: imageOptions{Scale: export.DefaultScale},
-		Block: func() (int64, error) { return blockHere(o.Costs.Layout, o.Costs.Device.Library) }, Warn: note,
+		Blocks: func() (export.Blocks, error) { return blocksHere(o.Costs.Layout, o.Costs.Device.Library, false) }, Warn: note,
 	}
 	b, _, err := source.open(ctx)
 	if err != nil {

@@ -24,8 +24,7 @@ type graphOptions struct {
 	BatchLossOnly bool
 	Freeze, Train string // patterns of names
 	FreezeNorms   bool
-	Block         int64 // channels to a block of the blocked graph; 0 makes none
-	InsistOnBlock bool  // fail where the blocked graph cannot be made
+	Blocks        export.Blocks // the blocked graph
 }
 
 // defaultGraphOptions are the options of a graph that no flag changes.
@@ -95,7 +94,7 @@ func (o *graphOptions) apply(b *export.Options) {
 	b.Loss.Ignore = o.Ignore
 	b.Loss.SoftTargets = o.VectorTargets && o.Loss.Name != bundle.NoLoss
 	b.Precision, b.BatchLossOnly = o.precision(), o.BatchLossOnly
-	b.Blocks.Size, b.Blocks.Insist = o.Block, o.InsistOnBlock
+	b.Blocks = o.Blocks
 }
 
 // precision is the data type of mixed precision, "" for float32 alone.

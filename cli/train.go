@@ -175,7 +175,7 @@ func trainFlags(o *trainOptions) []cli.Flag {
 		&cli.StringFlag{Name: "prune-reference", Value: r.Reference, Destination: &r.Reference, Category: flagsPrune,
 			Usage: "DAS: reference `SET` of trusted samples: population, holdout:F, pseudo:F, or a file of their indices"},
 
-		layoutFlag(&o.Layout, "training graph to run; auto takes nchwc where the bundle has one, written anew where its blocks are another CPU's"),
+		layoutFlag(&o.Layout, runLayouts, "training graph to run; auto takes kernels (blocks of channels and operators of winnow's own) where the CPU has AVX2, else nchwc (ONNX Runtime's alone) where the bundle has one, each written anew as the run begins where need be"),
 		&cli.IntFlag{Name: "workers", Destination: &o.Workers, Category: flagsMachine, DefaultText: "half the processors",
 			Usage: "loader workers `N`"},
 
@@ -365,7 +365,7 @@ func (o *trainOptions) check() error {
 	if err := o.Graph.validate(); err != nil {
 		return err
 	}
-	if err := checkLayout(o.Layout); err != nil {
+	if err := oneOf("--layout", o.Layout, runLayouts...); err != nil {
 		return err
 	}
 	if err := o.Recipe.Validate(); err != nil {

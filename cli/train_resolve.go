@@ -13,7 +13,7 @@ import (
 
 	"winnow/loader"
 	"winnow/models"
-	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 	runs "winnow/run"
 	"winnow/train"
 )
@@ -54,12 +54,12 @@ func (o *trainOptions) takeTargets(records loader.Records, notice func(string)) 
 	}
 }
 
-// block is that of a graph which the run can use.
-func (o *trainOptions) block() (int64, error) {
+// blocks are those of a graph which the run can use.
+func (o *trainOptions) blocks() (export.Blocks, error) {
 	if strings.HasPrefix(o.Device.Device, "cuda") {
-		return 0, nil
+		return export.Blocks{}, nil
 	}
-	return blockHere(o.Layout, o.Device.Library)
+	return blocksHere(o.Layout, o.Device.Library, false)
 }
 
 // resolve makes the trainer's options, but for the data and the device. The
@@ -67,9 +67,8 @@ func (o *trainOptions) block() (int64, error) {
 func (o *trainOptions) resolve(ctx context.Context, notice func(string)) (train.Options, string, error) {
 	run := train.Defaults()
 	run.Recipe, run.Version = o.Recipe, Version
-	o.Graph.InsistOnBlock = o.Layout == bundle.LayoutNCHWC
 	source := bundleSource{Spec: o.Bundle, InitSeed: o.Recipe.Seed, Forward: o.Forward, Graph: o.Graph, Images: o.Images,
-		Changed: o.Changed, Mixes: o.Recipe.Mix.Enabled(), Block: o.block, Warn: notice}
+		Changed: o.Changed, Mixes: o.Recipe.Mix.Enabled(), Blocks: o.blocks, Warn: notice}
 	if o.InitSeed != nil {
 		source.InitSeed = *o.InitSeed
 	}

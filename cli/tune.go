@@ -117,7 +117,7 @@ Weights and recipe stay as they are.`,
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Destination: &o.Out, Category: flagsOutput, TakesFile: true,
 				DefaultText: "the bundle's own", Usage: "folder `DIR` to write the tuned bundle to"},
 			overwriteFlag(&o.Overwrite, "the bundle at --out"),
-			layoutFlag(&o.Layout, "training graph to tune; auto takes nchwc where the device has such a layout"),
+			layoutFlag(&o.Layout, fileLayouts, "training graph to tune; auto takes nchwc where the device has such a layout"),
 		}, o.Tuning.flags()...),
 		Action: func(c *cli.Context) error {
 			args, err := positional(c, 1, 1, "a bundle")
@@ -131,7 +131,7 @@ Weights and recipe stay as they are.`,
 }
 
 func runTune(ctx context.Context, o tuneOptions, out *output) error {
-	if err := checkLayout(o.Layout); err != nil {
+	if err := oneOf("--layout", o.Layout, fileLayouts...); err != nil {
 		return err
 	}
 	if err := o.Tuning.validate(); err != nil {
@@ -147,15 +147,15 @@ func runTune(ctx context.Context, o tuneOptions, out *output) error {
 	if err := b.Validate(); err != nil {
 		return fmt.Errorf("bundle %q (winnow inspect lists its problems): %w", o.Bundle, err)
 	}
-	block, err := blockHere(o.Layout, o.Tuning.Device.Library)
+	blocks, err := blocksHere(o.Layout, o.Tuning.Device.Library, true)
 	if err != nil {
 		return err
 	}
-	if block == 0 && b.Manifest.Blocked != nil {
-		block = b.Manifest.Blocked.Block
+	if blocks.Size == 0 && b.Manifest.Blocked != nil {
+		blocks.Size = b.Manifest.Blocked.Block
 	}
 	tuned, err := export.Rebuild(b, export.Options{
-		Blocks: export.Blocks{Size: block, Insist: o.Layout == bundle.LayoutNCHWC},
+		Blocks: blocks,
 		Forms:  export.Forms{Tune: o.Tuning.tuner(ctx, o.Layout, out)},
 		Warn:   func(text string) { out.notef("note: %s", text) },
 	})

@@ -346,7 +346,7 @@ func (o options) speed(ctx context.Context, name string, way speed) (_ *speed, e
 	if err != nil {
 		return nil, err
 	}
-	b, err := measure.Bundle(m, name, 0)
+	b, err := measure.Bundle(m, name, export.Blocks{})
 	if err != nil {
 		return nil, err
 	}

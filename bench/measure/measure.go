@@ -33,14 +33,18 @@ type Result struct {
 }
 
 // Bundle makes a bundle of a forward graph with the peer's recipe: cross-entropy
-// and SGD with momentum 0.9 and weight decay 5e-4; block is that of a CPU that
-// is to take its own layout, 0 for none.
-func Bundle(m *onnx.Model, name string, block int) (*bundle.Bundle, error) {
+// and SGD with momentum 0.9 and weight decay 5e-4.
+func Bundle(m *onnx.Model, name string, blocks export.Blocks) (*bundle.Bundle, error) {
 	return export.Build(m, export.Options{
 		Name:      name,
 		Optimizer: export.NewOptimizer(bundle.SGD),
-		Blocks:    export.Blocks{Size: int64(block)},
+		Blocks:    blocks,
 	})
+}
+
+// Blocks is the blocked graph that a device takes, as winnow train has it made.
+func Blocks(d *ortrun.Device) export.Blocks {
+	return export.Blocks{Size: int64(d.ConvBlock()), Kernels: d.Kernels()}
 }
 
 // Stepper trains on one random batch again and again.

@@ -225,7 +225,7 @@ func accum(d *ortrun.Device, name string, batch, rounds int) (c cost, err error)
 	if err != nil {
 		return c, err
 	}
-	b, err := measure.Bundle(m, name, d.ConvBlock())
+	b, err := measure.Bundle(m, name, measure.Blocks(d))
 	if err != nil {
 		return c, err
 	}

@@ -232,7 +232,7 @@ func ours(path, name string, batch, threads int, seconds float64) (*measure.Resu
 		return nil, err
 	}
 	defer d.Close()
-	b, err := measure.Bundle(m, name, d.ConvBlock())
+	b, err := measure.Bundle(m, name, measure.Blocks(d))
 	if err != nil {
 		return nil, err
 	}

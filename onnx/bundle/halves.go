@@ -48,11 +48,7 @@ type Sum struct {
 // Halves takes a layout's training graph apart where its update begins. A graph
 // of another tool than onnx/export, whose nodes do not say that, is an error.
 func (b *Bundle) Halves(layout string) (*Halves, error) {
-	data := b.Train
-	if layout == LayoutNCHWC {
-		data = b.Blocked
-	}
-	h, err := b.halve(data)
+	h, err := b.halve(b.Graph(layout))
 	if err != nil {
 		return nil, fmt.Errorf("bundle: %s: it cannot be taken apart into gradients and update: %w; winnow export makes a graph that can", GraphFile(layout), err)
 	}

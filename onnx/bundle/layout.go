@@ -2,8 +2,16 @@ package bundle
 
 // GraphFile is the file that has the training graph of a layout.
 func GraphFile(layout string) string {
-	if layout == LayoutNCHWC {
-		return BlockedFile
+	if layout == LayoutPortable {
+		return TrainFile
 	}
-	return TrainFile
+	return BlockedFile
+}
+
+// Graph is the training graph of a layout.
+func (b *Bundle) Graph(layout string) []byte {
+	if layout == LayoutPortable {
+		return b.Train
+	}
+	return b.Blocked
 }

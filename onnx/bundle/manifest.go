@@ -49,7 +49,8 @@ type Manifest struct {
 // train.onnx: it has the same roles, and operators of ONNX Runtime's CPU
 // provider that store images in blocks of channels.
 type Blocked struct {
-	Block int64 `json:"block"` // channels to a block: 16 with AVX-512, 8 with AVX2
+	Block   int64 `json:"block"` // channels to a block: 16 with AVX-512, 8 with AVX2
+	Kernels bool  `json:"-"`     // it has operators of package runtime/kernels; never of a file
 }
 
 // Source says which forward model the bundle was made from.

@@ -30,9 +30,10 @@ const (
 
 // Layouts of images within a training step.
 const (
-	LayoutAuto     = "auto"     // nchwc where bundle and device have it for each other, else portable
+	LayoutAuto     = "auto"     // the last of these that bundle and device have for each other
 	LayoutPortable = "portable" // train.onnx
 	LayoutNCHWC    = "nchwc"    // blocks of channels: the graph that Manifest.Blocked describes
+	LayoutKernels  = "kernels"  // the same with operators of package runtime/kernels, made for a run
 )
 
 // Parts of a training graph, as the names of its nodes begin; a node of the

@@ -70,7 +70,7 @@ func build(f *forward, o Options) (*bundle.Bundle, error) {
 		twin := scratch(o)
 		switch err := buildTrain(f, o, nil, twin); {
 		case err == nil:
-			b.Manifest.Blocked, b.Blocked = &bundle.Blocked{Block: block}, twin.Train
+			b.Manifest.Blocked, b.Blocked = &bundle.Blocked{Block: block, Kernels: o.Blocks.Kernels}, twin.Train
 		default:
 			if err := o.leaveBlocksOut(err); err != nil {
 				return nil, err

@@ -41,11 +41,13 @@ func optionalSlot(v *bundle.Value) (*ortrun.Slot, error) {
 func resolveLayout(layout string, b *bundle.Bundle, block int) (string, error) {
 	switch has := b.Manifest.Blocked; {
 	case layout == bundle.LayoutPortable:
-	case has != nil && has.Block == int64(block):
+	case has != nil && has.Block == int64(block) && has.Kernels && layout != bundle.LayoutNCHWC:
+		return bundle.LayoutKernels, nil
+	case has != nil && has.Block == int64(block) && !has.Kernels && layout != bundle.LayoutKernels:
 		return bundle.LayoutNCHWC, nil
 	case layout == "" || layout == bundle.LayoutAuto:
-	case layout != bundle.LayoutNCHWC:
-		return "", option.Errorf("step", "layout", "%q, want %s, %s or %s", layout, bundle.LayoutAuto, bundle.LayoutPortable, bundle.LayoutNCHWC)
+	case layout != bundle.LayoutNCHWC && layout != bundle.LayoutKernels:
+		return "", option.Errorf("step", "layout", "%q, want %s, %s, %s or %s", layout, bundle.LayoutAuto, bundle.LayoutPortable, bundle.LayoutNCHWC, bundle.LayoutKernels)
 	case has == nil:
 		return "", option.Errorf("step", "layout", "%s: the bundle has no graph for it; export it with --layout %s", layout, layout)
 	case block == 0:
@@ -68,9 +70,7 @@ func TrainSpec(b *bundle.Bundle, d *ortrun.Device, layout string) (ortrun.TrainS
 		return ortrun.TrainSpec{}, "", err
 	}
 	spec, err := trainRoles(b)
-	if layout == bundle.LayoutNCHWC {
-		spec.Model = b.Blocked
-	}
+	spec.Model = b.Graph(layout)
 	return spec, layout, err
 }
 
