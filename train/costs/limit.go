@@ -99,6 +99,10 @@ func arithmetic(n *ortrun.ProfiledNode) float64 {
 	switch n.Op {
 	case "Conv", "FusedConv": // each element of the output sums over a filter
 		return 2 * out * b / first(n.In[1])
+	case "Conv3x3": // 36 products for a tile of 16 elements
+		return 2 * out * channels(n.In[0]) * 36 / 16
+	case "Conv3x3Filter":
+		return 2 * b * channels(n.In[0]) * 36 / 16
 	case "ConvTranspose": // each element of the input is spread by a filter
 		return 2 * a * b / first(n.In[1])
 	case "MatMul", "FusedMatMul", "Gemm", "FusedGemm":
@@ -143,6 +147,13 @@ func first(t ortrun.Tensor) float64 {
 		return 1
 	}
 	return float64(max(1, t.Shape[0]))
+}
+
+func channels(t ortrun.Tensor) float64 {
+	if len(t.Shape) < 2 {
+		return 1
+	}
+	return float64(t.Shape[1])
 }
 
 func count(t ortrun.Tensor) float64 {
