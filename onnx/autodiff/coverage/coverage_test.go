@@ -5,6 +5,7 @@
 package coverage_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,7 @@ import (
 
 	"winnow/onnx"
 	"winnow/onnx/bundle"
+	"winnow/onnx/export"
 	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
 )
@@ -172,14 +174,12 @@ func (n *network) judge(t *testing.T, d *ortrun.Device, exporter string) []row {
 		t.Errorf("is trained now; the list of refusals still has it for %q", expected[key])
 	}
 	var rows []row
-	for _, layout := range []string{bundle.LayoutPortable, bundle.LayoutNCHWC} {
+	for _, layout := range []string{bundle.LayoutPortable, bundle.LayoutNCHWC, bundle.LayoutKernels} {
 		r := made
 		r.layout = layout
-		model := b.Train
-		if layout == bundle.LayoutNCHWC {
-			if model = b.Blocked; model == nil || *where != "cpu" {
-				continue // the portable graph takes its place
-			}
+		model := graph(t, d, b, layout)
+		if model == nil {
+			continue // the layout before it takes its place
 		}
 		err := check(d, b, model, want, &r)
 		if other := n.base + ".other.safetensors"; err != nil && exists(other) {
@@ -196,6 +196,25 @@ func (n *network) judge(t *testing.T, d *ortrun.Device, exporter string) []row {
 		rows = append(rows, r)
 	}
 	return rows
+}
+
+// graph is the training graph of a layout, nil where there is none of its own.
+func graph(t *testing.T, d *ortrun.Device, b *bundle.Bundle, layout string) []byte {
+	t.Helper()
+	if layout == bundle.LayoutPortable || layout == bundle.LayoutNCHWC && *where == "cpu" {
+		return b.Graph(layout)
+	}
+	if b.Blocked == nil || !d.Kernels() {
+		return nil
+	}
+	own, err := export.Rebuild(b, export.Options{Blocks: export.Blocks{Size: b.Manifest.Blocked.Block, Kernels: true, Insist: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Equal(own.Blocked, b.Blocked) { // it has no convolution that the operators take
+		return nil
+	}
+	return own.Blocked
 }
 
 // share fails where fewer than trainedShare of the models that PyTorch can
