@@ -105,7 +105,7 @@ type ClassResult struct {
 type Place struct {
 	Provider       string `json:"provider"`
 	Device         string `json:"device"`
-	Layout         string `json:"layout"` // of images within a step: portable or nchwc
+	Layout         string `json:"layout"` // of images within a step: portable, nchwc or kernels
 	RuntimeVersion string `json:"onnxruntime_version"`
 }
 
