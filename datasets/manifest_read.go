@@ -35,13 +35,14 @@ func (s *entries) read(path, dir string, v *manifestOptions, read rowReader) err
 		return fmt.Errorf("%w: %d bytes: want at most %d", loader.ErrBadData, size, maxManifest)
 	}
 	more := columnsOf(v)
+	labels := slices.DeleteFunc(slices.Clone(labelColumns), more.has) // what is taken for something else is no class
 	err = read(bufio.NewReader(io.LimitReader(f, size)), func(line int, cell func(string) (string, bool)) error {
 		e := entry{line: line}
 		var ok bool
 		if e.path, ok = column(cell, v.image, imageColumns); !ok {
 			return columnError("image", v.image, imageColumns)
 		}
-		if e.label, ok = column(cell, v.label, labelColumns); !ok && (v.label != "" || !more.any()) {
+		if e.label, ok = column(cell, v.label, labels); !ok && (v.label != "" || !more.any()) {
 			return columnError("label", v.label, labelColumns)
 		}
 		e.classless = !ok
@@ -56,6 +57,9 @@ func (s *entries) read(path, dir string, v *manifestOptions, read rowReader) err
 		}
 		if !utf8.ValidString(e.label) || !utf8.ValidString(e.split) {
 			return errors.New("the label or the split is not UTF-8")
+		}
+		if name := listed(cell, v.label, labels); e.label == "" && name != "" {
+			return fmt.Errorf("column %q is a list: labels=%s takes its names, vector=%s its numbers", name, name, name)
 		}
 		if e.path == "" || e.label == "" && !e.classless {
 			return errors.New("the path or the label is empty")
@@ -119,6 +123,22 @@ func column(cell func(string) (string, bool), asked string, known []string) (str
 		}
 	}
 	return "", false
+}
+
+// listed is the name of the column that column finds, where it is a list.
+func listed(cell func(string) (string, bool), asked string, known []string) string {
+	if asked != "" {
+		known = []string{asked}
+	}
+	for _, name := range known {
+		if text, ok := cell(name); ok {
+			if strings.HasPrefix(text, listMark) {
+				return name
+			}
+			return ""
+		}
+	}
+	return ""
 }
 
 func columnError(what, asked string, known []string) error {

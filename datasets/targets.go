@@ -146,6 +146,11 @@ func columnsOf(v *manifestOptions) columns {
 // any is whether there is anything but a class.
 func (c *columns) any() bool { return c.numbers != nil || c.labels != "" || c.mask != "" }
 
+// has is whether a column is one of them.
+func (c *columns) has(name string) bool {
+	return slices.Contains(c.numbers, name) || name == c.labels || name == c.mask
+}
+
 // read takes the cells of a line into its entry.
 func (c *columns) read(e *entry, cell func(string) (string, bool)) error {
 	for _, name := range c.numbers {

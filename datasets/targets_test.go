@@ -83,7 +83,14 @@ func TestManifestTargets(t *testing.T) {
 	if got := readFloats(t, d.Train, 0, 1); !slices.Equal(got, []float32{1, 1}) {
 		t.Errorf("labels %v", got)
 	}
+	named := at("named.jsonl", `{"path": "a.png", "split": "train", "target": [0.25, 2]}
+{"path": "b.png", "split": "val", "target": [1, 2]}
+`)
+	if d = open(t, "jsonl:"+named+",vector=target"); specsOf(d.Train) != "target vector" {
+		t.Errorf("a column named as a class's is taken for one beside the vector: %s", specsOf(d.Train))
+	}
 	for text, want := range map[string]string{
+		"jsonl:" + named:             `line 1: column "target" is a list: labels=target takes its names, vector=target its numbers`,
 		"csv:" + csv + ",vector=x+z": `no column "z"`,
 		"csv:" + at("1.csv", "path,split,v\na.png,train,1 2\nb.png,val,3 4\nc.png,train,1\n") + ",vector=v": `line 4: "c.png" has a vector of 1 numbers`,
 		"csv:" + at("2.csv", "path,split,v\na.png,train,one\n") + ",vector=v":                               `line 2: column "v": "one": want a number`,
