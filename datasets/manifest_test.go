@@ -95,7 +95,7 @@ func TestManifests(t *testing.T) {
 	for text, want := range map[string]string{
 		"[1]\n":                     "line 1: no JSON object",
 		"{\"path\": \"a/1.png\"}\n": "line 1: no column label",
-		"{\"path\": \"a/1.png\", \"label\": [1]}\n":  "the label is empty",
+		"{\"path\": \"a/1.png\", \"label\": [1]}\n":  `column "label" is a list`,
 		"{\"path\": \"a/1.png\", \"label\": null}\n": "the label is empty",
 		"\n{\"path\": 1, \"label\": 1}{\n":           "line 2",
 	} {
