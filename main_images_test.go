@@ -104,7 +104,7 @@ func TestDataCheck(t *testing.T) {
 	}
 	write(t, filepath.Join(dir, "dark", "cut.jpg"), []byte("\xff\xd8\xff\xe0\x00\x10JFIF"))
 	o := winnow(t, "data", "check", dir)
-	o.fails(t, exitInput, "1 images cannot be read")
+	o.fails(t, exitInput, "1 samples cannot be read")
 	if !strings.Contains(o.stdout, "dark/cut.jpg: bad image") {
 		t.Errorf("the file is not named:\n%s", o.stdout)
 	}

@@ -69,7 +69,7 @@ func runDataCheck(ctx context.Context, o dataCheckOptions, out *output) error {
 		printFindings(f, d, out)
 	}
 	if err == nil && len(f.Bad)+len(f.Outside) > 0 {
-		err = inputf("data check: %q: %d images cannot be read, %d labels are no class", o.Spec, len(f.Bad), len(f.Outside))
+		err = inputf("data check: %q: %d samples cannot be read, %d labels are no class", o.Spec, len(f.Bad), len(f.Outside))
 	}
 	return err
 }

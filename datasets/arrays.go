@@ -127,6 +127,9 @@ func (d *Dataset) fromArrays(a arrays, s *spec, v *arrayOptions, o Options) erro
 	}
 	with := func(r *rawSet, images string) (loader.Records, error) {
 		list, err := arrayTargets(a, v.targets, images, r)
+		for i := range list {
+			list[i].from = []byte(s.path)
+		}
 		t := &targeted{wrapper: wrapper{r}, class: r.labels[0] >= 0, list: list}
 		d.closers = append(d.closers, t)
 		return t, err

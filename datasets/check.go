@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"math"
 	"runtime"
 	"sync"
@@ -61,7 +62,7 @@ type checked struct {
 	bad    bool
 }
 
-// Check reads and decodes every sample of both splits with so many workers, 0
+// Check reads and decodes every sample of both splits, and its masks, with so many workers, 0
 // for one a processor. near is how many bits of their hashes near duplicates
 // differ in at most, below 0 for not looking for them. progress, which may be
 // nil, is told of samples done.
@@ -225,6 +226,15 @@ func (c *checker) look(i uint32, r *loader.Record, m *raster.Image, h *hasher) e
 	} else if err != nil && !errors.Is(err, loader.ErrBadData) {
 		return err
 	}
+	if err == nil {
+		h, w := r.H, r.W
+		if r.C == 0 {
+			h, w = m.H, m.W
+		}
+		if err = c.lookAtMasks(i, h, w, one.turned > 4); err != nil && !errors.Is(err, loader.ErrBadData) {
+			return err
+		}
+	}
 	if err != nil {
 		one.bad = true
 		c.mu.Lock()
@@ -239,5 +249,33 @@ func (c *checker) look(i uint32, r *loader.Record, m *raster.Image, h *hasher) e
 	}
 	sum := sha256.Sum256(r.Data)
 	copy(one.digest[:], sum[:])
+	return nil
+}
+
+// lookAtMasks reads each mask of a sample, whose image has a size, or that on
+// its side where its file says so.
+func (c *checker) lookAtMasks(i uint32, h, w int, turned bool) error {
+	t, ok := c.r.(loader.Targeted)
+	if !ok {
+		return nil
+	}
+	for k, s := range t.Targets() {
+		if s.Kind != loader.MaskTarget {
+			continue
+		}
+		var r loader.Record
+		err := t.ReadTarget(i, k, &r)
+		if err == nil {
+			err = loader.CheckMask(&r, h, w)
+			if err != nil && turned && loader.CheckMask(&r, w, h) == nil {
+				err = nil
+			}
+		}
+		if err != nil && len(r.From) > 0 {
+			return fmt.Errorf("%s %q: %w", s.Name, r.From, err)
+		} else if err != nil {
+			return fmt.Errorf("%s: %w", s.Name, err)
+		}
+	}
 	return nil
 }

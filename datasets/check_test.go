@@ -1,11 +1,15 @@
 package datasets
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"image"
+	"image/png"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"winnow/loader"
@@ -130,5 +134,39 @@ func TestDescribeFiles(t *testing.T) {
 	if !reflect.DeepEqual(r.TrainCounts, []int{3, 2}) || r.Imbalance != 1.5 || r.Sampled != 5 || len(r.Mean) != 3 ||
 		r.Smallest != (Size{4, 8}) || r.Largest != (Size{17, 21}) || r.Median != (Size{17, 21}) {
 		t.Errorf("%+v", r)
+	}
+}
+
+// Masks are read with their images: one that is no image, or of another size,
+// is a bad sample.
+func TestCheckMasks(t *testing.T) {
+	dir := t.TempDir()
+	of := func(h, w int) []byte {
+		var b bytes.Buffer
+		if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, w, h))); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	for name, data := range map[string][]byte{
+		"images/train/a.png": of(4, 6), "masks/train/a.png": of(4, 6), "images/train/b.png": of(4, 6), "masks/train/b.png": of(6, 4),
+		"images/train/c.png": of(4, 6), "masks/train/c.png": []byte("\x89PNG\r\n"), "images/val/d.png": of(4, 6), "masks/val/d.png": of(4, 6),
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := Check(t.Context(), open(t, "pairs:"+dir), raster.Decoder{}, 1, -1, nil)
+	if err != nil || len(f.Bad) != 2 {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	for i, want := range []string{`mask "masks/train/b.png": bad data: a mask of 6x4 on an image of 4x6`, `mask "masks/train/c.png": bad data: a mask that cannot be read`} {
+		if !strings.HasPrefix(f.Bad[i].Reason, want) {
+			t.Errorf("%q, want %q", f.Bad[i].Reason, want)
+		}
 	}
 }

@@ -51,6 +51,7 @@ type target struct {
 	values []byte    // the same of another type
 	masks  *paths    // below root
 	root   *files.Folder
+	from   []byte // the file of an array
 }
 
 var (
@@ -107,6 +108,7 @@ func (t *targeted) ReadTarget(i uint32, k int, r *loader.Record) error {
 		}
 		r.From = x.masks.at(i)
 	case x.spec.Kind == loader.MaskTarget:
+		r.From = x.from
 		dst := r.Raw(1, x.spec.Shape[0], x.spec.Shape[1])
 		copy(dst, x.values[int(i)*len(dst):])
 	case x.floats != nil:

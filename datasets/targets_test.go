@@ -174,6 +174,9 @@ func TestArrayTargets(t *testing.T) {
 	if err := d.Train.(loader.Targeted).ReadTarget(1, 2, &r); err != nil || r.C != 1 || r.H != 2 || r.W != 3 || !bytes.Equal(r.Data, []byte{6, 7, 8, 9, 10, 11}) {
 		t.Errorf("%dx%dx%d, %v, %v", r.C, r.H, r.W, r.Data, err)
 	}
+	if string(r.From) != dir {
+		t.Errorf("a mask from %q", r.From)
+	}
 	if _, err := Open("npy:"+dir+",targets=short", Options{}); !errors.Is(err, loader.ErrBadData) || !strings.Contains(err.Error(), `"train_short"`) {
 		t.Error(err)
 	}

@@ -88,6 +88,22 @@ func MaskValues(r *Record, seen *[256]bool) error {
 	return nil
 }
 
+// CheckMask is whether a mask lies in r that can be read and is of an image's size.
+func CheckMask(r *Record, h, w int) error {
+	var mask raster.Image
+	if err := toMask(&mask, r); err != nil {
+		return err
+	}
+	return sizeOf(&mask, h, w)
+}
+
+func sizeOf(mask *raster.Image, h, w int) error {
+	if mask.H != h || mask.W != w {
+		return fmt.Errorf("%w: a mask of %dx%d on an image of %dx%d", ErrBadData, mask.H, mask.W, h, w)
+	}
+	return nil
+}
+
 // readMask fills dst with mask k, which lies in the record, of the sample whose image was
 // read before.
 func (s *Source) readMask(d Draw, k int, scratch *Scratch, dst []byte) error {
@@ -99,8 +115,8 @@ func (s *Source) readMask(d Draw, k int, scratch *Scratch, dst []byte) error {
 	if s.transform != nil {
 		h, w = scratch.full[0], scratch.full[1]
 	}
-	if mask.H != h || mask.W != w {
-		return fmt.Errorf("%w: a mask of %dx%d on an image of %dx%d", ErrBadData, mask.H, mask.W, h, w)
+	if err := sizeOf(mask, h, w); err != nil {
+		return err
 	}
 	if of := s.targets[k].Foreground; of != 0 {
 		for i, v := range mask.Pix {

@@ -31,6 +31,7 @@ const (
 	aTuneCache // measured times
 	aStart     // weights to start from
 	aLog       // a run to go on with, whose logs are kept
+	aTarget    // data with masks
 	aReport    // a run whose checkpoint, model and summary are shown
 )
 
@@ -57,7 +58,7 @@ func (c *sample) String() string { return c.kind + ": " + c.name }
 // good are the inputs that the broken ones are made from.
 type good struct {
 	model                           []byte
-	bundle, run, data               string // paths
+	bundle, run, data, masks        string // paths; masks is a bundle of them
 	bundleFiles, runFiles, dataFile map[string][]byte
 	runTree                         tree
 	formats                         []format
@@ -88,6 +89,8 @@ func commands(c *sample, path, out string, g *good) [][]string {
 	switch of {
 	case aFormat:
 		return [][]string{{"data", "check", c.spec + path}, train(g.bundle, c.spec+path)}
+	case aTarget:
+		return [][]string{{"data", "check", c.spec + path}, train(g.masks, c.spec+path)}
 	case aCheckpoint:
 		return [][]string{{"train", "--resume", path, "--epochs", "3"}}
 	case aConfig:
@@ -130,8 +133,17 @@ func newGood(winnow, dir string) (*good, error) {
 	if err := os.WriteFile(model, g.model, 0o666); err != nil {
 		return nil, err
 	}
+	masks, err := wire.Encode(maskModel())
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "masks.onnx"), masks, 0o666); err != nil {
+		return nil, err
+	}
+	g.masks = filepath.Join(dir, "masks")
 	for _, args := range [][]string{
 		{"export", model, "-o", g.bundle},
+		{"export", filepath.Join(dir, "masks.onnx"), "-o", g.masks},
 		{"train", "--bundle", g.bundle, "--data", "mnist:" + g.data, "--epochs", "2", "--batch-size", "8", "--device", "cpu", "-o", g.run},
 	} {
 		if text, err := exec.Command(winnow, args...).CombinedOutput(); err != nil {

@@ -16,7 +16,7 @@ import (
 
 // corpus is all samples, the same in every run.
 func corpus(g *good) []*sample {
-	return slices.Concat(models(g), bundles(g), archives(g), dataSets(g), runs(g), references(g), formats(g), checkpoints(g), configs(g), written(g))
+	return slices.Concat(models(g), bundles(g), archives(g), dataSets(g), runs(g), references(g), formats(g), targets(), checkpoints(g), configs(g), written(g))
 }
 
 // change is a broken form of a file's content.
