@@ -13,6 +13,7 @@ import (
 
 	"winnow/loader"
 	"winnow/models"
+	"winnow/onnx/bundle"
 	"winnow/onnx/export"
 	runs "winnow/run"
 	"winnow/train"
@@ -44,7 +45,8 @@ func (o *trainOptions) takeTargets(records loader.Records, notice func(string)) 
 			o.Changed = append(o.Changed, flagVectors)
 		}
 	}
-	if specs[0].Kind != loader.VectorTarget || o.Graph.VectorTargets {
+	points := specs[0].Kind == loader.TensorTarget && specs[0].Type == loader.Float32 && slices.Contains([]string{bundle.MSE, bundle.L1, bundle.Huber}, o.Graph.Loss.Name)
+	if specs[0].Kind != loader.VectorTarget && !points || o.Graph.VectorTargets {
 		return
 	}
 	o.Graph.VectorTargets = true

@@ -89,7 +89,9 @@ func (c *Classifier) Task(src *loader.Source) (Task, error) {
 	specs := src.Targets()
 	at := -1
 	for i := range specs {
-		if kind := specs[i].Kind.String(); kind == want || want == bundle.TargetVector && kind == bundle.TargetClass {
+		kind := specs[i].Kind.String()
+		flat := kind == bundle.TargetTensor && specs[i].Type == loader.Float32 && specs[i].Count() == t.Classes
+		if kind == want || want == bundle.TargetVector && (kind == bundle.TargetClass || flat) {
 			if named := c.Target != nil && specs[i].Name == c.Target.Name; at < 0 || named {
 				at = i
 			}

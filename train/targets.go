@@ -90,7 +90,10 @@ func (t *boundTarget) misfit(s *loader.TargetSpec) string {
 	for i := 0; same && i < len(want); i++ {
 		same = want[i] == int64(s.Shape[i])
 	}
-	same = same || t.elements == 1 && s.Count() == 1 && s.Kind != loader.MaskTarget // one number, of [] or [1]
+	switch { // the same numbers in another shape
+	case t.Kind == bundle.TargetVector && s.Kind == loader.TensorTarget, t.elements == 1 && s.Kind != loader.MaskTarget:
+		same = int64(s.Count()) == t.elements
+	}
 	switch {
 	case t.Kind == bundle.TargetClass && s.Kind != loader.ClassTarget:
 		return "a class"

@@ -134,45 +134,51 @@ func (f *forward) shapeFlat(o *Options) error {
 	return nil
 }
 
-// onePixelScore gives an output of one score a pixel, [N, H, W] of the images'
-// size, the dimension of classes, where it is asked for or nothing else could be
-// the scores: [N, 1, H, W] of the same name.
-func (f *forward) onePixelScore(inf *infer.Inference, o *Options) bool {
+// flatEnd gives an output of three dimensions those that a loss takes, under its
+// own name, where it is asked for or nothing else could be the scores: one score
+// a pixel, [N, H, W] of the images' size, is [N, 1, H, W], and quantities [N, A, B],
+// such as points, are a vector [N, A*B].
+func (f *forward) flatEnd(inf *infer.Inference, o *Options) bool {
 	if f.loss.Name != "" {
 		return false
 	}
-	at := -1
+	at, shape := -1, onnx.Shape(nil)
 	for i, out := range f.graph.Outputs {
 		v, _ := inf.Type(out.Name)
 		switch {
 		case o.Output != "" && o.Output != out.Name || v.DType != onnx.Float32:
 		case len(v.Shape) == 2 || len(v.Shape) == 4:
 			return false
-		case len(v.Shape) == 3 && isBatch(v.Shape[0]) && v.Shape[1] == onnx.Const(f.shape[1]) && v.Shape[2] == onnx.Const(f.shape[2]):
+		case len(v.Shape) == 3 && isBatch(v.Shape[0]) && v.Shape[1:].IsConst():
 			if at >= 0 {
 				return false // one of several, of which none is told
 			}
-			at = i
+			at, shape = i, v.Shape
 		}
 	}
-	if at < 0 {
+	pixels := at >= 0 && shape[1] == onnx.Const(f.shape[1]) && shape[2] == onnx.Const(f.shape[2])
+	if at < 0 || !pixels && (!o.Loss.SoftTargets || lossOf(o.Loss.Name).several) {
 		return false
 	}
 	name, e := f.graph.Outputs[at].Name, emit.New(f.graph, inf)
-	flat := e.Unique(name + ".pixels")
+	inner := e.Unique(name + ".inner")
 	for _, n := range f.graph.Nodes {
 		for _, values := range [][]string{n.Inputs, n.Outputs} {
 			for k := range values {
 				if values[k] == name {
-					values[k] = flat
+					values[k] = inner
 				}
 			}
 		}
 	}
-	f.graph.Outputs[at].Shape = onnx.Shape{onnx.Symbol(onnx.BatchSymbol), onnx.Const(1), onnx.Const(f.shape[1]), onnx.Const(f.shape[2])}
-	f.graph.Nodes = append(f.graph.Nodes, &onnx.Node{Name: name + ".classes", Op: "Unsqueeze", Inputs: []string{flat, e.Int64s(1)}, Outputs: []string{name}})
-	o.Warn(fmt.Sprintf("output %q has one score a pixel, [N, %d, %d], and stands for class 1; training, evaluation and the trained model give it as [N, 1, %d, %d]",
-		name, f.shape[1], f.shape[2], f.shape[1], f.shape[2]))
+	last := &onnx.Node{Name: name + ".end", Op: "Flatten", Inputs: []string{inner}, Outputs: []string{name}, Attrs: emit.Attrs{"axis": onnx.IntAttr(1)}}
+	now, text := onnx.Shape{shape[0], onnx.Const(shape[1].N * shape[2].N)}, "is a vector of a sample"
+	if pixels {
+		last.Op, last.Inputs, last.Attrs = "Unsqueeze", append(last.Inputs, e.Int64s(1)), nil
+		now, text = onnx.Shape{shape[0], onnx.Const(1), shape[1], shape[2]}, "has one score a pixel, which stands for class 1"
+	}
+	f.graph.Nodes, f.graph.Outputs[at].Shape = append(f.graph.Nodes, last), now
+	o.Warn(fmt.Sprintf("output %q, %v, %s; training, evaluation and the trained model give it as %v", name, shape, text, now))
 	return true
 }
 

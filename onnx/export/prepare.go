@@ -144,7 +144,7 @@ func (p *preparation) findTask() error {
 			return err
 		}
 	}
-	if f.onePixelScore(p.inf, p.o) {
+	if f.flatEnd(p.inf, p.o) {
 		if p.inf, err = infer.Model(p.m); err != nil {
 			return err
 		}

@@ -20,7 +20,7 @@ import (
 // taskSide, taskBatch and taskClasses are sizes of testdata/gen_tasks.py.
 const taskSide, taskBatch = 8, 4
 
-var taskClasses = map[string]int{"vector": 5, "mask": 3, "single": 2, "flat": 2}
+var taskClasses = map[string]int{"vector": 5, "mask": 3, "single": 2, "flat": 2, "points": 5}
 
 // taskMix is the hash that testdata/gen_tasks.py makes its samples of.
 func taskMix(x uint64) uint32 {
@@ -76,7 +76,8 @@ func TestTasksAgreeWithPyTorch(t *testing.T) {
 				t.Fatal(err)
 			}
 			o := export.Options{Loss: c.Loss, Optimizer: bundle.Optimizer{Name: bundle.SGD}}
-			o.Loss.SoftTargets = c.Model == "vector"
+			vector := c.Model == "vector" || c.Model == "points"
+			o.Loss.SoftTargets = vector
 			b, err := export.Build(m, o)
 			if err != nil {
 				t.Fatal(err)
@@ -88,7 +89,7 @@ func TestTasksAgreeWithPyTorch(t *testing.T) {
 			for s, want := range c.Losses {
 				images, vectors, masks := taskBatchOf(s, c.Model, c.Hard)
 				in := ortrun.StepInput{N: taskBatch, Images: images, LearningRate: 0.5}
-				if c.Model == "vector" {
+				if vector {
 					in.LabelsFloat = vectors
 				} else {
 					in.Targets = [][]byte{masks}

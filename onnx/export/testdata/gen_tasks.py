@@ -53,6 +53,7 @@ MODELS = {
     "mask": nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.Tanh(), nn.Conv2d(6, 3, 3, padding=1)),
     "single": nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.Tanh(), nn.Conv2d(6, 1, 3, padding=1)),
     "flat": nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.Tanh(), nn.Conv2d(6, 1, 3, padding=1), nn.Sigmoid(), First()),  # probabilities [N, H, W]
+    "points": nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 8), nn.Tanh(), nn.Linear(8, 5), nn.Unflatten(1, (1, 5))),  # [N, 1, 5]
 }
 W5, W3, P5 = [0.5, 2, 1, 1.5, 0.25], [0.5, 2, 1], [3, 1, 0.5, 2, 4]
 
@@ -100,6 +101,7 @@ CASES = [
     ("dice", "mask", False, {"class_weights": W3}, lambda x, y: dice(x, y, tensor(W3, 3), 0)),
     ("bce", "single", False, {}, lambda x, y: pixels(F.binary_cross_entropy_with_logits(x, hot(y, 1), reduction="none").mean(1), y)),
     ("dice", "single", False, {"dice_smooth": 1}, lambda x, y: dice(x, y, torch.ones(1), 1)),
+    ("huber", "points", False, {"delta": 0.3}, lambda x, t: F.huber_loss(x, t.unsqueeze(1), reduction="none", delta=0.3).mean((1, 2))),
     ("bce", "flat", False, {}, lambda p, y: pixels(F.binary_cross_entropy(p, hot(y, 1)[:, 0], reduction="none"), y)),
     ("dice", "flat", False, {"dice_smooth": 1}, lambda p, y: dice(p.logit().unsqueeze(1), y, torch.ones(1), 1)),
     ("focal", "flat", False, {"gamma": 2, "alpha": 0.25}, lambda p, y: pixels(sigmoid_focal_loss(p.logit(), hot(y, 1)[:, 0]), y)),
@@ -175,7 +177,7 @@ def main():
         model.load_state_dict(start[of])
         sgd, losses, first = torch.optim.SGD(model.parameters(), LR), [], None
         for s in range(STEPS):
-            target = vectors(s, 5, hard) if of == "vector" else masks(s, 3 if of == "mask" else 2)
+            target = vectors(s, 5, hard) if of in ("vector", "points") else masks(s, 3 if of == "mask" else 2)
             each = loss(model(images(s)), target)
             first = each.tolist() if first is None else first
             losses.append(each.mean().item())
