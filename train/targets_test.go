@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"winnow/loader"
+	"winnow/onnx"
 	"winnow/onnx/bundle"
 	"winnow/train/traintest"
 )
@@ -90,6 +91,22 @@ func TestTargetsThatDoNotFit(t *testing.T) {
 	bound, err := bindTargets(soft, "b", src(vector("y", 3), vector("z", 3)), map[string]string{"label": "z"})
 	if err != nil || len(bound) != 1 || bound[0].at != 1 {
 		t.Errorf("%+v, %v", bound, err)
+	}
+	points := loader.TargetSpec{Name: "y", Kind: loader.TensorTarget, Type: loader.Float32, Shape: []int{3, 1}}
+	if bound, err = bindTargets(soft, "b", src(points), nil); err != nil || len(bound) != 1 || bound[0].elements != 3 {
+		t.Errorf("points as a vector: %+v, %v", bound, err)
+	}
+	points.Shape = []int{2, 3}
+	if _, err = bindTargets(soft, "b", src(points), nil); !errors.Is(err, ErrBadData) {
+		t.Errorf("6 numbers as a vector of 3: %v", err)
+	}
+	weight := boundTarget{Target: bundle.Target{Kind: bundle.TargetTensor, DType: "float32", Shape: bundle.Dims{onnx.Symbol("N")}}, elements: 1}
+	one, two := vector("w", 1), vector("w", 2)
+	if why := weight.misfit(&one); why != "" {
+		t.Errorf("a number a sample is %s", why)
+	}
+	if weight.misfit(&two) == "" {
+		t.Error("two numbers fit where one is wanted")
 	}
 }
 
