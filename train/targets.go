@@ -69,6 +69,9 @@ func bindTargets(b *bundle.Bundle, bundleName string, src *loader.Source, asked 
 				taken[t.at] = true
 			case len(have) == 1 && len(bound) == 1: // and its misfit is told below
 				t.at = 0
+			case len(fit) == 0:
+				return nil, dataError("bundle %q takes the target %q, %s %s, and %q has none such, only %s",
+					bundleName, t.Name, t.Kind, t.Shape[1:], src.Name(), haveText(have))
 			default:
 				return nil, dataError("bundle %q takes the target %q, %s %s, and %q has %s; --target %s=NAME says which it is",
 					bundleName, t.Name, t.Kind, t.Shape[1:], src.Name(), haveText(have), t.Name)

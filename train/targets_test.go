@@ -80,6 +80,7 @@ func TestTargetsThatDoNotFit(t *testing.T) {
 		"length":     {soft, src(vector("y", 5)), nil, ErrBadData, "a vector of [3]"},
 		"class":      {hard, src(vector("y", 3)), nil, ErrBadData, "a class"},
 		"two of one": {soft, src(vector("y", 3), vector("z", 3)), nil, ErrBadData, "--target label=NAME"},
+		"none fit":   {soft, src(vector("y", 4), vector("z", 5)), nil, ErrBadData, `has none such, only "y" (a vector of [4], float32), "z"`},
 		"no such":    {soft, src(vector("y", 3)), map[string]string{"label": "x"}, ErrOptions, `"y" (a vector of [3], float32)`},
 		"not wanted": {soft, src(vector("y", 3)), map[string]string{"mask": "y"}, ErrOptions, `"label" (vector [3])`},
 	} {
