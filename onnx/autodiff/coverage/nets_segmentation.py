@@ -236,3 +236,52 @@ class timm_features(nn.Module):
         for m in maps[-2::-1]:
             y = m + F.interpolate(y, size=m.shape[-2:], mode="nearest")
         return F.interpolate(self.head(y), size=x.shape[-2:], mode="bilinear", align_corners=False)
+
+
+@net(32)
+class scales_that_exchange(nn.Module):
+    """HRNet's way: two resolutions that add each other's maps, both in the scores, and a pixel shuffle to full size."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.down = Block(3, 12), Block(12, 24)
+        self.high, self.low = Block(12, 12), Block(24, 24)
+        self.to_low = nn.Sequential(nn.Conv2d(12, 24, 3, 2, 1, bias=False), nn.BatchNorm2d(24))
+        self.to_high = nn.Sequential(nn.Conv2d(24, 12, 1, bias=False), nn.BatchNorm2d(12))
+        self.head = nn.Conv2d(36, 4 * CLASSES, 1)
+
+    def forward(self, x):
+        high = self.stem(F.avg_pool2d(x, 2))
+        low = self.low(self.down(F.max_pool2d(high, 2)))
+        high = self.high(high)
+        up = dict(size=high.shape[-2:], mode="bilinear", align_corners=True)
+        both = torch.relu(high + F.interpolate(self.to_high(low), **up)), torch.relu(low + self.to_low(high))
+        return F.pixel_shuffle(self.head(torch.cat([both[0], F.interpolate(both[1], **up)], 1)), 2)
+
+
+@net(32)
+class attention_and_fused_scales(nn.Module):
+    """SegFormer's way: overlapping patches, attention, a depthwise convolution between two linear layers, fused scales."""
+
+    def __init__(self, d=16):
+        super().__init__()
+        self.patches, self.norm1 = nn.Conv2d(3, d, 7, 4, 3), nn.LayerNorm(d)
+        self.attention, self.norm2 = nn.MultiheadAttention(d, 2, batch_first=True), nn.LayerNorm(d)
+        self.wide, self.depth, self.narrow = nn.Linear(d, 2 * d), nn.Conv2d(2 * d, 2 * d, 3, 1, 1, groups=2 * d), nn.Linear(2 * d, d)
+        self.coarse, self.norm3 = nn.Conv2d(d, 2 * d, 3, 2, 1), nn.LayerNorm(2 * d)
+        self.fine_head, self.coarse_head = nn.Linear(d, 24), nn.Linear(2 * d, 24)
+        self.fuse, self.head = nn.Sequential(nn.Conv2d(48, 24, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU()), nn.Conv2d(24, CLASSES, 1)
+
+    def forward(self, x):
+        n, y = x.shape[0], self.patches(x)
+        h, w = y.shape[-2:]
+        t = self.norm1(y.flatten(2).transpose(1, 2))
+        t = t + self.attention(t, t, t, need_weights=False)[0]
+        u = self.depth(self.wide(self.norm2(t)).transpose(1, 2).reshape(n, -1, h, w))
+        t = t + self.narrow(F.gelu(u.flatten(2).transpose(1, 2)))
+        c = self.coarse(t.transpose(1, 2).reshape(n, -1, h, w))
+        a, b = c.shape[-2:]
+        c = self.coarse_head(self.norm3(c.flatten(2).transpose(1, 2))).transpose(1, 2).reshape(n, -1, a, b)
+        c = F.interpolate(c, size=(h, w), mode="bilinear", align_corners=False)
+        f = self.fine_head(t).transpose(1, 2).reshape(n, -1, h, w)
+        return F.interpolate(self.head(self.fuse(torch.cat([c, f], 1))), size=x.shape[-2:], mode="bilinear", align_corners=False)
