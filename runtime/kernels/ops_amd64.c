@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "norm.h"
 #include "winograd.h"
 
 // Places in the table of functions; entries are only ever appended.
@@ -74,32 +75,40 @@ typedef struct {
 
 enum { apiVersion = 24, floats = 1, required = 0, optional = 1 };
 
+typedef struct work work;
+
+// An operator of this package.
 typedef struct {
 	custom base;
 	const char *name;
-	int isFilter; // it gives the gradient of a filter
+	size_t inputs, optional, outputs; // optional ones are the last
+	int padded;                       // it has an attribute pads
+	const char *choice;               // an attribute that is 0 or 1, or NULL
+	void *(*run)(work *);
 	const winnow_ops *of;
 } op;
+
+enum { OPS = 5 };
 
 struct winnow_ops {
 	table api;
 	void *domain, *memory;
 	size_t threads;
-	op conv, filter;
+	op all[OPS];
 };
 
 // A node.
 typedef struct {
 	const op *op;
-	int64_t pads[4], block, turned;
+	int64_t pads[4], block, choice;
 } node;
 
 static const char *op_name(const void *o) { return ((const op *)o)->name; }
 static const char *op_provider(const void *o) { return (void)o, NULL; }
 static int op_type(const void *o, size_t i) { return (void)o, (void)i, floats; }
-static size_t op_inputs(const void *o) { return ((const op *)o)->isFilter ? 2 : 3; }
-static size_t op_outputs(const void *o) { return (void)o, 1; }
-static int op_input(const void *o, size_t i) { return (void)o, i == 2 ? optional : required; }
+static size_t op_inputs(const void *o) { return ((const op *)o)->inputs; }
+static size_t op_outputs(const void *o) { return ((const op *)o)->outputs; }
+static int op_input(const void *o, size_t i) { return i + ((const op *)o)->optional >= ((const op *)o)->inputs ? optional : required; }
 static int op_output(const void *o, size_t i) { return (void)o, (void)i, required; }
 static int op_zero(const void *o) { return (void)o, 0; }
 static int op_memory(const void *o, size_t i) { return (void)o, (void)i, 0; }
@@ -109,12 +118,13 @@ static void node_destroy(void *n) { free(n); }
 static void *node_create(const void *o, table api, const void *info, void **out) {
 	node n = {.op = o};
 	size_t count = 4;
-	TRY(CALL(attributes, void *(*)(const void *, const char *, int64_t *, size_t *))(info, "pads", n.pads, &count));
-	TRY(CALL(attribute, void *(*)(const void *, const char *, int64_t *))(info, "block", &n.block));
-	if (!n.op->isFilter) TRY(CALL(attribute, void *(*)(const void *, const char *, int64_t *))(info, "turned", &n.turned));
+	void *(*number)(const void *, const char *, int64_t *) = (void *(*)(const void *, const char *, int64_t *))api[attribute];
+	TRY(number(info, "block", &n.block));
+	if (n.block != 8 && n.block != 16) return fail(api, "winnow: block: want 8 or 16");
+	if (n.op->choice) TRY(number(info, n.op->choice, &n.choice));
+	if (n.op->padded) TRY(CALL(attributes, void *(*)(const void *, const char *, int64_t *, size_t *))(info, "pads", n.pads, &count));
 	for (size_t i = 0; i < 4; i++)
 		if (count != 4 || n.pads[i] < 0 || n.pads[i] > 2) return fail(api, "winnow: pads: want four numbers from 0 to 2");
-	if (n.block != 8 && n.block != 16) return fail(api, "winnow: block: want 8 or 16");
 	node *kept = malloc(sizeof *kept);
 	if (!kept) return fail(api, "winnow: out of memory");
 	*kept = n;
@@ -140,20 +150,19 @@ static void *input_of(table api, void *context, size_t i, size_t rank, float **d
 	return CALL(getData, void *(*)(void *, void **))(value, (void **)data);
 }
 
-static void *output_of(table api, void *context, const int64_t *dims, float **data) {
+static void *output_of(table api, void *context, size_t i, const int64_t *dims, size_t rank, float **data) {
 	void *value;
-	TRY(CALL(getOutput, void *(*)(void *, size_t, const int64_t *, size_t, void **))(context, 0, dims, 4, &value));
+	TRY(CALL(getOutput, void *(*)(void *, size_t, const int64_t *, size_t, void **))(context, i, dims, rank, &value));
 	return CALL(getData, void *(*)(void *, void **))(value, (void **)data);
 }
 
 // A run of a node.
-typedef struct {
+struct work {
 	table api;
 	const node *n;
 	void *context, *status;
-	winnow_conv s;
-	float *x, *second, *third, *y; // operands
-} work;
+	void *allocator, *scratch;
+};
 
 static void each(void *arg, void (*f)(void *, size_t), size_t n, void *of) {
 	work *w = arg;
@@ -162,83 +171,170 @@ static void each(void *arg, void (*f)(void *, size_t), size_t n, void *of) {
 	w->status = CALL(parallelFor, void *(*)(const void *, void (*)(void *, size_t), size_t, size_t, void *))(w->context, f, n, 0, of);
 }
 
-// The operands of a convolution, and what it gives; fails where they do not fit each other.
-static void *prepare_conv(work *w) {
+// Scratch memory of the session's allocator, until the run ends.
+static void *borrow(work *w, size_t bytes) {
 	table api = w->api;
-	int64_t x[4], filter[4], channels = 0;
+	TRY(CALL(getAllocator, void *(*)(const void *, const void *, void **))(w->context, w->n->op->of->memory, &w->allocator));
+	return CALL(allocate, void *(*)(void *, size_t, void **))(w->allocator, bytes, &w->scratch);
+}
+
+static void give_back(work *w) {
+	table api = w->api;
+	if (w->scratch) {
+		void *status = CALL(release, void *(*)(void *, void *))(w->allocator, w->scratch);
+		if (!w->status) w->status = status;
+		else if (status) CALL(releaseStatus, void (*)(void *))(status);
+	}
+	if (w->allocator) CALL(releaseAllocator, void (*)(void *))(w->allocator);
+}
+
+static void *run_conv(work *w) {
+	table api = w->api;
+	float *x, *filter, *bias = NULL, *y;
+	int64_t xs[4], fs[4], channels = 0;
 	const int64_t *pads = w->n->pads, block = w->n->block;
 	size_t inputs = 0;
 	TRY(CALL(inputCount, void *(*)(const void *, size_t *))(w->context, &inputs));
-	TRY(input_of(api, w->context, 0, 4, &w->x, x));
-	TRY(input_of(api, w->context, 1, 4, &w->second, filter));
-	if (inputs > 2) TRY(input_of(api, w->context, 2, 1, &w->third, &channels));
-	int64_t in = filter[w->n->turned ? 0 : 1], out = filter[w->n->turned ? 1 : 0];
-	int64_t oh = x[2] + pads[0] + pads[2] - 2, ow = x[3] + pads[1] + pads[3] - 2;
-	if (filter[2] != 3 || filter[3] != 3 || in != x[1] || in <= 0 || in % block || out <= 0 || out % block || oh <= 0 || ow <= 0 || (w->third && channels != out))
+	TRY(input_of(api, w->context, 0, 4, &x, xs));
+	TRY(input_of(api, w->context, 1, 4, &filter, fs));
+	if (inputs > 2) TRY(input_of(api, w->context, 2, 1, &bias, &channels));
+	int64_t in = fs[w->n->choice ? 0 : 1], out = fs[w->n->choice ? 1 : 0];
+	int64_t oh = xs[2] + pads[0] + pads[2] - 2, ow = xs[3] + pads[1] + pads[3] - 2;
+	if (fs[2] != 3 || fs[3] != 3 || in != xs[1] || in <= 0 || in % block || out <= 0 || out % block || oh <= 0 || ow <= 0 || (bias && channels != out))
 		return fail(api, "winnow: Conv3x3: operands that do not fit each other");
-	w->s = (winnow_conv){.n = x[0], .c = in, .k = out, .h = x[2], .w = x[3], .oh = oh, .ow = ow, .top = pads[0], .left = pads[1],
-		.block = block, .lanes = w->n->op->of->threads, .turned = w->n->turned != 0};
-	return output_of(api, w->context, (int64_t[]){x[0], out, oh, ow}, &w->y);
+	winnow_conv s = {.n = xs[0], .c = in, .k = out, .h = xs[2], .w = xs[3], .oh = oh, .ow = ow, .top = pads[0], .left = pads[1],
+		.block = block, .lanes = w->n->op->of->threads, .turned = w->n->choice != 0};
+	TRY(output_of(api, w->context, 0, (int64_t[]){xs[0], out, oh, ow}, 4, &y));
+	TRY(borrow(w, winnow_conv_scratch(&s)));
+	winnow_conv_run(&s, x, filter, bias, y, w->scratch, each, w);
+	return NULL;
 }
 
-static void *prepare_filter(work *w) {
+static void *run_filter(work *w) {
 	table api = w->api;
-	int64_t x[4], dy[4];
+	float *x, *dy, *filter;
+	int64_t xs[4], ds[4];
 	const int64_t *pads = w->n->pads, block = w->n->block;
-	TRY(input_of(api, w->context, 0, 4, &w->x, x));
-	TRY(input_of(api, w->context, 1, 4, &w->second, dy));
-	if (dy[0] != x[0] || x[1] <= 0 || x[1] % block || dy[1] <= 0 || dy[1] % block || dy[2] <= 0 || dy[3] <= 0 ||
-		dy[2] != x[2] + pads[0] + pads[2] - 2 || dy[3] != x[3] + pads[1] + pads[3] - 2)
+	TRY(input_of(api, w->context, 0, 4, &x, xs));
+	TRY(input_of(api, w->context, 1, 4, &dy, ds));
+	if (ds[0] != xs[0] || xs[1] <= 0 || xs[1] % block || ds[1] <= 0 || ds[1] % block || ds[2] <= 0 || ds[3] <= 0 ||
+		ds[2] != xs[2] + pads[0] + pads[2] - 2 || ds[3] != xs[3] + pads[1] + pads[3] - 2)
 		return fail(api, "winnow: Conv3x3Filter: operands that do not fit each other");
-	w->s = (winnow_conv){.n = x[0], .c = x[1], .k = dy[1], .h = x[2], .w = x[3], .oh = dy[2], .ow = dy[3], .top = pads[0], .left = pads[1],
+	winnow_conv s = {.n = xs[0], .c = xs[1], .k = ds[1], .h = xs[2], .w = xs[3], .oh = ds[2], .ow = ds[3], .top = pads[0], .left = pads[1],
 		.block = block, .lanes = w->n->op->of->threads};
-	return output_of(api, w->context, (int64_t[]){dy[1], x[1], 3, 3}, &w->y);
+	TRY(output_of(api, w->context, 0, (int64_t[]){ds[1], xs[1], 3, 3}, 4, &filter));
+	TRY(borrow(w, winnow_filter_scratch(&s)));
+	winnow_filter_run(&s, x, dy, filter, w->scratch, each, w);
+	return NULL;
+}
+
+// Images in whole blocks, the input at i.
+static void *images_of(work *w, size_t i, float **x, int64_t *dims, winnow_images *s) {
+	TRY(input_of(w->api, w->context, i, 4, x, dims));
+	if (!*x || dims[1] <= 0 || dims[1] % w->n->block) return fail(w->api, "winnow: images that are not of whole blocks");
+	*s = (winnow_images){dims[0], dims[1], dims[2] * dims[3], w->n->block, w->n->op->of->threads};
+	return NULL;
+}
+
+// A number for each channel, the input at i; NULL where an optional one is missing.
+static void *channels_of(work *w, size_t i, const winnow_images *s, float **v) {
+	int64_t n = 0;
+	TRY(input_of(w->api, w->context, i, 1, v, &n));
+	if (*v && n != (int64_t)s->c) return fail(w->api, "winnow: another number of channels");
+	return NULL;
+}
+
+static void *same_images(work *w, size_t i, const int64_t *dims, float **x) {
+	int64_t other[4];
+	TRY(input_of(w->api, w->context, i, 4, x, other));
+	if (*x && memcmp(other, dims, sizeof other)) return fail(w->api, "winnow: images of another shape");
+	return NULL;
+}
+
+static void *run_moments(work *w) {
+	float *x, *mean, *variance;
+	int64_t dims[4];
+	winnow_images s;
+	TRY(images_of(w, 0, &x, dims, &s));
+	TRY(output_of(w->api, w->context, 0, &dims[1], 1, &mean));
+	TRY(output_of(w->api, w->context, 1, &dims[1], 1, &variance));
+	TRY(borrow(w, winnow_sums_scratch(&s)));
+	winnow_moments(&s, x, mean, variance, w->scratch, each, w);
+	return NULL;
+}
+
+static void *run_sums(work *w) {
+	float *dy, *x, *mean, *sum, *product;
+	int64_t dims[4];
+	winnow_images s;
+	TRY(images_of(w, 0, &dy, dims, &s));
+	TRY(same_images(w, 1, dims, &x));
+	TRY(channels_of(w, 2, &s, &mean));
+	TRY(output_of(w->api, w->context, 0, &dims[1], 1, &sum));
+	TRY(output_of(w->api, w->context, 1, &dims[1], 1, &product));
+	TRY(borrow(w, winnow_sums_scratch(&s)));
+	winnow_norm_sums(&s, dy, x, mean, sum, product, w->scratch, each, w);
+	return NULL;
+}
+
+static void *run_affine(work *w) {
+	float *x, *mean, *scale, *shift, *other = NULL, *times = NULL, *y;
+	int64_t dims[4];
+	winnow_images s;
+	size_t inputs = 0;
+	table api = w->api;
+	TRY(CALL(inputCount, void *(*)(const void *, size_t *))(w->context, &inputs));
+	TRY(images_of(w, 0, &x, dims, &s));
+	TRY(channels_of(w, 1, &s, &mean));
+	TRY(channels_of(w, 2, &s, &scale));
+	TRY(channels_of(w, 3, &s, &shift));
+	if (inputs > 4) TRY(same_images(w, 4, dims, &other));
+	if (inputs > 5) TRY(channels_of(w, 5, &s, &times));
+	TRY(output_of(api, w->context, 0, dims, 4, &y));
+	winnow_affine(&s, x, mean, scale, shift, other, times, w->n->choice != 0, y, each, w);
+	return NULL;
 }
 
 static void *node_compute(void *of, void *context) {
 	const node *n = of;
-	table api = n->op->of->api;
-	work w = {.api = api, .n = n, .context = context};
-	TRY(n->op->isFilter ? prepare_filter(&w) : prepare_conv(&w));
-	void *allocator, *scratch;
-	size_t bytes = n->op->isFilter ? winnow_filter_scratch(&w.s) : winnow_conv_scratch(&w.s);
-	TRY(CALL(getAllocator, void *(*)(const void *, const void *, void **))(context, n->op->of->memory, &allocator));
-	w.status = CALL(allocate, void *(*)(void *, size_t, void **))(allocator, bytes, &scratch);
-	if (!w.status) {
-		if (n->op->isFilter) winnow_filter_run(&w.s, w.x, w.second, w.y, scratch, each, &w);
-		else winnow_conv_run(&w.s, w.x, w.second, w.third, w.y, scratch, each, &w);
-		void *status = CALL(release, void *(*)(void *, void *))(allocator, scratch);
-		if (!w.status) w.status = status;
-		else if (status) CALL(releaseStatus, void (*)(void *))(status);
-	}
-	CALL(releaseAllocator, void (*)(void *))(allocator);
+	work w = {.api = n->op->of->api, .n = n, .context = context};
+	void *status = n->op->run(&w);
+	table api = w.api;
+	if (!w.status) w.status = status;
+	else if (status) CALL(releaseStatus, void (*)(void *))(status);
+	give_back(&w);
 	return w.status;
 }
 
-static op op_of(const winnow_ops *of, const char *name, int isFilter) {
-	return (op){
-		.base = {
-			.version = apiVersion, .name = op_name, .provider = op_provider, .inputType = op_type, .inputs = op_inputs, .outputType = op_type,
-			.outputs = op_outputs, .destroy = node_destroy, .inputKind = op_input, .outputKind = op_output, .inputMemory = op_memory,
-			.leastInputs = op_zero, .sameInputs = op_zero, .leastOutputs = op_zero, .sameOutputs = op_zero, .createOr = node_create,
-			.computeOr = node_compute, .firstVersion = op_version, .lastVersion = op_version,
-		},
-		.name = name, .isFilter = isFilter, .of = of,
-	};
-}
+static const op table_of_ops[OPS] = {
+	{.name = "Conv3x3", .inputs = 3, .optional = 1, .outputs = 1, .padded = 1, .choice = "turned", .run = run_conv},
+	{.name = "Conv3x3Filter", .inputs = 2, .outputs = 1, .padded = 1, .run = run_filter},
+	{.name = "Moments", .inputs = 1, .outputs = 2, .run = run_moments},
+	{.name = "NormSums", .inputs = 3, .outputs = 2, .run = run_sums},
+	{.name = "Affine", .inputs = 6, .optional = 2, .outputs = 1, .choice = "relu", .run = run_affine},
+};
+
+static const custom functions = {
+	.version = apiVersion, .name = op_name, .provider = op_provider, .inputType = op_type, .inputs = op_inputs, .outputType = op_type,
+	.outputs = op_outputs, .destroy = node_destroy, .inputKind = op_input, .outputKind = op_output, .inputMemory = op_memory,
+	.leastInputs = op_zero, .sameInputs = op_zero, .leastOutputs = op_zero, .sameOutputs = op_zero, .createOr = node_create,
+	.computeOr = node_compute, .firstVersion = op_version, .lastVersion = op_version,
+};
 
 void *winnow_ops_new(table api, size_t threads, winnow_ops **out) {
 	winnow_ops *o = calloc(1, sizeof *o);
 	if (!o) return fail(api, "winnow: out of memory");
 	o->api = api;
 	o->threads = threads;
-	o->conv = op_of(o, "Conv3x3", 0);
-	o->filter = op_of(o, "Conv3x3Filter", 1);
 	enum { arena = 1 };
 	void *status = CALL(createMemoryInfo, void *(*)(const char *, int, int, int, void **))("Cpu", arena, 0, 0, &o->memory);
 	if (!status) status = CALL(createDomain, void *(*)(const char *, void **))("winnow", &o->domain);
-	if (!status) status = CALL(addToDomain, void *(*)(void *, const void *))(o->domain, &o->conv);
-	if (!status) status = CALL(addToDomain, void *(*)(void *, const void *))(o->domain, &o->filter);
+	for (size_t i = 0; i < OPS && !status; i++) {
+		o->all[i] = table_of_ops[i];
+		o->all[i].base = functions;
+		o->all[i].of = o;
+		status = CALL(addToDomain, void *(*)(void *, const void *))(o->domain, &o->all[i]);
+	}
 	if (status) {
 		winnow_ops_free(o);
 		return status;
