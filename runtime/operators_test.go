@@ -73,7 +73,7 @@ func far(got []float32, want []float64) float64 {
 }
 
 // winnowNode is the file of a graph with one operator of the domain winnow.
-func winnowNode(op string, inputs int, attributes map[string][]int64) []byte {
+func winnowNode(op string, inputs, outputs int, attributes map[string][]int64) []byte {
 	var names []string
 	var values []byte
 	for i := range inputs {
@@ -84,7 +84,11 @@ func winnowNode(op string, inputs int, attributes map[string][]int64) []byte {
 	for _, in := range names {
 		body = append(body, message(1, []byte(in))...)
 	}
-	body = slices.Concat(body, message(2, []byte("y")), message(4, []byte(op)), message(7, []byte("winnow")))
+	for i := range outputs {
+		body = append(body, message(2, []byte(nodesOutput(i)))...)
+		values = append(values, valueOf(12, nodesOutput(i), Float32)...)
+	}
+	body = slices.Concat(body, message(4, []byte(op)), message(7, []byte("winnow")))
 	for name, v := range attributes {
 		a := message(1, []byte(name))
 		if len(v) == 1 {
@@ -97,7 +101,7 @@ func winnowNode(op string, inputs int, attributes map[string][]int64) []byte {
 		}
 		body = append(body, message(5, a)...)
 	}
-	return nodesFile("winnow", slices.Concat(message(1, body), values, valueOf(12, "y", Float32)))
+	return nodesFile("winnow", slices.Concat(message(1, body), values))
 }
 
 // kernelDevice is a CPU that runs the operators.
@@ -168,7 +172,7 @@ func checkConv3x3(t *testing.T, d *Device, s conv3x3) (all []float32) {
 			in = append(in, bytesOf(v...))
 		}
 		attributes["block"] = []int64{int64(s.block)}
-		f, err := d.NewFunction(winnowNode(op, len(operands), attributes), slots, []Slot{{Name: "y", DType: Float32, Shape: shape}})
+		f, err := d.NewFunction(winnowNode(op, len(operands), 1, attributes), slots, []Slot{{Name: nodesOutput(0), DType: Float32, Shape: shape}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,6 +220,9 @@ func TestOperatorsRefuse(t *testing.T) {
 		"no attributes":        {"Conv3x3", shapes{{1, 8, 4, 4}, {8, 8, 3, 3}}, map[string][]int64{}},
 		"three dimensions":     {"Conv3x3", shapes{{8, 4, 4}, {8, 8, 3, 3}}, map[string][]int64{"pads": {1, 1, 1, 1}, "block": {8}, "turned": {0}}},
 		"an adjoint too large": {"Conv3x3Filter", shapes{{1, 8, 4, 4}, {1, 8, 5, 4}}, map[string][]int64{"pads": {1, 1, 1, 1}, "block": {8}}},
+		"another mean":         {"Affine", shapes{{1, 8, 4, 4}, {16}, {8}, {8}}, map[string][]int64{"block": {8}, "relu": {0}}},
+		"more images":          {"Affine", shapes{{1, 8, 4, 4}, {8}, {8}, {8}, {2, 8, 4, 4}}, map[string][]int64{"block": {8}, "relu": {0}}},
+		"blocks cut":           {"Affine", shapes{{1, 4, 4, 4}, {4}, {4}, {4}}, map[string][]int64{"block": {8}, "relu": {0}}},
 		"other images":         {"Conv3x3Filter", shapes{{1, 8, 4, 4}, {2, 8, 4, 4}}, map[string][]int64{"pads": {1, 1, 1, 1}, "block": {8}}},
 	} {
 		var slots []Slot
@@ -228,7 +235,7 @@ func TestOperatorsRefuse(t *testing.T) {
 			slots = append(slots, Slot{Name: nodesInput(i), DType: Float32, Shape: s})
 			in = append(in, make([]byte, 4*size))
 		}
-		f, err := d.NewFunction(winnowNode(c.op, len(c.operands), c.attributes), slots, []Slot{{Name: "y", DType: Float32, Shape: []int64{1, 8, 4, 4}}})
+		f, err := d.NewFunction(winnowNode(c.op, len(c.operands), 1, c.attributes), slots, []Slot{{Name: nodesOutput(0), DType: Float32, Shape: []int64{1, 8, 4, 4}}})
 		if err == nil {
 			_, err = f.Run(in...)
 			f.Close()
@@ -237,4 +244,104 @@ func TestOperatorsRefuse(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
+}
+
+// The parts of a batch normalisation are those of its definition, in float64,
+// also where a channel's mean is large beside its deviation.
+func TestOperatorsOfNormalisations(t *testing.T) {
+	bits := map[string][]float32{}
+	for _, threads := range []int{1, 3} {
+		d := kernelDevice(t, threads)
+		for _, s := range []conv3x3{
+			{images: 5, in: 16, h: 7, w: 9, block: 8}, {images: 1, in: 8, h: 1, w: 1, block: 8}, {images: 2, in: 24, h: 40, w: 31, block: 8},
+			{images: 3, in: 32, h: 5, w: 4, block: 16},
+		} {
+			t.Run(fmt.Sprintf("%+v, %d threads", s, threads), func(t *testing.T) {
+				got := checkNorm(t, d, s)
+				if key := fmt.Sprint(s); bits[key] == nil {
+					bits[key] = got
+				} else if !slices.Equal(got, bits[key]) {
+					t.Error("another number of threads gives other bits")
+				}
+			})
+		}
+	}
+}
+
+func checkNorm(t *testing.T, d *Device, s conv3x3) (all []float32) {
+	r := rand.New(rand.NewPCG(2, uint64(s.in)))
+	area, n := s.h*s.w, s.images*s.in*s.h*s.w
+	channel := func(i int) int { return i / area % s.in }
+	x, g, scale, shift, times := drawn(r, n), drawn(r, n), drawn(r, s.in), drawn(r, s.in), drawn(r, s.in)
+	for i := range x {
+		x[i] += float32(100 * channel(i))
+	}
+	count := float64(s.images * area)
+	mean, variance, sum, product := make([]float64, s.in), make([]float64, s.in), make([]float64, s.in), make([]float64, s.in)
+	for i, v := range x {
+		mean[channel(i)] += float64(v) / count
+	}
+	rounded := make([]float32, s.in)
+	for c, m := range mean {
+		rounded[c] = float32(m)
+	}
+	y := make([]float64, n)
+	for i, v := range x {
+		c := channel(i)
+		variance[c] += (float64(v) - mean[c]) * (float64(v) - mean[c]) / count
+		sum[c] += float64(g[i])
+		product[c] += float64(g[i]) * (float64(v) - float64(rounded[c]))
+		y[i] = max(0, float64(scale[c])*(float64(v)-float64(rounded[c]))+float64(shift[c])+float64(times[c])*float64(g[i]))
+	}
+	images, channels := []int64{int64(s.images), int64(s.in), int64(s.h), int64(s.w)}, []int64{int64(s.in)}
+	blocks := func(v []float32) []float32 { return inBlocks(v, s.in, area, s.block, false) }
+	run := func(op string, relu []int64, shapes, outs [][]int64, operands ...[]float32) [][]float32 {
+		t.Helper()
+		var in, out []Slot
+		var data [][]byte
+		for i, v := range operands {
+			in, data = append(in, Slot{Name: nodesInput(i), DType: Float32, Shape: shapes[i]}), append(data, bytesOf(v...))
+		}
+		for i, shape := range outs {
+			out = append(out, Slot{Name: nodesOutput(i), DType: Float32, Shape: shape})
+		}
+		attributes := map[string][]int64{"block": {int64(s.block)}}
+		if relu != nil {
+			attributes["relu"] = relu
+		}
+		f, err := d.NewFunction(winnowNode(op, len(operands), len(outs), attributes), in, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		got, err := f.Run(data...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var results [][]float32
+		for _, o := range got {
+			all = append(all, as[float32](o)...)
+			results = append(results, slices.Clone(as[float32](o)))
+		}
+		return results
+	}
+	near := func(what string, got []float32, want []float64, limit float64) {
+		t.Helper()
+		for i, w := range want {
+			if !(math.Abs(float64(got[i])-w) <= limit*max(1, math.Abs(w))) {
+				t.Fatalf("%s: element %d is %v, want %v", what, i, got[i], w)
+			}
+		}
+	}
+	two := [][]int64{channels, channels}
+	moments := run("Moments", nil, [][]int64{images}, two, blocks(x))
+	near("mean", moments[0], mean, 1e-6)
+	near("variance", moments[1], variance, 3e-6)
+	sums := run("NormSums", nil, [][]int64{images, images, channels}, two, blocks(g), blocks(x), rounded)
+	near("sum", sums[0], sum, 2e-5) // of up to 2,480 numbers of either sign
+	near("product", sums[1], product, 2e-5)
+	relu := run("Affine", []int64{1}, [][]int64{images, channels, channels, channels, images, channels}, [][]int64{images},
+		blocks(x), rounded, scale, shift, blocks(g), times)
+	near("affine", inBlocks(relu[0], s.in, area, s.block, true), y, 1e-5)
+	return all
 }

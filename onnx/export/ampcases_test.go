@@ -100,7 +100,7 @@ func runHalfCase(t *testing.T, d *ortrun.Device, c gradtest.Case, operands []*on
 	walk := autodiff.Walk{Lowering: c.Lower}
 	if c.BatchNorm {
 		e.Batch = e.Scalar(float64(c.Args[0].Dims[0]))
-		training, stats, _, _, err := autodiff.TrainingNorm(e, node, nil)
+		training, stats, _, _, err := autodiff.TrainingNorm(e, node, autodiff.NormForms{})
 		if err != nil {
 			t.Fatal(err)
 		}

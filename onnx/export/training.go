@@ -185,11 +185,11 @@ func (s *training) trainedNorm(n *onnx.Node) (*onnx.Node, error) {
 			running.Inputs[i] = v
 		}
 	}
-	var centre func(x, mean string) string
+	var forms autodiff.NormForms
 	if s.blocks != nil {
-		centre = s.blocks.Centre
+		forms = s.blocks.NormForms()
 	}
-	out, stats, mean, variance, err := autodiff.TrainingNorm(s.Builder, &running, centre)
+	out, stats, mean, variance, err := autodiff.TrainingNorm(s.Builder, &running, forms)
 	if err != nil {
 		return nil, err
 	}

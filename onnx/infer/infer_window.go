@@ -22,6 +22,7 @@ var windowRules = map[string]inferRule{
 	nchwc + "GlobalAveragePool": inferGlobalPool, nchwc + "GlobalMaxPool": inferGlobalPool,
 	nchwc + "ReorderInput": inferReorderInput, nchwc + "ReorderOutput": inferReorderOutput,
 	KernelDomain + ".Conv3x3": inferKernelConv, KernelDomain + ".Conv3x3Filter": inferKernelFilter,
+	KernelDomain + ".Moments": inferKernelSums, KernelDomain + ".NormSums": inferKernelSums, KernelDomain + ".Affine": func(c call) error { c.set(0, c.dtype(0), c.shape(0)); return nil },
 }
 
 // window holds the attributes of a sliding window, one entry per spatial axis.
@@ -336,6 +337,18 @@ func inferKernelConv(c call) error {
 		}
 	}
 	c.set(0, c.dtype(0), out)
+	return nil
+}
+
+// inferKernelSums is of two numbers for each channel.
+func inferKernelSums(c call) error {
+	s := c.shape(0)
+	if len(s) < 2 {
+		return shapeErrorf("rank %d, at least 2 wanted", len(s))
+	}
+	for i := range c.n.Outputs {
+		c.set(i, c.dtype(0), onnx.Shape{s[1]})
+	}
 	return nil
 }
 

@@ -57,6 +57,57 @@ func (c blockedConv) kernelFilter() string {
 	return c.kernel("Conv3x3Filter", emit.Attrs{"pads": onnx.IntsAttr(slices.Concat(c.Begin, c.End)...)}, c.ToBlocks(c.Inputs[0]), c.ToBlocks(c.Dy[0]))
 }
 
+// NormForms are the layout's forms of what a batch normalisation is made of.
+func (l *Layout) NormForms() autodiff.NormForms {
+	return autodiff.NormForms{Centre: l.centre, Moments: l.moments, Sums: l.normSums, Combine: l.combineNorm}
+}
+
+func (l *Layout) moments(x string) (mean, variance string) {
+	if !l.Kernels || l.of[x] == "" {
+		return "", ""
+	}
+	out := l.EmitIn(infer.KernelDomain, "Moments", 2, emit.Attrs{"block": onnx.IntAttr(l.block)}, l.of[x])
+	return out[0], out[1]
+}
+
+func (l *Layout) normSums(g, x, mean string) (sum, product string) {
+	out := l.EmitIn(infer.KernelDomain, "NormSums", 2, emit.Attrs{"block": onnx.IntAttr(l.block)}, l.ToBlocks(g), l.of[x], mean)
+	return out[0], out[1]
+}
+
+// affine is scaled blocks by an operator of runtime/kernels.
+func (l *Layout) affine(s scaled) string {
+	a, inputs := emit.Attrs{"relu": onnx.IntAttr(0)}, []string{s.x, s.mean, s.scale, s.shift}
+	if s.relu {
+		a["relu"] = onnx.IntAttr(1)
+	}
+	if s.plus != "" {
+		inputs = append(inputs, s.plus)
+	}
+	if s.times != "" {
+		inputs = append(inputs, s.times)
+	}
+	y := l.kernel("Affine", a, inputs...)
+	if !s.relu {
+		l.scaled[y] = &s
+	}
+	return y
+}
+
+// addScaled is the sum of a normalisation's blocks and others of their shape, in
+// the normalisation's own pass; "" where there is none.
+func (l *Layout) addScaled(inputs []string) string {
+	for i, in := range inputs {
+		s, other := l.scaled[l.of[in]], inputs[1-i]
+		if s != nil && s.mean != "" && s.plus == "" && l.of[other] != "" && l.Shape(other).Equal(l.Shape(in)) {
+			sum := *s
+			sum.plus = l.of[other]
+			return l.affine(sum)
+		}
+	}
+	return ""
+}
+
 // kernelForms are the forms of a convolution's gradients that go before all others.
 func (c blockedConv) kernelForms() autodiff.ConvForms {
 	return autodiff.ConvForms{

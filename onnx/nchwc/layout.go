@@ -123,6 +123,11 @@ func (l *Layout) forwardBlocked(n *onnx.Node, centred string) string {
 		a.relu = true
 		return l.scaleBlocked(a)
 	default:
+		if n.Op == "Add" {
+			if y := l.addScaled(n.Inputs); y != "" {
+				return y
+			}
+		}
 		if inputs := l.blockedOperands(n.Op, n.Inputs); inputs != nil {
 			return l.EmitIn("", n.Op, 1, n.Attrs, inputs...)[0]
 		}
@@ -220,12 +225,19 @@ func (l *Layout) blockedConcat(n *onnx.Node) string {
 // scaled is scale*x + shift by channel of blocked images, plus other images,
 // and then perhaps a Relu: a convolution of 1x1 by channel is the one
 // operator that does it in one pass over blocks.
+//
+// With a mean it is scale*(x - mean) + shift + times*plus, by an operator of
+// runtime/kernels.
 type scaled struct {
 	x, scale, shift, plus string // scale and shift are [C]; shift and plus may be ""
+	mean, times           string // [C], may be ""
 	relu                  bool
 }
 
 func (l *Layout) scaleBlocked(s scaled) string {
+	if s.mean != "" {
+		return l.affine(s)
+	}
 	channels := l.channels(s.x)
 	a := emit.Attrs{"kernel_shape": onnx.IntsAttr(1, 1), "group": onnx.IntAttr(channels)}
 	if s.relu {
@@ -247,17 +259,20 @@ func (l *Layout) scaleBlocked(s scaled) string {
 
 // blockedNorm emits a normalisation by statistics of the batch.
 func (l *Layout) blockedNorm(n *onnx.Node, centred string) string {
-	b := l.of[centred]
+	b, mean := l.of[centred], ""
+	if centred == "" && l.Kernels {
+		b, mean = l.of[n.Inputs[0]], n.Inputs[3]
+	}
 	if b == "" {
 		return ""
 	}
 	eps := l.Scalar(float64(n.Float("epsilon", 1e-5)))
 	inv := l.Emit("Reciprocal", nil, l.Emit("Sqrt", nil, l.Add(n.Inputs[4], eps)))
-	return l.scaleBlocked(scaled{x: b, scale: l.Mul(n.Inputs[1], inv), shift: n.Inputs[2]})
+	return l.scaleBlocked(scaled{x: b, mean: mean, scale: l.Mul(n.Inputs[1], inv), shift: n.Inputs[2]})
 }
 
-// Centre is x less the mean of its channel, "" where x has no blocked form.
-func (l *Layout) Centre(x, mean string) string {
+// centre is x less the mean of its channel, "" where x has no blocked form.
+func (l *Layout) centre(x, mean string) string {
 	b := l.of[x]
 	if b == "" {
 		return ""

@@ -18,7 +18,7 @@ func (l *Layout) over() map[string]autodiff.Rule {
 		"MaxPool":            l.gradMaxPool,
 		"AveragePool":        l.gradAveragePool,
 		"GlobalAveragePool":  l.gradGlobalAveragePool,
-		"BatchNormalization": func(n *autodiff.Node) ([]string, error) { return autodiff.GradBatchNorm(n, l.combineNorm) },
+		"BatchNormalization": func(n *autodiff.Node) ([]string, error) { return autodiff.GradBatchNorm(n, l.NormForms()) },
 		"LayerNormalization": l.gradLayerNorm,
 		"Clip":               l.gradClip,
 		"Concat":             l.gradConcat,
@@ -125,11 +125,14 @@ func (l *Layout) gradGlobalAveragePool(n *autodiff.Node) ([]string, error) {
 	return []string{l.ToPlain(l.blockedSpread(n.Div(n.Dy[0], count), x))}, nil
 }
 
-// combineNorm is a*g + b*x + c by channel, "" where x has no blocked form.
-func (l *Layout) combineNorm(g, x, a, b, c string) string {
+// combineNorm is a*g + b*(x - mean) + c by channel, "" where x has no blocked form.
+func (l *Layout) combineNorm(g, x, mean, a, b, c string) string {
 	in := l.of[x]
 	if in == "" {
 		return ""
+	}
+	if mean != "" {
+		return l.ToPlain(l.scaleBlocked(scaled{x: in, mean: mean, scale: b, shift: c, plus: l.ToBlocks(g), times: a}))
 	}
 	rest := l.scaleBlocked(scaled{x: in, scale: b, shift: c})
 	return l.ToPlain(l.scaleBlocked(scaled{x: l.ToBlocks(g), scale: a, plus: rest}))

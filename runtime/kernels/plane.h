@@ -20,8 +20,8 @@ static TARGET void NAME(moments)(const float *x, size_t area, double *mean, doub
 		for (int l = 0; l < LANES; l++) sum[l] += a[l];
 	}
 	vec m;
-	for (int l = 0; l < LANES; l++) m[l] = mean[l] = sum[l] / area;
-	double squares[LANES] = {0}, rest[LANES] = {0}; // what rounding the mean leaves is taken off again
+	for (int l = 0; l < LANES; l++) m[l] = sum[l] / area;
+	double squares[LANES] = {0}, rest[LANES] = {0}; // what rounding took from the mean
 	for (size_t i = 0; i < area;) {
 		size_t until = area - i > NAME(run) ? i + NAME(run) : area;
 		vec a = {0}, b = {0};
@@ -31,7 +31,10 @@ static TARGET void NAME(moments)(const float *x, size_t area, double *mean, doub
 		}
 		for (int l = 0; l < LANES; l++) squares[l] += a[l], rest[l] += b[l];
 	}
-	for (int l = 0; l < LANES; l++) square[l] = squares[l] - rest[l] * rest[l] / area;
+	for (int l = 0; l < LANES; l++) {
+		mean[l] = m[l] + rest[l] / area;
+		square[l] = squares[l] - rest[l] * rest[l] / area;
+	}
 }
 
 static TARGET void NAME(sums)(const float *dy, const float *x, const float *mean, size_t area, double *sum, double *product) {

@@ -72,6 +72,9 @@ func Blocked() []Case {
 		c := add("BatchNormalization", "norm", emit.Attrs{"epsilon": fa(1e-3)}, Tensor(size...), Tensor(size[1]), Tensor(size[1]),
 			Tensor(size[1]).constant(), Tensor(size[1]).Drawn(positive).constant())
 		c.BatchNorm, c.Step, c.Tol = true, 1e-2, 5e-3
+		own := *c
+		own.Name, own.kernels = "blocked-kernel-norm", true
+		cases = append(cases, own)
 	}
 	for name, a := range map[string]emit.Attrs{
 		"tiled": {"kernel_shape": is(2, 2), "strides": is(2, 2)}, "tall": {"kernel_shape": is(3, 2), "strides": is(3, 2)},

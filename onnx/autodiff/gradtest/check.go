@@ -207,12 +207,12 @@ func (k *check) forward(d *ortrun.Device) {
 	k.e = emit.New(k.g, infer.New(k.g))
 	k.e.Take("y")
 	var layout *nchwc.Layout
-	var centre func(x, mean string) string
+	var forms autodiff.NormForms
 	if k.c.blocked {
 		block := BlockOf(k.t, d)
 		layout = nchwc.New(k.e, block, "")
 		layout.Lowering, layout.Kernels = k.c.Lower, k.c.kernels && d.Kernels()
-		k.walk.Layout, centre = layout, layout.Centre
+		k.walk.Layout, forms = layout, layout.NormForms()
 		for _, v := range k.g.Inputs { // as if a blocked convolution had made it
 			if len(v.Shape) == 4 && v.Shape[1].N%block == 0 && (v.Name != "x1" || k.c.Op != "Conv") {
 				k.from[v.Name] = layout.ToPlain(layout.ToBlocks(v.Name))
@@ -222,7 +222,7 @@ func (k *check) forward(d *ortrun.Device) {
 	}
 	if k.c.BatchNorm {
 		k.e.Batch = k.e.Scalar(float64(k.c.Args[0].Dims[0]))
-		training, stats, _, _, err := autodiff.TrainingNorm(k.e, k.node, centre)
+		training, stats, _, _, err := autodiff.TrainingNorm(k.e, k.node, forms)
 		if err != nil {
 			k.t.Fatal(err)
 		}
