@@ -343,5 +343,16 @@ func checkNorm(t *testing.T, d *Device, s conv3x3) (all []float32) {
 	relu := run("Affine", []int64{1}, [][]int64{images, channels, channels, channels, images, channels}, [][]int64{images},
 		blocks(x), rounded, scale, shift, blocks(g), times)
 	near("affine", inBlocks(relu[0], s.in, area, s.block, true), y, 1e-5)
+	masked := run("Masked", nil, [][]int64{images, images}, [][]int64{images}, blocks(g), relu[0])
+	adjoint := blocks(g)
+	for i, v := range relu[0] {
+		want := adjoint[i]
+		if v <= 0 {
+			want = 0
+		}
+		if masked[0][i] != want {
+			t.Fatalf("masked: element %d is %v, want %v", i, masked[0][i], want)
+		}
+	}
 	return all
 }

@@ -22,6 +22,7 @@ var windowRules = map[string]inferRule{
 	nchwc + "GlobalAveragePool": inferGlobalPool, nchwc + "GlobalMaxPool": inferGlobalPool,
 	nchwc + "ReorderInput": inferReorderInput, nchwc + "ReorderOutput": inferReorderOutput,
 	KernelDomain + ".Conv3x3": inferKernelConv, KernelDomain + ".Conv3x3Filter": inferKernelFilter,
+	KernelDomain + ".Masked":  func(c call) error { c.set(0, c.dtype(0), c.shape(1)); return nil },
 	KernelDomain + ".Moments": inferKernelSums, KernelDomain + ".NormSums": inferKernelSums, KernelDomain + ".Affine": func(c call) error { c.set(0, c.dtype(0), c.shape(0)); return nil },
 }
 
@@ -324,6 +325,10 @@ func inferConvTranspose(c call) error {
 
 func inferKernelConv(c call) error {
 	x, f, pads := c.shape(0), c.shape(1), c.n.Ints("pads", nil)
+	if x == nil || f == nil {
+		c.set(0, c.dtype(0), c.in.unknownShape(4))
+		return nil
+	}
 	if len(x) != 4 || len(f) != 4 || len(pads) != 4 {
 		return shapeErrorf("rank %d and filter of rank %d, padded by %v: 4 of each wanted", len(x), len(f), pads)
 	}
@@ -342,22 +347,29 @@ func inferKernelConv(c call) error {
 
 // inferKernelSums is of two numbers for each channel.
 func inferKernelSums(c call) error {
-	s := c.shape(0)
-	if len(s) < 2 {
-		return shapeErrorf("rank %d, at least 2 wanted", len(s))
+	out := c.in.unknownShape(1)
+	for i := range c.n.Inputs {
+		if s := c.shape(i); len(s) == 4 {
+			out = onnx.Shape{s[1]}
+		}
 	}
 	for i := range c.n.Outputs {
-		c.set(i, c.dtype(0), onnx.Shape{s[1]})
+		c.set(i, c.dtype(0), out)
 	}
 	return nil
 }
 
 func inferKernelFilter(c call) error {
-	x, dy := c.shape(0), c.shape(1)
-	if len(x) != 4 || len(dy) != 4 {
-		return shapeErrorf("ranks %d and %d, 4 wanted", len(x), len(dy))
+	out := onnx.Shape{c.in.unknownDim(), c.in.unknownDim(), onnx.Const(3), onnx.Const(3)}
+	for i := range 2 {
+		switch s := c.shape(i); {
+		case len(s) == 4:
+			out[1-i] = s[1]
+		case s != nil:
+			return shapeErrorf("rank %d, 4 wanted", len(s))
+		}
 	}
-	c.set(0, c.dtype(0), onnx.Shape{dy[1], x[1], onnx.Const(3), onnx.Const(3)})
+	c.set(0, c.dtype(0), out)
 	return nil
 }
 

@@ -108,6 +108,15 @@ func (l *Layout) addScaled(inputs []string) string {
 	return ""
 }
 
+// y = max(x, 0): dx = g where y > 0.
+func (l *Layout) gradRelu(n *autodiff.Node) ([]string, error) {
+	y := l.of[n.Outputs[0]]
+	if !l.Kernels || y == "" {
+		return autodiff.Rules["Relu"](n)
+	}
+	return []string{l.ToPlain(l.kernel("Masked", emit.Attrs{}, l.ToBlocks(n.Dy[0]), y))}, nil
+}
+
 // kernelForms are the forms of a convolution's gradients that go before all others.
 func (c blockedConv) kernelForms() autodiff.ConvForms {
 	return autodiff.ConvForms{

@@ -21,6 +21,7 @@ func (l *Layout) over() map[string]autodiff.Rule {
 		"BatchNormalization": func(n *autodiff.Node) ([]string, error) { return autodiff.GradBatchNorm(n, l.NormForms()) },
 		"LayerNormalization": l.gradLayerNorm,
 		"Clip":               l.gradClip,
+		"Relu":               l.gradRelu,
 		"Concat":             l.gradConcat,
 	}
 }

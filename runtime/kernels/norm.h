@@ -26,4 +26,7 @@ void winnow_norm_sums(const winnow_images *s, const float *dy, const float *x, c
 void winnow_affine(const winnow_images *s, const float *x, const float *mean, const float *scale, const float *shift, const float *other,
 	const float *times, int relu, float *y, winnow_for each, void *pool);
 
+// g where y is above 0, else 0: the adjoint of a ReLU that gave y.
+void winnow_masked(const winnow_images *s, const float *g, const float *y, float *out, winnow_for each, void *pool);
+
 #endif

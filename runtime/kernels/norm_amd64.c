@@ -28,10 +28,11 @@ typedef struct {
 	void (*moments)(const float *, size_t, double *, double *);
 	void (*sums)(const float *, const float *, const float *, size_t, double *, double *);
 	void (*affine)(const float *, const float *, const float *, const float *, const float *, const float *, int, size_t, float *);
+	void (*masked)(const float *, const float *, size_t, float *);
 } width;
 
-static const width avx2 = {moments_plane2, sums_plane2, affine_plane2}, avx512 = {moments_plane5, sums_plane5, affine_plane5},
-	pairs = {moments_planes, sums_planes, affine_planes};
+static const width avx2 = {moments_plane2, sums_plane2, affine_plane2, masked_plane2}, avx512 = {moments_plane5, sums_plane5, affine_plane5, masked_plane5},
+	pairs = {moments_planes, sums_planes, affine_planes, masked_planes};
 
 static const width *width_of(const winnow_images *s) {
 	if (s->block == 8) return &avx2;
@@ -134,4 +135,17 @@ void winnow_affine(const winnow_images *s, const float *x, const float *mean, co
 	work w = work_of(s, NULL);
 	w.x = x, w.mean = mean, w.scale = scale, w.shift = shift, w.other = other, w.times = times, w.relu = relu, w.y = y;
 	each(pool, affine_piece, w.pieces, &w);
+}
+
+static void masked_piece(void *arg, size_t i) {
+	work *w = arg;
+	size_t run = w->s->area * w->s->block;
+	for (size_t p = i * w->planes / w->pieces; p < (i + 1) * w->planes / w->pieces; p++)
+		w->f->masked(w->dy + p * run, w->x + p * run, w->s->area, w->y + p * run);
+}
+
+void winnow_masked(const winnow_images *s, const float *g, const float *y, float *out, winnow_for each, void *pool) {
+	work w = work_of(s, NULL);
+	w.dy = g, w.x = y, w.y = out;
+	each(pool, masked_piece, w.pieces, &w);
 }

@@ -88,7 +88,7 @@ typedef struct {
 	const winnow_ops *of;
 } op;
 
-enum { OPS = 5 };
+enum { OPS = 6 };
 
 struct winnow_ops {
 	table api;
@@ -295,6 +295,17 @@ static void *run_affine(work *w) {
 	return NULL;
 }
 
+static void *run_masked(work *w) {
+	float *g, *y, *out;
+	int64_t dims[4];
+	winnow_images s;
+	TRY(images_of(w, 0, &g, dims, &s));
+	TRY(same_images(w, 1, dims, &y));
+	TRY(output_of(w->api, w->context, 0, dims, 4, &out));
+	winnow_masked(&s, g, y, out, each, w);
+	return NULL;
+}
+
 static void *node_compute(void *of, void *context) {
 	const node *n = of;
 	work w = {.api = n->op->of->api, .n = n, .context = context};
@@ -312,6 +323,7 @@ static const op table_of_ops[OPS] = {
 	{.name = "Moments", .inputs = 1, .outputs = 2, .run = run_moments},
 	{.name = "NormSums", .inputs = 3, .outputs = 2, .run = run_sums},
 	{.name = "Affine", .inputs = 6, .optional = 2, .outputs = 1, .choice = "relu", .run = run_affine},
+	{.name = "Masked", .inputs = 2, .outputs = 1, .run = run_masked},
 };
 
 static const custom functions = {

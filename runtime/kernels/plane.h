@@ -75,5 +75,9 @@ static TARGET void NAME(affine)(const float *x, const float *mean, const float *
 #undef OWN
 }
 
+static TARGET void NAME(masked)(const float *g, const float *y, size_t area, float *out) {
+	for (size_t i = 0; i < area * LANES; i += LANES) *(vec *)(out + i) = (vec)((LOAD(y + i) > 0) & (NAME(mask))LOAD(g + i));
+}
+
 #undef vec
 #undef LOAD
