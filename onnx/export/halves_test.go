@@ -248,8 +248,13 @@ func TestHalvesWithRunningStatistics(t *testing.T) {
 		}
 		t.Skip("the CPU provider has no blocked layout here")
 	}
-	for _, layout := range []string{bundle.LayoutPortable, bundle.LayoutNCHWC} {
-		b, err := export.Build(forward(t, "resnet8"), export.Options{Name: "resnet8", Blocks: export.Blocks{Size: block}})
+	layouts := []string{bundle.LayoutPortable, bundle.LayoutNCHWC}
+	if d.Kernels() {
+		layouts = append(layouts, bundle.LayoutKernels)
+	}
+	for _, layout := range layouts {
+		blocks := export.Blocks{Size: block, Kernels: layout == bundle.LayoutKernels}
+		b, err := export.Build(forward(t, "resnet8"), export.Options{Name: "resnet8", Blocks: blocks})
 		if err != nil {
 			t.Fatal(err)
 		}
