@@ -74,6 +74,11 @@ func far(got []float32, want []float64) float64 {
 
 // winnowNode is the file of a graph with one operator of the domain winnow.
 func winnowNode(op string, inputs, outputs int, attributes map[string][]int64) []byte {
+	return node("winnow", op, inputs, outputs, attributes)
+}
+
+// node is the file of a graph with one operator.
+func node(domain, op string, inputs, outputs int, attributes map[string][]int64) []byte {
 	var names []string
 	var values []byte
 	for i := range inputs {
@@ -88,7 +93,7 @@ func winnowNode(op string, inputs, outputs int, attributes map[string][]int64) [
 		body = append(body, message(2, []byte(nodesOutput(i)))...)
 		values = append(values, valueOf(12, nodesOutput(i), Float32)...)
 	}
-	body = slices.Concat(body, message(4, []byte(op)), message(7, []byte("winnow")))
+	body = slices.Concat(body, message(4, []byte(op)), message(7, []byte(domain)))
 	for name, v := range attributes {
 		a := message(1, []byte(name))
 		if len(v) == 1 {
@@ -101,7 +106,7 @@ func winnowNode(op string, inputs, outputs int, attributes map[string][]int64) [
 		}
 		body = append(body, message(5, a)...)
 	}
-	return nodesFile("winnow", slices.Concat(message(1, body), values))
+	return nodesFile(domain, slices.Concat(message(1, body), values))
 }
 
 // kernelDevice is a CPU that runs the operators.
