@@ -13,6 +13,10 @@ import (
 // infer.KernelDomain: a row of its tiles is worked on at once.
 const maxKernelWidth = 512
 
+// maxKernelFilter bounds a filter's channels, in times out: its parts take four
+// times its memory.
+const maxKernelFilter = 1 << 20
+
 // canKernel is whether c is a convolution as the operators of package
 // runtime/kernels take it, and they are there.
 func (c blockedConv) canKernel() bool {
@@ -20,7 +24,7 @@ func (c blockedConv) canKernel() bool {
 	return c.Kernels && c.Rank() == 2 && c.Group == 1 && c.GroupC%b == 0 && c.OutC%b == 0 &&
 		c.Kernel[0] == 3 && c.Kernel[1] == 3 && c.UnitStride() && c.Dilation[0] == 1 && c.Dilation[1] == 1 &&
 		max(c.Begin[0], c.Begin[1], c.End[0], c.End[1]) <= 2 && min(c.Begin[0], c.Begin[1], c.End[0], c.End[1]) >= 0 &&
-		max(c.In[1], c.Out[1]) <= maxKernelWidth && c.DType(c.Inputs[0]) == onnx.Float32 && c.DType(c.Inputs[1]) == onnx.Float32
+		max(c.In[1], c.Out[1]) <= maxKernelWidth && c.GroupC*c.OutC <= maxKernelFilter && c.DType(c.Inputs[0]) == onnx.Float32 && c.DType(c.Inputs[1]) == onnx.Float32
 }
 
 // kernel emits an operator of runtime/kernels, whose output has a shape that ONNX

@@ -16,6 +16,7 @@ enum {
 	LEAST_GROUPS = 4, // of tiles, for sums of their own
 	MOST_GROUPS = 16,
 	GROUP_FLOATS = 150000, // that all may take
+	LANE_FLOATS = 1 << 26, // that all lanes may take, however many threads there are
 };
 
 // The points of the filtering are 0, P, -P, Q, -Q and infinity. What a point is
@@ -37,6 +38,7 @@ typedef struct {
 } tiles;
 
 static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
 static tiles tiles_of(const winnow_conv *s) {
 	size_t down = (s->oh + TILE - 1) / TILE;
 	return (tiles){s->h, s->w, s->oh, s->ow, s->top, s->left, (s->ow + TILE - 1) / TILE, down, s->n * down, NULL};
@@ -94,6 +96,12 @@ static size_t strip_floats(const winnow_conv *s, const tiles *t) { return 6 * ro
 // How many strips are worked on at a time.
 static size_t step_of(const tiles *t, size_t want) { return want > t->across ? want / t->across : 1; }
 
+// How many parts of the work run at a time, each with so many floats of its own.
+static size_t lanes_of(const winnow_conv *s, size_t each) {
+	size_t most = LANE_FLOATS / each;
+	return most < 1 ? 1 : smaller(s->lanes, most);
+}
+
 static void clear_row(const winnow_conv *s, tiles *t, float *row) {
 	memset(row, 0, row_floats(s, t) * sizeof(float));
 	t->zeros = row;
@@ -124,7 +132,7 @@ static forward forward_of(const winnow_conv *s) {
 
 size_t winnow_conv_scratch(const winnow_conv *s) {
 	forward w = forward_of(s);
-	return (row_floats(s, &w.t) + PARTS * w.upart + s->lanes * w.lane) * sizeof(float);
+	return (row_floats(s, &w.t) + PARTS * w.upart + lanes_of(s, w.lane) * w.lane) * sizeof(float);
 }
 
 static void filter_parts(void *arg, size_t i) {
@@ -161,7 +169,7 @@ void winnow_conv_run(const winnow_conv *s, const float *x, const float *filter, 
 	w.u = (float *)scratch + row_floats(s, &w.t);
 	w.lanes = w.u + PARTS * w.upart;
 	each(pool, filter_parts, pieces(s->k, 2 * s->block), &w);
-	each(pool, forward_lane, smaller(s->lanes, pieces(w.t.strips, w.step)), &w);
+	each(pool, forward_lane, smaller(lanes_of(s, w.lane), pieces(w.t.strips, w.step)), &w);
 }
 
 // Gradient of a filter: sums over tiles of parts of the image (v) times parts of
@@ -202,7 +210,7 @@ static gradient gradient_of(const winnow_conv *s) {
 
 size_t winnow_filter_scratch(const winnow_conv *s) {
 	gradient w = gradient_of(s);
-	return (row_floats(s, &w.t) + w.groups * w.sum + s->lanes * w.lane) * sizeof(float);
+	return (row_floats(s, &w.t) + w.groups * w.sum + lanes_of(s, w.lane) * w.lane) * sizeof(float);
 }
 
 static share share_of(const gradient *w, size_t i) {
@@ -257,6 +265,6 @@ void winnow_filter_run(const winnow_conv *s, const float *x, const float *dy, fl
 	clear_row(s, &w.t, scratch);
 	w.sums = (float *)scratch + row_floats(s, &w.t);
 	w.lanes = w.sums + w.groups * w.sum;
-	each(pool, gradient_lane, smaller(s->lanes, w.groups * w.shares), &w);
+	each(pool, gradient_lane, smaller(lanes_of(s, w.lane), w.groups * w.shares), &w);
 	each(pool, gather_channel, s->c, &w);
 }
