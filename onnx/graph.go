@@ -12,6 +12,9 @@ const Producer = "winnow"
 // later definition, for whoever composes them of others.
 const LaterDomain = "later"
 
+// KernelDomain has the project's own operators (package runtime/kernels).
+const KernelDomain = "winnow"
+
 // Model is a graph with the operator sets it is written in.
 type Model struct {
 	IRVersion int64

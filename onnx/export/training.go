@@ -9,7 +9,6 @@ import (
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
 	"winnow/onnx/emit"
-	"winnow/onnx/infer"
 	"winnow/onnx/nchwc"
 )
 
@@ -61,7 +60,7 @@ func buildTrain(f *forward, o Options, record func(autodiff.Case), b *bundle.Bun
 	if err := s.update(grads); err != nil {
 		return err
 	}
-	b.Train, err = emit.Encode(e.Graph, nchwc.Domain, infer.KernelDomain)
+	b.Train, err = emit.Encode(e.Graph, nchwc.Domain, onnx.KernelDomain)
 	return err
 }
 

@@ -9,9 +9,6 @@ import (
 
 const nchwc = "com.microsoft.nchwc."
 
-// KernelDomain has the project's own operators (package runtime/kernels).
-const KernelDomain = "winnow"
-
 var windowRules = map[string]inferRule{
 	"Conv": inferConv, "ConvTranspose": inferConvTranspose, "ConvInteger": inferConvInteger,
 	"MaxPool": inferPool, "AveragePool": inferPool, "LpPool": inferPool, onnx.LaterDomain + ".AveragePool": inferPool,
@@ -21,9 +18,9 @@ var windowRules = map[string]inferRule{
 	nchwc + "Conv": inferConv, nchwc + "MaxPool": inferPool, nchwc + "AveragePool": inferPool,
 	nchwc + "GlobalAveragePool": inferGlobalPool, nchwc + "GlobalMaxPool": inferGlobalPool,
 	nchwc + "ReorderInput": inferReorderInput, nchwc + "ReorderOutput": inferReorderOutput,
-	KernelDomain + ".Conv3x3": inferKernelConv, KernelDomain + ".Conv3x3Filter": inferKernelFilter,
-	KernelDomain + ".Masked":  func(c call) error { c.set(0, c.dtype(0), c.shape(1)); return nil },
-	KernelDomain + ".Moments": inferKernelSums, KernelDomain + ".NormSums": inferKernelSums, KernelDomain + ".Affine": func(c call) error { c.set(0, c.dtype(0), c.shape(0)); return nil },
+	onnx.KernelDomain + ".Conv3x3": inferKernelConv, onnx.KernelDomain + ".Conv3x3Filter": inferKernelFilter,
+	onnx.KernelDomain + ".Masked":  func(c call) error { c.set(0, c.dtype(0), c.shape(1)); return nil },
+	onnx.KernelDomain + ".Moments": inferKernelSums, onnx.KernelDomain + ".NormSums": inferKernelSums, onnx.KernelDomain + ".Affine": func(c call) error { c.set(0, c.dtype(0), c.shape(0)); return nil },
 }
 
 // window holds the attributes of a sliding window, one entry per spatial axis.

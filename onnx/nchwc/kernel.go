@@ -6,11 +6,10 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/emit"
-	"winnow/onnx/infer"
 )
 
 // maxKernelWidth bounds the columns of an image for the operators of
-// infer.KernelDomain: a row of its tiles is worked on at once.
+// onnx.KernelDomain: a row of its tiles is worked on at once.
 const maxKernelWidth = 512
 
 // maxKernelFilter bounds a filter's channels, in times out: its parts take four
@@ -31,7 +30,7 @@ func (c blockedConv) canKernel() bool {
 // Runtime is told: it infers none, and plans memory by it.
 func (l *Layout) kernel(op string, a emit.Attrs, inputs ...string) string {
 	a["block"] = onnx.IntAttr(l.block)
-	y := l.EmitIn(infer.KernelDomain, op, 1, a, inputs...)[0]
+	y := l.EmitIn(onnx.KernelDomain, op, 1, a, inputs...)[0]
 	if v, ok := l.Inf.Type(y); ok && l.Err == nil {
 		if l.Graph.Values == nil {
 			l.Graph.Values = map[string]onnx.Value{}
@@ -70,12 +69,12 @@ func (l *Layout) moments(x string) (mean, variance string) {
 	if !l.Kernels || l.of[x] == "" {
 		return "", ""
 	}
-	out := l.EmitIn(infer.KernelDomain, "Moments", 2, emit.Attrs{"block": onnx.IntAttr(l.block)}, l.of[x])
+	out := l.EmitIn(onnx.KernelDomain, "Moments", 2, emit.Attrs{"block": onnx.IntAttr(l.block)}, l.of[x])
 	return out[0], out[1]
 }
 
 func (l *Layout) normSums(g, x, mean string) (sum, product string) {
-	out := l.EmitIn(infer.KernelDomain, "NormSums", 2, emit.Attrs{"block": onnx.IntAttr(l.block)}, l.ToBlocks(g), l.of[x], mean)
+	out := l.EmitIn(onnx.KernelDomain, "NormSums", 2, emit.Attrs{"block": onnx.IntAttr(l.block)}, l.ToBlocks(g), l.of[x], mean)
 	return out[0], out[1]
 }
 

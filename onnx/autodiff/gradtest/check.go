@@ -316,7 +316,7 @@ func (k *check) function(d *ortrun.Device) *ortrun.Function {
 	if k.e.Err != nil {
 		k.t.Fatal(k.e.Err)
 	}
-	model, err := emit.Encode(k.g, nchwc.Domain, infer.KernelDomain)
+	model, err := emit.Encode(k.g, nchwc.Domain, onnx.KernelDomain)
 	if err != nil {
 		k.t.Fatal(err)
 	}
