@@ -29,6 +29,9 @@ func (b *Bundle) Save(dir string) error {
 
 func (b *Bundle) save(disk atomicfile.Disk, dir string) error {
 	m := b.Manifest
+	if m.Blocked != nil && m.Blocked.Kernels {
+		return fmt.Errorf("%s has operators of a run, which no file has: %w", BlockedFile, ErrInvalid)
+	}
 	if m.Format == "" {
 		m.Format = Format
 	}

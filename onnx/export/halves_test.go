@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -257,6 +258,9 @@ func TestHalvesWithRunningStatistics(t *testing.T) {
 		b, err := export.Build(forward(t, "resnet8"), export.Options{Name: "resnet8", Blocks: blocks})
 		if err != nil {
 			t.Fatal(err)
+		}
+		if err := b.Save(filepath.Join(t.TempDir(), "bundle")); (err != nil) != blocks.Kernels {
+			t.Errorf("%s: saved with %v; operators of a run are for no file", layout, err)
 		}
 		one, err := b.Halves(layout)
 		if err != nil {
