@@ -46,13 +46,14 @@ func newReportCommand(out *output) *cli.Command {
 		Name:      "report",
 		Usage:     "write the page of a run: charts, confusions, worst mistakes, options",
 		ArgsUsage: "RUN",
-		Description: about(`Writes RUN/report.html, one file that opens without a network or a script: accuracy,
-loss, learning rate, samples kept, scores and time over the epochs; accuracy by class
-and what is taken for what, of the run's model on the test samples; the worst
-mistakes and the samples that were pruned most and never, with their pictures; every
-option. It follows the reader's light or dark scheme, and prints. winnow train
-writes it at the end of a run; this command writes it again, and for runs of
-winnow experiment, which leaves it out.`,
+		Description: about(`Writes RUN/report.html, one file that opens without a network and needs no
+script: accuracy, loss, learning rate, samples kept, scores and time over the
+epochs (a drag across a chart zooms in); accuracy by class and what is taken for
+what, of the run's model on the test samples; the worst mistakes and the samples
+that were pruned most and never, with their pictures; every option. It follows
+the reader's light or dark scheme, and prints. winnow train writes it at the end
+of a run; this command writes it again, and for runs of winnow experiment, which
+leaves it out.`,
 			[]int{0, 1, 2, 3, 4, 130},
 			"winnow report runs/lenet-glyphs-auto-s0"),
 		Flags: append(flags, o.Device.flags()...),

@@ -15,8 +15,9 @@ import (
 	"testing"
 )
 
-// probe opens a page in a frame of a width and writes down what a reader would
-// see: the page itself runs no script.
+// probe opens a page in a frame of a width and writes down what a reader sees,
+// before and after a drag from the fourth epoch to the ninth in every chart that
+// says it can be zoomed, then reading the seventh, then a double click.
 const probe = `<!doctype html><body style="margin:0"><iframe id="f" src="%s" style="border:0;width:%dpx;height:900px"></iframe><pre id="out"></pre>
 <script>
 document.getElementById("f").onload = e => {
@@ -24,10 +25,29 @@ document.getElementById("f").onload = e => {
   const boxes = s => [...s.querySelectorAll("text")].map(x => x.getBoundingClientRect())
   const cross = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1
   const style = w.getComputedStyle(d.body)
+  const over = () => [...d.querySelectorAll("svg")].map(boxes).reduce((n, of) => n + of.filter((a, i) => of.slice(i + 1).some(b => cross(a, b))).length, 0)
+  const middle = x => { const r = x.getBoundingClientRect(); return (r.left + r.right) / 2 }
+  const zooms = [...d.querySelectorAll("figure")].filter(f => f.querySelector(".at")).map(f => {
+    const svg = f.querySelector("svg"), box = svg.getBoundingClientRect(), old = svg.innerHTML
+    const shapes = () => svg.querySelectorAll("circle,rect:not(.picked)")
+    const of = n => [...shapes()].filter(x => x.textContent.startsWith("epoch " + n + ":"))
+    const send = (kind, x) => svg.dispatchEvent(new w[kind == "dblclick" ? "MouseEvent" : "PointerEvent"](kind, {bubbles: true, button: 0, clientX: x, clientY: box.top + box.height / 2}))
+    const first = middle(of(4)[0]), last = middle(of(9)[0]), before = shapes().length, want = of(7).map(x => x.textContent.split(" ").pop()).map(v => v.includes("e-") ? (+v).toFixed(8) : v)
+    send("pointermove", first); send("pointerdown", first); send("pointermove", last)
+    const picked = svg.querySelector(".picked").getBoundingClientRect().width
+    send("pointerup", last)
+    const seen = [...shapes()], edge = [middle(seen[0]), middle(seen[5])]
+    send("pointermove", edge[0] + (edge[1] - edge[0]) * 3 / 5)
+    const got = [f.querySelector(".at").innerText, ...[...f.querySelectorAll(".key i")].map(x => x.textContent)].join(" ")
+    const names = [...svg.querySelectorAll('text[y="226"]')].map(x => +x.textContent) // along the axis of epochs
+    const zoomed = over()
+    send("dblclick", first)
+    return {before, after: seen.length, picked: picked / box.width, wider: (edge[1] - edge[0]) / (last - first), want, got, names, over: zoomed, back: svg.querySelectorAll("circle,rect:not(.picked)").length == before && svg.innerHTML.startsWith(old.slice(0, 500)) }
+  })
   document.getElementById("out").textContent = JSON.stringify({
     charts: [...d.querySelectorAll("svg")].filter(s => seen(s) && [...s.querySelectorAll("polyline,rect")].some(x => x.getBoundingClientRect().height > 1)).length,
     pictures: [...d.images].filter(i => i.complete && i.naturalWidth > 0 && seen(i)).length,
-    over: [...d.querySelectorAll("svg")].map(boxes).reduce((n, of) => n + of.filter((a, i) => of.slice(i + 1).some(b => cross(a, b))).length, 0),
+    over: over(), zooms,
     wide: d.documentElement.scrollWidth, back: style.backgroundColor, ink: style.color,
     line: w.getComputedStyle(d.querySelector("svg .line") || d.body).stroke })
 }
@@ -59,6 +79,7 @@ func TestBrowser(t *testing.T) {
 		Charts, Pictures, Wide int
 		Over                   int // words of charts that cover each other
 		Back, Ink, Line        string
+		Zooms                  []zoomed
 	}
 	got := map[string]seen{}
 	for _, width := range []int{400, 1600} {
@@ -89,11 +110,41 @@ func TestBrowser(t *testing.T) {
 			if s.Charts != 7 || s.Pictures != 24 || s.Wide > width || s.Over > 0 {
 				t.Errorf("%s, %d wide: %+v", scheme, width, s)
 			}
+			if len(s.Zooms) != 6 {
+				t.Errorf("%s, %d wide: %d charts can be zoomed", scheme, width, len(s.Zooms))
+			}
+			for i, z := range s.Zooms {
+				z.check(t, fmt.Sprintf("%s, %d wide, zoom %d", scheme, width, i))
+			}
 			got[fmt.Sprint(scheme, width)] = s
 		}
 	}
 	light, dark := got["light400"], got["dark400"]
 	if !strings.Contains(light.Back, "255, 255, 255") || dark.Back == light.Back || dark.Ink == light.Ink || dark.Line == light.Line {
 		t.Errorf("light %+v, dark %+v", light, dark)
+	}
+}
+
+// zoomed is what a drag over six of twelve epochs did to a chart.
+type zoomed struct {
+	Before, After, Over int
+	Picked, Wider       float64 // of the chart's width, and of the six epochs' former width
+	Want                []string
+	Got                 string
+	Names               []int
+	Back                bool
+}
+
+func (z *zoomed) check(t *testing.T, where string) {
+	if z.Before == 0 || z.After*2 != z.Before || z.Over > 0 || z.Picked < 0.2 || z.Wider < 1.5 || !z.Back {
+		t.Errorf("%s: %+v", where, z)
+	}
+	if len(z.Names) < 3 || z.Names[0] < 4 || z.Names[len(z.Names)-1] > 9 {
+		t.Errorf("%s: epochs %v along the axis", where, z.Names)
+	}
+	for _, value := range append(z.Want, "epoch 7", "double click") {
+		if !strings.Contains(z.Got, value) {
+			t.Errorf("%s: no %q in %q", where, value, z.Got)
+		}
 	}
 }

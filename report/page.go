@@ -19,7 +19,7 @@ import (
 //go:embed style.css *.html
 var files embed.FS
 
-var pages = template.Must(template.New("").Funcs(template.FuncMap{"style": style}).ParseFS(files, "*.html"))
+var pages = template.Must(template.New("").Funcs(template.FuncMap{"style": style, "script": script, "scriptHash": scriptHash}).ParseFS(files, "*.html"))
 
 func style() (template.CSS, error) {
 	text, err := files.ReadFile("style.css")
@@ -33,6 +33,7 @@ const Mark = run.ReportMark
 type Head struct {
 	Title, About string
 	Facts        []Fact
+	Script       bool // the page has the script of charts
 }
 
 // Fact is a number that counts, and what it is.
@@ -101,14 +102,24 @@ type Gallery struct {
 }
 
 // WriteGallery writes the page.
-func WriteGallery(w io.Writer, g *Gallery) error { return write(w, "gallery.html", g) }
+func WriteGallery(w io.Writer, g *Gallery) error {
+	text, err := render("gallery.html", g)
+	if err != nil {
+		return err
+	}
+	return send(w, "gallery.html", text)
+}
 
-func write(w io.Writer, name string, data any) error {
+func render(name string, data any) ([]byte, error) {
 	var page bytes.Buffer
 	if err := pages.ExecuteTemplate(&page, name, data); err != nil {
-		return fmt.Errorf("report: %s: %w", name, err)
+		return nil, fmt.Errorf("report: %s: %w", name, err)
 	}
-	if _, err := w.Write(page.Bytes()); err != nil {
+	return page.Bytes(), nil
+}
+
+func send(w io.Writer, name string, text []byte) error {
+	if _, err := w.Write(text); err != nil {
 		return fmt.Errorf("report: %s: %w", name, err)
 	}
 	return nil

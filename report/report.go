@@ -115,32 +115,37 @@ type shown struct {
 // Write writes the page.
 func Write(w io.Writer, r *Report) error {
 	p := &page{Head: r.head(), Notes: slices.Clone(r.Notes)}
-	r.spare(p)
 	for _, s := range sections {
 		content := s.build(r)
 		kind, ok := kindOf(content)
 		if ok {
 			p.Sections = append(p.Sections, shown{s.title, s.about, kind, content})
+			charts, _ := content.(figures)
+			p.Script = p.Script || slices.ContainsFunc(charts, func(f *figure) bool { return f.Zoom != nil })
 		}
 	}
-	return write(w, "report.html", p)
+	text, err := render("report.html", p)
+	if err == nil && len(text) > MaxBytes {
+		r.spare(p, len(text)-MaxBytes)
+		text, err = render("report.html", p)
+	}
+	if err != nil {
+		return err
+	}
+	return send(w, "report.html", text)
 }
 
-// spare leaves out pictures where all of them together would be too large.
-func (r *Report) spare(p *page) {
-	const forPictures = MaxBytes * 6 / 10
-	size, left := 0, 0
-	for _, list := range []*[]Card{&r.Mistakes, &r.Pruned, &r.Kept} {
-		for i, c := range *list {
-			if c.Picture == nil {
-				continue
-			}
-			if size+len(c.Picture.URI) > forPictures {
-				(*list)[i].Picture = nil
+// spare leaves out the last pictures, until so many bytes are saved.
+func (r *Report) spare(p *page, over int) {
+	over += 100 // what is said of it
+	left := 0
+	for _, list := range [][]Card{r.Kept, r.Pruned, r.Mistakes} { // which the sections show
+		for i := range slices.Backward(list) {
+			if over > 0 && list[i].Picture != nil {
+				over -= len(list[i].Picture.URI)
+				list[i].Picture = nil
 				left++
-				continue
 			}
-			size += len(c.Picture.URI)
 		}
 	}
 	if left > 0 {
@@ -221,17 +226,15 @@ func (r *Report) course() figures {
 		title, caption = r.Run.Epochs[n-1].Metric, "on the test samples, after each epoch"
 		accuracy = accuracy[:1]
 	}
-	two := func(v float64) string { return fmt.Sprintf("%.2f%%", v) }
-	four := func(v float64) string { return fmt.Sprintf("%.4f", v) }
 	f := there(
-		lines(title, caption, "%", two, false, accuracy...),
-		lines("Loss", "mean over the test samples, and over the training samples seen in the epoch", "loss", four, false,
+		lines(title, caption, "%", inPercent, false, accuracy...),
+		lines("Loss", "mean over the test samples, and over the training samples seen in the epoch", "loss", asLoss, false,
 			series{"test", 1, r.column(func(e *run.Epoch) float64 { return e.TestLoss })},
 			series{"training", 2, r.column(func(e *run.Epoch) float64 { return e.TrainLoss })}),
-		lines("Learning rate", "of the epoch's last step", "rate", func(v float64) string { return fmt.Sprintf("%.4g", v) }, true,
+		lines("Learning rate", "of the epoch's last step", "rate", asRate, true,
 			series{"rate", 3, r.column(func(e *run.Epoch) float64 { return e.LearningRate })}))
 	for _, name := range r.Run.Summary.Scalars {
-		f = append(f, there(lines(name, "a further output of the model: mean over the test samples, and over the training samples seen in the epoch", name, four, false,
+		f = append(f, there(lines(name, "a further output of the model: mean over the test samples, and over the training samples seen in the epoch", name, asLoss, false,
 			series{"test", 1, r.column(func(e *run.Epoch) float64 { return e.TestMetrics[name] })},
 			series{"training", 2, r.column(func(e *run.Epoch) float64 { return e.TrainMetrics[name] })}))...)
 	}
@@ -239,8 +242,7 @@ func (r *Report) course() figures {
 }
 
 func (r *Report) pruning() figures {
-	count := func(v float64) string { return thousands(int64(v + 0.5)) }
-	all := there(stack("Samples by epoch", "kept in the plan, and left out of it", "samples", count,
+	all := there(stack("Samples by epoch", "kept in the plan, and left out of it", "samples", asCount,
 		series{"kept", 1, r.column(func(e *run.Epoch) float64 { return float64(e.SamplesUsed) })},
 		series{"pruned", 5, r.column(func(e *run.Epoch) float64 { return float64(e.SamplesTotal - e.SamplesUsed) })}))
 	quantiles, scored := make([][]float32, len(r.Run.Epochs)), false
@@ -256,7 +258,7 @@ func (r *Report) pruning() figures {
 		all = append(all, there(heat("Scores", about, "score", quantiles))...)
 	}
 	if c := r.Run.Summary.Config.Command; c != nil && c.LabelNoise != nil {
-		all = append(all, there(lines("Wrong labels", "share of the kept samples whose label is wrong on purpose", "%", func(v float64) string { return fmt.Sprintf("%.2f%%", v) }, true,
+		all = append(all, there(lines("Wrong labels", "share of the kept samples whose label is wrong on purpose", "%", inPercent, true,
 			series{"wrong", 2, r.column(func(e *run.Epoch) float64 { return 100 * float64(e.WrongUsed) / max(float64(e.SamplesUsed), 1) })}))...)
 	}
 	return all
@@ -266,7 +268,7 @@ func (r *Report) time() figures {
 	part := func(name string, class int, of func(e *run.Epoch) float64) series {
 		return series{name, class, r.column(of)}
 	}
-	return there(stack("Seconds by epoch", "where the time of each epoch went", "seconds", func(v float64) string { return fmt.Sprintf("%.2fs", v) },
+	return there(stack("Seconds by epoch", "where the time of each epoch went", "seconds", inSeconds,
 		part("steps", 1, func(e *run.Epoch) float64 { return e.StepSeconds }),
 		part("waiting for images", 2, func(e *run.Epoch) float64 { return e.WaitSeconds }),
 		part("pruning", 4, func(e *run.Epoch) float64 { return e.PruneSeconds }),

@@ -92,6 +92,7 @@ type figure struct {
 	Title, Caption string
 	Keys           []key
 	SVG            template.HTML
+	Zoom           *zoom // nil: the chart has no more to show than it does
 }
 
 // key names a colour of a chart.
@@ -100,8 +101,8 @@ type key struct {
 	Name  string
 }
 
-// lines draws numbers by epoch. text writes a number where the reader points.
-func lines(title, caption, yName string, text func(float64) string, zero bool, all ...series) *figure {
+// lines draws numbers by epoch. as is how one is written where the reader points.
+func lines(title, caption, yName string, as format, zero bool, all ...series) *figure {
 	low, high := math.Inf(1), math.Inf(-1)
 	n := 0
 	for _, s := range all {
@@ -128,17 +129,17 @@ func lines(title, caption, yName string, text func(float64) string, zero bool, a
 	c.axes("epoch", yName)
 	f := &figure{Title: title, Caption: caption}
 	for k, s := range all {
-		c.line(s, k > 0, text)
+		c.line(s, k > 0, as)
 		if len(all) > 1 {
 			f.Keys = append(f.Keys, key{s.class, s.name})
 		}
 	}
-	f.SVG = c.done()
+	f.SVG, f.Zoom = c.done(), c.zoom(yName, as, false, zero, all)
 	return f
 }
 
 // line draws a series; of very many epochs every k-th, and the last.
-func (c *chart) line(s series, dashed bool, text func(float64) string) {
+func (c *chart) line(s series, dashed bool, as format) {
 	every := (len(s.values) + maxLinePoints - 1) / maxLinePoints
 	var points, marks strings.Builder
 	for i, v := range s.values {
@@ -148,7 +149,7 @@ func (c *chart) line(s series, dashed bool, text func(float64) string) {
 		x, y := c.x(float64(i+1)), c.y(v)
 		fmt.Fprintf(&points, "%.1f,%.1f ", x, y)
 		if len(s.values) <= maxMarks {
-			fmt.Fprintf(&marks, `<circle class="f%d" cx="%.1f" cy="%.1f" r="3"><title>epoch %d: %s %s</title></circle>`, s.class, x, y, i+1, html.EscapeString(s.name), html.EscapeString(text(v)))
+			fmt.Fprintf(&marks, `<circle class="f%d" cx="%.1f" cy="%.1f" r="3"><title>epoch %d: %s %s</title></circle>`, s.class, x, y, i+1, html.EscapeString(s.name), html.EscapeString(as.text(v)))
 		}
 	}
 	dash := ""
@@ -160,7 +161,7 @@ func (c *chart) line(s series, dashed bool, text func(float64) string) {
 
 // stack draws a bar an epoch of parts on top of each other; of very many epochs
 // the means of as many as fit one bar.
-func stack(title, caption, yName string, text func(float64) string, parts ...series) *figure {
+func stack(title, caption, yName string, as format, parts ...series) *figure {
 	n := 0
 	for _, p := range parts {
 		n = max(n, len(p.values))
@@ -212,10 +213,10 @@ func stack(title, caption, yName string, text func(float64) string, parts ...ser
 				name = fmt.Sprintf("epochs %d to %d, mean", b*group+1, last)
 			}
 			fmt.Fprintf(&c.b, `<rect class="f%d" x="%.1f" y="%.1f" width="%.1f" height="%.1f"><title>%s: %s %s</title></rect>`, p.class,
-				c.left+float64(b)*width+width*0.1, top, math.Max(width*0.8, 0.5), math.Max(bottom-top, 0.2), name, html.EscapeString(p.name), html.EscapeString(text(means[k][b])))
+				c.left+float64(b)*width+width*0.1, top, math.Max(width*0.8, 0.5), math.Max(bottom-top, 0.2), name, html.EscapeString(p.name), html.EscapeString(as.text(means[k][b])))
 		}
 	}
-	f.SVG = c.done()
+	f.SVG, f.Zoom = c.done(), c.zoom(yName, as, true, true, parts)
 	return f
 }
 
