@@ -277,3 +277,21 @@ func TestExperimentPlanFile(t *testing.T) {
 	}
 	winnow(t, "experiment", "--config", plan).fails(t, exitUsage, "methods", "line 1")
 }
+
+// Data that are spelled in two ways are one; other labels are others.
+func TestCompareSpellings(t *testing.T) {
+	runs := []string{"compare"}
+	for _, r := range []struct{ name, method, data string }{
+		{"a", "none", "glyphs:train=128,test=64"}, {"b", "das-infobatch", "glyphs:test=64,train=128"}, {"c", "none", "glyphs:test=64,train=128,noise=0.5"},
+	} {
+		out := filepath.Join(t.TempDir(), r.name)
+		winnow(t, "train", "--bundle", "mlp", "--data", r.data, "--epochs", "1", "--prune", r.method, "-q", "--report=false", "--device", "cpu", "-o", out).succeeds(t)
+		runs = append(runs, out)
+	}
+	said := winnow(t, runs...).succeeds(t).stdout
+	for _, want := range []string{"note: b: data glyphs:test=64,train=128 is the same as glyphs:train=128,test=64 of a", "note: c: data glyphs:test=64,train=128,noise=0.5, the first run has glyphs"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("no %q in\n%s", want, said)
+		}
+	}
+}

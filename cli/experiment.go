@@ -214,7 +214,9 @@ func (o *experimentOptions) write(runs []run.Run, out *output) error {
 	if len(runs) == 0 {
 		return nil
 	}
-	c, err := eval.Compare(runs, o.Form.options())
+	options := o.Form.options()
+	options.Meant = []string{"data", "epochs"} // noise and budgets, by the plan
+	c, err := eval.Compare(runs, options)
 	if err != nil {
 		return err
 	}

@@ -17,18 +17,18 @@ import (
 // Row is one run of a comparison. Ratios and differences are against the
 // baseline, the first run.
 type Row struct {
-	Name         string  `json:"name"`
-	Method       string  `json:"method"`
-	Accuracy     float64 `json:"test_accuracy"`
-	BestAccuracy float64 `json:"best_test_accuracy"`
-	Difference   float64 `json:"accuracy_difference"`
-	Epochs       int     `json:"epochs"`
-	SamplesUsed  int64   `json:"train_samples_used"`
-	SamplesSaved float64 `json:"samples_saved"` // 1 - used / the baseline's used
-	Seconds      float64 `json:"wall_seconds"`
-	SecondsSaved float64 `json:"seconds_saved"` // 1 - seconds / the baseline's seconds
-	TrainSeconds float64 `json:"train_seconds"` // without evaluation
-	Interrupted  bool    `json:"interrupted,omitempty"`
+	Name         string   `json:"name"`
+	Method       string   `json:"method"`
+	Accuracy     float64  `json:"test_accuracy"`
+	BestAccuracy float64  `json:"best_test_accuracy"`
+	Difference   float64  `json:"accuracy_difference"`
+	Epochs       int      `json:"epochs"`
+	SamplesUsed  int64    `json:"train_samples_used"`
+	SamplesSaved *float64 `json:"samples_saved"` // 1 - used / the baseline's used; nil where one of them is not finished
+	Seconds      float64  `json:"wall_seconds"`
+	SecondsSaved *float64 `json:"seconds_saved"` // likewise
+	TrainSeconds float64  `json:"train_seconds"` // without evaluation
+	Interrupted  bool     `json:"interrupted,omitempty"`
 }
 
 // Comparison sets runs side by side.
@@ -46,9 +46,10 @@ type Comparison struct {
 
 // Options say how groups are compared.
 type Options struct {
-	Margin float64 // the loss of accuracy, as a share of 1, that the verdicts are about; of errors, a share of the baseline's
-	Metric string  // what runs are compared by; "" is the accuracy, or the task's main metric, or the model's own loss
-	Budget bool    // with full training on as many samples instead of as many epochs
+	Margin float64  // the loss of accuracy, as a share of 1, that the verdicts are about; of errors, a share of the baseline's
+	Metric string   // what runs are compared by; "" is the accuracy, or the task's main metric, or the model's own loss
+	Budget bool     // with full training on as many samples instead of as many epochs
+	Meant  []string // in what runs differ on purpose, so that no note says it: data, epochs
 }
 
 // Compare compares runs with the first of them, and groups of runs that differ
@@ -63,20 +64,40 @@ func Compare(runs []run.Run, o Options) (*Comparison, error) {
 		return nil, err
 	}
 	c := &Comparison{runs: runs, by: by, Metric: by.name}
+	c.sameData()
+	runs = c.runs
 	base := &runs[0].Summary
 	for i := range runs {
 		s := &runs[i].Summary
 		c.Rows = append(c.Rows, Row{
 			Name: runs[i].Name, Method: method(s), Accuracy: by.value(s), BestAccuracy: by.best(&runs[i]),
 			Difference: by.value(s) - by.value(base), Epochs: s.Epochs,
-			SamplesUsed: s.TrainSamplesUsed, SamplesSaved: less(float64(s.TrainSamplesUsed), float64(base.TrainSamplesUsed)),
-			Seconds: s.WallSeconds, SecondsSaved: less(s.WallSeconds, base.WallSeconds),
+			SamplesUsed: s.TrainSamplesUsed, Seconds: s.WallSeconds,
 			TrainSeconds: s.WallSeconds - s.EvalSeconds, Interrupted: s.Interrupted,
 		})
-		c.note(&runs[i], base, i == 0)
+		if !s.Interrupted && !base.Interrupted {
+			samples, seconds := less(float64(s.TrainSamplesUsed), float64(base.TrainSamplesUsed)), less(s.WallSeconds, base.WallSeconds)
+			c.Rows[i].SamplesSaved, c.Rows[i].SecondsSaved = &samples, &seconds
+		}
+		c.note(&runs[i], base, i == 0, o.Meant)
 	}
 	c.group(o)
 	return c, nil
+}
+
+// sameData calls data that were read the same by the name that the first run of
+// them gives: fashion-mnist, and the folder that it is in.
+func (c *Comparison) sameData() {
+	c.runs = slices.Clone(c.runs)
+	for i := range c.runs {
+		s := &c.runs[i].Summary
+		first := slices.IndexFunc(c.runs[:i], func(r run.Run) bool { return s.DataSum != "" && r.Summary.DataSum == s.DataSum })
+		if first < 0 || c.runs[first].Summary.Data == s.Data {
+			continue
+		}
+		c.add(c.runs[i].Name, fmt.Sprintf("data %s is the same as %s of %s", s.Data, c.runs[first].Summary.Data, c.runs[first].Name))
+		s.Data = c.runs[first].Summary.Data
+	}
 }
 
 // less is the share that a saves of base.
@@ -99,7 +120,7 @@ func method(s *run.Summary) string {
 	return m
 }
 
-func (c *Comparison) note(r *run.Run, base *run.Summary, first bool) {
+func (c *Comparison) note(r *run.Run, base *run.Summary, first bool, meant []string) {
 	s := &r.Summary
 	add := func(format string, args ...any) {
 		c.add(r.Name, fmt.Sprintf(format, args...))
@@ -114,7 +135,7 @@ func (c *Comparison) note(r *run.Run, base *run.Summary, first bool) {
 		{"bundle", s.Bundle, base.Bundle}, {"data", s.Data, base.Data}, {"device", s.Device, base.Device},
 		{"epochs", strconv.Itoa(s.Config.Epochs), strconv.Itoa(base.Config.Epochs)},
 	} {
-		if d.a != d.b {
+		if d.a != d.b && !slices.Contains(meant, d.what) {
 			add("%s %s, the first run has %s", d.what, d.a, d.b)
 		}
 	}
@@ -173,6 +194,12 @@ func (c *Comparison) metric() string {
 // runColumns are those of the table of runs.
 func (c *Comparison) runColumns() []column[Row] {
 	base := &c.Rows[0]
+	saved := func(x *float64) string {
+		if x == nil {
+			return ""
+		}
+		return percent(*x)
+	}
 	every := func(head string, text func(*Row) string) column[Row] { return column[Row]{head: head, text: text} }
 	beside := func(head string, text func(*Row) string) column[Row] { // of all runs but the baseline
 		return every(head, func(r *Row) string {
@@ -204,9 +231,9 @@ func (c *Comparison) runColumns() []column[Row] {
 			return fmt.Sprintf("%+.2f pts", 100*r.Difference)
 		}),
 		every("samples used", func(r *Row) string { return thousands(r.SamplesUsed) }),
-		beside("samples saved", func(r *Row) string { return percent(r.SamplesSaved) }),
+		beside("samples saved", func(r *Row) string { return saved(r.SamplesSaved) }),
 		every("seconds", func(r *Row) string { return fmt.Sprintf("%.1f", r.Seconds) }),
-		beside("seconds saved", func(r *Row) string { return percent(r.SecondsSaved) }),
+		beside("seconds saved", func(r *Row) string { return saved(r.SecondsSaved) }),
 	}
 }
 

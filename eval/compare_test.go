@@ -85,7 +85,7 @@ func TestCompare(t *testing.T) {
 	golden(t, "compare.json", object.Bytes())
 	r := c.Rows[1]
 	used := int64(3*60000 + 7*42000)
-	if r.SamplesUsed != used || r.SamplesSaved != 1-float64(used)/600000 {
+	if r.SamplesUsed != used || *r.SamplesSaved != 1-float64(used)/600000 {
 		t.Errorf("row %+v, want %d samples used", r, used)
 	}
 	if _, err := Compare(nil, Options{Margin: DefaultMargin}); err == nil {
@@ -169,6 +169,31 @@ func TestChart(t *testing.T) {
 	}
 	if err := c.WriteChart(io.Discard, FormatSVG, AxisSamples); err == nil {
 		t.Error("a chart of no epochs")
+	}
+}
+
+// Data of two names that were read the same are the same, whatever pruned them;
+// a run that is not finished saves nothing, nor does one beside it.
+func TestCompareData(t *testing.T) {
+	a, b, c, d := made("a", "none", 0.9, 1), made("b", "random", 0.8, 0.5), made("c", "random", 0.7, 0.5), made("d", "none", 0.6, 1)
+	a.Summary.DataSum, b.Summary.DataSum, d.Summary.DataSum = "1", "1", "2"
+	b.Summary.Data, c.Summary.Data, d.Summary.Data = "/glyphs", "/glyphs", "/other"
+	got, err := Compare([]run.Run{a, b, c, d}, Options{Margin: DefaultMargin})
+	want := []string{"b: data /glyphs is the same as glyphs of a", "c: data /glyphs, the first run has glyphs", "d: data /other, the first run has glyphs"}
+	if err != nil || !slices.Equal(got.Notes, want) {
+		t.Errorf("%v, %q", err, got.Notes)
+	}
+	if len(got.Groups) != 4 || got.Groups[1].Difference == nil || got.Groups[2].Difference != nil || b.Summary.Data != "/glyphs" {
+		t.Errorf("%+v", got.Groups)
+	}
+	if got, err = Compare([]run.Run{a, b, d}, Options{Meant: []string{"data"}}); err != nil || len(got.Notes) != 1 {
+		t.Errorf("%v, %q", err, got.Notes)
+	}
+	a.Summary.Interrupted, a.Summary.Epochs = true, 1
+	for _, runs := range [][]run.Run{{a, b}, {b, a}} {
+		if got, err = Compare(runs, Options{}); err != nil || got.Rows[1].SamplesSaved != nil || got.Rows[1].SecondsSaved != nil {
+			t.Errorf("%v, %+v", err, got.Rows)
+		}
 	}
 }
 

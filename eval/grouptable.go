@@ -132,8 +132,13 @@ func (c *Comparison) WriteGroups(w io.Writer, f Format) error {
 		b.WriteString("\n")
 	}
 	base := printable.Text(c.Groups[0].Name)
-	if slices.ContainsFunc(c.Groups, func(g Group) bool { return g.Baseline == "" && g.Name != c.Groups[0].Name }) {
-		base = "the first of the same data"
+	for _, g := range c.Groups {
+		if g.Baseline == "" && g.Method != c.Groups[0].Method {
+			base = "the first of the same data"
+			break
+		} else if g.Baseline == "" && g.Name != c.Groups[0].Name {
+			base = printable.Text(g.Method) + " on the same data"
+		}
 	}
 	if c.budget {
 		base = asManySamples

@@ -70,6 +70,7 @@ type Summary struct {
 	Policy      string `json:"policy"`
 	Bundle      string `json:"bundle"`
 	Data        string `json:"data"`
+	DataSum     string `json:"data_sha256,omitempty"` // of sizes, labels, and a sample of the images, as the model has them
 	Config      Config `json:"config"`
 	Interrupted bool   `json:"interrupted,omitempty"` // stopped before its last epoch ended
 

@@ -25,6 +25,7 @@ func (l *loop) identify() (err error) {
 			return err
 		}
 	}
+	l.summary.DataSum = hex.EncodeToString(h.Sum(nil))
 	number(h, int64(len(l.pruning.reference)))
 	for _, i := range l.pruning.reference {
 		number(h, int64(i))
