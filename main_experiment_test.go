@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -292,6 +293,35 @@ func TestCompareSpellings(t *testing.T) {
 	for _, want := range []string{"note: b: data glyphs:test=64,train=128 is the same as glyphs:train=128,test=64 of a", "note: c: data glyphs:test=64,train=128,noise=0.5, the first run has glyphs"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("no %q in\n%s", want, said)
+		}
+	}
+}
+
+// What takes a run says what else a path is, and what to do.
+func TestNoRuns(t *testing.T) {
+	dir := t.TempDir()
+	at := func(parts ...string) string { return filepath.Join(append([]string{dir}, parts...)...) }
+	file := write(t, at("file"), nil)
+	for _, folder := range []string{"foreign", "experiment", filepath.Join("killed", "checkpoints")} {
+		if err := os.MkdirAll(at(folder), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, at("experiment", "plan.json"), []byte("{}"))
+	write(t, at("killed", "metrics.jsonl"), nil)
+	for _, command := range [][]string{{"compare"}, {"audit"}, {"report"}, {"scores"}, {"eval", "--data", "glyphs"}, {"train", "--resume"}, {"inspect"}, {"train", "--data", "glyphs", "--bundle"}} {
+		words := map[string]string{at("nothing"): "no", file: "file", at("foreign"): "foreign", at("killed"): "winnow train --", at("experiment"): "winnow experiment --resume"}
+		if command[len(command)-1] == "--bundle" || command[0] == "inspect" {
+			words[at("killed")] = "it finished no epoch"
+		} else if command[0] == "scores" {
+			words[at("killed")] = "no checkpoint"
+		}
+		for path, word := range words {
+			said := winnow(t, append(slices.Clone(command), path)...)
+			said.fails(t, exitInput, path, word)
+			if path != at("killed") && strings.Contains(said.stderr, "--resume auto") != (path == at("nothing") && command[0] == "train" && len(command) == 2) {
+				t.Errorf("%q: %s", command, said.stderr)
+			}
 		}
 	}
 }

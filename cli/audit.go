@@ -145,7 +145,7 @@ func runAudit(ctx context.Context, o auditOptions, out *output) error {
 	}
 	r, err := runs.Read(o.Run)
 	if err != nil {
-		return err
+		return notExperiment(o.Run, err)
 	}
 	if o.Out == "" {
 		o.Out = filepath.Join(o.Run, auditFolder)

@@ -25,7 +25,16 @@ func openBundle(spec string) (*bundle.Bundle, error) {
 	if notThere(spec) {
 		return nil, inputf("no bundle %q: shipped are %s; or give a folder, a .zip or an .onnx file", spec, shippedText())
 	}
-	return bundle.OpenPath(spec)
+	b, err := bundle.OpenPath(spec)
+	switch {
+	case err == nil:
+		return b, nil
+	case run.Begun(spec) && exists(filepath.Join(spec, run.ModelFile)):
+		return nil, inputf("%q is a run, no bundle: its model is %s", spec, filepath.Join(spec, run.ModelFile))
+	case run.Begun(spec):
+		return nil, inputf("run %q has no %s: it finished no epoch", spec, run.ModelFile)
+	}
+	return nil, notExperiment(spec, err)
 }
 
 // runModel is the trained model in a run folder, and the name of the bundle

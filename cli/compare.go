@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"io"
 	"path/filepath"
 	"strings"
@@ -80,10 +79,8 @@ func runCompare(ctx context.Context, o compareOptions, out *output) error {
 			return err
 		}
 		r, err := run.Read(dir)
-		if errors.Is(err, run.ErrNoRun) && exists(filepath.Join(dir, experiment.PlanFile)) {
-			return inputf("%q is an experiment: compare its runs, %s, or print its table with winnow experiment --resume %s", dir, filepath.Join(dir, experiment.RunsDir, "*"), dir)
-		} else if err != nil {
-			return err
+		if err != nil {
+			return notExperiment(dir, err)
 		}
 		runs = append(runs, *r)
 	}
@@ -107,6 +104,15 @@ func runCompare(ctx context.Context, o compareOptions, out *output) error {
 		out.printf("chart %s\n", o.Plot)
 	}
 	return nil
+}
+
+// notExperiment is the error of a folder that should have been a run's, which
+// says so where it is an experiment's.
+func notExperiment(dir string, err error) error {
+	if exists(filepath.Join(dir, experiment.PlanFile)) && !run.Begun(dir) {
+		return inputf("%q is an experiment: its runs are %s, and winnow experiment --resume %s goes on with it, or prints its table", dir, filepath.Join(dir, experiment.RunsDir, "*"), dir)
+	}
+	return err
 }
 
 // forms are the forms that a comparison can be printed in.

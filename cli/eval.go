@@ -11,6 +11,7 @@ import (
 	"winnow/eval"
 	"winnow/loader"
 	"winnow/models"
+	"winnow/onnx/bundle"
 	"winnow/run"
 	ortrun "winnow/runtime"
 )
@@ -284,10 +285,8 @@ func openClassifier(path, output string, notice func(string)) (*eval.Classifier,
 	switch {
 	case isModelFile(path):
 		return eval.OpenFile(path, output, notice)
-	case exists(filepath.Join(path, run.SummaryFile)):
+	case run.Begun(path) && !exists(filepath.Join(path, bundle.ManifestFile)):
 		return eval.OpenRun(path, output, notice)
-	case exists(filepath.Join(path, run.MetricsFile)):
-		return nil, inputf("eval: run %q is not finished: it has no %s", path, run.SummaryFile)
 	case notThere(path) && !slices.Contains(models.Names(), path):
 		return nil, inputf("eval: no %q: give a run's folder, an .onnx file, or a bundle (shipped are %s)", path, shippedText())
 	}

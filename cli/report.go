@@ -80,7 +80,7 @@ func runReport(ctx context.Context, o reportOptions, out *output) error {
 	}
 	r, err := runs.Read(o.Run)
 	if err != nil {
-		return err
+		return notExperiment(o.Run, err)
 	}
 	if o.Out == "" {
 		o.Out = filepath.Join(o.Run, runs.ReportFile)

@@ -95,6 +95,10 @@ func (o *trainOptions) goOn(c *cli.Context, out *output) (done bool, err error) 
 		s.Resume = ""
 		o.Overwrite = !exists(filepath.Join(dir, runs.SummaryFile)) // of a run that never had a checkpoint
 		return false, nil
+	} else if other := notExperiment(dir, nil); other != nil {
+		return false, other
+	} else if err != nil && !runs.Begun(dir) && !notThere(dir) {
+		return false, err
 	} else if err != nil {
 		return false, fmt.Errorf("%w; winnow train --out %s --resume auto starts one", err, dir)
 	}

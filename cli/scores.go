@@ -83,7 +83,7 @@ func runScores(_ context.Context, o scoresOptions, out *output) error {
 	}
 	c, err := runs.Newest(o.Run)
 	if err != nil {
-		return err
+		return notExperiment(o.Run, err)
 	}
 	s, err := prune.ReadState(c.Pruner)
 	if err != nil {

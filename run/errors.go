@@ -9,5 +9,5 @@ var (
 	ErrNoRun      = errors.New("not a finished run")
 	ErrBadRun     = errors.New("bad run file")
 	ErrCheckpoint = errors.New("no whole checkpoint")
-	ErrNothing    = errors.New("the run has no checkpoint to go on from")
+	ErrNothing    = errors.New("no checkpoint to go on from")
 )

@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
+	"syscall"
 
 	"winnow/internal/atomicfile"
 	"winnow/internal/files"
@@ -35,9 +38,12 @@ type Run struct {
 func Read(dir string) (*Run, error) {
 	atomicfile.Settle(dir, runFiles)
 	r := &Run{Name: filepath.Base(filepath.Clean(dir)), Dir: dir}
+	if why := noRun(dir); why != "" {
+		return nil, fmt.Errorf("run: %q: %w: %s", dir, ErrNoRun, why)
+	}
 	text, err := readBounded(filepath.Join(dir, SummaryFile), maxSummary)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("run: %q: %w: it has no %s", dir, ErrNoRun, SummaryFile)
+		return nil, fmt.Errorf("run: %q: %w: it has no %s; winnow train --resume %s goes on with it where it was stopped", dir, ErrNoRun, SummaryFile, dir)
 	} else if err != nil {
 		return nil, fmt.Errorf("run: %q: %w", dir, err)
 	}
@@ -57,6 +63,28 @@ func Read(dir string) (*Run, error) {
 		return nil, fmt.Errorf("run: %q: %w: %w", dir, ErrBadRun, err)
 	}
 	return r, nil
+}
+
+// Begun is whether a folder holds a run, finished or not.
+func Begun(dir string) bool { return noRun(dir) == "" }
+
+// noRun says why a path is no folder of a run; "" for one.
+func noRun(dir string) string {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "there is no such folder"
+	case errors.Is(err, syscall.ENOTDIR):
+		return "it is a file; give the folder of the run"
+	case err != nil:
+		return err.Error()
+	}
+	for _, e := range entries {
+		if slices.Contains([]string{SummaryFile, MetricsFile, CheckpointDir, earlierState}, e.Name()) {
+			return ""
+		}
+	}
+	return "nothing of a run is in it"
 }
 
 // readMetrics reads metrics.jsonl, which has at most so many epochs.

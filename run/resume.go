@@ -37,6 +37,9 @@ func Newest(dir string) (*Checkpoint, error) {
 }
 
 func nothing(dir string, errs []error) error {
+	if why := noRun(dir); why != "" {
+		return fmt.Errorf("run: %q: %w: %s", dir, ErrNothing, why)
+	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("run: %q: %w: %s", dir, ErrNothing, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}

@@ -49,6 +49,9 @@ func (l *loop) stepNotFinite(epoch, step int, rate float64, b *loader.Batch) err
 	if err := errors.Join(l.checkpoint(), l.saver.wait()); err != nil {
 		return errors.Join(problem, err)
 	}
+	if l.o.OnNaN == OnNaNSkip {
+		return agreed{fmt.Errorf("%w; the %d steps before it are left out, so the run ends, with the state before it saved", problem, maxSkips)}
+	}
 	return agreed{fmt.Errorf("%w; the state before it is saved, and winnow train --resume %s --on-nan skip goes on without that step", problem, l.o.Out)}
 }
 
