@@ -105,6 +105,7 @@ func TestEvalAgainst(t *testing.T) {
 	winnow(t, trainMLP(other, "--seed", "3", "-q")...).succeeds(t)
 	var r struct {
 		Samples int
+		Rate    float64 `json:"samples_per_second"`
 		Top1    float64
 		Against struct {
 			Top1      float64
@@ -119,7 +120,7 @@ func TestEvalAgainst(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := r.Against
-	if got, want := float64(a.OnlyThis-a.OnlyOther)/64, r.Top1-a.Top1; r.Samples != 64 || a.Samples != 64 || got != want || a.OnlyThis+a.OnlyOther == 0 ||
+	if got, want := float64(a.OnlyThis-a.OnlyOther)/64, r.Top1-a.Top1; r.Samples != 64 || !(r.Rate > 0) || a.Samples != 64 || got != want || a.OnlyThis+a.OnlyOther == 0 ||
 		a.P != eval.McNemar(a.OnlyThis, a.OnlyOther) {
 		t.Errorf("%s", text)
 	}

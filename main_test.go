@@ -129,6 +129,8 @@ func TestUsageErrors(t *testing.T) {
 		want []string
 	}{
 		{[]string{"trian"}, []string{`"trian"`, `did you mean "train"`}},
+		{[]string{"train", "--noise", "0.2"}, []string{`"--noise"; wrong labels`, "noise=0.2"}},
+		{[]string{"train", "--optimizer", "sgd"}, []string{"did you mean --opt?"}},
 		{[]string{"data", "lst"}, []string{`"lst"`, `"list"`}},
 		{[]string{"train", "--epoch", "3"}, []string{`"--epoch"`, "did you mean --epochs", "winnow train --help"}},
 		{[]string{"train", "--epochs", "three", "--bundle", "lenet"}, []string{"--epochs", "three"}},

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -118,9 +119,11 @@ func group(commands func(*cli.Context) []*cli.Command) cli.ActionFunc {
 		for _, sub := range commands(c) {
 			names = append(names, sub.Name)
 		}
-		hint := strings.TrimSpace(cli.SuggestCommand(commands(c), given))
-		return usagef("unknown command %q; %s (commands: %s)",
-			given, strings.ReplaceAll(hint, "Did", "did"), strings.Join(names, ", "))
+		hint := nearest(given, names)
+		if hint != "" {
+			hint = fmt.Sprintf(", did you mean %q?", hint)
+		}
+		return usagef("unknown command %q%s (commands: %s)", given, hint, strings.Join(names, ", "))
 	}
 }
 

@@ -107,7 +107,7 @@ var unconfigured = []string{flagConfig, flagPrint, "help"}
 
 // configFlag is the flag of a key.
 func configFlag(flags []cli.Flag, p yamlfile.Pair) (cli.Flag, error) {
-	var known []cli.Flag
+	var known []string
 	for _, f := range flags {
 		name := f.Names()[0]
 		if slices.Contains(unconfigured, name) {
@@ -116,10 +116,12 @@ func configFlag(flags []cli.Flag, p yamlfile.Pair) (cli.Flag, error) {
 		if name == p.Key {
 			return f, nil
 		}
-		known = append(known, &cli.BoolFlag{Name: name})
+		known = append(known, name)
 	}
-	hint := strings.TrimLeft(cli.SuggestFlag(known, p.Key, true), "-")
-	return nil, fmt.Errorf("unknown key %.40q, did you mean %s?", p.Key, hint)
+	if hint := nearest(p.Key, known); hint != "" {
+		return nil, fmt.Errorf("unknown key %.40q, did you mean %s?", p.Key, hint)
+	}
+	return nil, fmt.Errorf("unknown key %.40q: keys are names of flags, without dashes", p.Key)
 }
 
 // configValue is a value as a flag takes it.

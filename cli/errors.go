@@ -61,12 +61,50 @@ func flagError(c *cli.Context, err error) error {
 	if given, ok := strings.CutPrefix(text, unknown); ok {
 		given = strings.TrimLeft(given, "-")
 		hint := ""
-		if s := cli.SuggestFlag(c.Command.Flags, given, false); s != "" {
-			hint = fmt.Sprintf(", did you mean %s?", s)
+		if s := nearest(given, names(c.Command.Flags)); s != "" {
+			hint = fmt.Sprintf(", did you mean --%s?", s)
+		} else if given == "noise" && slices.Contains(names(c.Command.Flags), dataFlagName) {
+			hint = "; wrong labels are a setting of the data, as in --data fashion-mnist:noise=0.2"
 		}
 		return usagef("unknown flag %q%s (see %s --help)", dashes(given), hint, name)
 	}
 	return usagef("%s (see %s --help)", retype(text), name)
+}
+
+// nearest is the name that was likely meant: one end of a word, or less than half
+// of its letters wrong; "" for none.
+func nearest(given string, names []string) (best string) {
+	least := len(given)
+	for _, name := range names {
+		d := edits(given, name)
+		if min(len(name), len(given)) >= 3 && (strings.HasPrefix(name, given) || strings.HasPrefix(given, name)) {
+			d = 1
+		}
+		if d < least && 2*d < max(len(name), len(given)) {
+			best, least = name, d
+		}
+	}
+	return best
+}
+
+// edits is Levenshtein's distance.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			d := before
+			if a[i] != b[j] {
+				d = 1 + min(before, row[j], row[j+1])
+			}
+			before, row[j+1] = row[j+1], d
+		}
+	}
+	return row[len(b)]
 }
 
 // retype writes the flag in a parser's message the way it is typed.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -51,19 +52,20 @@ func newEvalCommand(out *output) *cli.Command {
 		Name:      "eval",
 		Usage:     "evaluate a model: top-1, top-5, loss, calibration, accuracy by class",
 		ArgsUsage: "RUN|MODEL.onnx|BUNDLE",
-		Description: about(`Evaluates the model of a run folder, any ONNX classifier, or a bundle with its
-first weights. The data of a run is the data it was trained on, unless --data says
+		Description: about(`Evaluates the model of a run folder, any ONNX classifier, or a bundle with its first
+weights. The data of a run is the data it was trained on, unless --data says
 otherwise. A model may take images as [N, C, H, W], [N, H, W, C] or flat [N, F],
 with a dynamic or a fixed batch size. The loss is the mean cross-entropy; for a
-model that ends in Softmax, that is -log of the label's probability. The
-calibration error is how far the probability of the first class is from how often
-that class is right, in 15 bins. --split train of data with noise= tells labels
-that were changed from those that were not. --against tests, on the same samples, whether one
-of two models is right more often: McNemar's exact test. A run or a bundle whose
-targets are no classes is measured by what they are: several labels by mean average
-precision, F1 and exact matches, quantities by R2 and errors, masks by the mean
-intersection over union and pixel accuracy, and a bundle or a run with the model's
-own loss by that and the model's further outputs, as training computes them.`,
+model that ends in Softmax, that is -log of the label's probability. The calibration
+error is how far the probability of the first class is from how often that class is
+right, in 15 bins. The throughput has the reading of images in it. --split train of
+data with noise= tells labels that were changed from those that were not. --against
+tests, on the same samples, whether one of two models is right more often: McNemar's
+exact test. A run or a bundle whose targets are no classes is measured by what they
+are: several labels by mean average precision, F1 and exact matches, quantities by
+R2 and errors, masks by the mean intersection over union and pixel accuracy, and a
+bundle or a run with the model's own loss by that and the model's further outputs,
+as training computes them.`,
 			[]int{0, 1, 2, 3, 4, 130},
 			"winnow eval runs/lenet-glyphs-auto-s0",
 			"winnow eval model.onnx --data fashion-mnist --mean 0.286 --std 0.353 --json",
@@ -166,6 +168,7 @@ type judged struct {
 	calibration eval.Calibration
 	noise       *noiseScore
 	correct     map[uint32]bool // by sample
+	seconds     float64
 }
 
 // noiseScore is the accuracy on labels that noise changed and on those that it
@@ -233,7 +236,7 @@ func (o *evalOptions) judge(ctx context.Context, m *eval.Classifier, path string
 	if noisy {
 		j.noise = &noiseScore{}
 	}
-	j.Result, err = evaluate(ctx, m, path, device, src, *o, bad, func(index uint32, correct bool, confidence float64) {
+	j.Result, j.seconds, err = evaluate(ctx, m, path, device, src, *o, bad, func(index uint32, correct bool, confidence float64) {
 		j.calibration.Add(confidence, correct)
 		if j.noise != nil {
 			j.noise.add(loader.TrueLabelOf(records, index) != records.Target(index).Class(), correct)
@@ -249,11 +252,12 @@ func (o *evalOptions) judge(ctx context.Context, m *eval.Classifier, path string
 	return j, nil
 }
 
+// evaluate also says how many seconds it took, reading of images included.
 func evaluate(ctx context.Context, c *eval.Classifier, path string, device *ortrun.Device, src *loader.Source, o evalOptions, bad *loader.BadSamples,
-	each func(uint32, bool, float64)) (*eval.Result, error) {
+	each func(uint32, bool, float64)) (*eval.Result, float64, error) {
 	task, err := c.Task(src)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	batch := o.Batch
 	if c.Spec.Batch > 0 {
@@ -264,19 +268,21 @@ func evaluate(ctx context.Context, c *eval.Classifier, path string, device *ortr
 	}
 	model, err := eval.OpenModel(device, c.Model, c.Spec, batch)
 	if err != nil {
-		return nil, fmt.Errorf("%q: %w", path, err)
+		return nil, 0, fmt.Errorf("%q: %w", path, err)
 	}
 	defer model.Close()
 	l, err := loader.New(src, loader.Options{BatchSize: batch, Bad: bad})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	it, err := l.Epoch(ctx, 1, nil, nil)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer it.Close()
-	return task.Evaluate(ctx, model, it, each)
+	began := time.Now()
+	r, err := task.Evaluate(ctx, model, it, each)
+	return r, time.Since(began).Seconds(), err
 }
 
 // openClassifier reads what is to be evaluated: a run folder, an .onnx file, or
@@ -313,6 +319,7 @@ type evalReport struct {
 	Data     string                `json:"data"`
 	Split    string                `json:"split"`
 	Samples  int                   `json:"samples"`
+	Rate     float64               `json:"samples_per_second"`
 	Loss     *float64              `json:"loss"` // null where it is not finite
 	Top1     float64               `json:"top1"`
 	Top5     float64               `json:"top5"`
@@ -328,12 +335,26 @@ type classScore struct {
 	Accuracy float64 `json:"accuracy"`
 }
 
+// pText is a p-value; the least are below what is computed.
+func pText(p float64) string {
+	if p < 1e-300 {
+		return "p < 1e-300"
+	}
+	return fmt.Sprintf("p = %.3g", p)
+}
+
+func rate(samples int, seconds float64) float64 { return float64(samples) / max(seconds, 1e-9) }
+
+func throughput(samples int, seconds float64) []string {
+	return []string{"throughput", countText(int64(rate(samples, seconds))) + " samples/s"}
+}
+
 func printResult(o evalOptions, names []string, r *judged, versus *against, out *output) error {
 	if len(r.Metrics) > 0 {
-		return printTask(o, names, r.Result, versus, out)
+		return printTask(o, names, r.Result, r.seconds, versus, out)
 	}
 	if o.JSON {
-		report := evalReport{Model: o.Path, Data: o.Data, Split: o.Split, Samples: r.Samples,
+		report := evalReport{Model: o.Path, Data: o.Data, Split: o.Split, Samples: r.Samples, Rate: rate(r.Samples, r.seconds),
 			Top1: r.Top1, Top5: r.Top5, ECE: r.calibration.Error(), Against: versus, Noise: r.noise, PerClass: map[string]classScore{}}
 		if r.NotFinite == 0 {
 			report.Loss = &r.Result.Loss
@@ -349,6 +370,7 @@ func printResult(o evalOptions, names []string, r *judged, versus *against, out 
 		{"top-5", percent(r.Top5)},
 		{"loss", fmt.Sprintf("%.4f", r.Loss)},
 		{"calibration error", percent(r.calibration.Error())},
+		throughput(r.Samples, r.seconds),
 	})
 	if n := r.noise; n != nil {
 		part := func(c classScore) string {
@@ -363,7 +385,7 @@ func printResult(o evalOptions, names []string, r *judged, versus *against, out 
 			{"top-1", percent(v.Top1)},
 			{"right in this one alone", countText(int64(v.OnlyThis))},
 			{"right in the other alone", countText(int64(v.OnlyOther))},
-			{"McNemar's exact test", fmt.Sprintf("p = %.3g", v.P)},
+			{"McNemar's exact test", pText(v.P)},
 		})
 	}
 	out.printf("\nBy class\n")

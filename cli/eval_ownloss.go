@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -116,10 +117,11 @@ func (o *evalOptions) evalOwnLoss(ctx context.Context, own *train.Options, data 
 		return err
 	}
 	own.Data, own.Train, own.Test, own.Device, own.Bad, own.BatchSize = data, src, src, device, bad, o.Batch
+	began := time.Now()
 	res, err := train.MeasureOwnLoss(ctx, *own)
 	printBad(bad, out)
 	if err != nil {
 		return fmt.Errorf("eval: %q: %w", o.Path, err)
 	}
-	return printTask(*o, names, res, nil, out)
+	return printTask(*o, names, res, time.Since(began).Seconds(), nil, out)
 }

@@ -12,6 +12,7 @@ type taskReport struct {
 	Data    string                        `json:"data"`
 	Split   string                        `json:"split"`
 	Samples int                           `json:"samples"`
+	Rate    float64                       `json:"samples_per_second"`
 	Loss    *float64                      `json:"loss"` // null where it is not finite
 	Metrics map[string]float64            `json:"metrics"`
 	Parts   map[string]map[string]float64 `json:"by_output"`
@@ -19,12 +20,12 @@ type taskReport struct {
 
 // printTask prints what a model is measured by whose targets are no class: of
 // all outputs, and of each.
-func printTask(o evalOptions, names []string, r *eval.Result, versus *against, out *output) error {
+func printTask(o evalOptions, names []string, r *eval.Result, seconds float64, versus *against, out *output) error {
 	if versus != nil {
 		return usagef("--against: only for models of classes, of which each sample is right or wrong")
 	}
 	if o.JSON {
-		report := taskReport{Model: o.Path, Data: o.Data, Split: o.Split, Samples: r.Samples, Metrics: r.Values(), Parts: map[string]map[string]float64{}}
+		report := taskReport{Model: o.Path, Data: o.Data, Split: o.Split, Samples: r.Samples, Rate: rate(r.Samples, seconds), Metrics: r.Values(), Parts: map[string]map[string]float64{}}
 		if r.NotFinite == 0 {
 			report.Loss = &r.Loss
 		}
@@ -42,7 +43,7 @@ func printTask(o evalOptions, names []string, r *eval.Result, versus *against, o
 	for _, m := range r.Metrics {
 		rows = append(rows, []string{m.Name, metricText(m)})
 	}
-	out.table(append(rows, []string{"loss", fmt.Sprintf("%.4f", r.Loss)}))
+	out.table(append(rows, []string{"loss", fmt.Sprintf("%.4f", r.Loss)}, throughput(r.Samples, seconds)))
 	if len(r.Parts) == 0 {
 		return nil
 	}

@@ -35,6 +35,9 @@ func oneOf(flag, value string, known ...string) error {
 	if slices.Contains(known, value) {
 		return nil
 	}
+	if len(known) == 1 {
+		return usagef("%s %q: there is only %s", flag, value, known[0])
+	}
 	return usagef("%s %q: give one of %s", flag, value, strings.Join(known, ", "))
 }
 

@@ -114,3 +114,12 @@ func TestInspectEscapes(t *testing.T) {
 		rawFree(t, "inspect", stdout.String()+stderr.String())
 	}
 }
+
+// No p-value is 0.
+func TestPText(t *testing.T) {
+	for p, want := range map[float64]string{1: "p = 1", 0.0123456: "p = 0.0123", 1e-84: "p = 1e-84", 0: "p < 1e-300"} {
+		if got := pText(p); got != want {
+			t.Errorf("%v: %s", p, got)
+		}
+	}
+}
