@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -341,13 +342,22 @@ func (a *audited) print(o auditOptions, out *output) {
 	}
 	out.printf("%s: %s training samples of %s, judged by %s\n", out.style(styleBold, o.Run), countText(int64(r.Samples)), r.Data, styled(models))
 	out.printf("most suspect by %s: %s\n\n", a.by, audit.About(a.by))
-	rows := [][]string{{"index", "given", "predicted", "confidence", "label quality", "mean loss", "seen", "file"}}
-	for _, s := range r.Suspects[:min(10, len(r.Suspects))] {
+	top := r.Suspects[:min(10, len(r.Suspects))]
+	files := slices.ContainsFunc(top, func(s *auditedSample) bool { return s.File != "" })
+	rows := [][]string{{"index", "given", "predicted", "confidence", "label quality", "mean loss", "seen"}}
+	if files {
+		rows[0] = append(rows[0], "file")
+	}
+	for _, s := range top {
 		seen := ""
 		if s.Seen != nil {
 			seen = fmt.Sprint(*s.Seen)
 		}
-		rows = append(rows, []string{fmt.Sprint(s.Index), a.label(s.Given), a.label(s.Predicted), fixedText(s.Confident), fixedText(s.Quality), fixedText(s.MeanLoss), seen, s.File})
+		row := []string{fmt.Sprint(s.Index), a.label(s.Given), a.label(s.Predicted), fixedText(s.Confident), fixedText(s.Quality), fixedText(s.MeanLoss), seen}
+		if files {
+			row = append(row, s.File)
+		}
+		rows = append(rows, row)
 	}
 	out.table(rows)
 	out.printf("\n%s of %s labels are suspect by confident learning (is_label_issue)\n", countText(int64(r.Issues)), countText(int64(r.Samples)))

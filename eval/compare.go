@@ -230,17 +230,17 @@ func (c *Comparison) runColumns() []column[Row] {
 			}
 			return fmt.Sprintf("%+.2f pts", 100*r.Difference)
 		}),
-		every("samples used", func(r *Row) string { return thousands(r.SamplesUsed) }),
-		beside("samples saved", func(r *Row) string { return saved(r.SamplesSaved) }),
+		every("samples", func(r *Row) string { return thousands(r.SamplesUsed) }),
+		beside("saved", func(r *Row) string { return saved(r.SamplesSaved) }),
 		every("seconds", func(r *Row) string { return fmt.Sprintf("%.1f", r.Seconds) }),
-		beside("seconds saved", func(r *Row) string { return saved(r.SecondsSaved) }),
+		beside("saved", func(r *Row) string { return saved(r.SecondsSaved) }),
 	}
 }
 
 // WriteText writes the comparison as a table of runs and, where seeds repeat a
 // configuration, one of groups, texts from the runs made fit for a terminal.
 func (c *Comparison) WriteText(w io.Writer) error {
-	if err := writeTable(w, Text, c.runColumns(), c.Rows, 3); err != nil {
+	if err := writeTable(w, Text, c.runColumns(), c.Rows, 2); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(c.Groups, func(g Group) bool { return len(g.runs) > 1 }) {
