@@ -68,6 +68,7 @@ var codes = []struct {
 		eval.ErrLabel, eval.ErrLogits, eval.ErrShape, eval.ErrNoModel, runs.ErrNoRun, runs.ErrBadRun, experiment.ErrPlan, prune.ErrState, runs.ErrNothing, runs.ErrCheckpoint,
 		ortrun.ErrGraph,
 	}},
+	{exitUsage, []error{syscall.ENOTDIR}}, // a path that goes on below a file
 }
 
 func exitCode(err error) int {

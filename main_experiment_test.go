@@ -180,6 +180,10 @@ func TestExperimentGoesOn(t *testing.T) {
 	}
 
 	winnow(t, "compare", out).fails(t, exitInput, "is an experiment", "--resume")
+	other := program("experiment", "--bundle", "mlp", "--data", tinyData, "--epochs", "1", "--device", "cpu", "--methods", "static,random", "--seeds", "1", "-o", filepath.Join(t.TempDir(), "other"))
+	if text, err := other.CombinedOutput(); err != nil || !strings.Contains(string(text), "differences are to static") {
+		t.Errorf("no word of a comparison without full training: %v\n%s", err, text)
+	}
 	winnow(t, append(args, "--noise", "foo:0.2")...).fails(t, exitUsage, "foo:0.2", "pairflip")
 	// The folder where it was begun is gone, and the plan was carried elsewhere.
 	plan, err := os.ReadFile(filepath.Join(out, "plan.json"))
@@ -323,5 +327,32 @@ func TestNoRuns(t *testing.T) {
 				t.Errorf("%q: %s", command, said.stderr)
 			}
 		}
+	}
+}
+
+// A name that lies below a file, or in a folder that is not there, is refused
+// before anything is computed.
+func TestNoPlace(t *testing.T) {
+	dir := t.TempDir()
+	run, file := filepath.Join(dir, "run"), write(t, filepath.Join(dir, "file"), []byte("x"))
+	winnow(t, trainMLP(run, "-q", "--report=false")...).succeeds(t)
+	for _, c := range []struct{ args, names []string }{
+		{append(trainMLP("", "-q"), "--out"), []string{"", "x"}}, {[]string{"audit", run, "--device", "cpu", "--out"}, []string{"", "x"}},
+		{[]string{"experiment", "--bundle", "mlp", "--data", tinyData, "--out"}, []string{"", "x"}},
+		{[]string{"report", run, "--device", "cpu", "--out"}, []string{"x.html"}}, {[]string{"scores", run, "--out"}, []string{"x.csv", "x.npz"}},
+		{[]string{"compare", run, "--plot"}, []string{"x.svg", "x.png"}},
+	} {
+		for _, name := range c.names {
+			args := append(slices.Clone(c.args), filepath.Join(file, name))
+			winnow(t, args...).fails(t, exitUsage, filepath.Join(file, name), "not a directory")
+			if name := filepath.Join(dir, "no", name); strings.Contains(name, "x.") {
+				args[len(args)-1] = name
+				winnow(t, args...).fails(t, exitUsage, name, "there is no folder")
+			}
+		}
+	}
+	absent(t, filepath.Join(dir, "no"))
+	if text, err := os.ReadFile(file); err != nil || string(text) != "x" {
+		t.Error(err, text)
 	}
 }

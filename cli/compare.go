@@ -63,7 +63,7 @@ func runCompare(ctx context.Context, o compareOptions, out *output) error {
 		if err := oneOf("--plot: file ending", format, eval.FormatSVG, eval.FormatPNG); err != nil {
 			return err
 		}
-		if err := charts[format].replaceable(o.Plot); err != nil {
+		if err := charts[format].placeable(o.Plot); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"winnow/eval"
 	"winnow/experiment"
+	"winnow/prune"
 	"winnow/run"
 )
 
@@ -196,6 +197,10 @@ func runExperiment(ctx context.Context, o experimentOptions, out *output) error 
 	p := newExperimentProgress(ctx, out, o.Epochs, o.Quiet)
 	if !o.Quiet {
 		out.notef("%s in %s: %s", counted(len(o.Plan.Runs), "run"), o.Out, planText(&o.Plan))
+		first := o.Plan.Methods[0]
+		if _, policy, _, err := prune.Resolve(first, true); err == nil && policy != prune.PolicyFull && !o.Form.Budget && len(o.Plan.Runs) > len(o.Plan.Seeds) {
+			out.notef("note: nothing is trained in full, so differences are to %s; with none in --methods they are to full training", first)
+		}
 	}
 	runs, err := experiment.Train(ctx, o.Out, program, &o.Plan, o.Jobs, p)
 	p.clear()

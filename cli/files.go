@@ -62,6 +62,14 @@ var (
 
 const kindHead = 4096 // bytes of a file that show its kind
 
+// placeable is replaceable, of a file whose folder has to be there.
+func (k kind) placeable(path string) error {
+	if dir := filepath.Dir(path); notThere(dir) {
+		return usagef("%q: there is no folder %q; make it first", path, dir)
+	}
+	return k.replaceable(path)
+}
+
 // replaceable refuses a file that is there and of another kind, as go build
 // does; one of the same kind, or an empty one, is replaced.
 func (k kind) replaceable(path string) error {

@@ -85,7 +85,7 @@ func runReport(ctx context.Context, o reportOptions, out *output) error {
 	if o.Out == "" {
 		o.Out = filepath.Join(o.Run, runs.ReportFile)
 	}
-	if err := pageFile.replaceable(o.Out); err != nil {
+	if err := pageFile.placeable(o.Out); err != nil {
 		return err
 	}
 	notice := func(text string) { out.notef("note: %s", text) }

@@ -77,7 +77,7 @@ func runScores(_ context.Context, o scoresOptions, out *output) error {
 		if filepath.Ext(o.Out) == "" {
 			return usagef("--out %s: give a name that ends in .csv or .npz", o.Out)
 		}
-		if err := kind.replaceable(o.Out); err != nil {
+		if err := kind.placeable(o.Out); err != nil {
 			return err
 		}
 	}
