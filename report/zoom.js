@@ -31,7 +31,8 @@ function zoomable(figure, svg, {left, right, top, bottom, bars, zero, name, form
     for (let i = view.first; i <= view.last; i++) if (Math.abs(epochs[i] - epoch) < Math.abs(epochs[best] - epoch)) best = i
     return best
   }
-  const text = v => v === null ? "none" : v.toLocaleString("en", format) + sign
+  const small = v => format.maximumSignificantDigits && v !== 0 && Math.abs(v) < 1e-4
+  const text = v => v === null ? "none" : (small(v) ? v.toExponential(3) : v.toLocaleString("en", format)) + sign
   const read = (i, on) => {
     at.textContent = `epoch ${epochs[i]}` + (values.length ? "" : `: ${text(series[0].values[i])}`)
     values.forEach((e, k) => { e.textContent = text(series[k].values[i]) })
