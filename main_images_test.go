@@ -290,3 +290,30 @@ func TestChangesOfRawImages(t *testing.T) {
 	}
 	winnow(t, append(train("--vflip", "0.5"), "--bundle", "resnet20")...).fails(t, exitUsage, "1x28x28", "3x32x32", "--aug imagenet")
 }
+
+// An image that cannot be read ends a command, which says how to go on without
+// it; classes that no sample has are no rows of a table.
+func TestOnBad(t *testing.T) {
+	ortest.CPU(t, 1)
+	dir := t.TempDir()
+	for _, class := range []string{"train/a", "train/b", "test/a", "test/b"} {
+		if err := os.MkdirAll(filepath.Join(dir, "data", class), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		for k := range 4 {
+			write(t, filepath.Join(dir, "data", class, fmt.Sprintf("%d.png", k)), onePNG(t))
+		}
+	}
+	write(t, filepath.Join(dir, "data", "train", "b", "5.png"), []byte("none"))
+	out := filepath.Join(dir, "run")
+	args := trainMLP(out, "--data", "folder:"+filepath.Join(dir, "data"), "-q")
+	winnow(t, args...).fails(t, exitInput, "b/5.png", "--on-bad skip")
+	if said := winnow(t, append(args, "--on-bad", "skip", "--overwrite")...).succeeds(t).stderr; !strings.Contains(said, "left out 1 image that") {
+		t.Error(said)
+	}
+	winnow(t, "audit", out, "--device", "cpu").fails(t, exitInput, "b/5.png", "--on-bad skip")
+	said := winnow(t, "eval", out, "--device", "cpu").succeeds(t).stdout
+	if !strings.Contains(said, "without samples: 8 of 10") || strings.Contains(said, "0 of 0") {
+		t.Error(said)
+	}
+}

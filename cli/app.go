@@ -91,6 +91,7 @@ func newApp(out *output) *cli.App {
 // prepare gives a command, and those under it, this program's way with errors.
 func prepare(c *cli.Command) {
 	c.HideHelpCommand = true
+	sayOnBad(c)
 	c.OnUsageError = func(ctx *cli.Context, err error, _ bool) error { return flagError(ctx, err) }
 	for _, f := range c.Flags {
 		if b, ok := f.(*cli.BoolFlag); ok {

@@ -1,20 +1,25 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
 	"winnow/loader"
+	"winnow/loader/raster"
 )
 
 // onBadFlag says what becomes of images that cannot be read.
 func onBadFlag(dst *string) cli.Flag {
-	return &cli.StringFlag{Name: "on-bad", Value: badError, Destination: dst, Category: flagsData,
+	return &cli.StringFlag{Name: flagOnBad, Value: badError, Destination: dst, Category: flagsData,
 		Usage: "images that cannot be read, `error|skip`: skip leaves them out, and lists them at the end"}
 }
 
 const (
+	flagOnBad = "on-bad"
+
 	badError = "error"
 	badSkip  = "skip"
 )
@@ -27,6 +32,21 @@ func badSamples(onBad string) (*loader.BadSamples, error) {
 	return &loader.BadSamples{}, nil
 }
 
+// sayOnBad has a command that was ended by an image say how to go on without it.
+func sayOnBad(c *cli.Command) {
+	action := c.Action
+	if action == nil || !slices.Contains(names(c.Flags), flagOnBad) {
+		return
+	}
+	c.Action = func(ctx *cli.Context) error {
+		err := action(ctx)
+		if errors.Is(err, raster.ErrImage) && ctx.String(flagOnBad) == badError {
+			return fmt.Errorf("%w; --%s %s leaves out what cannot be read", err, flagOnBad, badSkip)
+		}
+		return err
+	}
+}
+
 // shownBad bounds how many bad images are named.
 const shownBad = 10
 
@@ -35,7 +55,7 @@ func printBad(bad *loader.BadSamples, out *output) {
 	if bad == nil || bad.Count() == 0 {
 		return
 	}
-	out.notef("note: %s images could not be read and were left out", countText(int64(bad.Count())))
+	out.notef("note: left out %s that could not be read", counted(bad.Count(), "image"))
 	list := bad.List()
 	for _, b := range list[:min(len(list), shownBad)] {
 		where := b.Where

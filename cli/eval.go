@@ -389,10 +389,17 @@ func printResult(o evalOptions, names []string, r *judged, versus *against, out 
 		})
 	}
 	out.printf("\nBy class\n")
-	rows := [][]string{}
+	rows, without := [][]string{}, 0
 	for k, c := range r.PerClass {
+		if c.Samples == 0 {
+			without++
+			continue
+		}
 		rows = append(rows, []string{classLabel(names, k), percent(c.Accuracy()), fmt.Sprintf("%d of %d", c.Correct, c.Samples)})
 	}
 	out.table(rows)
+	if without > 0 {
+		out.printf("  without samples: %s of %d\n", countText(int64(without)), len(r.PerClass))
+	}
 	return nil
 }
