@@ -195,6 +195,9 @@ func TestCompareData(t *testing.T) {
 			t.Errorf("%v, %+v", err, got.Rows)
 		}
 	}
+	if got, err = Compare([]run.Run{a}, Options{}); err != nil || !errors.Is(got.WriteGroups(io.Discard, CSV), run.ErrNoRun) || !errors.Is(got.WriteChart(io.Discard, FormatSVG, AxisSaved), run.ErrNoRun) {
+		t.Errorf("groups of what is not finished: %v", err)
+	}
 }
 
 // What else than pruning tells a run from the first one is noted, and numbers of

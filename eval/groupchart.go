@@ -1,7 +1,6 @@
 package eval
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -13,6 +12,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 
 	"winnow/internal/printable"
+	"winnow/run"
 )
 
 // groupPoints are the groups of one series on one data, from the least saved on.
@@ -88,7 +88,7 @@ const (
 func (c *Comparison) writeGroupChart(w io.Writer, format string) error {
 	panels := c.panels()
 	if len(panels) == 0 {
-		return errors.New("eval: chart: no run is finished")
+		return fmt.Errorf("eval: chart: %w: every run was interrupted", run.ErrNoRun)
 	}
 	if len(panels) > maxPanels {
 		return fmt.Errorf("eval: chart: %d sets of data, at most %d are drawn", len(panels), maxPanels)

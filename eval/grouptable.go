@@ -1,13 +1,13 @@
 package eval
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
 	"winnow/internal/printable"
+	"winnow/run"
 )
 
 // groupColumns are those of the table of groups. Text, which has to fit a
@@ -122,7 +122,7 @@ func (g *Group) remarks(f Format) (list []string) {
 // mean and the verdicts.
 func (c *Comparison) WriteGroups(w io.Writer, f Format) error {
 	if len(c.Groups) == 0 {
-		return errors.New("eval: table: no run is finished")
+		return fmt.Errorf("eval: table: %w: every run was interrupted", run.ErrNoRun)
 	}
 	if err := writeTable(w, f, c.groupColumns(f), c.Groups, 2); err != nil || f == CSV {
 		return err
