@@ -65,7 +65,7 @@ var codes = []struct {
 		autodiff.ErrNoRule, emit.ErrModel,
 		bundle.ErrNotBundle, bundle.ErrUnknownFormat, bundle.ErrInvalid, bundle.ErrSafetensors, bundle.ErrTooLarge,
 		loader.ErrBadData, datasets.ErrMissing, datasets.ErrChecksum, train.ErrBadData, train.ErrWeights, train.ErrReference,
-		eval.ErrLabel, eval.ErrLogits, eval.ErrShape, eval.ErrNoModel, runs.ErrNoRun, runs.ErrBadRun, experiment.ErrPlan, prune.ErrState, runs.ErrNothing, runs.ErrCheckpoint,
+		eval.ErrLabel, eval.ErrLogits, eval.ErrShape, eval.ErrTarget, eval.ErrNoModel, runs.ErrNoRun, runs.ErrBadRun, experiment.ErrPlan, prune.ErrState, runs.ErrNothing, runs.ErrCheckpoint,
 		ortrun.ErrGraph,
 	}},
 	{exitUsage, []error{syscall.ENOTDIR}}, // a path that goes on below a file

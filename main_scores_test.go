@@ -125,4 +125,6 @@ func TestEvalAgainst(t *testing.T) {
 		t.Errorf("%s", text)
 	}
 	winnow(t, "eval", one, "--against", dir, "--device", "cpu").fails(t, exitInput, dir)
+	winnow(t, "eval", one, "--against", "unet", "--device", "cpu").fails(t, exitUsage, "--against", `"unet"`)
+	winnow(t, "eval", "unet", "--data", "glyphs:task=mask,train=8,test=8", "--against", one, "--device", "cpu").fails(t, exitUsage, "--against", `"unet"`)
 }

@@ -105,6 +105,9 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 		if m, err = openClassifier(o.Path, o.Output, func(text string) { out.notef("note: %s", text) }); err != nil {
 			return err
 		}
+		if o.Against != "" && m.Target != nil {
+			return againstClasses(o.Path)
+		}
 		if o.Data == "" {
 			o.Data = m.Data
 		}
@@ -143,6 +146,9 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 		if err != nil {
 			return err
 		}
+		if other.Target != nil {
+			return againstClasses(o.Against)
+		}
 		if other.Data != "" && other.Data != o.Data {
 			out.notef("note: --against %s was trained on %s, and is judged on %s here", o.Against, other.Data, o.Data)
 		}
@@ -160,6 +166,10 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 			o.Path, r.NotFinite, r.FirstBad)
 	}
 	return nil
+}
+
+func againstClasses(path string) error {
+	return usagef("--against: only for models of classes, of which each sample is right or wrong, which %q is not", path)
 }
 
 // judged is an evaluation, and what was right in it.
@@ -351,7 +361,7 @@ func throughput(samples int, seconds float64) []string {
 
 func printResult(o evalOptions, names []string, r *judged, versus *against, out *output) error {
 	if len(r.Metrics) > 0 {
-		return printTask(o, names, r.Result, r.seconds, versus, out)
+		return printTask(o, names, r.Result, r.seconds, out)
 	}
 	if o.JSON {
 		report := evalReport{Model: o.Path, Data: o.Data, Split: o.Split, Samples: r.Samples, Rate: rate(r.Samples, r.seconds),

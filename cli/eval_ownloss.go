@@ -105,7 +105,7 @@ func (o *trainOptions) recorded(typed *runs.CommandLine) error {
 // evalOwnLoss measures a model by its own loss on a split.
 func (o *evalOptions) evalOwnLoss(ctx context.Context, own *train.Options, data string, records loader.Records, device *ortrun.Device, names []string, out *output) error {
 	if o.Against != "" {
-		return usagef("--against: only for models of classes, of which each sample is right or wrong")
+		return againstClasses(o.Path)
 	}
 	bad, err := badSamples(o.OnBad)
 	if err != nil {
@@ -123,5 +123,5 @@ func (o *evalOptions) evalOwnLoss(ctx context.Context, own *train.Options, data 
 	if err != nil {
 		return fmt.Errorf("eval: %q: %w", o.Path, err)
 	}
-	return printTask(*o, names, res, time.Since(began).Seconds(), nil, out)
+	return printTask(*o, names, res, time.Since(began).Seconds(), out)
 }

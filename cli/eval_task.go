@@ -20,10 +20,7 @@ type taskReport struct {
 
 // printTask prints what a model is measured by whose targets are no class: of
 // all outputs, and of each.
-func printTask(o evalOptions, names []string, r *eval.Result, seconds float64, versus *against, out *output) error {
-	if versus != nil {
-		return usagef("--against: only for models of classes, of which each sample is right or wrong")
-	}
+func printTask(o evalOptions, names []string, r *eval.Result, seconds float64, out *output) error {
 	if o.JSON {
 		report := taskReport{Model: o.Path, Data: o.Data, Split: o.Split, Samples: r.Samples, Rate: rate(r.Samples, seconds), Metrics: r.Values(), Parts: map[string]map[string]float64{}}
 		if r.NotFinite == 0 {
