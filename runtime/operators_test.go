@@ -74,12 +74,12 @@ func far(got []float32, want []float64) float64 {
 }
 
 // winnowNode is the file of a graph with one operator of the domain winnow.
-func winnowNode(op string, inputs, outputs int, attributes map[string][]int64) []byte {
-	return node("winnow", op, inputs, outputs, attributes)
+func winnowNode(op string, inputs, outputs int, attributes map[string][]int64, more ...[]byte) []byte {
+	return node("winnow", op, inputs, outputs, attributes, more...)
 }
 
-// node is the file of a graph with one operator.
-func node(domain, op string, inputs, outputs int, attributes map[string][]int64) []byte {
+// node is the file of a graph with one operator; more are attributes as a file has them.
+func node(domain, op string, inputs, outputs int, attributes map[string][]int64, more ...[]byte) []byte {
 	var names []string
 	var values []byte
 	for i := range inputs {
@@ -107,7 +107,19 @@ func node(domain, op string, inputs, outputs int, attributes map[string][]int64)
 		}
 		body = append(body, message(5, a)...)
 	}
+	for _, a := range more {
+		body = append(body, message(5, a)...)
+	}
 	return nodesFile(domain, slices.Concat(message(1, body), values))
+}
+
+// intsAttribute is an attribute that is a list, of one number too.
+func intsAttribute(name string, v ...int64) []byte {
+	a := message(1, []byte(name))
+	for _, x := range v {
+		a = append(a, number(8, uint64(x))...)
+	}
+	return append(a, number(20, 7)...)
 }
 
 // kernelDevice is a CPU that runs the operators.

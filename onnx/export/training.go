@@ -9,6 +9,7 @@ import (
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
 	"winnow/onnx/emit"
+	"winnow/onnx/fuse"
 	"winnow/onnx/nchwc"
 )
 
@@ -59,6 +60,10 @@ func buildTrain(f *forward, o Options, record func(autodiff.Case), b *bundle.Bun
 	s.lowerPrecision(lossAt, gradAt, grads)
 	if err := s.update(grads); err != nil {
 		return err
+	}
+	if s.blocks != nil && s.blocks.Kernels {
+		emit.Sweep(e.Graph)
+		fuse.Elementwise(e.Graph, e.Inf)
 	}
 	b.Train, err = emit.Encode(e.Graph, nchwc.Domain, onnx.KernelDomain)
 	return err

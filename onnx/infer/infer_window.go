@@ -21,6 +21,8 @@ var windowRules = map[string]inferRule{
 	onnx.KernelDomain + ".Conv3x3": inferKernelConv, onnx.KernelDomain + ".Conv3x3Filter": inferKernelFilter,
 	onnx.KernelDomain + ".Masked":  func(c call) error { c.set(0, c.dtype(0), c.shape(1)); return nil },
 	onnx.KernelDomain + ".Moments": inferKernelSums, onnx.KernelDomain + ".NormSums": inferKernelSums, onnx.KernelDomain + ".Affine": func(c call) error { c.set(0, c.dtype(0), c.shape(0)); return nil },
+	onnx.KernelDomain + ".Elementwise": inferKernelElementwise, onnx.KernelDomain + ".LayerNorm": inferKernelLayerNorm,
+	onnx.KernelDomain + ".LayerNormGrad": inferKernelLayerNormGrad,
 }
 
 // window holds the attributes of a sliding window, one entry per spatial axis.
@@ -343,6 +345,42 @@ func inferKernelConv(c call) error {
 }
 
 // inferKernelSums is of two numbers for each channel.
+func inferKernelElementwise(c call) error {
+	s, err := c.broadcastInputs(0)
+	for i := range c.n.Outputs {
+		c.set(i, c.dtype(0), s)
+	}
+	return err
+}
+
+func inferKernelLayerNorm(c call) error {
+	s := c.shape(0)
+	axis, err := c.axis(-1, len(s))
+	if err != nil {
+		return err
+	}
+	row := slices.Clone(s)
+	for i := axis; i < len(row); i++ {
+		row[i] = onnx.Const(1)
+	}
+	c.set(0, c.dtype(0), s)
+	c.set(1, c.dtype(0), row)
+	c.set(2, c.dtype(0), row)
+	return nil
+}
+
+func inferKernelLayerNormGrad(c call) error {
+	s := c.shape(1)
+	axis, err := c.axis(-1, len(s))
+	if err != nil {
+		return err
+	}
+	c.set(0, c.dtype(1), s)
+	c.set(1, c.dtype(1), s[axis:])
+	c.set(2, c.dtype(1), s[axis:])
+	return nil
+}
+
 func inferKernelSums(c call) error {
 	out := c.in.unknownShape(1)
 	for i := range c.n.Inputs {

@@ -16,6 +16,9 @@ const maxKernelWidth = 512
 // times its memory.
 const maxKernelFilter = 1 << 20
 
+// maxKernelRank bounds the dimensions of what operators of rows take.
+const maxKernelRank = 8
+
 // canKernel is whether c is a convolution as the operators of package
 // runtime/kernels take it, and they are there.
 func (c blockedConv) canKernel() bool {
@@ -31,13 +34,20 @@ func (c blockedConv) canKernel() bool {
 func (l *Layout) kernel(op string, a emit.Attrs, inputs ...string) string {
 	a["block"] = onnx.IntAttr(l.block)
 	y := l.EmitIn(onnx.KernelDomain, op, 1, a, inputs...)[0]
-	if v, ok := l.Inf.Type(y); ok && l.Err == nil {
-		if l.Graph.Values == nil {
-			l.Graph.Values = map[string]onnx.Value{}
-		}
-		l.Graph.Values[y] = v
-	}
+	l.tell(y)
 	return y
+}
+
+// tell says the types of values in the graph.
+func (l *Layout) tell(names ...string) {
+	for _, name := range names {
+		if v, ok := l.Inf.Type(name); ok && l.Err == nil {
+			if l.Graph.Values == nil {
+				l.Graph.Values = map[string]onnx.Value{}
+			}
+			l.Graph.Values[name] = v
+		}
+	}
 }
 
 func (c blockedConv) kernelForward(x, filter, bias string) string {

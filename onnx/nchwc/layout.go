@@ -27,7 +27,8 @@ type Layout struct {
 	whole string            // boolean [1]: whether the number of images is a multiple of block
 	of    map[string]string // the blocked form of a value that was made from one
 
-	composed map[string]bool // values that a LayerNormalization made in parts
+	composed map[string]bool       // values that a LayerNormalization made in parts
+	normed   map[string]layerStats // values that an operator of runtime/kernels made of one
 
 	scaled map[string]*scaled       // how a blocked value was made
 	rules  map[string]autodiff.Rule // by operator, over the plain ones
@@ -38,7 +39,7 @@ var _ emit.Layout = (*Layout)(nil)
 // New turns a graph for the CPU to the blocked layout, with block channels
 // to a block. The number of images is that of labels, and unknown for "".
 func New(e *emit.Builder, block int64, labels string) *Layout {
-	l := &Layout{Builder: e, block: block, of: map[string]string{}, composed: map[string]bool{}, scaled: map[string]*scaled{}}
+	l := &Layout{Builder: e, block: block, of: map[string]string{}, composed: map[string]bool{}, normed: map[string]layerStats{}, scaled: map[string]*scaled{}}
 	l.rules = l.over()
 	l.Layout, l.CPU = l, true
 	if labels != "" {

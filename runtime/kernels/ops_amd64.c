@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "elementwise.h"
+#include "layernorm.h"
 #include "norm.h"
 #include "winograd.h"
 
@@ -22,6 +24,7 @@ enum {
 	createMemoryInfo = 68,
 	allocate = 75,
 	release = 76,
+	attributeFloat = 85,
 	attribute = 86,
 	inputCount = 88,
 	getInput = 90,
@@ -32,6 +35,8 @@ enum {
 	releaseDomain = 101,
 	releaseAllocator = 132,
 	attributes = 163,
+	infoInputs = 230,
+	infoOutputs = 231,
 	getAllocator = 253,
 	parallelFor = 274,
 };
@@ -73,7 +78,7 @@ typedef struct {
 	void *inPlace, *releaseInPlace, *alias, *releaseAlias;
 } custom;
 
-enum { apiVersion = 24, floats = 1, required = 0, optional = 1 };
+enum { apiVersion = 24, floats = 1, required = 0, optional = 1, variadic = 2 };
 
 typedef struct work work;
 
@@ -84,11 +89,12 @@ typedef struct {
 	size_t inputs, optional, outputs; // optional ones are the last
 	int padded;                       // it has an attribute pads
 	const char *choice;               // an attribute that is 0 or 1, or NULL
+	enum { IMAGES, ROWS, PROGRAM } of_what; // with an attribute block; with axis and epsilon; with program and outputs, and any number of operands
 	void *(*run)(work *);
 	const winnow_ops *of;
 } op;
 
-enum { OPS = 6 };
+enum { OPS = 9 };
 
 struct winnow_ops {
 	table api;
@@ -100,7 +106,9 @@ struct winnow_ops {
 // A node.
 typedef struct {
 	const op *op;
-	int64_t pads[4], block, choice;
+	int64_t pads[4], block, choice, axis;
+	float epsilon;
+	winnow_program program;
 } node;
 
 static const char *op_name(const void *o) { return ((const op *)o)->name; }
@@ -108,19 +116,45 @@ static const char *op_provider(const void *o) { return (void)o, NULL; }
 static int op_type(const void *o, size_t i) { return (void)o, (void)i, floats; }
 static size_t op_inputs(const void *o) { return ((const op *)o)->inputs; }
 static size_t op_outputs(const void *o) { return ((const op *)o)->outputs; }
-static int op_input(const void *o, size_t i) { return i + ((const op *)o)->optional >= ((const op *)o)->inputs ? optional : required; }
-static int op_output(const void *o, size_t i) { return (void)o, (void)i, required; }
-static int op_zero(const void *o) { return (void)o, 0; }
+static int op_input(const void *o, size_t i) {
+	const op *of = o;
+	return of->of_what == PROGRAM ? variadic : i + of->optional >= of->inputs ? optional : required;
+}
+static int op_output(const void *o, size_t i) { return (void)i, ((const op *)o)->of_what == PROGRAM ? variadic : required; }
+static int op_least(const void *o) { return ((const op *)o)->of_what == PROGRAM; }
 static int op_memory(const void *o, size_t i) { return (void)o, (void)i, 0; }
 static int op_version(const void *o) { return (void)o, 1; }
 static void node_destroy(void *n) { free(n); }
+
+// The attributes program and outputs of a node.
+static void *program_of(table api, const void *info, winnow_program *p) {
+	int64_t steps[3 * WINNOW_STEPS], outputs[WINNOW_OUTPUTS];
+	size_t numbers = 3 * WINNOW_STEPS, count = WINNOW_OUTPUTS, in = 0, out = 0;
+	void *(*list)(const void *, const char *, int64_t *, size_t *) = (void *(*)(const void *, const char *, int64_t *, size_t *))api[attributes];
+	TRY(list(info, "program", steps, &numbers));
+	TRY(list(info, "outputs", outputs, &count));
+	TRY(CALL(infoInputs, void *(*)(const void *, size_t *))(info, &in));
+	TRY(CALL(infoOutputs, void *(*)(const void *, size_t *))(info, &out));
+	if (out != count || !winnow_program_read(p, in, steps, numbers, outputs, count)) return fail(api, "winnow: Elementwise: no program");
+	return NULL;
+}
 
 static void *node_create(const void *o, table api, const void *info, void **out) {
 	node n = {.op = o};
 	size_t count = 4;
 	void *(*number)(const void *, const char *, int64_t *) = (void *(*)(const void *, const char *, int64_t *))api[attribute];
-	TRY(number(info, "block", &n.block));
-	if (n.block != 8 && n.block != 16) return fail(api, "winnow: block: want 8 or 16");
+	switch (n.op->of_what) {
+	case IMAGES:
+		TRY(number(info, "block", &n.block));
+		if (n.block != 8 && n.block != 16) return fail(api, "winnow: block: want 8 or 16");
+		break;
+	case ROWS:
+		TRY(number(info, "axis", &n.axis));
+		TRY(CALL(attributeFloat, void *(*)(const void *, const char *, float *))(info, "epsilon", &n.epsilon));
+		break;
+	case PROGRAM:
+		TRY(program_of(api, info, &n.program));
+	}
 	if (n.op->choice) TRY(number(info, n.op->choice, &n.choice));
 	if (n.op->padded) TRY(CALL(attributes, void *(*)(const void *, const char *, int64_t *, size_t *))(info, "pads", n.pads, &count));
 	for (size_t i = 0; i < 4; i++)
@@ -306,6 +340,110 @@ static void *run_masked(work *w) {
 	return NULL;
 }
 
+// Any input's data and dimensions, of which there may be WINNOW_RANK.
+static void *operand_of(work *w, size_t i, const float **data, int64_t *dims, size_t *rank) {
+	table api = w->api;
+	void *value = NULL, *shape, *status;
+	int type = 0;
+	TRY(CALL(getInput, void *(*)(const void *, size_t, void **))(w->context, i, &value));
+	if (!value) return fail(api, "winnow: an operand is missing");
+	TRY(CALL(getTypeAndShape, void *(*)(const void *, void **))(value, &shape));
+	status = CALL(getDimensionsCount, void *(*)(const void *, size_t *))(shape, rank);
+	if (!status) status = CALL(getElementType, void *(*)(const void *, int *))(shape, &type);
+	if (!status && (*rank > WINNOW_RANK || type != floats)) status = fail(api, "winnow: an operand of another rank or type");
+	if (!status) status = CALL(getDimensions, void *(*)(const void *, int64_t *, size_t))(shape, dims, *rank);
+	CALL(releaseTypeAndShape, void (*)(void *))(shape);
+	if (status) return status;
+	return CALL(getData, void *(*)(void *, void **))(value, (void **)data);
+}
+
+static void *run_elementwise(work *w) {
+	const winnow_program *p = &w->n->program;
+	winnow_operand operands[WINNOW_INPUTS];
+	const float *data[WINNOW_INPUTS];
+	int64_t dims[WINNOW_INPUTS][WINNOW_RANK], whole[WINNOW_RANK];
+	size_t ranks[WINNOW_INPUTS], rank = 0, n = 1;
+	float *outputs[WINNOW_OUTPUTS];
+	for (size_t i = 0; i < p->inputs; i++) {
+		TRY(operand_of(w, i, &data[i], dims[i], &ranks[i]));
+		if (ranks[i] > rank) rank = ranks[i];
+	}
+	for (size_t d = 0; d < rank; d++) {
+		whole[d] = 1;
+		for (size_t i = 0; i < p->inputs; i++) // what is not 1; operands that do not fit are found below
+			if (d + ranks[i] >= rank && dims[i][d + ranks[i] - rank] != 1) whole[d] = dims[i][d + ranks[i] - rank];
+		n *= whole[d];
+	}
+	for (size_t i = 0; i < p->inputs; i++) {
+		if (!winnow_operand_of(&operands[i], dims[i], ranks[i], whole, rank)) return fail(w->api, "winnow: Elementwise: operands that do not fit each other");
+		operands[i].data = data[i];
+	}
+	for (size_t i = 0; i < p->outputs; i++) TRY(output_of(w->api, w->context, i, whole, rank, &outputs[i]));
+	winnow_elementwise(p, n, operands, outputs, w->n->op->of->threads, each, w);
+	return NULL;
+}
+
+// Rows along the dimensions from axis on, the input at i; of says how the dimensions of each row's numbers are.
+static void *rows_of(work *w, size_t i, const float **x, int64_t *dims, int64_t *of, size_t *rank, winnow_rows *s) {
+	*s = (winnow_rows){1, 1, w->n->op->of->threads};
+	TRY(operand_of(w, i, x, dims, rank));
+	if (w->n->axis < 0 || w->n->axis >= (int64_t)*rank) return fail(w->api, "winnow: axis: no dimension is there");
+	for (size_t k = 0; k < *rank; k++) {
+		if ((int64_t)k < w->n->axis) s->rows *= dims[k], of[k] = dims[k];
+		else s->d *= dims[k], of[k] = 1;
+	}
+	if (!s->d) return fail(w->api, "winnow: rows of no elements");
+	return NULL;
+}
+
+// n numbers, the input at i.
+static void *numbers_of(work *w, size_t i, size_t n, const float **v) {
+	int64_t dims[WINNOW_RANK], count = 1;
+	size_t rank;
+	TRY(operand_of(w, i, v, dims, &rank));
+	for (size_t k = 0; k < rank; k++) count *= dims[k];
+	if (count != (int64_t)n) return fail(w->api, "winnow: another number of elements");
+	return NULL;
+}
+
+static void *run_layernorm(work *w) {
+	table api = w->api;
+	const float *x, *scale, *bias = NULL;
+	float *y, *mean, *inverse;
+	int64_t dims[WINNOW_RANK], of[WINNOW_RANK];
+	size_t rank, inputs = 0;
+	winnow_rows s;
+	TRY(CALL(inputCount, void *(*)(const void *, size_t *))(w->context, &inputs));
+	TRY(rows_of(w, 0, &x, dims, of, &rank, &s));
+	TRY(numbers_of(w, 1, s.d, &scale));
+	if (inputs > 2) TRY(numbers_of(w, 2, s.d, &bias));
+	TRY(output_of(api, w->context, 0, dims, rank, &y));
+	TRY(output_of(api, w->context, 1, of, rank, &mean));
+	TRY(output_of(api, w->context, 2, of, rank, &inverse));
+	winnow_layernorm(&s, x, scale, bias, w->n->epsilon, y, mean, inverse, each, w);
+	return NULL;
+}
+
+static void *run_layernorm_grad(work *w) {
+	table api = w->api;
+	const float *dy, *x, *scale, *mean, *inverse;
+	float *dx, *dscale, *dbias;
+	int64_t dims[WINNOW_RANK], of[WINNOW_RANK];
+	size_t rank;
+	winnow_rows s;
+	TRY(rows_of(w, 1, &x, dims, of, &rank, &s));
+	TRY(numbers_of(w, 0, s.rows * s.d, &dy));
+	TRY(numbers_of(w, 2, s.d, &scale));
+	TRY(numbers_of(w, 3, s.rows, &mean));
+	TRY(numbers_of(w, 4, s.rows, &inverse));
+	TRY(output_of(api, w->context, 0, dims, rank, &dx));
+	TRY(output_of(api, w->context, 1, dims + w->n->axis, rank - w->n->axis, &dscale));
+	TRY(output_of(api, w->context, 2, dims + w->n->axis, rank - w->n->axis, &dbias));
+	TRY(borrow(w, winnow_layernorm_scratch(&s)));
+	winnow_layernorm_grad(&s, dy, x, scale, mean, inverse, dx, dscale, dbias, w->scratch, each, w);
+	return NULL;
+}
+
 static void *node_compute(void *of, void *context) {
 	const node *n = of;
 	work w = {.api = n->op->of->api, .n = n, .context = context};
@@ -324,12 +462,15 @@ static const op table_of_ops[OPS] = {
 	{.name = "NormSums", .inputs = 3, .outputs = 2, .run = run_sums},
 	{.name = "Affine", .inputs = 6, .optional = 2, .outputs = 1, .choice = "relu", .run = run_affine},
 	{.name = "Masked", .inputs = 2, .outputs = 1, .run = run_masked},
+	{.name = "LayerNorm", .inputs = 3, .optional = 1, .outputs = 3, .of_what = ROWS, .run = run_layernorm},
+	{.name = "LayerNormGrad", .inputs = 5, .outputs = 3, .of_what = ROWS, .run = run_layernorm_grad},
+	{.name = "Elementwise", .inputs = 1, .outputs = 1, .of_what = PROGRAM, .run = run_elementwise},
 };
 
 static const custom functions = {
 	.version = apiVersion, .name = op_name, .provider = op_provider, .inputType = op_type, .inputs = op_inputs, .outputType = op_type,
 	.outputs = op_outputs, .destroy = node_destroy, .inputKind = op_input, .outputKind = op_output, .inputMemory = op_memory,
-	.leastInputs = op_zero, .sameInputs = op_zero, .leastOutputs = op_zero, .sameOutputs = op_zero, .createOr = node_create,
+	.leastInputs = op_least, .sameInputs = op_least, .leastOutputs = op_least, .sameOutputs = op_least, .createOr = node_create,
 	.computeOr = node_compute, .firstVersion = op_version, .lastVersion = op_version,
 };
 

@@ -18,6 +18,12 @@ func Blocked() []Case {
 		})
 		return &cases[len(cases)-1]
 	}
+	both := func(c *Case) { // without and with operators of runtime/kernels
+		c.Step, c.Tol = 1e-2, 5e-3
+		own := *c
+		own.Name, own.kernels = own.Name+"-kernel", true
+		cases = append(cases, own)
+	}
 	conv := func(name string, a emit.Attrs, x, f Arg, more ...Arg) {
 		add("Conv", name, a, append([]Arg{x, f}, more...)...)
 	}
@@ -91,11 +97,10 @@ func Blocked() []Case {
 	add("Concat", "rows", emit.Attrs{"axis": ia(2)}, Tensor(2, 16, 3, 4), Tensor(2, 16, 2, 4))
 	for name, a := range map[string]emit.Attrs{"last": {"epsilon": fa(1e-3)}, "two": {"axis": ia(1)}} {
 		dims := map[string][]int64{"last": {6}, "two": {3, 6}}[name]
-		c := add("LayerNormalization", name, a, Tensor(4, 3, 6), Tensor(dims...), Tensor(dims...))
-		c.Step, c.Tol = 1e-2, 5e-3
+		both(add("LayerNormalization", name, a, Tensor(4, 3, 6), Tensor(dims...), Tensor(dims...)))
 	}
-	c := add("LayerNormalization", "no-bias", nil, Tensor(4, 5), Tensor(5))
-	c.Step, c.Tol = 1e-2, 5e-3
+	both(add("LayerNormalization", "no-bias", nil, Tensor(4, 5), Tensor(5)))
+	both(add("LayerNormalization", "wide", nil, Tensor(40, 20), Tensor(20), Tensor(20))) // more rows than parts, two vectors and a rest
 	x := Tensor(2, 16, 3, 3)
 	add("Add", "same", nil, x, x)
 	add("Sub", "scalar", nil, x, scalarArg(2))
@@ -114,8 +119,8 @@ func Blocked() []Case {
 		c.Step, c.Tol = 1e-2, 5e-3
 	}
 	for _, op := range []string{"Relu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "LeakyRelu", "Elu", "Exp", "Softplus"} {
-		c := add(op, "curve", nil, x.Drawn(apart))
-		c.Step, c.Tol, c.kernels = 1e-2, 5e-3, op == "Relu"
+		both(add(op, "curve", nil, x.Drawn(apart)))
 	}
+	both(add("Erf", "odd", nil, Tensor(3, 37)))
 	return cases
 }

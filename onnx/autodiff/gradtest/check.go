@@ -13,6 +13,7 @@ import (
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/emit"
+	"winnow/onnx/fuse"
 	"winnow/onnx/infer"
 	"winnow/onnx/nchwc"
 	ortrun "winnow/runtime"
@@ -315,6 +316,10 @@ func (k *check) at(name string) int {
 func (k *check) function(d *ortrun.Device) *ortrun.Function {
 	if k.e.Err != nil {
 		k.t.Fatal(k.e.Err)
+	}
+	if k.c.kernels && d.Kernels() {
+		emit.Sweep(k.g)
+		fuse.Elementwise(k.g, k.e.Inf)
 	}
 	model, err := emit.Encode(k.g, nchwc.Domain, onnx.KernelDomain)
 	if err != nil {

@@ -1,0 +1,330 @@
+package runtime
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// steps are what a program of the operator Elementwise may do, as onnx/fuse numbers them, in float64.
+var steps = []func(a, b float64) float64{
+	func(a, b float64) float64 { return a + b }, func(a, b float64) float64 { return a - b },
+	func(a, b float64) float64 { return a * b }, func(a, b float64) float64 { return a / b },
+	math.Max, math.Min,
+	func(a, _ float64) float64 { return -a }, func(a, _ float64) float64 { return math.Sqrt(a) },
+	func(a, _ float64) float64 { return 1 / a }, func(a, _ float64) float64 { return math.Max(a, 0) },
+	func(a, _ float64) float64 { return math.Exp(a) }, func(a, _ float64) float64 { return math.Erf(a) },
+	func(a, _ float64) float64 { return 1 / (1 + math.Exp(-a)) }, func(a, _ float64) float64 { return math.Tanh(a) },
+}
+
+// elementwise runs a program over operands of shapes; all results have the shape whole.
+func elementwise(t *testing.T, d *Device, program, outputs []int64, whole []int64, shapes [][]int64, operands ...[]float32) ([][]float32, error) {
+	t.Helper()
+	var in, out []Slot
+	var data [][]byte
+	for i, v := range operands {
+		in, data = append(in, Slot{Name: nodesInput(i), DType: Float32, Shape: shapes[i]}), append(data, bytesOf(v...))
+	}
+	for i := range outputs {
+		out = append(out, Slot{Name: nodesOutput(i), DType: Float32, Shape: whole})
+	}
+	f, err := d.NewFunction(winnowNode("Elementwise", len(in), len(out), nil, intsAttribute("program", program...), intsAttribute("outputs", outputs...)), in, out)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	got, err := f.Run(data...)
+	var results [][]float32
+	for _, o := range got {
+		results = append(results, slices.Clone(as[float32](o)))
+	}
+	return results, err
+}
+
+// Functions of one number are within three units in the last place of those of
+// float64, over the whole range of float32; what is no number stays so.
+func TestElementwiseFunctions(t *testing.T) {
+	d := kernelDevice(t, 2)
+	var x []float32
+	for bits := uint64(0); bits < 1<<32; bits += 99991 {
+		x = append(x, math.Float32frombits(uint32(bits)))
+	}
+	x = append(x, 0, float32(math.Copysign(0, -1)), 1, -1, 88.72, 88.73, -87.3, -104, 0.625, 4, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()))
+	n := []int64{int64(len(x))}
+	for f := int64(6); f < int64(len(steps)); f++ {
+		got, err := elementwise(t, d, []int64{f, 0, 0}, []int64{1}, n, [][]int64{n}, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range x {
+			want, y := steps[f](float64(v), 0), got[0][i]
+			const tiny = 1 << 23 * math.SmallestNonzeroFloat32 // below it float32 loses digits
+			ulp := math.Max(math.Abs(want), tiny) * 0x1p-23
+			switch {
+			case math.IsNaN(want) != math.IsNaN(float64(y)),
+				float32(want) == 0 && math.Abs(float64(y)) > tiny,
+				!math.IsNaN(want) && math.Abs(want) < math.MaxFloat32 && !(math.Abs(float64(y)-want) <= 3*ulp+boolTo(math.Abs(want) < tiny)*tiny),
+				math.Abs(want) > math.MaxFloat32*(1+0x1p-23) && y != float32(want):
+				t.Fatalf("function %d of %v (%#x) is %v, want %v", f, v, math.Float32bits(v), y, want)
+			}
+		}
+	}
+}
+
+func boolTo(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Programs give what their steps give one by one in float32, to the bit where
+// these are sums, products, quotients and roots, for operands that are spread
+// over others in every way, whatever the number of threads.
+func TestElementwisePrograms(t *testing.T) {
+	wholes := [][]int64{{}, {1}, {7}, {8}, {3, 5}, {2, 16, 3, 5}, {600, 129}, {4, 1, 3}, {2, 3, 1, 300}}
+	exact := []int64{0, 1, 2, 3, 4, 5, 6, 9}
+	one, three := kernelDevice(t, 1), kernelDevice(t, 3)
+	for i := range 60 {
+		r := rand.New(rand.NewPCG(uint64(i), 3))
+		whole := wholes[i%len(wholes)]
+		var shapes [][]int64
+		var operands [][]float32
+		for k := range 1 + r.IntN(6) {
+			shape := slices.Clone(whole)
+			if k > 0 { // a run of the whole's dimensions, 1 for the others
+				from := r.IntN(len(whole) + 1)
+				until := from + r.IntN(len(whole)-from+1)
+				for a := range shape {
+					if a < from || a >= until {
+						shape[a] = 1
+					}
+				}
+				for len(shape) > 0 && shape[0] == 1 && r.IntN(2) == 0 {
+					shape = shape[1:]
+				}
+			}
+			shapes = append(shapes, shape)
+			operands = append(operands, drawn(r, int(product(shape))))
+		}
+		var program, outputs []int64
+		values := int64(len(operands))
+		for range 1 + r.IntN(32) {
+			program = append(program, exact[r.IntN(len(exact))], r.Int64N(values), r.Int64N(values))
+			if values++; r.IntN(3) == 0 {
+				outputs = append(outputs, values-1)
+			}
+		}
+		if len(outputs) == 0 {
+			outputs = []int64{values - 1}
+		}
+		t.Run(fmt.Sprintf("%d of %v", i, whole), func(t *testing.T) {
+			got, err := elementwise(t, one, program, outputs, whole, shapes, operands...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := elementwise(t, three, program, outputs, whole, shapes, operands...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := interpret(program, whole, shapes, operands)
+			for k, o := range outputs {
+				for j, v := range want[o] {
+					if a := got[k][j]; math.Float32bits(a) != math.Float32bits(v) && (a == a || v == v) {
+						t.Fatalf("value %d, element %d is %v, want %v", o, j, a, v)
+					}
+					if math.Float32bits(got[k][j]) != math.Float32bits(again[k][j]) {
+						t.Fatalf("value %d, element %d: three threads give %v, one %v", o, j, again[k][j], got[k][j])
+					}
+				}
+			}
+		})
+	}
+}
+
+// interpret is a program step by step, each over the whole.
+func interpret(program, whole []int64, shapes [][]int64, operands [][]float32) [][]float32 {
+	n := int(product(whole))
+	var values [][]float32
+	for i, v := range operands {
+		full := make([]float32, n)
+		for j := range full {
+			rest, at, stride := j, 0, 1
+			for a := len(whole) - 1; a >= 0; a-- {
+				place := rest % int(whole[a])
+				rest /= int(whole[a])
+				if b := a - len(whole) + len(shapes[i]); b >= 0 && shapes[i][b] != 1 {
+					at += place * stride
+					stride *= int(shapes[i][b])
+				}
+			}
+			full[j] = v[at]
+		}
+		values = append(values, full)
+	}
+	for s := 0; s < len(program); s += 3 {
+		y, a, b := make([]float32, n), values[program[s+1]], values[program[s+2]]
+		for j := range y {
+			y[j] = float32(steps[program[s]](float64(a[j]), float64(b[j]))) // rounded twice is rounded once, for one operation
+		}
+		values = append(values, y)
+	}
+	return values
+}
+
+func product(shape []int64) int64 {
+	n := int64(1)
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+// A program that is none is an error of the graph.
+func TestElementwiseRefuses(t *testing.T) {
+	d := kernelDevice(t, 1)
+	two := [][]int64{{2, 3}, {2, 3}}
+	long := make([]int64, 3*33)
+	for name, c := range map[string]struct {
+		program, outputs []int64
+		shapes           [][]int64
+		want             string
+	}{
+		"no steps":              {nil, []int64{2}, two, "no program"},
+		"two numbers":           {[]int64{0, 1}, []int64{2}, two, "no program"},
+		"an unknown function":   {[]int64{14, 0, 1}, []int64{2}, two, "no program"},
+		"a value to come":       {[]int64{0, 0, 2}, []int64{2}, two, "no program"},
+		"a negative value":      {[]int64{0, 0, -1}, []int64{2}, two, "no program"},
+		"an input as output":    {[]int64{0, 0, 1}, []int64{1}, two, "no program"},
+		"no such output":        {[]int64{0, 0, 1}, []int64{3}, two, "no program"},
+		"an output twice":       {[]int64{0, 0, 1}, []int64{2, 2}, two, "no program"},
+		"too many steps":        {long, []int64{2}, two, "not large enough"},
+		"sizes apart":           {[]int64{0, 0, 1}, []int64{2}, [][]int64{{2, 3}, {2, 2}}, "do not fit"},
+		"dimensions not a run":  {[]int64{0, 0, 1}, []int64{2}, [][]int64{{2, 3, 4}, {2, 1, 4}}, "do not fit"},
+		"more dimensions than8": {[]int64{0, 0, 1}, []int64{2}, [][]int64{{1, 1, 1, 1, 1, 1, 1, 1, 6}, {6}}, "another rank"},
+	} {
+		var operands [][]float32
+		for _, s := range c.shapes {
+			operands = append(operands, make([]float32, product(s)))
+		}
+		_, err := elementwise(t, d, c.program, c.outputs, c.shapes[0], c.shapes, operands...)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want what says %q", name, err, c.want)
+		}
+	}
+}
+
+// A layer normalisation and its gradient are those of their definitions, in
+// float64, also far from 0, whatever the number of threads.
+func TestOperatorsOfLayerNormalisation(t *testing.T) {
+	bits := map[string][]float32{}
+	for _, threads := range []int{1, 3} {
+		d := kernelDevice(t, threads)
+		for _, s := range []struct {
+			dims []int64
+			axis int64
+			bias bool
+		}{{[]int64{5, 7, 20}, 2, true}, {[]int64{1, 1}, 1, true}, {[]int64{40, 3, 8}, 1, false}, {[]int64{70, 192}, 1, true}, {[]int64{3, 5}, 0, true}} {
+			t.Run(fmt.Sprintf("%+v, %d threads", s, threads), func(t *testing.T) {
+				got := checkLayerNorm(t, d, s.dims, s.axis, s.bias)
+				if key := fmt.Sprint(s); bits[key] == nil {
+					bits[key] = got
+				} else if !slices.Equal(got, bits[key]) {
+					t.Error("another number of threads gives other bits")
+				}
+			})
+		}
+	}
+}
+
+func checkLayerNorm(t *testing.T, d *Device, dims []int64, axis int64, bias bool) (all []float32) {
+	t.Helper()
+	const epsilon = 1e-3
+	r := rand.New(rand.NewPCG(4, uint64(len(dims))))
+	rows, width := int(product(dims[:axis])), int(product(dims[axis:]))
+	x, g, scale, shift := drawn(r, rows*width), drawn(r, rows*width), drawn(r, width), drawn(r, width)
+	if !bias {
+		clear(shift)
+	}
+	y, dx := make([]float64, rows*width), make([]float64, rows*width)
+	dscale, dbias, mean, inverse := make([]float64, width), make([]float64, width), make([]float64, rows), make([]float64, rows)
+	for i := range rows {
+		var variance, h, hx float64
+		for j := range width {
+			x[i*width+j] += float32(10 * i)
+			mean[i] += float64(x[i*width+j]) / float64(width)
+		}
+		for j := range width {
+			variance += math.Pow(float64(x[i*width+j])-mean[i], 2) / float64(width)
+		}
+		inverse[i] = 1 / math.Sqrt(variance+epsilon)
+		xhat := func(j int) float64 { return (float64(x[i*width+j]) - mean[i]) * inverse[i] }
+		for j := range width {
+			dy := float64(g[i*width+j])
+			y[i*width+j] = xhat(j)*float64(scale[j]) + float64(shift[j])
+			dscale[j] += dy * xhat(j)
+			dbias[j] += dy
+			h += dy * float64(scale[j]) / float64(width)
+			hx += dy * float64(scale[j]) * xhat(j) / float64(width)
+		}
+		for j := range width {
+			dx[i*width+j] = inverse[i] * (float64(g[i*width+j])*float64(scale[j]) - h - xhat(j)*hx)
+		}
+	}
+	of := slices.Clone(dims)
+	for i := axis; i < int64(len(of)); i++ {
+		of[i] = 1
+	}
+	run := func(op string, outs [][]int64, shapes [][]int64, operands ...[]float32) [][]float32 {
+		t.Helper()
+		var in, out []Slot
+		var data [][]byte
+		for i, v := range operands {
+			in, data = append(in, Slot{Name: nodesInput(i), DType: Float32, Shape: shapes[i]}), append(data, bytesOf(v...))
+		}
+		for i, shape := range outs {
+			out = append(out, Slot{Name: nodesOutput(i), DType: Float32, Shape: shape})
+		}
+		e := binary.LittleEndian.AppendUint32(append(message(1, []byte("epsilon")), 2<<3|5), math.Float32bits(epsilon))
+		f, err := d.NewFunction(winnowNode(op, len(in), len(out), nil, append(message(1, []byte("axis")), append(number(3, uint64(axis)), number(20, 2)...)...), append(e, number(20, 1)...)), in, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		got, err := f.Run(data...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var results [][]float32
+		for _, o := range got {
+			all = append(all, as[float32](o)...)
+			results = append(results, slices.Clone(as[float32](o)))
+		}
+		return results
+	}
+	near := func(what string, got []float32, want []float64, limit float64) {
+		t.Helper()
+		for i, w := range want {
+			if !(math.Abs(float64(got[i])-w) <= limit*max(1, math.Abs(w))) {
+				t.Fatalf("%s: element %d is %v, want %v", what, i, got[i], w)
+			}
+		}
+	}
+	shapes, operands := [][]int64{dims, dims[axis:], dims[axis:]}, [][]float32{x, scale, shift}
+	if !bias {
+		shapes, operands = shapes[:2], operands[:2]
+	}
+	out := run("LayerNorm", [][]int64{dims, of, of}, shapes, operands...)
+	near("result", out[0], y, 3e-4) // a mean of up to 700, of numbers 1 apart
+	near("mean", out[1], mean, 1e-6)
+	near("inverse deviation", out[2], inverse, 1e-4)
+	grads := run("LayerNormGrad", [][]int64{dims, dims[axis:], dims[axis:]}, [][]int64{dims, dims, dims[axis:], of, of}, g, x, scale, out[1], out[2])
+	near("gradient", grads[0], dx, 1e-3)
+	near("scale's gradient", grads[1], dscale, 2e-3)
+	near("bias' gradient", grads[2], dbias, 2e-5)
+	return all
+}
