@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 
 	"winnow/onnx"
@@ -61,6 +62,7 @@ func (g *graphs) open(o *Options, maxTrain, maxEval, tail int) error {
 		return fmt.Errorf("train: bundle %q: %s: %w", o.Bundle.Where(), bundle.EvalFile, err)
 	}
 	g.closers = append(g.closers, g.evaluator)
+	debug.FreeOSMemory() // what only the set-up took, of a large model several times its weights
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -76,7 +77,7 @@ func NewStepper(d *ortrun.Device, b *bundle.Bundle, batch int) (*Stepper, error)
 		return nil, errors.Join(err, s.Close())
 	}
 	s.In.LearningRate = 0.01
-	runtime.GC() // what only the set-up needed does not count to the peak of a step
+	debug.FreeOSMemory() // what only the set-up needed does not count to the peak of a step
 	return s, nil
 }
 

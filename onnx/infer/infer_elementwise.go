@@ -65,12 +65,12 @@ func inferPredicate(c call) error {
 }
 
 // broadcastInputs joins all inputs' shapes.
-func (c call) broadcastInputs(first int) (onnx.Shape, error) {
-	if first >= len(c.n.Inputs) {
+func (c call) broadcastInputs() (onnx.Shape, error) {
+	if len(c.n.Inputs) == 0 {
 		return nil, nil
 	}
-	s := c.shape(first)
-	for i := first + 1; i < len(c.n.Inputs); i++ {
+	s := c.shape(0)
+	for i := 1; i < len(c.n.Inputs); i++ {
 		var err error
 		if s, err = c.in.broadcast(s, c.shape(i)); err != nil {
 			return nil, err
@@ -80,7 +80,7 @@ func (c call) broadcastInputs(first int) (onnx.Shape, error) {
 }
 
 func inferBroadcast(c call) error {
-	s, err := c.broadcastInputs(0)
+	s, err := c.broadcastInputs()
 	if err != nil {
 		return err
 	}
@@ -97,13 +97,13 @@ func inferBroadcast(c call) error {
 }
 
 func inferCompare(c call) error {
-	s, err := c.broadcastInputs(0)
+	s, err := c.broadcastInputs()
 	c.set(0, onnx.Bool, s)
 	return err
 }
 
 func inferWhere(c call) error {
-	s, err := c.broadcastInputs(0)
+	s, err := c.broadcastInputs()
 	if err != nil {
 		return err
 	}

@@ -346,7 +346,7 @@ func inferKernelConv(c call) error {
 
 // inferKernelSums is of two numbers for each channel.
 func inferKernelElementwise(c call) error {
-	s, err := c.broadcastInputs(0)
+	s, err := c.broadcastInputs()
 	for i := range c.n.Outputs {
 		c.set(i, c.dtype(0), s)
 	}

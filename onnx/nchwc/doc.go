@@ -3,8 +3,8 @@
 // forward and backward, and gradients of filters are convolutions too. Its rules
 // lie over those of autodiff and fall back on them.
 //
-// Where Layout.Kernels allows it, convolutions of 3x3 take the operators of package
-// runtime/kernels instead, which run in this program alone.
+// Where Layout.Kernels allows it, convolutions of 3x3 and normalisations take the
+// operators of package runtime/kernels instead, which run in this program alone.
 //
 // It leaves to the plain layout whatever does not come in whole blocks of
 // channels, and makes no graph for other providers.

@@ -21,7 +21,7 @@ const Domain = "com.microsoft.nchwc"
 type Layout struct {
 	*emit.Builder
 	Lowering autodiff.Lowering // the forms that are asked for, as in the walk
-	Kernels  bool              // convolutions of 3x3 take the operators of package runtime/kernels
+	Kernels  bool              // convolutions of 3x3 and normalisations take the operators of package runtime/kernels
 
 	block int64             // channels to a block
 	whole string            // boolean [1]: whether the number of images is a multiple of block

@@ -2,9 +2,11 @@
 // of the project's own, in the domain "winnow", which a session of the CPU provider
 // may use beside the library's. No bundle holds them: a run writes its training
 // graph with them as it begins, where the processor has AVX2, and without them
-// elsewhere. All are of images X, Y in blocks of channels, [N, C, H, W], in float32, and
-// have the attribute block (8 or 16); what is by channel is [C]. The number of
-// threads changes no bit of what they give.
+// elsewhere. All are of float32, and the number of threads changes no bit of what
+// they give.
+//
+// Of images X, Y in blocks of channels, [N, C, H, W], with the attribute block (8 or
+// 16), what is by channel being [C]:
 //
 //   - Conv3x3(X, W, B?) -> Y: a convolution of 3x3 with stride 1 of images in blocks of
 //     channels, with a filter in ONNX's own order, W [K, C, 3, 3]. Attributes: pads (four
@@ -17,11 +19,25 @@
 //     by channel; with the attribute relu its positive part.
 //   - Masked(dY, Y) -> dY where Y is above 0, else 0.
 //
+// Of tensors of up to eight dimensions:
+//
+//   - Elementwise(X...) -> Y...: up to 32 steps by element in one pass. An input has the
+//     dimensions of the whole, or a run of them and 1 for the others. Attributes: program,
+//     three numbers for each step, a function (elementwise.h) and the two values it
+//     takes, and outputs, values; values are the inputs and then what each step gives.
+//   - LayerNorm(X, scale, bias?) -> Y, mean, inverse: rows of the dimensions from the
+//     attribute axis on, each less its mean, times the inverse of its deviation (attribute
+//     epsilon is added to the variance), times scale, plus bias.
+//   - LayerNormGrad(dY, X, scale, mean, inverse) -> dX, dscale, dbias.
+//
 // The convolutions are Winograd's minimal filtering F(4x4, 3x3) (Lavin and Gray, Fast Algorithms for
 // Convolutional Neural Networks, 2015), with a quarter of the multiplications, a few tiles
 // at a time, so that what a tile is made into stays in the caches. Plain operators can
 // do the same with images of parts in memory alone, which eats what is gained unless
-// channels are many. The others are what a batch normalisation and the sum and ReLU
+// channels are many. Those of images besides are what a batch normalisation and the sum and ReLU
 // behind it are made of: with a ReLU they read or write an image 11 times, forward and
-// backward, where plain operators do 23 times.
+// backward, where plain operators do 23 times. Elementwise goes through a chain of
+// operators a few hundred elements at a time, so that what lies between them stays
+// in the first cache; sums, products, quotients and roots have the bits of ONNX
+// Runtime's, exponentials and the like are within three units in the last place.
 package kernels

@@ -19,8 +19,8 @@ typedef enum {
 // A program: its values are the inputs and then what each step gives.
 typedef struct {
 	size_t inputs, steps, outputs;
-	struct { winnow_function f; size_t a, b; } step[WINNOW_STEPS];
-	size_t output[WINNOW_OUTPUTS]; // values
+	struct { uint8_t f, a, b; } step[WINNOW_STEPS]; // a function and the values it takes
+	uint8_t output[WINNOW_OUTPUTS];                 // values
 } winnow_program;
 
 // Reads a program written as three numbers for each step; 0 where it is none.

@@ -12,7 +12,7 @@ import (
 
 const intro = `# Which networks train, and how exactly
 
-Every parameter's gradient and the losses of five steps, against PyTorch: one network of each torchvision family, a small one of each family of timm, modules as people write them themselves, and networks that give a class to each pixel, exported by both of PyTorch's exporters, in every layout of images: portable is train.onnx, nchwc the graph for ONNX Runtime's CPU provider, kernels the same with operators of winnow's own, where a model has convolutions that they take. The commands that make this page, with torch, torchvision, timm, onnx and onnxscript installed:
+Every parameter's gradient and the losses of five steps, against PyTorch: one network of each torchvision family, a small one of each family of timm, modules as people write them themselves, and networks that give a class to each pixel, exported by both of PyTorch's exporters, in every layout of images: portable is train.onnx, nchwc the graph for ONNX Runtime's CPU provider, kernels the same with operators of winnow's own, where a model has what they take. The commands that make this page, with torch, torchvision, timm, onnx and onnxscript installed:
 
     python3 onnx/autodiff/coverage/gen.py runs/models
     WINNOW_MODELS=$PWD/runs/models go test -tags models -count=1 -timeout 120m ./onnx/autodiff/coverage -update
