@@ -370,7 +370,7 @@ func TestInspectCosts(t *testing.T) {
 	if err != nil || !json.Valid(data) || !bytes.Contains(data, []byte("_kernel_time")) {
 		t.Errorf("the profile kept: %v, %d bytes", err, len(data))
 	}
-	winnow(t, costs("lenet", "--profile-out", filepath.Join(model, "trace"))...).fails(t, exitFailed, "trace")
+	winnow(t, costs("lenet", "--profile-out", filepath.Join(model, "trace"))...).fails(t, exitUsage, "trace")
 	winnow(t, costs("lenett")...).fails(t, exitInput, "lenett", "resnet8")
 	winnow(t, costs(trace)...).fails(t, exitInput, "trace.json")
 	if left, _ := filepath.Glob(filepath.Join(dir, ".winnow-*")); len(left) > 0 {

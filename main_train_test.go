@@ -53,7 +53,7 @@ func TestRunFolders(t *testing.T) {
 
 	file := write(t, filepath.Join(dir, "file"), nil)
 	winnow(t, "compare", file).fails(t, exitInput, file)
-	winnow(t, tinyTrain(filepath.Join(file, "run"))...).fails(t, exitFailed, file)
+	winnow(t, tinyTrain(filepath.Join(file, "run"))...).fails(t, exitUsage, file)
 	if os.Geteuid() != 0 {
 		locked := filepath.Join(dir, "locked")
 		if err := os.Mkdir(locked, 0o555); err != nil {

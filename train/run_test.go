@@ -431,7 +431,7 @@ func TestSummaryKeys(t *testing.T) {
 	}
 	want := strings.Fields(`test_accuracy best_test_accuracy test_loss epochs train_samples_used train_samples_full worst_class
 		saved_ratio wall_seconds step_seconds wait_seconds prune_seconds eval_seconds provider device layout
-		onnxruntime_version seed scorer policy bundle data config`)
+		onnxruntime_version seed scorer policy bundle data data_sha256 config`)
 	for _, k := range want {
 		if _, ok := tree[k]; !ok {
 			t.Errorf("summary.json lacks %q", k)
