@@ -78,6 +78,25 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// What cannot prune takes all samples in every epoch, and what can does not.
+func TestCanPrune(t *testing.T) {
+	pairs(t, func(t *testing.T, scorer, policy string) {
+		for epochs := 1; epochs <= 4; epochs++ {
+			for _, delta := range []float64{0, 0.5, 0.875, 1} {
+				o := confOptions(scorer, policy)
+				o.Epochs, o.Delta = epochs, delta
+				p, pruned := mustNew(t, o), false
+				for _, plan := range runAll(t, p, epochs, 32) {
+					pruned = pruned || len(plan.Indices) < o.Samples-len(o.Holdout)
+				}
+				if p.CanPrune() != pruned {
+					t.Errorf("%d epochs, delta %v: pruned %v, can prune %v", epochs, delta, pruned, p.CanPrune())
+				}
+			}
+		}
+	})
+}
+
 // checkWeights compares with what each policy documents.
 func checkWeights(t *testing.T, o Options, policy, scorer string, plan Plan, epoch int) {
 	t.Helper()

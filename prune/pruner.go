@@ -263,6 +263,18 @@ func (p *Pruner) Wants() (batch, samples, reference bool) {
 	return p.hasBatch != nil, p.hasEach != nil, isDAS && d.kind == ReferenceOutside
 }
 
+// CanPrune is whether there is an epoch that may leave samples out: one before
+// Delta's end, and after the first where the policy needs scores, or one after
+// Delta's end where the policy plans these too.
+func (p *Pruner) CanPrune() bool {
+	_, tail := p.inner.(tailed)
+	first, last := 1, lastPruned(p.o.Delta, p.o.Epochs)
+	if policyOf(p.o.Policy).scores {
+		first = 2
+	}
+	return tail && last < p.o.Epochs || p.o.Policy != PolicyFull && last >= first
+}
+
 // Rescale says what the plan's weights are for: sample, batch or none, with
 // auto resolved.
 func (p *Pruner) Rescale() string { return p.o.Rescale }

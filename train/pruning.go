@@ -61,7 +61,11 @@ func (l *loop) setupPruning() error {
 	if r.Pruner, err = prune.New(p); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	if p.Scorer == prune.ScorerDAS {
+	switch {
+	case p.Policy != prune.PolicyFull && !r.CanPrune():
+		l.noticef("prune: nothing is left out in this run: methods that rank samples begin with epoch 2, and --prune-delta %g ends pruning after epoch %d; more --epochs or a larger --prune-delta change that",
+			p.Delta, int(p.Delta*float64(p.Epochs)+1e-9))
+	case p.Scorer == prune.ScorerDAS:
 		l.noticeDAS(p)
 	}
 	r.o, r.wrong = p, wrongLabels(o.Train.Records())

@@ -250,6 +250,16 @@ func TestAutoSaysWhatItTook(t *testing.T) {
 	if _, err := Run(context.Background(), o); !errors.Is(err, prune.ErrNeedsLoss) {
 		t.Errorf("per-sample method without per-sample losses: %v", err)
 	}
+	for epochs, says := range map[int]bool{2: true, 3: false} {
+		o, rec := testOptions(t, device(t), traintest.AllParts), &record{}
+		o.Method, o.Epochs, o.Prune.Delta, o.Reporter = "infobatch", epochs, prune.DefaultDelta, rec
+		if _, err := Run(context.Background(), o); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(strings.Join(rec.notices, "\n"), "nothing is left out") != says {
+			t.Errorf("%d epochs: notices %q", epochs, rec.notices)
+		}
+	}
 }
 
 func TestInterrupted(t *testing.T) {
