@@ -242,6 +242,10 @@ func TestOperatorsRefuse(t *testing.T) {
 		"another mean":         {"Affine", shapes{{1, 8, 4, 4}, {16}, {8}, {8}}, map[string][]int64{"block": {8}, "relu": {0}}, "number of channels"},
 		"more images":          {"Affine", shapes{{1, 8, 4, 4}, {8}, {8}, {8}, {2, 8, 4, 4}}, map[string][]int64{"block": {8}, "relu": {0}}, "another shape"},
 		"blocks cut":           {"Affine", shapes{{1, 4, 4, 4}, {4}, {4}, {4}}, map[string][]int64{"block": {8}, "relu": {0}}, "whole blocks"},
+		"no windows":           {"MaxPoolGrad", shapes{{1, 8, 2, 2}, {1, 8, 4, 4}, {1, 8, 2, 2}}, map[string][]int64{"window": {0, 2, 2, 2, 1, 1, 0, 0}, "block": {8}}, "window: want"},
+		"six numbers":          {"MaxPoolGrad", shapes{{1, 8, 2, 2}, {1, 8, 4, 4}, {1, 8, 2, 2}}, map[string][]int64{"window": {2, 2, 2, 2, 1, 1}, "block": {8}}, "window: want"},
+		"pooled otherwise":     {"MaxPoolGrad", shapes{{1, 8, 2, 1}, {1, 8, 4, 4}, {1, 8, 2, 2}}, map[string][]int64{"window": {2, 2, 2, 2, 1, 1, 0, 0}, "block": {8}}, "another shape"},
+		"pooled from others":   {"MaxPoolGrad", shapes{{1, 16, 2, 2}, {1, 8, 4, 4}, {1, 16, 2, 2}}, map[string][]int64{"window": {2, 2, 2, 2, 1, 1, 0, 0}, "block": {8}}, "another shape"},
 		"other images":         {"Conv3x3Filter", shapes{{1, 8, 4, 4}, {2, 8, 4, 4}}, map[string][]int64{"pads": {1, 1, 1, 1}, "block": {8}}, "do not fit"},
 	} {
 		var slots []Slot

@@ -21,6 +21,7 @@ var windowRules = map[string]inferRule{
 	onnx.KernelDomain + ".Conv3x3": inferKernelConv, onnx.KernelDomain + ".Conv3x3Filter": inferKernelFilter,
 	onnx.KernelDomain + ".Masked":  func(c call) error { c.set(0, c.dtype(0), c.shape(1)); return nil },
 	onnx.KernelDomain + ".Moments": inferKernelSums, onnx.KernelDomain + ".NormSums": inferKernelSums, onnx.KernelDomain + ".Affine": func(c call) error { c.set(0, c.dtype(0), c.shape(0)); return nil },
+	onnx.KernelDomain + ".MaxPoolGrad": func(c call) error { c.set(0, c.dtype(0), c.shape(1)); return nil },
 	onnx.KernelDomain + ".Elementwise": inferKernelElementwise, onnx.KernelDomain + ".LayerNorm": inferKernelLayerNorm,
 	onnx.KernelDomain + ".LayerNormGrad": inferKernelLayerNormGrad,
 }

@@ -3,6 +3,7 @@ package nchwc
 import (
 	"maps"
 	"math"
+	"slices"
 
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
@@ -18,12 +19,14 @@ func (l *Layout) blockedPool(n *onnx.Node) string {
 	}
 	ctx := &autodiff.Node{Builder: l.Builder, Node: n}
 	w, err := ctx.WindowOf(nil)
-	if err != nil || !w.SideBySide() {
+	if err != nil || !w.SideBySide() && !l.Kernels {
 		return ""
 	}
 	a := maps.Clone(n.Attrs)
 	delete(a, "storage_order")
-	delete(a, "ceil_mode") // windows side by side do not overhang
+	if w.SideBySide() {
+		delete(a, "ceil_mode") // they do not overhang
+	}
 	return l.EmitIn(Domain, "MaxPool", 1, a, b)[0]
 }
 
@@ -39,6 +42,15 @@ func (l *Layout) blockedMeans(n *onnx.Node) string {
 		return ""
 	}
 	return l.EmitIn(Domain, "AveragePool", 1, emit.Attrs{"kernel_shape": onnx.IntsAttr(w.Kernel...), "strides": onnx.IntsAttr(w.Stride...)}, b)[0]
+}
+
+// maxPoolKernel is the gradient of a maximum pooling in blocks by an operator of
+// runtime/kernels.
+func (l *Layout) maxPoolKernel(n *autodiff.Node, w autodiff.Window) string {
+	x := n.Inputs[0]
+	dx := l.kernel("MaxPoolGrad", emit.Attrs{"window": onnx.IntsAttr(slices.Concat(w.Kernel, w.Stride, w.Dilation, w.Begin)...)},
+		l.ToBlocks(n.Dy[0]), l.of[x], l.of[n.Outputs[0]])
+	return l.ToPlain(dx)
 }
 
 // maxBlockedTaps bounds the work of maxPoolBlocked, which grows with the square of the taps.

@@ -85,6 +85,9 @@ func (c blockedConv) wholeOrPlain(whole func() string) string {
 func (l *Layout) gradMaxPool(n *autodiff.Node) ([]string, error) {
 	return autodiff.GradMaxPool(n, autodiff.PoolForms{
 		More: func(w autodiff.Window) []autodiff.Form {
+			if l.Kernels && l.of[n.Inputs[0]] != "" && l.of[n.Outputs[0]] != "" {
+				return []autodiff.Form{{Name: autodiff.Kernel, Emit: func() string { return l.maxPoolKernel(n, w) }}}
+			}
 			if !l.canBlockPool(n, w) {
 				return nil
 			}

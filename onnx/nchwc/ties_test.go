@@ -36,7 +36,7 @@ func TestMaxPoolTies(t *testing.T) {
 		}
 		return all
 	}
-	for _, form := range []string{autodiff.PoolScatter, autodiff.PoolCompare, autodiff.PoolBlocked} {
+	for _, form := range []string{autodiff.PoolScatter, autodiff.PoolCompare, autodiff.PoolBlocked, autodiff.Kernel} {
 		t.Run(form, func(t *testing.T) {
 			in := onnx.Value{Name: "x", DType: onnx.Float32, Shape: onnx.ShapeOf(1, channels, 4, 4)}
 			g := &onnx.Graph{Name: "ties", Inputs: []onnx.Value{in}, Initializers: map[string]*onnx.Tensor{}}
@@ -44,8 +44,9 @@ func TestMaxPoolTies(t *testing.T) {
 			n := &onnx.Node{Name: "pool", Op: "MaxPool", Inputs: []string{"x"}, Outputs: []string{"y"},
 				Attrs: emit.Attrs{"kernel_shape": onnx.IntsAttr(2, 2), "strides": onnx.IntsAttr(2, 2)}}
 			walk := autodiff.Walk{Lowering: autodiff.Lowering{Pool: form}}
-			if form == autodiff.PoolBlocked {
+			if form == autodiff.PoolBlocked || form == autodiff.Kernel {
 				layout := nchwc.New(e, gradtest.BlockOf(t, d), "")
+				layout.Kernels = form == autodiff.Kernel && d.Kernels()
 				walk.Layout = layout
 				n.Inputs[0] = layout.ToPlain(layout.ToBlocks("x"))
 				if !layout.Forward(n, "") {
@@ -65,7 +66,7 @@ func TestMaxPoolTies(t *testing.T) {
 				t.Fatal(err)
 			}
 			e.AddOutput(grads[x])
-			model, err := emit.Encode(g, nchwc.Domain)
+			model, err := emit.Encode(g, nchwc.Domain, onnx.KernelDomain)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -18,6 +18,8 @@
 //   - Affine(X, mean, scale, shift, other?, times?) -> (X - mean)*scale + shift + times*other,
 //     by channel; with the attribute relu its positive part.
 //   - Masked(dY, Y) -> dY where Y is above 0, else 0.
+//   - MaxPoolGrad(dY, X, Y) -> dX of a maximum pooling that gave Y. The attribute window has
+//     rows and columns of the kernel, the stride, the dilation and the padding before.
 //
 // Of tensors of up to eight dimensions:
 //

@@ -1,4 +1,4 @@
-// What a batch normalisation is made of, of images in blocks of channels.
+// What a batch normalisation is made of, and poolings, of images in blocks of channels.
 #ifndef WINNOW_NORM_H
 #define WINNOW_NORM_H
 
@@ -25,6 +25,17 @@ void winnow_norm_sums(const winnow_images *s, const float *dy, const float *x, c
 // other may be NULL, and so may times, which then is 1.
 void winnow_affine(const winnow_images *s, const float *x, const float *mean, const float *scale, const float *shift, const float *other,
 	const float *times, int relu, float *y, winnow_for each, void *pool);
+
+// The windows of a pooling.
+typedef struct {
+	size_t h, w, oh, ow; // positions of the image that goes in and of what comes out
+	size_t kernel[2], stride[2], dilation[2], begin[2];
+} winnow_windows;
+
+// dx = the gradient of a maximum pooling of x that gave y: each dy goes to the first of
+// its window's elements, in row-major order, that is as large as y.
+void winnow_maxpool_grad(const winnow_images *s, const winnow_windows *o, const float *dy, const float *x, const float *y, float *dx, winnow_for each,
+	void *pool);
 
 // g where y is above 0, else 0: the adjoint of a ReLU that gave y.
 void winnow_masked(const winnow_images *s, const float *g, const float *y, float *out, winnow_for each, void *pool);

@@ -29,10 +29,12 @@ typedef struct {
 	void (*sums)(const float *, const float *, const float *, size_t, double *, double *);
 	void (*affine)(const float *, const float *, const float *, const float *, const float *, const float *, int, size_t, float *);
 	void (*masked)(const float *, const float *, size_t, float *);
+	void (*maxpool)(const winnow_windows *, const float *, const float *, const float *, float *);
 } width;
 
-static const width avx2 = {moments_plane2, sums_plane2, affine_plane2, masked_plane2}, avx512 = {moments_plane5, sums_plane5, affine_plane5, masked_plane5},
-	pairs = {moments_planes, sums_planes, affine_planes, masked_planes};
+static const width avx2 = {moments_plane2, sums_plane2, affine_plane2, masked_plane2, maxpool_plane2},
+				   avx512 = {moments_plane5, sums_plane5, affine_plane5, masked_plane5, maxpool_plane5},
+				   pairs = {moments_planes, sums_planes, affine_planes, masked_planes, maxpool_planes};
 
 static const width *width_of(const winnow_images *s) {
 	if (s->block == 8) return &avx2;
@@ -46,6 +48,7 @@ typedef struct {
 	const float *x, *dy, *mean, *scale, *shift, *times, *other;
 	float *y, *first, *second; // results
 	double *firsts, *seconds;  // of each plane
+	const winnow_windows *windows;
 	int relu;
 } work;
 
@@ -148,4 +151,18 @@ void winnow_masked(const winnow_images *s, const float *g, const float *y, float
 	work w = work_of(s, NULL);
 	w.dy = g, w.x = y, w.y = out;
 	each(pool, masked_piece, w.pieces, &w);
+}
+
+static void maxpool_piece(void *arg, size_t i) {
+	work *w = arg;
+	size_t b = w->s->block, in = w->windows->h * w->windows->w * b, out = w->windows->oh * w->windows->ow * b;
+	for (size_t p = i * w->planes / w->pieces; p < (i + 1) * w->planes / w->pieces; p++)
+		w->f->maxpool(w->windows, w->dy + p * out, w->x + p * in, w->other + p * out, w->y + p * in);
+}
+
+void winnow_maxpool_grad(const winnow_images *s, const winnow_windows *o, const float *dy, const float *x, const float *y, float *dx, winnow_for each,
+	void *pool) {
+	work w = work_of(s, NULL);
+	w.windows = o, w.dy = dy, w.x = x, w.other = y, w.y = dx;
+	each(pool, maxpool_piece, w.pieces, &w);
 }

@@ -53,6 +53,12 @@ static void *node_create(const void *o, table api, const void *info, void **out)
 	if (n.op->padded) TRY(CALL(attributes, void *(*)(const void *, const char *, int64_t *, size_t *))(info, "pads", n.pads, &count));
 	for (size_t i = 0; i < 4; i++)
 		if (count != 4 || n.pads[i] < 0 || n.pads[i] > 2) return fail(api, "winnow: pads: want four numbers from 0 to 2");
+	if (n.op->windowed) {
+		count = 8;
+		TRY(CALL(attributes, void *(*)(const void *, const char *, int64_t *, size_t *))(info, "window", n.window, &count));
+		for (size_t i = 0; i < 8; i++)
+			if (count != 8 || n.window[i] < (i < 6) || n.window[i] > 1 << 20) return fail(api, "winnow: window: want eight numbers");
+	}
 	node *kept = malloc(sizeof *kept);
 	if (!kept) return fail(api, "winnow: out of memory");
 	*kept = n;
@@ -78,6 +84,7 @@ static const op table_of_ops[OPS] = {
 	{.name = "NormSums", .inputs = 3, .outputs = 2, .run = winnow_run_sums},
 	{.name = "Affine", .inputs = 6, .optional = 2, .outputs = 1, .choice = "relu", .run = winnow_run_affine},
 	{.name = "Masked", .inputs = 2, .outputs = 1, .run = winnow_run_masked},
+	{.name = "MaxPoolGrad", .inputs = 3, .outputs = 1, .windowed = 1, .run = winnow_run_maxpool_grad},
 	{.name = "LayerNorm", .inputs = 3, .optional = 1, .outputs = 3, .kind = ROWS, .run = winnow_run_layernorm},
 	{.name = "LayerNormGrad", .inputs = 5, .outputs = 3, .kind = ROWS, .run = winnow_run_layernorm_grad},
 	{.name = "Elementwise", .inputs = 1, .outputs = 1, .kind = PROGRAM, .run = winnow_run_elementwise},

@@ -75,6 +75,27 @@ static TARGET void NAME(affine)(const float *x, const float *mean, const float *
 #undef OWN
 }
 
+static TARGET void NAME(maxpool)(const winnow_windows *o, const float *dy, const float *x, const float *y, float *dx) {
+	memset(dx, 0, o->h * o->w * LANES * sizeof *dx);
+	for (size_t r = 0; r < o->oh; r++)
+		for (size_t c = 0; c < o->ow; c++) {
+			vec top = LOAD(y + (r * o->ow + c) * LANES), g = LOAD(dy + (r * o->ow + c) * LANES);
+			NAME(mask) left = ~(NAME(mask)){0};
+			for (size_t i = 0; i < o->kernel[0]; i++) {
+				size_t row = r * o->stride[0] + i * o->dilation[0] - o->begin[0]; // above the image it wraps around, and is too large
+				if (row >= o->h) continue;
+				for (size_t j = 0; j < o->kernel[1]; j++) {
+					size_t column = c * o->stride[1] + j * o->dilation[1] - o->begin[1];
+					if (column >= o->w) continue;
+					size_t at = (row * o->w + column) * LANES;
+					NAME(mask) first = (LOAD(x + at) == top) & left;
+					*(vec *)(dx + at) += (vec)(first & (NAME(mask))g);
+					left &= ~first;
+				}
+			}
+		}
+}
+
 static TARGET void NAME(masked)(const float *g, const float *y, size_t area, float *out) {
 	for (size_t i = 0; i < area * LANES; i += LANES) *(vec *)(out + i) = (vec)((LOAD(y + i) > 0) & (NAME(mask))LOAD(g + i));
 }

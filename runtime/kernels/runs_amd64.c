@@ -122,6 +122,21 @@ void *winnow_run_masked(work *w) {
 	return NULL;
 }
 
+void *winnow_run_maxpool_grad(work *w) {
+	float *dy, *x, *y, *dx;
+	int64_t dims[4], out[4];
+	const int64_t *at = w->n->window;
+	winnow_images s, pooled;
+	TRY(images_of(w, 1, &x, dims, &s));
+	TRY(images_of(w, 2, &y, out, &pooled));
+	TRY(same_images(w, 0, out, &dy));
+	if (out[0] != dims[0] || out[1] != dims[1]) return fail(w->api, "winnow: images of another shape");
+	winnow_windows o = {dims[2], dims[3], out[2], out[3], {at[0], at[1]}, {at[2], at[3]}, {at[4], at[5]}, {at[6], at[7]}};
+	TRY(output_of(w->api, w->context, 0, dims, 4, &dx));
+	winnow_maxpool_grad(&s, &o, dy, x, y, dx, each, w);
+	return NULL;
+}
+
 void *winnow_run_elementwise(work *w) {
 	const winnow_program *p = &w->n->program;
 	winnow_operand operands[WINNOW_INPUTS];

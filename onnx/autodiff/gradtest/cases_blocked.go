@@ -18,8 +18,8 @@ func Blocked() []Case {
 		})
 		return &cases[len(cases)-1]
 	}
-	both := func(c *Case) { // without and with operators of runtime/kernels
-		c.Step, c.Tol = 1e-2, 5e-3
+	both := func(c *Case, step, tol float64) { // without and with operators of runtime/kernels
+		c.Step, c.Tol = step, tol
 		own := *c
 		own.Name, own.kernels = own.Name+"-kernel", true
 		cases = append(cases, own)
@@ -85,9 +85,10 @@ func Blocked() []Case {
 	for name, a := range map[string]emit.Attrs{
 		"tiled": {"kernel_shape": is(2, 2), "strides": is(2, 2)}, "tall": {"kernel_shape": is(3, 2), "strides": is(3, 2)},
 		"rest": {"kernel_shape": is(2, 3), "strides": is(2, 3)}, "overlapping": {"kernel_shape": is(3, 3), "strides": is(2, 2), "pads": is(1, 1, 1, 1)},
+		"uneven": {"kernel_shape": is(3, 2), "strides": is(1, 2), "pads": is(2, 0, 1, 1)}, "dilated": {"kernel_shape": is(2, 2), "dilations": is(2, 3)},
+		"overhanging": {"kernel_shape": is(3, 3), "strides": is(2, 2), "ceil_mode": ia(1)}, "same": {"kernel_shape": is(3, 3), "strides": is(2, 2), "auto_pad": sa("SAME_LOWER")},
 	} {
-		c := add("MaxPool", "pool-"+name, a, Tensor(2, 16, 6, 7).Drawn(distinct(2*16*6*7)))
-		c.Step, c.Tol = 0.02, 1e-3
+		both(add("MaxPool", "pool-"+name, a, Tensor(2, 16, 6, 7).Drawn(distinct(2*16*6*7))), 0.02, 1e-3)
 	}
 	add("AveragePool", "tiled", emit.Attrs{"kernel_shape": is(2, 3), "strides": is(2, 3)}, Tensor(2, 16, 4, 6))
 	add("AveragePool", "rest", emit.Attrs{"kernel_shape": is(2, 2), "strides": is(2, 2)}, Tensor(2, 16, 5, 4))
@@ -97,10 +98,10 @@ func Blocked() []Case {
 	add("Concat", "rows", emit.Attrs{"axis": ia(2)}, Tensor(2, 16, 3, 4), Tensor(2, 16, 2, 4))
 	for name, a := range map[string]emit.Attrs{"last": {"epsilon": fa(1e-3)}, "two": {"axis": ia(1)}} {
 		dims := map[string][]int64{"last": {6}, "two": {3, 6}}[name]
-		both(add("LayerNormalization", name, a, Tensor(4, 3, 6), Tensor(dims...), Tensor(dims...)))
+		both(add("LayerNormalization", name, a, Tensor(4, 3, 6), Tensor(dims...), Tensor(dims...)), 1e-2, 5e-3)
 	}
-	both(add("LayerNormalization", "no-bias", nil, Tensor(4, 5), Tensor(5)))
-	both(add("LayerNormalization", "wide", nil, Tensor(40, 20), Tensor(20), Tensor(20))) // more rows than parts, two vectors and a rest
+	both(add("LayerNormalization", "no-bias", nil, Tensor(4, 5), Tensor(5)), 1e-2, 5e-3)
+	both(add("LayerNormalization", "wide", nil, Tensor(40, 20), Tensor(20), Tensor(20)), 1e-2, 5e-3) // more rows than parts, two vectors and a rest
 	x := Tensor(2, 16, 3, 3)
 	add("Add", "same", nil, x, x)
 	add("Sub", "scalar", nil, x, scalarArg(2))
@@ -119,8 +120,8 @@ func Blocked() []Case {
 		c.Step, c.Tol = 1e-2, 5e-3
 	}
 	for _, op := range []string{"Relu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "LeakyRelu", "Elu", "Exp", "Softplus"} {
-		both(add(op, "curve", nil, x.Drawn(apart)))
+		both(add(op, "curve", nil, x.Drawn(apart)), 1e-2, 5e-3)
 	}
-	both(add("Erf", "odd", nil, Tensor(3, 37)))
+	both(add("Erf", "odd", nil, Tensor(3, 37)), 1e-2, 5e-3)
 	return cases
 }

@@ -243,7 +243,7 @@ func (k *check) forward(d *ortrun.Device) {
 // besideKernel is whether the operator's own kernel is run beside what the case makes of it.
 func (k *check) besideKernel() bool {
 	if k.c.blocked {
-		return k.c.Op == "Conv" || k.c.Op == "LayerNormalization"
+		return k.c.Op == "Conv" || k.c.Op == "LayerNormalization" || k.c.Op == "MaxPool"
 	}
 	return k.composed && k.node.Domain == "" && !k.c.Alone
 }

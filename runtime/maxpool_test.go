@@ -1,0 +1,90 @@
+package runtime
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// pool is a maximum pooling.
+type pool struct {
+	images, channels, h, w                  int
+	kernel, stride, dilation, begin, result [2]int
+	block                                   int
+}
+
+// A maximum pooling's gradient goes to the first largest element of each window,
+// as PyTorch has it, also where windows overlap, overhang the image or begin
+// before it, whatever the block and the number of threads.
+func TestOperatorsOfPoolings(t *testing.T) {
+	one := [2]int{1, 1}
+	bits := map[string][]float32{}
+	for _, threads := range []int{1, 3} {
+		d := kernelDevice(t, threads)
+		for _, p := range []pool{
+			{3, 16, 6, 8, [2]int{2, 2}, [2]int{2, 2}, one, [2]int{}, [2]int{3, 4}, 8},
+			{2, 24, 7, 9, [2]int{3, 3}, [2]int{2, 2}, one, one, [2]int{4, 5}, 8},
+			{1, 8, 5, 5, [2]int{3, 2}, [2]int{1, 3}, [2]int{2, 1}, [2]int{2, 0}, [2]int{5, 2}, 8},
+			{2, 32, 6, 5, [2]int{3, 3}, [2]int{2, 2}, one, [2]int{}, [2]int{3, 3}, 16}, // the last windows overhang
+		} {
+			t.Run(fmt.Sprintf("%+v, %d threads", p, threads), func(t *testing.T) {
+				got := checkPool(t, d, p)
+				if key := fmt.Sprint(p); bits[key] == nil {
+					bits[key] = got
+				} else if !slices.Equal(got, bits[key]) {
+					t.Error("another number of threads gives other bits")
+				}
+			})
+		}
+	}
+}
+
+func checkPool(t *testing.T, d *Device, p pool) []float32 {
+	t.Helper()
+	r := rand.New(rand.NewPCG(5, uint64(p.h)))
+	area, out := p.h*p.w, p.result[0]*p.result[1]
+	x, dy := make([]float32, p.images*p.channels*area), drawn(r, p.images*p.channels*out)
+	for i := range x {
+		x[i] = float32(r.IntN(5) - 2) // many are alike
+	}
+	y, want := make([]float32, len(dy)), make([]float32, len(x))
+	for plane := range p.images * p.channels {
+		for o := range out {
+			largest, at := float32(math.Inf(-1)), -1
+			for k := range p.kernel[0] * p.kernel[1] {
+				row := o/p.result[1]*p.stride[0] + k/p.kernel[1]*p.dilation[0] - p.begin[0]
+				column := o%p.result[1]*p.stride[1] + k%p.kernel[1]*p.dilation[1] - p.begin[1]
+				if row >= 0 && row < p.h && column >= 0 && column < p.w && x[plane*area+row*p.w+column] > largest {
+					at = plane*area + row*p.w + column
+					largest = x[at]
+				}
+			}
+			y[plane*out+o] = largest
+			want[at] += dy[plane*out+o]
+		}
+	}
+	image, result := []int64{int64(p.images), int64(p.channels), int64(p.h), int64(p.w)}, []int64{int64(p.images), int64(p.channels), int64(p.result[0]), int64(p.result[1])}
+	var window []int64
+	for _, v := range [][2]int{p.kernel, p.stride, p.dilation, p.begin} {
+		window = append(window, int64(v[0]), int64(v[1]))
+	}
+	slots := []Slot{{Name: nodesInput(0), DType: Float32, Shape: result}, {Name: nodesInput(1), DType: Float32, Shape: image}, {Name: nodesInput(2), DType: Float32, Shape: result}}
+	f, err := d.NewFunction(winnowNode("MaxPoolGrad", 3, 1, map[string][]int64{"block": {int64(p.block)}, "window": window}), slots,
+		[]Slot{{Name: nodesOutput(0), DType: Float32, Shape: image}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	in := func(v []float32, area int) []byte { return bytesOf(inBlocks(v, p.channels, area, p.block, false)...) }
+	got, err := f.Run(in(dy, out), in(x, area), in(y, out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dx := inBlocks(slices.Clone(as[float32](got[0])), p.channels, area, p.block, true)
+	if !slices.Equal(dx, want) {
+		t.Errorf("got  %v\nwant %v", dx[:area], want[:area])
+	}
+	return dx
+}
