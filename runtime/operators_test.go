@@ -246,6 +246,10 @@ func TestOperatorsRefuse(t *testing.T) {
 		"six numbers":          {"MaxPoolGrad", shapes{{1, 8, 2, 2}, {1, 8, 4, 4}, {1, 8, 2, 2}}, map[string][]int64{"window": {2, 2, 2, 2, 1, 1}, "block": {8}}, "window: want"},
 		"pooled otherwise":     {"MaxPoolGrad", shapes{{1, 8, 2, 1}, {1, 8, 4, 4}, {1, 8, 2, 2}}, map[string][]int64{"window": {2, 2, 2, 2, 1, 1, 0, 0}, "block": {8}}, "another shape"},
 		"pooled from others":   {"MaxPoolGrad", shapes{{1, 16, 2, 2}, {1, 8, 4, 4}, {1, 16, 2, 2}}, map[string][]int64{"window": {2, 2, 2, 2, 1, 1, 0, 0}, "block": {8}}, "another shape"},
+		"half a block of it":   {"FilterBlocks", shapes{{12, 8, 1, 1}}, map[string][]int64{"group": {1}, "turned": {0}, "block": {8}}, "whole blocks"},
+		"groups that rest":     {"FilterBlocks", shapes{{16, 8, 1, 1}}, map[string][]int64{"group": {3}, "turned": {0}, "block": {8}}, "whole blocks"},
+		"no group":             {"FilterBlocks", shapes{{16, 8, 1, 1}}, map[string][]int64{"group": {0}, "turned": {0}, "block": {8}}, "whole blocks"},
+		"one dimension":        {"FilterBlocks", shapes{{16}}, map[string][]int64{"group": {1}, "turned": {0}, "block": {8}}, "whole blocks"},
 		"other images":         {"Conv3x3Filter", shapes{{1, 8, 4, 4}, {2, 8, 4, 4}}, map[string][]int64{"pads": {1, 1, 1, 1}, "block": {8}}, "do not fit"},
 	} {
 		var slots []Slot

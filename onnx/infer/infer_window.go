@@ -21,8 +21,9 @@ var windowRules = map[string]inferRule{
 	onnx.KernelDomain + ".Conv3x3": inferKernelConv, onnx.KernelDomain + ".Conv3x3Filter": inferKernelFilter,
 	onnx.KernelDomain + ".Masked":  func(c call) error { c.set(0, c.dtype(0), c.shape(1)); return nil },
 	onnx.KernelDomain + ".Moments": inferKernelSums, onnx.KernelDomain + ".NormSums": inferKernelSums, onnx.KernelDomain + ".Affine": func(c call) error { c.set(0, c.dtype(0), c.shape(0)); return nil },
-	onnx.KernelDomain + ".MaxPoolGrad": func(c call) error { c.set(0, c.dtype(0), c.shape(1)); return nil },
-	onnx.KernelDomain + ".Elementwise": inferKernelElementwise, onnx.KernelDomain + ".LayerNorm": inferKernelLayerNorm,
+	onnx.KernelDomain + ".FilterBlocks": inferKernelFilterBlocks,
+	onnx.KernelDomain + ".MaxPoolGrad":  func(c call) error { c.set(0, c.dtype(0), c.shape(1)); return nil },
+	onnx.KernelDomain + ".Elementwise":  inferKernelElementwise, onnx.KernelDomain + ".LayerNorm": inferKernelLayerNorm,
 	onnx.KernelDomain + ".LayerNormGrad": inferKernelLayerNormGrad,
 }
 
@@ -379,6 +380,18 @@ func inferKernelLayerNormGrad(c call) error {
 	c.set(0, c.dtype(1), s)
 	c.set(1, c.dtype(1), s[axis:])
 	c.set(2, c.dtype(1), s[axis:])
+	return nil
+}
+
+func inferKernelFilterBlocks(c call) error {
+	s := slices.Clone(c.shape(0))
+	if group := c.n.Int("group", 1); len(s) >= 2 && c.n.Int("turned", 0) != 0 {
+		if !s.IsConst() || group <= 0 || s[0].N%group != 0 {
+			return shapeErrorf("a filter of %v in %d groups", s, group)
+		}
+		s[0], s[1] = onnx.Const(s[1].N*group), onnx.Const(s[0].N/group)
+	}
+	c.set(0, c.dtype(0), s)
 	return nil
 }
 

@@ -51,7 +51,7 @@ func (l *Layout) forwardConv(n *onnx.Node) string {
 			return c.kernelForward(x, n.Inputs[1], n.Input(2))
 		}
 		c = c.together()
-		filter = l.blockFilter(c.Inputs[1], c.OutC, c.GroupC, taps)
+		filter = c.blockFilter()
 		if c.forwardWinograd() {
 			return l.winograd(x, filter, n.Input(2), c.OutC, c.GroupC, c.Out[0], [2]int64(w.Begin), w.End[1])
 		}
@@ -63,9 +63,13 @@ func (l *Layout) forwardConv(n *onnx.Node) string {
 	return l.convBlocked(x, l.Flat(filter, c.OutC, c.GroupC, f[2], f[3]), n.Input(2), c.Group, w, slices.Concat(w.Begin, w.End))
 }
 
-// blockFilter is [K, C, taps] as [K/b, C/b, taps, b of C, b of K].
-func (l *Layout) blockFilter(filter string, out, in, taps int64) string {
-	return l.interleave(l.interleave(filter, out, in, taps, 1), 1, out, in*taps, 1)
+// blockFilter is the filter [K, C, taps] as [K/b, C/b, taps, b of C, b of K].
+func (c blockedConv) blockFilter() string {
+	out, in, taps := c.OutC, c.GroupC, c.TapCount()
+	if c.Kernels {
+		return c.kernelFilterBlocks(false)
+	}
+	return c.interleave(c.interleave(c.Inputs[1], out, in, taps, 1), 1, out, in*taps, 1)
 }
 
 // maxTogether bounds how many groups are computed as one.
@@ -176,7 +180,10 @@ func (c blockedConv) turned(v, h phase) string {
 		groups, ins, outs = 1, 1, c.OutC/b
 		filter = c.Flat(c.interleave(c.Inputs[1], 1, c.OutC, taps, 1), -1, b) // [C/b, taps, b], as the forward pass has it
 	} else {
-		filter = c.blockFilter(c.Inputs[1], c.OutC, c.GroupC, taps) // the same
+		if c.Kernels && v.taps*h.taps == taps {
+			return c.kernelFilterBlocks(true)
+		}
+		filter = c.blockFilter()                                    // the same
 		filter = c.Flat(c.interleave(filter, -1, b, b, 1), -1, b*b) // [K/b, C/b, taps, b of K, b of C]
 	}
 	var order []int64

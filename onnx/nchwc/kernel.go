@@ -70,6 +70,17 @@ func (c blockedConv) kernelFilter() string {
 	return c.kernel("Conv3x3Filter", emit.Attrs{"pads": onnx.IntsAttr(slices.Concat(c.Begin, c.End)...)}, c.ToBlocks(c.Inputs[0]), c.ToBlocks(c.Dy[0]))
 }
 
+// kernelFilterBlocks is the filter in blocks, or turned around for the data gradient.
+func (c blockedConv) kernelFilterBlocks(turned bool) string {
+	a := emit.Attrs{"group": onnx.IntAttr(c.Group), "turned": onnx.IntAttr(0)}
+	out, in := c.OutC, c.GroupC
+	if turned {
+		a["turned"], out, in = onnx.IntAttr(1), c.GroupC*c.Group, c.OutC/c.Group
+	}
+	filter := c.kernel("FilterBlocks", a, c.Flat(c.Inputs[1], c.OutC, c.GroupC, c.Window.Kernel[0], c.Window.Kernel[1]))
+	return c.Flat(filter, out, in, c.Window.Kernel[0], c.Window.Kernel[1])
+}
+
 // NormForms are the layout's forms of what a batch normalisation is made of.
 func (l *Layout) NormForms() autodiff.NormForms {
 	return autodiff.NormForms{Centre: l.centre, Moments: l.moments, Sums: l.normSums, Combine: l.combineNorm}

@@ -17,6 +17,9 @@
 //   - NormSums(dY, X, mean) -> the sums of dY and of dY*(X - mean), by channel.
 //   - Affine(X, mean, scale, shift, other?, times?) -> (X - mean)*scale + shift + times*other,
 //     by channel; with the attribute relu its positive part.
+//   - FilterBlocks(W) -> W [K, C, ...] as ONNX Runtime's own convolution on blocks takes it,
+//     [K/b, C/b, ..., b of C, b of K] in memory. Attributes: group and turned, by which it is
+//     turned around for the data gradient, [C/b, K/b, ..., b of K, b of C] for each group.
 //   - Masked(dY, Y) -> dY where Y is above 0, else 0.
 //   - MaxPoolGrad(dY, X, Y) -> dX of a maximum pooling that gave Y. The attribute window has
 //     rows and columns of the kernel, the stride, the dilation and the padding before.

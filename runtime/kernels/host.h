@@ -86,13 +86,14 @@ typedef struct {
 	size_t inputs, optional, outputs; // optional ones are the last
 	int padded;                       // it has an attribute pads
 	int windowed;                     // it has an attribute window
+	int grouped;                      // it has an attribute group
 	const char *choice;               // an attribute that is 0 or 1, or NULL
 	enum { IMAGES, ROWS, PROGRAM } kind; // attributes: block; axis and epsilon; program and outputs, with any number of operands
 	void *(*run)(work *);
 	const winnow_ops *of;
 } op;
 
-enum { OPS = 10 };
+enum { OPS = 11 };
 
 struct winnow_ops {
 	table api;
@@ -104,7 +105,7 @@ struct winnow_ops {
 // A node.
 typedef struct {
 	const op *op;
-	int64_t pads[4], window[8], block, choice, axis;
+	int64_t pads[4], window[8], block, choice, axis, group;
 	float epsilon;
 	winnow_program program;
 } node;
@@ -184,6 +185,7 @@ void *winnow_run_sums(work *w);
 void *winnow_run_affine(work *w);
 void *winnow_run_masked(work *w);
 void *winnow_run_maxpool_grad(work *w);
+void *winnow_run_filter_blocks(work *w);
 void *winnow_run_elementwise(work *w);
 void *winnow_run_layernorm(work *w);
 void *winnow_run_layernorm_grad(work *w);

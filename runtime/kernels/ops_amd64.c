@@ -53,6 +53,7 @@ static void *node_create(const void *o, table api, const void *info, void **out)
 	if (n.op->padded) TRY(CALL(attributes, void *(*)(const void *, const char *, int64_t *, size_t *))(info, "pads", n.pads, &count));
 	for (size_t i = 0; i < 4; i++)
 		if (count != 4 || n.pads[i] < 0 || n.pads[i] > 2) return fail(api, "winnow: pads: want four numbers from 0 to 2");
+	if (n.op->grouped) TRY(number(info, "group", &n.group));
 	if (n.op->windowed) {
 		count = 8;
 		TRY(CALL(attributes, void *(*)(const void *, const char *, int64_t *, size_t *))(info, "window", n.window, &count));
@@ -85,6 +86,7 @@ static const op table_of_ops[OPS] = {
 	{.name = "Affine", .inputs = 6, .optional = 2, .outputs = 1, .choice = "relu", .run = winnow_run_affine},
 	{.name = "Masked", .inputs = 2, .outputs = 1, .run = winnow_run_masked},
 	{.name = "MaxPoolGrad", .inputs = 3, .outputs = 1, .windowed = 1, .run = winnow_run_maxpool_grad},
+	{.name = "FilterBlocks", .inputs = 1, .outputs = 1, .grouped = 1, .choice = "turned", .run = winnow_run_filter_blocks},
 	{.name = "LayerNorm", .inputs = 3, .optional = 1, .outputs = 3, .kind = ROWS, .run = winnow_run_layernorm},
 	{.name = "LayerNormGrad", .inputs = 5, .outputs = 3, .kind = ROWS, .run = winnow_run_layernorm_grad},
 	{.name = "Elementwise", .inputs = 1, .outputs = 1, .kind = PROGRAM, .run = winnow_run_elementwise},

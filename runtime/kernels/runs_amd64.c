@@ -1,5 +1,6 @@
 // What the nodes of each operator do: their operands, checked, and the work on them.
 #include "host.h"
+#include "filter.h"
 #include "layernorm.h"
 #include "norm.h"
 #include "winograd.h"
@@ -134,6 +135,21 @@ void *winnow_run_maxpool_grad(work *w) {
 	winnow_windows o = {dims[2], dims[3], out[2], out[3], {at[0], at[1]}, {at[2], at[3]}, {at[4], at[5]}, {at[6], at[7]}};
 	TRY(output_of(w->api, w->context, 0, dims, 4, &dx));
 	winnow_maxpool_grad(&s, &o, dy, x, y, dx, each, w);
+	return NULL;
+}
+
+void *winnow_run_filter_blocks(work *w) {
+	float *filter, *to;
+	int64_t dims[WINNOW_RANK], group = w->n->group, block = w->n->block;
+	size_t rank;
+	TRY(operand_of(w->api, w->context, 0, &filter, dims, &rank));
+	if (rank < 2 || group <= 0 || dims[0] <= 0 || dims[1] <= 0 || dims[0] % group || dims[0] / group % block || dims[1] % block)
+		return fail(w->api, "winnow: FilterBlocks: a filter that is not of whole blocks");
+	winnow_filters s = {.groups = group, .k = dims[0] / group, .c = dims[1], .taps = 1, .block = block, .lanes = w->n->op->of->threads, .turned = w->n->choice != 0};
+	for (size_t i = 2; i < rank; i++) s.taps *= dims[i];
+	if (s.turned) dims[0] = group * s.c, dims[1] = s.k;
+	TRY(output_of(w->api, w->context, 0, dims, rank, &to));
+	winnow_filter_blocks(&s, filter, to, each, w);
 	return NULL;
 }
 

@@ -72,6 +72,10 @@ func Blocked() []Case {
 	kernel("rest", emit.Attrs{"pads": is(1, 1, 1, 1)}, Tensor(2, 32, 7, 3), Tensor(48, 32, 3, 3), Tensor(48))
 	kernel("valid", nil, Tensor(2, 48, 6, 4), Tensor(32, 48, 3, 3))
 	kernel("uneven", emit.Attrs{"pads": is(2, 0, 1, 2)}, Tensor(2, 16, 7, 4), Tensor(32, 16, 3, 3))
+	kernel("pointwise", nil, Tensor(16, 16, 3, 3), Tensor(32, 16, 1, 1), Tensor(32))
+	kernel("wide-filter", emit.Attrs{"pads": is(2, 2, 2, 1)}, Tensor(5, 32, 5, 4), Tensor(16, 32, 5, 4))
+	kernel("two-groups", emit.Attrs{"pads": is(1, 1, 1, 1), "group": ia(2)}, Tensor(3, 32, 4, 3), Tensor(64, 16, 3, 3))
+	kernel("narrow-groups", emit.Attrs{"pads": is(1, 1, 1, 1), "group": ia(8)}, Tensor(16, 32, 4, 3), Tensor(32, 4, 3, 3), Tensor(32))
 	kernel("strided", emit.Attrs{"pads": is(1, 1, 1, 1), "strides": is(2, 2)}, Tensor(16, 16, 6, 6), Tensor(16, 16, 3, 3))
 
 	for _, size := range [][]int64{{4, 16, 3, 4}, {2, 32, 40, 30}} {
