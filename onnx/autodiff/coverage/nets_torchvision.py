@@ -15,7 +15,9 @@ NETS = {
     "swin_t": ({}, 64, 4), "maxvit_t": ({}, 224, 2),
 }
 # inception_v3: at its first seed one of 123,904 windows of the first pooling has its two largest elements 8e-7 apart.
-OTHER = {"inception_v3"}
+# alexnet, alexnet_64: an input of a ReLU behind the third and the fourth convolution is 2e-7 of their root mean square, where
+# PyTorch's own float32 is 5e-6 off; convolutions by fewer multiplications round it to the other side.
+OTHER = {"inception_v3", "alexnet", "alexnet_64"}
 
 
 def exporters(name):
