@@ -1,13 +1,14 @@
 package runtime
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // steps are what a program of the operator Elementwise may do, as onnx/fuse numbers them, in float64.
@@ -241,6 +242,12 @@ func TestOperatorsOfLayerNormalisation(t *testing.T) {
 	}
 }
 
+// epsilonAttribute is the attribute epsilon, a float.
+func epsilonAttribute(v float32) []byte {
+	a := protowire.AppendTag(message(1, []byte("epsilon")), 2, protowire.Fixed32Type)
+	return append(protowire.AppendFixed32(a, math.Float32bits(v)), number(20, 1)...)
+}
+
 func checkLayerNorm(t *testing.T, d *Device, dims []int64, axis int64, bias bool) (all []float32) {
 	t.Helper()
 	const epsilon = 1e-3
@@ -289,8 +296,7 @@ func checkLayerNorm(t *testing.T, d *Device, dims []int64, axis int64, bias bool
 		for i, shape := range outs {
 			out = append(out, Slot{Name: nodesOutput(i), DType: Float32, Shape: shape})
 		}
-		e := binary.LittleEndian.AppendUint32(append(message(1, []byte("epsilon")), 2<<3|5), math.Float32bits(epsilon))
-		f, err := d.NewFunction(winnowNode(op, len(in), len(out), nil, append(message(1, []byte("axis")), append(number(3, uint64(axis)), number(20, 2)...)...), append(e, number(20, 1)...)), in, out)
+		f, err := d.NewFunction(winnowNode(op, len(in), len(out), map[string][]int64{"axis": {axis}}, epsilonAttribute(epsilon)), in, out)
 		if err != nil {
 			t.Fatal(err)
 		}

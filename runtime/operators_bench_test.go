@@ -47,7 +47,47 @@ func BenchmarkOperators(b *testing.B) {
 	}
 }
 
-func benchOperator(b *testing.B, d *Device, model []byte, shapes [][]int64, result []int64) {
+// What chains by element, normalisation of rows, poolings' gradients and filters in
+// blocks take, beside the provider's sum of two of the same size, which reads two and
+// writes one: sgd reads three and writes two.
+func BenchmarkOperatorsByElement(b *testing.B) {
+	for _, threads := range []int{1, 2} {
+		d, err := Open(Options{Device: "cpu", Threads: threads})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer d.Close()
+		if !d.Kernels() {
+			b.Skip("needs a processor with AVX2")
+		}
+		filter, rows, image, pooled, one := []int64{512, 512, 3, 3}, []int64{4096, 192}, []int64{128, 16, 28, 28}, []int64{128, 16, 14, 14}, []int64{}
+		chain := func(inputs, outputs int, program []int64, values ...int64) []byte {
+			return winnowNode("Elementwise", inputs, outputs, nil, intsAttribute("program", program...), intsAttribute("outputs", values...))
+		}
+		axis := map[string][]int64{"axis": {1}}
+		for _, c := range []struct {
+			name    string
+			model   []byte
+			in      [][]int64
+			results [][]int64
+		}{
+			{"512x512x3x3/sum", node("", "Add", 2, 1, nil), [][]int64{filter, filter}, [][]int64{filter}},
+			{"512x512x3x3/sgd", chain(6, 2, []int64{2, 0, 3, 0, 1, 6, 2, 2, 4, 0, 8, 7, 2, 9, 5, 1, 0, 10}, 9, 11), [][]int64{filter, filter, filter, one, one, one}, [][]int64{filter, filter}},
+			{"512x512x3x3/blocks", winnowNode("FilterBlocks", 1, 1, map[string][]int64{"block": {8}, "group": {1}, "turned": {0}}), [][]int64{filter}, [][]int64{filter}},
+			{"4096x192/sum", node("", "Add", 2, 1, nil), [][]int64{rows, rows}, [][]int64{rows}},
+			{"4096x192/gelu", chain(4, 2, []int64{2, 0, 1, 11, 4, 4, 0, 5, 2, 2, 0, 6, 2, 7, 3}, 5, 8), [][]int64{rows, one, one, one}, [][]int64{rows, rows}},
+			{"4096x192/layernorm", winnowNode("LayerNorm", 3, 3, axis, epsilonAttribute(1e-5)), [][]int64{rows, {192}, {192}}, [][]int64{rows, {4096, 1}, {4096, 1}}},
+			{"4096x192/provider's layernorm", node("", "LayerNormalization", 3, 3, axis, epsilonAttribute(1e-5)), [][]int64{rows, {192}, {192}}, [][]int64{rows, {4096, 1}, {4096, 1}}},
+			{"4096x192/layernorm's gradient", winnowNode("LayerNormGrad", 5, 3, axis, epsilonAttribute(1e-5)), [][]int64{rows, rows, {192}, {4096, 1}, {4096, 1}}, [][]int64{rows, {192}, {192}}},
+			{"128x16@28/sum", node("", "Add", 2, 1, nil), [][]int64{image, image}, [][]int64{image}},
+			{"128x16@28/pooling's gradient", winnowNode("MaxPoolGrad", 3, 1, map[string][]int64{"block": {8}, "window": {2, 2, 2, 2, 1, 1, 0, 0}}), [][]int64{pooled, image, pooled}, [][]int64{image}},
+		} {
+			b.Run(fmt.Sprintf("%d-threads/%s", threads, c.name), func(b *testing.B) { benchOperator(b, d, c.model, c.in, c.results...) })
+		}
+	}
+}
+
+func benchOperator(b *testing.B, d *Device, model []byte, shapes [][]int64, results ...[]int64) {
 	r := rand.New(rand.NewPCG(1, 1))
 	var in []Slot
 	var data [][]byte
@@ -58,7 +98,11 @@ func benchOperator(b *testing.B, d *Device, model []byte, shapes [][]int64, resu
 		}
 		in, data = append(in, Slot{Name: nodesInput(i), DType: Float32, Shape: shape}), append(data, bytesOf(drawn(r, n)...))
 	}
-	f, err := d.NewFunction(model, in, []Slot{{Name: nodesOutput(0), DType: Float32, Shape: result}})
+	var out []Slot
+	for i, shape := range results {
+		out = append(out, Slot{Name: nodesOutput(i), DType: Float32, Shape: shape})
+	}
+	f, err := d.NewFunction(model, in, out)
 	if err != nil {
 		b.Fatal(err)
 	}
