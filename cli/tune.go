@@ -108,9 +108,10 @@ func newTuneCommand(out *output) *cli.Command {
 		Description: about(`The gradient of a convolution or a max pooling can be computed in several ways.
 For every distinct shape in the model, tune times each way on the device, and
 rewrites the bundle with the fastest. bundle.json records the times and the
-machine. On a CPU with AVX2, train's own operators go before what is chosen for 3x3
-convolutions; --layout nchwc takes the choice. A training graph in the block layout of this CPU is added as well.
-Weights and recipe stay as they are.`,
+machine. On a CPU with AVX2, train's own operators go before what is chosen for
+3x3 convolutions and poolings; --layout nchwc takes the choice. A training graph
+in the block layout of this CPU is added as well. Weights and recipe stay as
+they are.`,
 			[]int{0, 1, 2, 3, 4, 130},
 			"winnow tune my-bundle --batch-size 128",
 			"winnow tune resnet8 -o resnet8-tuned --device cpu --threads 2"),
