@@ -92,9 +92,8 @@ func (b *graph) outputs(t *testing.T, d *ortrun.Device) [][]byte {
 	return got
 }
 
-// check runs the graph, fuses it, and wants the same bits; it returns the nodes
-// of the fused one.
-func (b *graph) check(t *testing.T) []*onnx.Node {
+// kernels is a CPU that runs the operators.
+func kernels(t *testing.T) *ortrun.Device {
 	t.Helper()
 	d := ortest.CPU(t, 2)
 	if !d.Kernels() {
@@ -103,6 +102,14 @@ func (b *graph) check(t *testing.T) []*onnx.Node {
 		}
 		t.Skip("the operators need a processor with AVX2")
 	}
+	return d
+}
+
+// check runs the graph, fuses it, and wants the same bits; it returns the nodes
+// of the fused one.
+func (b *graph) check(t *testing.T) []*onnx.Node {
+	t.Helper()
+	d := kernels(t)
 	emit.Sweep(b.Graph)
 	want := b.outputs(t, d)
 	fuse.Elementwise(b.Graph, b.Inf)
@@ -137,6 +144,40 @@ func TestChain(t *testing.T) {
 		t.Errorf("the chain became %d nodes", len(nodes))
 	}
 }
+
+// Every operator that a chain may have does what ONNX Runtime's own does, to the
+// bit where it is exact and within a few units in the last place where it is not.
+func TestOperators(t *testing.T) {
+	d := kernels(t)
+	for _, op := range []string{"Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Neg", "Sqrt", "Reciprocal", "Relu", "Exp", "Erf", "Sigmoid", "Tanh"} {
+		t.Run(op, func(t *testing.T) {
+			b := newGraph(map[string][]int64{"x": {7, 30}, "y": {30}})
+			inputs := []string{"x"}
+			if slices.Contains([]string{"Add", "Sub", "Mul", "Div", "Max", "Min", "Sum"}, op) {
+				inputs = append(inputs, "y")
+			}
+			b.result(b.do("Neg", b.do(op, inputs...)))
+			want := b.outputs(t, d)[0]
+			fuse.Elementwise(b.Graph, b.Inf)
+			if len(b.Graph.Nodes) != 1 {
+				t.Fatalf("%d nodes", len(b.Graph.Nodes))
+			}
+			ulps := float32(0)
+			if slices.Contains([]string{"Exp", "Erf", "Sigmoid", "Tanh"}, op) {
+				ulps = 8 // neither is exact
+			}
+			got := b.outputs(t, d)[0]
+			for i := 0; i < len(want); i += 4 {
+				g, w := number(got[i:]), number(want[i:])
+				if apart := g - w; g != w && (g == g || w == w) && !(max(apart, -apart) <= ulps*0x1p-23*max(w, -w)) {
+					t.Fatalf("element %d is %v, want %v", i/4, g, w)
+				}
+			}
+		})
+	}
+}
+
+func number(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }
 
 // What stands between the nodes of a chain and waits for one of them keeps them apart.
 func TestNodeBetween(t *testing.T) {

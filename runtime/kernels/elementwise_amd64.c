@@ -5,7 +5,7 @@
 #define TARGET __attribute__((target("avx2,fma")))
 #define INLINE static inline __attribute__((always_inline)) TARGET
 
-enum { TILE = 256, PIECES = 4, VALUES = WINNOW_INPUTS + WINNOW_STEPS, NONE = VALUES };
+enum { TILE = 256, PIECES = 4, VALUES = WINNOW_INPUTS + WINNOW_STEPS };
 enum { least = 1 << 15 }; // steps times elements that are worth a thread
 
 typedef float vec __attribute__((vector_size(32), aligned(4), may_alias));
