@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // steps are what a program of the operator Elementwise may do, as onnx/fuse numbers them, in float64.
@@ -25,25 +23,9 @@ var steps = []func(a, b float64) float64{
 // elementwise runs a program over operands of shapes; all results have the shape whole.
 func elementwise(t *testing.T, d *Device, program, outputs []int64, whole []int64, shapes [][]int64, operands ...[]float32) ([][]float32, error) {
 	t.Helper()
-	var in, out []Slot
-	var data [][]byte
-	for i, v := range operands {
-		in, data = append(in, Slot{Name: nodesInput(i), DType: Float32, Shape: shapes[i]}), append(data, bytesOf(v...))
-	}
-	for i := range outputs {
-		out = append(out, Slot{Name: nodesOutput(i), DType: Float32, Shape: whole})
-	}
-	f, err := d.NewFunction(winnowNode("Elementwise", len(in), len(out), nil, intsAttribute("program", program...), intsAttribute("outputs", outputs...)), in, out)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	got, err := f.Run(data...)
-	var results [][]float32
-	for _, o := range got {
-		results = append(results, slices.Clone(as[float32](o)))
-	}
-	return results, err
+	results := slices.Repeat([][]int64{whole}, len(outputs))
+	model := winnowNode("Elementwise", len(operands), len(outputs), nil, intsAttribute("program", program...), intsAttribute("outputs", outputs...))
+	return runNode(t, d, model, shapes, results, operands...)
 }
 
 // Functions of one number are within three units in the last place of those of
@@ -217,120 +199,4 @@ func TestElementwiseRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want what says %q", name, err, c.want)
 		}
 	}
-}
-
-// A layer normalisation and its gradient are those of their definitions, in
-// float64, also far from 0, whatever the number of threads.
-func TestOperatorsOfLayerNormalisation(t *testing.T) {
-	bits := map[string][]float32{}
-	for _, threads := range []int{1, 3} {
-		d := kernelDevice(t, threads)
-		for _, s := range []struct {
-			dims []int64
-			axis int64
-			bias bool
-		}{{[]int64{5, 7, 20}, 2, true}, {[]int64{1, 1}, 1, true}, {[]int64{40, 3, 8}, 1, false}, {[]int64{70, 192}, 1, true}, {[]int64{3, 5}, 0, true}} {
-			t.Run(fmt.Sprintf("%+v, %d threads", s, threads), func(t *testing.T) {
-				got := checkLayerNorm(t, d, s.dims, s.axis, s.bias)
-				if key := fmt.Sprint(s); bits[key] == nil {
-					bits[key] = got
-				} else if !slices.Equal(got, bits[key]) {
-					t.Error("another number of threads gives other bits")
-				}
-			})
-		}
-	}
-}
-
-// epsilonAttribute is the attribute epsilon, a float.
-func epsilonAttribute(v float32) []byte {
-	a := protowire.AppendTag(message(1, []byte("epsilon")), 2, protowire.Fixed32Type)
-	return append(protowire.AppendFixed32(a, math.Float32bits(v)), number(20, 1)...)
-}
-
-func checkLayerNorm(t *testing.T, d *Device, dims []int64, axis int64, bias bool) (all []float32) {
-	t.Helper()
-	const epsilon = 1e-3
-	r := rand.New(rand.NewPCG(4, uint64(len(dims))))
-	rows, width := int(product(dims[:axis])), int(product(dims[axis:]))
-	x, g, scale, shift := drawn(r, rows*width), drawn(r, rows*width), drawn(r, width), drawn(r, width)
-	if !bias {
-		clear(shift)
-	}
-	y, dx := make([]float64, rows*width), make([]float64, rows*width)
-	dscale, dbias, mean, inverse := make([]float64, width), make([]float64, width), make([]float64, rows), make([]float64, rows)
-	for i := range rows {
-		var variance, h, hx float64
-		for j := range width {
-			x[i*width+j] += float32(10 * i)
-			mean[i] += float64(x[i*width+j]) / float64(width)
-		}
-		for j := range width {
-			variance += math.Pow(float64(x[i*width+j])-mean[i], 2) / float64(width)
-		}
-		inverse[i] = 1 / math.Sqrt(variance+epsilon)
-		xhat := func(j int) float64 { return (float64(x[i*width+j]) - mean[i]) * inverse[i] }
-		for j := range width {
-			dy := float64(g[i*width+j])
-			y[i*width+j] = xhat(j)*float64(scale[j]) + float64(shift[j])
-			dscale[j] += dy * xhat(j)
-			dbias[j] += dy
-			h += dy * float64(scale[j]) / float64(width)
-			hx += dy * float64(scale[j]) * xhat(j) / float64(width)
-		}
-		for j := range width {
-			dx[i*width+j] = inverse[i] * (float64(g[i*width+j])*float64(scale[j]) - h - xhat(j)*hx)
-		}
-	}
-	of := slices.Clone(dims)
-	for i := axis; i < int64(len(of)); i++ {
-		of[i] = 1
-	}
-	run := func(op string, outs [][]int64, shapes [][]int64, operands ...[]float32) [][]float32 {
-		t.Helper()
-		var in, out []Slot
-		var data [][]byte
-		for i, v := range operands {
-			in, data = append(in, Slot{Name: nodesInput(i), DType: Float32, Shape: shapes[i]}), append(data, bytesOf(v...))
-		}
-		for i, shape := range outs {
-			out = append(out, Slot{Name: nodesOutput(i), DType: Float32, Shape: shape})
-		}
-		f, err := d.NewFunction(winnowNode(op, len(in), len(out), map[string][]int64{"axis": {axis}}, epsilonAttribute(epsilon)), in, out)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		got, err := f.Run(data...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var results [][]float32
-		for _, o := range got {
-			all = append(all, as[float32](o)...)
-			results = append(results, slices.Clone(as[float32](o)))
-		}
-		return results
-	}
-	near := func(what string, got []float32, want []float64, limit float64) {
-		t.Helper()
-		for i, w := range want {
-			if !(math.Abs(float64(got[i])-w) <= limit*max(1, math.Abs(w))) {
-				t.Fatalf("%s: element %d is %v, want %v", what, i, got[i], w)
-			}
-		}
-	}
-	shapes, operands := [][]int64{dims, dims[axis:], dims[axis:]}, [][]float32{x, scale, shift}
-	if !bias {
-		shapes, operands = shapes[:2], operands[:2]
-	}
-	out := run("LayerNorm", [][]int64{dims, of, of}, shapes, operands...)
-	near("result", out[0], y, 3e-4) // a mean of up to 700, of numbers 1 apart
-	near("mean", out[1], mean, 1e-6)
-	near("inverse deviation", out[2], inverse, 1e-4)
-	grads := run("LayerNormGrad", [][]int64{dims, dims[axis:], dims[axis:]}, [][]int64{dims, dims, dims[axis:], of, of}, g, x, scale, out[1], out[2])
-	near("gradient", grads[0], dx, 1e-3)
-	near("scale's gradient", grads[1], dscale, 2e-3)
-	near("bias' gradient", grads[2], dbias, 2e-5)
-	return all
 }

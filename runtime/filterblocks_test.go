@@ -33,17 +33,12 @@ func TestOperatorsOfFilters(t *testing.T) {
 					if turned {
 						result[0], result[1], choice = int64(f.groups*f.c), int64(f.k), 1
 					}
-					fn, err := d.NewFunction(winnowNode("FilterBlocks", 1, 1, map[string][]int64{"block": {int64(b)}, "group": {int64(f.groups)}, "turned": {choice}}),
-						[]Slot{{Name: nodesInput(0), DType: Float32, Shape: shape}}, []Slot{{Name: nodesOutput(0), DType: Float32, Shape: result}})
+					model := winnowNode("FilterBlocks", 1, 1, map[string][]int64{"block": {int64(b)}, "group": {int64(f.groups)}, "turned": {choice}})
+					got, err := runNode(t, d, model, [][]int64{shape}, [][]int64{result}, x)
 					if err != nil {
 						t.Fatal(err)
 					}
-					defer fn.Close()
-					got, err := fn.Run(bytesOf(x...))
-					if err != nil {
-						t.Fatal(err)
-					}
-					if !slices.Equal(as[float32](got[0]), want) {
+					if !slices.Equal(got[0], want) {
 						t.Error("a weight is not where it belongs")
 					}
 				})

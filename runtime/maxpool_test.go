@@ -70,19 +70,13 @@ func checkPool(t *testing.T, d *Device, p pool) []float32 {
 	for _, v := range [][2]int{p.kernel, p.stride, p.dilation, p.begin} {
 		window = append(window, int64(v[0]), int64(v[1]))
 	}
-	slots := []Slot{{Name: nodesInput(0), DType: Float32, Shape: result}, {Name: nodesInput(1), DType: Float32, Shape: image}, {Name: nodesInput(2), DType: Float32, Shape: result}}
-	f, err := d.NewFunction(winnowNode("MaxPoolGrad", 3, 1, map[string][]int64{"block": {int64(p.block)}, "window": window}), slots,
-		[]Slot{{Name: nodesOutput(0), DType: Float32, Shape: image}})
+	in := func(v []float32, area int) []float32 { return inBlocks(v, p.channels, area, p.block, false) }
+	model := winnowNode("MaxPoolGrad", 3, 1, map[string][]int64{"block": {int64(p.block)}, "window": window})
+	got, err := runNode(t, d, model, [][]int64{result, image, result}, [][]int64{image}, in(dy, out), in(x, area), in(y, out))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	in := func(v []float32, area int) []byte { return bytesOf(inBlocks(v, p.channels, area, p.block, false)...) }
-	got, err := f.Run(in(dy, out), in(x, area), in(y, out))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dx := inBlocks(slices.Clone(as[float32](got[0])), p.channels, area, p.block, true)
+	dx := inBlocks(got[0], p.channels, area, p.block, true)
 	if !slices.Equal(dx, want) {
 		t.Errorf("got  %v\nwant %v", dx[:area], want[:area])
 	}

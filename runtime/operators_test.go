@@ -122,6 +122,40 @@ func intsAttribute(name string, v ...int64) []byte {
 	return append(a, number(20, 7)...)
 }
 
+// runNode runs a graph of one operator over operands of shapes, and gives results of shapes.
+func runNode(t *testing.T, d *Device, model []byte, shapes, results [][]int64, operands ...[]float32) ([][]float32, error) {
+	t.Helper()
+	var in, out []Slot
+	var data [][]byte
+	for i, v := range operands {
+		in, data = append(in, Slot{Name: nodesInput(i), DType: Float32, Shape: shapes[i]}), append(data, bytesOf(v...))
+	}
+	for i, shape := range results {
+		out = append(out, Slot{Name: nodesOutput(i), DType: Float32, Shape: shape})
+	}
+	f, err := d.NewFunction(model, in, out)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	raw, err := f.Run(data...)
+	var got [][]float32
+	for _, o := range raw {
+		got = append(got, slices.Clone(as[float32](o)))
+	}
+	return got, err
+}
+
+// within wants each element within limit of what it should be, of numbers above 1 relative to them.
+func within(t *testing.T, what string, got []float32, want []float64, limit float64) {
+	t.Helper()
+	for i, w := range want {
+		if !(math.Abs(float64(got[i])-w) <= limit*max(1, math.Abs(w))) {
+			t.Fatalf("%s: element %d is %v, want %v", what, i, got[i], w)
+		}
+	}
+}
+
 // kernelDevice is a CPU that runs the operators.
 func kernelDevice(t *testing.T, threads int) *Device {
 	t.Helper()
@@ -183,24 +217,13 @@ func checkConv3x3(t *testing.T, d *Device, s conv3x3) (all []float32) {
 	inside, outside := inBlocks(x, s.in, s.h*s.w, s.block, false), inBlocks(dy, s.out, s.oh()*s.ow(), s.block, false)
 	run := func(op string, attributes map[string][]int64, shape []int64, shapes [][]int64, operands ...[]float32) []float32 {
 		t.Helper()
-		var slots []Slot
-		var in [][]byte
-		for i, v := range operands {
-			slots = append(slots, Slot{Name: nodesInput(i), DType: Float32, Shape: shapes[i]})
-			in = append(in, bytesOf(v...))
-		}
 		attributes["block"] = []int64{int64(s.block)}
-		f, err := d.NewFunction(winnowNode(op, len(operands), 1, attributes), slots, []Slot{{Name: nodesOutput(0), DType: Float32, Shape: shape}})
+		out, err := runNode(t, d, winnowNode(op, len(operands), 1, attributes), shapes, [][]int64{shape}, operands...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer f.Close()
-		out, err := f.Run(in...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, as[float32](out[0])...)
-		return slices.Clone(as[float32](out[0]))
+		all = append(all, out[0]...)
+		return out[0]
 	}
 	pads := func(p [4]int) []int64 { return []int64{int64(p[0]), int64(p[1]), int64(p[2]), int64(p[3])} }
 	got := run("Conv3x3", map[string][]int64{"pads": pads(s.pads), "turned": {0}}, result, [][]int64{image, taps, {int64(s.out)}}, inside, filter, bias)
@@ -324,52 +347,27 @@ func checkNorm(t *testing.T, d *Device, s conv3x3) (all []float32) {
 	blocks := func(v []float32) []float32 { return inBlocks(v, s.in, area, s.block, false) }
 	run := func(op string, relu []int64, shapes, outs [][]int64, operands ...[]float32) [][]float32 {
 		t.Helper()
-		var in, out []Slot
-		var data [][]byte
-		for i, v := range operands {
-			in, data = append(in, Slot{Name: nodesInput(i), DType: Float32, Shape: shapes[i]}), append(data, bytesOf(v...))
-		}
-		for i, shape := range outs {
-			out = append(out, Slot{Name: nodesOutput(i), DType: Float32, Shape: shape})
-		}
 		attributes := map[string][]int64{"block": {int64(s.block)}}
 		if relu != nil {
 			attributes["relu"] = relu
 		}
-		f, err := d.NewFunction(winnowNode(op, len(operands), len(outs), attributes), in, out)
+		results, err := runNode(t, d, winnowNode(op, len(operands), len(outs), attributes), shapes, outs, operands...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer f.Close()
-		got, err := f.Run(data...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var results [][]float32
-		for _, o := range got {
-			all = append(all, as[float32](o)...)
-			results = append(results, slices.Clone(as[float32](o)))
-		}
+		all = append(all, slices.Concat(results...)...)
 		return results
-	}
-	near := func(what string, got []float32, want []float64, limit float64) {
-		t.Helper()
-		for i, w := range want {
-			if !(math.Abs(float64(got[i])-w) <= limit*max(1, math.Abs(w))) {
-				t.Fatalf("%s: element %d is %v, want %v", what, i, got[i], w)
-			}
-		}
 	}
 	two := [][]int64{channels, channels}
 	moments := run("Moments", nil, [][]int64{images}, two, blocks(x))
-	near("mean", moments[0], mean, 1e-6)
-	near("variance", moments[1], variance, 3e-6)
+	within(t, "mean", moments[0], mean, 1e-6)
+	within(t, "variance", moments[1], variance, 3e-6)
 	sums := run("NormSums", nil, [][]int64{images, images, channels}, two, blocks(g), blocks(x), rounded)
-	near("sum", sums[0], sum, 2e-5) // of up to 2,480 numbers of either sign
-	near("product", sums[1], product, 2e-5)
+	within(t, "sum", sums[0], sum, 2e-5) // of up to 2,480 numbers of either sign
+	within(t, "product", sums[1], product, 2e-5)
 	relu := run("Affine", []int64{1}, [][]int64{images, channels, channels, channels, images, channels}, [][]int64{images},
 		blocks(x), rounded, scale, shift, blocks(g), times)
-	near("affine", inBlocks(relu[0], s.in, area, s.block, true), y, 1e-5)
+	within(t, "affine", inBlocks(relu[0], s.in, area, s.block, true), y, 1e-5)
 	masked := run("Masked", nil, [][]int64{images, images}, [][]int64{images}, blocks(g), relu[0])
 	adjoint := blocks(g)
 	for i, v := range relu[0] {

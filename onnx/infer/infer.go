@@ -287,7 +287,7 @@ var inferRules map[string]inferRule
 
 func init() {
 	inferRules = map[string]inferRule{}
-	for _, table := range []map[string]inferRule{elementwiseRules, shapeRules, indexRules, windowRules, reduceRules, miscRules, recurrentRules, gridRules} {
+	for _, table := range []map[string]inferRule{elementwiseRules, shapeRules, indexRules, windowRules, kernelRules, reduceRules, miscRules, recurrentRules, gridRules} {
 		for op, rule := range table {
 			inferRules[op] = rule
 		}
