@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -69,7 +70,7 @@ func (s *side) add(r measure.Result) {
 	s.MS, s.MB = measure.Median(s.times), measure.Median(s.peaks)
 }
 
-// ways are the peer's, the last argument of its script.
+// ways are the peer's, the last argument of its script; -ways takes fewer.
 var ways = []string{"eager", "channels_last", "compile", "both"}
 
 // Models and their batch sizes: the benchmark's own, and further ones of torchvision and timm to name with -only.
@@ -86,6 +87,7 @@ func main() {
 	python := flag.String("python", "", "a Python with torch, to time the peer")
 	peer := flag.String("peer", "bench/peers/torch_step.py", "the peer's script")
 	names := flag.String("only", "mlp,lenet,resnet8,resnet20,resnet18,mobilenet_v2,efficientnet_b0,densenet121,resnext50_32x4d,vit_tiny,convnext_atto", "models")
+	some := flag.String("ways", strings.Join(ways, ","), "ways of the peer to time, eager among them: the two that compile take a minute each")
 	rounds := flag.Int("rounds", 5, "times each side is run")
 	seconds := flag.Float64("seconds", 3, "time a run steps for")
 	threads := flag.Int("threads", 2, "threads of each side")
@@ -104,6 +106,9 @@ func main() {
 		}
 		return
 	}
+	if ways = strings.Split(*some, ","); !slices.Contains(ways, "eager") {
+		log.Fatalf("-ways %s is without eager, which every ratio is given beside", *some)
+	}
 	self, err := os.Executable()
 	if err != nil {
 		log.Fatal(err)
@@ -113,7 +118,7 @@ func main() {
 			log.Fatalf("model %q is not of the benchmark", name)
 		}
 		l := line{
-			Time: time.Now().UTC().Format(time.RFC3339), Command: fmt.Sprintf("bench-step -rounds %d -seconds %g -threads %d", *rounds, *seconds, *threads),
+			Time: time.Now().UTC().Format(time.RFC3339), Command: fmt.Sprintf("bench-step -rounds %d -seconds %g -threads %d -ways %s", *rounds, *seconds, *threads, *some),
 			CPU: measure.CPU(), Threads: *threads, Rounds: *rounds, Model: name, Batch: batches[name],
 		}
 		if err := l.measure(ctx, self, *models, *python, *peer, strconv.FormatFloat(*seconds, 'g', -1, 64)); err != nil {
