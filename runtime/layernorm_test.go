@@ -6,8 +6,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // A layer normalisation and its gradient are those of their definitions, in
@@ -31,12 +29,6 @@ func TestOperatorsOfLayerNormalisation(t *testing.T) {
 			})
 		}
 	}
-}
-
-// epsilonAttribute is the attribute epsilon, a float.
-func epsilonAttribute(v float32) []byte {
-	a := protowire.AppendTag(message(1, []byte("epsilon")), 2, protowire.Fixed32Type)
-	return append(protowire.AppendFixed32(a, math.Float32bits(v)), number(20, 1)...)
 }
 
 func checkLayerNorm(t *testing.T, d *Device, dims []int64, axis int64, bias bool) (all []float32) {
@@ -79,7 +71,7 @@ func checkLayerNorm(t *testing.T, d *Device, dims []int64, axis int64, bias bool
 	}
 	run := func(op string, outs [][]int64, shapes [][]int64, operands ...[]float32) [][]float32 {
 		t.Helper()
-		model := winnowNode(op, len(operands), len(outs), map[string][]int64{"axis": {axis}}, epsilonAttribute(epsilon))
+		model := winnowNode(op, len(operands), len(outs), map[string][]int64{"axis": {axis}}, floatAttribute("epsilon", epsilon))
 		results, err := runNode(t, d, model, shapes, outs, operands...)
 		if err != nil {
 			t.Fatal(err)

@@ -76,9 +76,9 @@ func BenchmarkOperatorsByElement(b *testing.B) {
 			{"512x512x3x3/blocks", winnowNode("FilterBlocks", 1, 1, map[string][]int64{"block": {8}, "group": {1}, "turned": {0}}), [][]int64{filter}, [][]int64{filter}},
 			{"4096x192/sum", node("", "Add", 2, 1, nil), [][]int64{rows, rows}, [][]int64{rows}},
 			{"4096x192/gelu", chain(4, 2, []int64{2, 0, 1, 11, 4, 4, 0, 5, 2, 2, 0, 6, 2, 7, 3}, 5, 8), [][]int64{rows, one, one, one}, [][]int64{rows, rows}},
-			{"4096x192/layernorm", winnowNode("LayerNorm", 3, 3, axis, epsilonAttribute(1e-5)), [][]int64{rows, {192}, {192}}, [][]int64{rows, {4096, 1}, {4096, 1}}},
-			{"4096x192/provider's layernorm", node("", "LayerNormalization", 3, 3, axis, epsilonAttribute(1e-5)), [][]int64{rows, {192}, {192}}, [][]int64{rows, {4096, 1}, {4096, 1}}},
-			{"4096x192/layernorm's gradient", winnowNode("LayerNormGrad", 5, 3, axis, epsilonAttribute(1e-5)), [][]int64{rows, rows, {192}, {4096, 1}, {4096, 1}}, [][]int64{rows, {192}, {192}}},
+			{"4096x192/layernorm", winnowNode("LayerNorm", 3, 3, axis, floatAttribute("epsilon", 1e-5)), [][]int64{rows, {192}, {192}}, [][]int64{rows, {4096, 1}, {4096, 1}}},
+			{"4096x192/provider's layernorm", node("", "LayerNormalization", 3, 3, axis, floatAttribute("epsilon", 1e-5)), [][]int64{rows, {192}, {192}}, [][]int64{rows, {4096, 1}, {4096, 1}}},
+			{"4096x192/layernorm's gradient", winnowNode("LayerNormGrad", 5, 3, axis, floatAttribute("epsilon", 1e-5)), [][]int64{rows, rows, {192}, {4096, 1}, {4096, 1}}, [][]int64{rows, {192}, {192}}},
 			{"128x16@28/sum", node("", "Add", 2, 1, nil), [][]int64{image, image}, [][]int64{image}},
 			{"128x16@28/pooling's gradient", winnowNode("MaxPoolGrad", 3, 1, map[string][]int64{"block": {8}, "window": {2, 2, 2, 2, 1, 1, 0, 0}}), [][]int64{pooled, image, pooled}, [][]int64{image}},
 		} {

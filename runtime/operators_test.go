@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // conv3x3 is a convolution, in float64 and ONNX's own order.
@@ -120,6 +122,12 @@ func intsAttribute(name string, v ...int64) []byte {
 		a = append(a, number(8, uint64(x))...)
 	}
 	return append(a, number(20, 7)...)
+}
+
+// floatAttribute is an attribute that is a float.
+func floatAttribute(name string, v float32) []byte {
+	a := protowire.AppendTag(message(1, []byte(name)), 2, protowire.Fixed32Type)
+	return append(protowire.AppendFixed32(a, math.Float32bits(v)), number(20, 1)...)
 }
 
 // runNode runs a graph of one operator over operands of shapes, and gives results of shapes.

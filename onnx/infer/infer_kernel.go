@@ -19,6 +19,7 @@ var kernelRules = map[string]inferRule{
 	onnx.KernelDomain + ".Elementwise":   inferKernelElementwise,
 	onnx.KernelDomain + ".LayerNorm":     inferKernelLayerNorm,
 	onnx.KernelDomain + ".LayerNormGrad": inferKernelLayerNormGrad,
+	onnx.KernelDomain + ".Permute":       inferTranspose,
 }
 
 // inferKernelSecond is of the second input's shape.

@@ -88,12 +88,13 @@ typedef struct {
 	int windowed;                     // it has an attribute window
 	int grouped;                      // it has an attribute group
 	const char *choice;               // an attribute that is 0 or 1, or NULL
-	enum { IMAGES, ROWS, PROGRAM } kind; // attributes: block; axis and epsilon; program and outputs, with any number of operands
+	// attributes: block; axis and epsilon; program and outputs, with any number of operands; perm
+	enum { BLOCKS, ROWS, PROGRAM, ORDER } kind;
 	void *(*run)(work *);
 	const winnow_ops *of;
 } op;
 
-enum { OPS = 11 };
+enum { OPS = 12 };
 
 struct winnow_ops {
 	table api;
@@ -105,7 +106,8 @@ struct winnow_ops {
 // A node.
 typedef struct {
 	const op *op;
-	int64_t pads[4], window[8], block, choice, axis, group;
+	int64_t pads[4], window[8], perm[WINNOW_RANK], block, choice, axis, group;
+	size_t rank; // of perm
 	float epsilon;
 	winnow_program program;
 } node;
@@ -189,5 +191,6 @@ void *winnow_run_filter_blocks(work *w);
 void *winnow_run_elementwise(work *w);
 void *winnow_run_layernorm(work *w);
 void *winnow_run_layernorm_grad(work *w);
+void *winnow_run_permute(work *w);
 
 #endif

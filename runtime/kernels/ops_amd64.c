@@ -37,8 +37,9 @@ static void *node_create(const void *o, table api, const void *info, void **out)
 	node n = {.op = o};
 	size_t count = 4;
 	void *(*number)(const void *, const char *, int64_t *) = (void *(*)(const void *, const char *, int64_t *))api[attribute];
+	void *(*list)(const void *, const char *, int64_t *, size_t *) = (void *(*)(const void *, const char *, int64_t *, size_t *))api[attributes];
 	switch (n.op->kind) {
-	case IMAGES:
+	case BLOCKS:
 		TRY(number(info, "block", &n.block));
 		if (n.block != 8 && n.block != 16) return fail(api, "winnow: block: want 8 or 16");
 		break;
@@ -48,15 +49,19 @@ static void *node_create(const void *o, table api, const void *info, void **out)
 		break;
 	case PROGRAM:
 		TRY(program_of(api, info, &n.program));
+		break;
+	case ORDER:
+		n.rank = WINNOW_RANK;
+		TRY(list(info, "perm", n.perm, &n.rank));
 	}
 	if (n.op->choice) TRY(number(info, n.op->choice, &n.choice));
-	if (n.op->padded) TRY(CALL(attributes, void *(*)(const void *, const char *, int64_t *, size_t *))(info, "pads", n.pads, &count));
+	if (n.op->padded) TRY(list(info, "pads", n.pads, &count));
 	for (size_t i = 0; i < 4; i++)
 		if (count != 4 || n.pads[i] < 0 || n.pads[i] > 2) return fail(api, "winnow: pads: want four numbers from 0 to 2");
 	if (n.op->grouped) TRY(number(info, "group", &n.group));
 	if (n.op->windowed) {
 		count = 8;
-		TRY(CALL(attributes, void *(*)(const void *, const char *, int64_t *, size_t *))(info, "window", n.window, &count));
+		TRY(list(info, "window", n.window, &count));
 		for (size_t i = 0; i < 8; i++)
 			if (count != 8 || n.window[i] < (i < 6) || n.window[i] > 1 << 20) return fail(api, "winnow: window: want eight numbers");
 	}
@@ -89,6 +94,7 @@ static const op table_of_ops[OPS] = {
 	{.name = "FilterBlocks", .inputs = 1, .outputs = 1, .grouped = 1, .choice = "turned", .run = winnow_run_filter_blocks},
 	{.name = "LayerNorm", .inputs = 3, .optional = 1, .outputs = 3, .kind = ROWS, .run = winnow_run_layernorm},
 	{.name = "LayerNormGrad", .inputs = 5, .outputs = 3, .kind = ROWS, .run = winnow_run_layernorm_grad},
+	{.name = "Permute", .inputs = 1, .outputs = 1, .kind = ORDER, .run = winnow_run_permute},
 	{.name = "Elementwise", .inputs = 1, .outputs = 1, .kind = PROGRAM, .run = winnow_run_elementwise},
 };
 

@@ -3,6 +3,7 @@
 #include "filter.h"
 #include "layernorm.h"
 #include "norm.h"
+#include "permute.h"
 #include "winograd.h"
 
 void *winnow_run_conv(work *w) {
@@ -236,5 +237,19 @@ void *winnow_run_layernorm_grad(work *w) {
 	TRY(output_of(api, w->context, 2, dims + w->n->axis, rank - w->n->axis, &dbias));
 	TRY(borrow(w, winnow_layernorm_scratch(&s)));
 	winnow_layernorm_grad(&s, dy, x, scale, mean, inverse, dx, dscale, dbias, w->scratch, each, w);
+	return NULL;
+}
+
+void *winnow_run_permute(work *w) {
+	float *x, *y;
+	int64_t dims[WINNOW_RANK], out[WINNOW_RANK];
+	size_t rank;
+	winnow_permutation s;
+	TRY(operand_of(w->api, w->context, 0, &x, dims, &rank));
+	if (rank != w->n->rank || !winnow_permutation_of(&s, dims, w->n->perm, rank, w->n->op->of->threads))
+		return fail(w->api, "winnow: perm: no order of the dimensions");
+	for (size_t d = 0; d < rank; d++) out[d] = dims[w->n->perm[d]];
+	TRY(output_of(w->api, w->context, 0, out, rank, &y));
+	winnow_permute(&s, x, y, each, w);
 	return NULL;
 }
