@@ -11,6 +11,7 @@ var kernelRules = map[string]inferRule{
 	onnx.KernelDomain + ".Conv3x3":       inferKernelConv,
 	onnx.KernelDomain + ".Conv3x3Filter": inferKernelFilter,
 	onnx.KernelDomain + ".FilterBlocks":  inferKernelFilterBlocks,
+	onnx.KernelDomain + ".ChannelFilter": inferKernelChannelFilter,
 	onnx.KernelDomain + ".Moments":       inferKernelSums,
 	onnx.KernelDomain + ".NormSums":      inferKernelSums,
 	onnx.KernelDomain + ".Affine":        inferLike,
@@ -102,6 +103,15 @@ func inferKernelFilterBlocks(c call) error {
 		s[0], s[1] = onnx.Const(s[1].N*group), onnx.Const(s[0].N/group)
 	}
 	c.set(0, c.dtype(0), s)
+	return nil
+}
+
+func inferKernelChannelFilter(c call) error {
+	out, window := c.in.unknownShape(4), c.n.Ints("window", nil)
+	if x := c.shape(0); len(x) == 4 && len(window) == 8 {
+		out = onnx.Shape{x[1], onnx.Const(1), onnx.Const(window[0]), onnx.Const(window[1])}
+	}
+	c.set(0, c.dtype(0), out)
 	return nil
 }
 

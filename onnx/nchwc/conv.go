@@ -333,6 +333,9 @@ func (c blockedConv) canWeighImages() bool {
 // convolution of the image by channel with its adjoint as the filter, spread
 // by the stride. In blocks both lie in memory as such a convolution wants them.
 func (c blockedConv) weightEach() string {
+	if c.Kernels && min(c.Begin[0], c.Begin[1]) >= 0 {
+		return c.kernel("ChannelFilter", emit.Attrs{"window": onnx.IntsAttr(slices.Concat(c.Kernel, c.Stride, c.Dilation, c.Begin)...)}, c.ToBlocks(c.Inputs[0]), c.ToBlocks(c.Dy[0]))
+	}
 	body := &onnx.Graph{Name: "image"}
 	image := func(name string, size []int64) string {
 		v := onnx.Value{Name: c.Fresh(name), DType: onnx.Float32, Shape: onnx.ShapeOf(c.Group, size[0], size[1])}

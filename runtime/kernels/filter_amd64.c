@@ -1,5 +1,9 @@
 #include "filter.h"
 
+#include <string.h>
+
+#include "square.h"
+
 enum { PIECES = 4 };
 
 typedef struct {
@@ -9,7 +13,7 @@ typedef struct {
 	size_t pieces, all; // blocks of filters times blocks of channels
 } work;
 
-static void blocks(void *arg, size_t piece) {
+static __attribute__((target("avx2,fma"))) void blocks(void *arg, size_t piece) {
 	const work *w = arg;
 	const winnow_filters *s = w->s;
 	size_t b = s->block, ks = s->k / b, cs = s->c / b, line = s->c * s->taps;
@@ -20,7 +24,13 @@ static void blocks(void *arg, size_t piece) {
 		float *to = w->to + at * s->taps * b * b;
 		for (size_t t = 0; t < s->taps; t++) {
 			float *tap = to + (s->turned ? s->taps - 1 - t : t) * b * b;
-			if (s->turned) {
+			if (s->taps == 1) { // runs of channels
+				for (size_t k = 0; k < b; k += 8)
+					for (size_t c = 0; c < b; c += 8) {
+						if (!s->turned) turn_square(from + k * line + c, line, tap + c * b + k, b);
+						else for (size_t i = k; i < k + 8; i++) memcpy(tap + i * b + c, from + i * line + c, 8 * sizeof *tap);
+					}
+			} else if (s->turned) {
 				for (size_t k = 0; k < b; k++)
 					for (size_t c = 0; c < b; c++) tap[k * b + c] = from[k * line + c * s->taps + t];
 			} else {

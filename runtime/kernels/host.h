@@ -94,7 +94,7 @@ typedef struct {
 	const winnow_ops *of;
 } op;
 
-enum { OPS = 12 };
+enum { OPS = 13 };
 
 struct winnow_ops {
 	table api;
@@ -192,5 +192,6 @@ void *winnow_run_elementwise(work *w);
 void *winnow_run_layernorm(work *w);
 void *winnow_run_layernorm_grad(work *w);
 void *winnow_run_permute(work *w);
+void *winnow_run_channel_filter(work *w);
 
 #endif

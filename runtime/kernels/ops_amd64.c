@@ -91,6 +91,7 @@ static const op table_of_ops[OPS] = {
 	{.name = "Affine", .inputs = 6, .optional = 2, .outputs = 1, .choice = "relu", .run = winnow_run_affine},
 	{.name = "Masked", .inputs = 2, .outputs = 1, .run = winnow_run_masked},
 	{.name = "MaxPoolGrad", .inputs = 3, .outputs = 1, .windowed = 1, .run = winnow_run_maxpool_grad},
+	{.name = "ChannelFilter", .inputs = 2, .outputs = 1, .windowed = 1, .run = winnow_run_channel_filter},
 	{.name = "FilterBlocks", .inputs = 1, .outputs = 1, .grouped = 1, .choice = "turned", .run = winnow_run_filter_blocks},
 	{.name = "LayerNorm", .inputs = 3, .optional = 1, .outputs = 3, .kind = ROWS, .run = winnow_run_layernorm},
 	{.name = "LayerNormGrad", .inputs = 5, .outputs = 3, .kind = ROWS, .run = winnow_run_layernorm_grad},

@@ -1,5 +1,6 @@
 // What the nodes of each operator do: their operands, checked, and the work on them.
 #include "host.h"
+#include "channel.h"
 #include "filter.h"
 #include "layernorm.h"
 #include "norm.h"
@@ -136,6 +137,22 @@ void *winnow_run_maxpool_grad(work *w) {
 	winnow_windows o = {dims[2], dims[3], out[2], out[3], {at[0], at[1]}, {at[2], at[3]}, {at[4], at[5]}, {at[6], at[7]}};
 	TRY(output_of(w->api, w->context, 0, dims, 4, &dx));
 	winnow_maxpool_grad(&s, &o, dy, x, y, dx, each, w);
+	return NULL;
+}
+
+void *winnow_run_channel_filter(work *w) {
+	float *x, *dy, *filter;
+	int64_t dims[4], out[4];
+	const int64_t *at = w->n->window;
+	winnow_images s, of;
+	TRY(images_of(w, 0, &x, dims, &s));
+	TRY(images_of(w, 1, &dy, out, &of));
+	if (out[0] != dims[0] || out[1] != dims[1]) return fail(w->api, "winnow: images of another shape");
+	winnow_windows o = {dims[2], dims[3], out[2], out[3], {at[0], at[1]}, {at[2], at[3]}, {at[4], at[5]}, {at[6], at[7]}};
+	if (at[0] * at[1] > 1 << 20) return fail(w->api, "winnow: window: larger than any image");
+	TRY(output_of(w->api, w->context, 0, (int64_t[]){dims[1], 1, at[0], at[1]}, 4, &filter));
+	TRY(borrow(w, winnow_channel_filter_scratch(&s, &o)));
+	winnow_channel_filter(&s, &o, x, dy, filter, w->scratch, each, w);
 	return NULL;
 }
 
