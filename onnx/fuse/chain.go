@@ -187,13 +187,22 @@ func (f *fuser) replace() {
 	for _, n := range f.g.Nodes {
 		c := f.in[n]
 		switch {
-		case c == nil || len(c.nodes) == 1:
+		case c == nil || len(c.nodes) == 1 && !f.spreads(n):
 			nodes = append(nodes, n)
 		case n == c.nodes[len(c.nodes)-1]:
 			nodes = append(nodes, f.node(c))
 		}
 	}
 	f.g.Nodes = nodes
+}
+
+// spreads is whether a node repeats an operand over others, but for single numbers.
+func (f *fuser) spreads(n *onnx.Node) bool {
+	whole := f.in[n].shape
+	return slices.ContainsFunc(n.Inputs, func(in string) bool {
+		v, _ := f.inf.Type(in)
+		return !v.Shape.Equal(whole) && slices.ContainsFunc(v.Shape, func(d onnx.Dim) bool { return d != onnx.Const(1) })
+	})
 }
 
 // node is the one node of a chain.

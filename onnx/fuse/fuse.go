@@ -10,6 +10,7 @@ import (
 // types inf knows.
 func Graph(g *onnx.Graph, inf *infer.Inference) {
 	emit.Sweep(g)
+	columnSums(read(g, inf))
 	permutations(read(g, inf))
 	chains(read(g, inf))
 }

@@ -21,6 +21,7 @@ var kernelRules = map[string]inferRule{
 	onnx.KernelDomain + ".LayerNorm":     inferKernelLayerNorm,
 	onnx.KernelDomain + ".LayerNormGrad": inferKernelLayerNormGrad,
 	onnx.KernelDomain + ".Permute":       inferTranspose,
+	onnx.KernelDomain + ".ColumnSums":    inferKernelColumnSums,
 }
 
 // inferKernelSecond is of the second input's shape.
@@ -101,6 +102,23 @@ func inferKernelFilterBlocks(c call) error {
 			return shapeErrorf("a filter of %v in %d groups", s, group)
 		}
 		s[0], s[1] = onnx.Const(s[1].N*group), onnx.Const(s[0].N/group)
+	}
+	c.set(0, c.dtype(0), s)
+	return nil
+}
+
+func inferKernelColumnSums(c call) error {
+	s := slices.Clone(c.shape(0))
+	axis := c.n.Int("axis", 0)
+	if s == nil || axis < 0 || axis > int64(len(s)) {
+		c.set(0, c.dtype(0), nil)
+		return nil
+	}
+	for i := range s[:axis] {
+		s[i] = onnx.Const(1)
+	}
+	if c.n.Int("keepdims", 0) == 0 {
+		s = s[axis:]
 	}
 	c.set(0, c.dtype(0), s)
 	return nil

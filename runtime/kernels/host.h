@@ -88,13 +88,13 @@ typedef struct {
 	int windowed;                     // it has an attribute window
 	int grouped;                      // it has an attribute group
 	const char *choice;               // an attribute that is 0 or 1, or NULL
-	// attributes: block; axis and epsilon; program and outputs, with any number of operands; perm
-	enum { BLOCKS, ROWS, PROGRAM, ORDER } kind;
+	// attributes: block; axis and epsilon; program and outputs, with any number of operands; perm; axis
+	enum { BLOCKS, ROWS, PROGRAM, ORDER, LEADING } kind;
 	void *(*run)(work *);
 	const winnow_ops *of;
 } op;
 
-enum { OPS = 13 };
+enum { OPS = 14 };
 
 struct winnow_ops {
 	table api;
@@ -192,6 +192,7 @@ void *winnow_run_elementwise(work *w);
 void *winnow_run_layernorm(work *w);
 void *winnow_run_layernorm_grad(work *w);
 void *winnow_run_permute(work *w);
+void *winnow_run_column_sums(work *w);
 void *winnow_run_channel_filter(work *w);
 
 #endif

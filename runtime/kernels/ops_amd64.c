@@ -53,6 +53,9 @@ static void *node_create(const void *o, table api, const void *info, void **out)
 	case ORDER:
 		n.rank = WINNOW_RANK;
 		TRY(list(info, "perm", n.perm, &n.rank));
+		break;
+	case LEADING:
+		TRY(number(info, "axis", &n.axis));
 	}
 	if (n.op->choice) TRY(number(info, n.op->choice, &n.choice));
 	if (n.op->padded) TRY(list(info, "pads", n.pads, &count));
@@ -95,6 +98,7 @@ static const op table_of_ops[OPS] = {
 	{.name = "FilterBlocks", .inputs = 1, .outputs = 1, .grouped = 1, .choice = "turned", .run = winnow_run_filter_blocks},
 	{.name = "LayerNorm", .inputs = 3, .optional = 1, .outputs = 3, .kind = ROWS, .run = winnow_run_layernorm},
 	{.name = "LayerNormGrad", .inputs = 5, .outputs = 3, .kind = ROWS, .run = winnow_run_layernorm_grad},
+	{.name = "ColumnSums", .inputs = 1, .outputs = 1, .kind = LEADING, .choice = "keepdims", .run = winnow_run_column_sums},
 	{.name = "Permute", .inputs = 1, .outputs = 1, .kind = ORDER, .run = winnow_run_permute},
 	{.name = "Elementwise", .inputs = 1, .outputs = 1, .kind = PROGRAM, .run = winnow_run_elementwise},
 };

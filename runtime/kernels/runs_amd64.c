@@ -5,6 +5,7 @@
 #include "layernorm.h"
 #include "norm.h"
 #include "permute.h"
+#include "sums.h"
 #include "winograd.h"
 
 void *winnow_run_conv(work *w) {
@@ -254,6 +255,25 @@ void *winnow_run_layernorm_grad(work *w) {
 	TRY(output_of(api, w->context, 2, dims + w->n->axis, rank - w->n->axis, &dbias));
 	TRY(borrow(w, winnow_layernorm_scratch(&s)));
 	winnow_layernorm_grad(&s, dy, x, scale, mean, inverse, dx, dscale, dbias, w->scratch, each, w);
+	return NULL;
+}
+
+void *winnow_run_column_sums(work *w) {
+	float *x, *y;
+	int64_t dims[WINNOW_RANK], axis = w->n->axis;
+	size_t rank;
+	winnow_matrix s = {1, 1, w->n->op->of->threads};
+	TRY(operand_of(w->api, w->context, 0, &x, dims, &rank));
+	if (axis < 0 || axis > (int64_t)rank) return fail(w->api, "winnow: axis: no dimension is there");
+	for (size_t d = 0; d < rank; d++) {
+		if ((int64_t)d < axis) s.rows *= dims[d], dims[d] = 1;
+		else s.columns *= dims[d];
+	}
+	size_t skip = w->n->choice ? 0 : axis;
+	TRY(output_of(w->api, w->context, 0, dims + skip, rank - skip, &y));
+	if (!s.columns) return NULL;
+	TRY(borrow(w, winnow_column_sums_scratch(&s)));
+	winnow_column_sums(&s, x, y, w->scratch, each, w);
 	return NULL;
 }
 
