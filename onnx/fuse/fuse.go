@@ -7,7 +7,7 @@ import (
 )
 
 // Graph puts the project's own operators in the place of others in a graph whose
-// types inf knows.
+// types inf knows. Nodes that lead to nothing are dropped.
 func Graph(g *onnx.Graph, inf *infer.Inference) {
 	emit.Sweep(g)
 	columnSums(read(g, inf))

@@ -20,9 +20,12 @@
 //   - FilterBlocks(W) -> W [K, C, ...] as ONNX Runtime's own convolution on blocks takes it,
 //     [K/b, C/b, ..., b of C, b of K] in memory. Attributes: group and turned, by which it is
 //     turned around for the data gradient, [C/b, K/b, ..., b of K, b of C] for each group.
+//   - ChannelFilter(X, dY) -> dW [C, 1, ...]: the gradient of the filter of a convolution by
+//     channel. The attribute window has rows and columns of the kernel, the stride, the
+//     dilation and the padding before.
 //   - Masked(dY, Y) -> dY where Y is above 0, else 0.
-//   - MaxPoolGrad(dY, X, Y) -> dX of a maximum pooling that gave Y. The attribute window has
-//     rows and columns of the kernel, the stride, the dilation and the padding before.
+//   - MaxPoolGrad(dY, X, Y) -> dX of a maximum pooling that gave Y, with an attribute window
+//     like that.
 //
 // Of tensors of up to eight dimensions:
 //
@@ -30,6 +33,9 @@
 //     dimensions of the whole, or a run of them and 1 for the others. Attributes: program,
 //     three numbers for each step, a function (elementwise.h) and the two values it
 //     takes, and outputs, values; values are the inputs and then what each step gives.
+//   - Permute(X) -> X with its dimensions in the order of the attribute perm.
+//   - ColumnSums(X) -> the sums over the first dimensions, as many as the attribute axis says;
+//     with the attribute keepdims they stay, as 1.
 //   - LayerNorm(X, scale, bias?) -> Y, mean, inverse: rows of the dimensions from the
 //     attribute axis on, each less its mean, times the inverse of its deviation (attribute
 //     epsilon is added to the variance), times scale, plus bias.

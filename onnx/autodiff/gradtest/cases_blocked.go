@@ -76,6 +76,10 @@ func Blocked() []Case {
 	kernel("wide-filter", emit.Attrs{"pads": is(2, 2, 2, 1)}, Tensor(5, 32, 5, 4), Tensor(16, 32, 5, 4))
 	kernel("two-groups", emit.Attrs{"pads": is(1, 1, 1, 1), "group": ia(2)}, Tensor(3, 32, 4, 3), Tensor(64, 16, 3, 3))
 	kernel("narrow-groups", emit.Attrs{"pads": is(1, 1, 1, 1), "group": ia(8)}, Tensor(16, 32, 4, 3), Tensor(32, 4, 3, 3), Tensor(32))
+	kernel("by-channel", emit.Attrs{"pads": is(1, 1, 1, 1), "group": ia(32)}, Tensor(3, 32, 4, 5), Tensor(32, 1, 3, 3), Tensor(32))
+	kernel("by-channel-stride", emit.Attrs{"pads": is(1, 1, 1, 1), "strides": is(2, 2), "group": ia(16)}, Tensor(2, 16, 6, 5), Tensor(16, 1, 3, 3))
+	kernel("by-channel-dilated", emit.Attrs{"pads": is(2, 2, 1, 2), "dilations": is(2, 2), "group": ia(16)}, Tensor(2, 16, 5, 5), Tensor(16, 1, 3, 2))
+	kernel("by-channel-wide", emit.Attrs{"pads": is(2, 2, 2, 2), "group": ia(16)}, Tensor(2, 16, 3, 3), Tensor(16, 1, 5, 5))
 	kernel("strided", emit.Attrs{"pads": is(1, 1, 1, 1), "strides": is(2, 2)}, Tensor(16, 16, 6, 6), Tensor(16, 16, 3, 3))
 
 	for _, size := range [][]int64{{4, 16, 3, 4}, {2, 32, 40, 30}} {
