@@ -13,7 +13,7 @@ func TestOperatorsOfFilters(t *testing.T) {
 	for _, threads := range []int{1, 3} {
 		d := kernelDevice(t, threads)
 		for _, f := range []struct{ groups, k, c, h, w, block int }{
-			{1, 8, 8, 1, 1, 8}, {1, 48, 24, 1, 1, 8}, {3, 16, 24, 3, 2, 8}, {2, 32, 16, 1, 4, 16},
+			{1, 8, 8, 1, 1, 8}, {1, 48, 24, 1, 1, 8}, {3, 16, 24, 3, 2, 8}, {2, 32, 16, 1, 4, 16}, {2, 32, 48, 1, 1, 16},
 		} {
 			for _, turned := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%+v, turned %v, %d threads", f, turned, threads), func(t *testing.T) {

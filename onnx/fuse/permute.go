@@ -35,6 +35,9 @@ func (r *reader) joinsProduct(n *onnx.Node) bool {
 	if m := r.maker[n.Inputs[0]]; m != nil && m.Op == "Gemm" && len(r.users[n.Inputs[0]]) == 1 {
 		return true
 	}
+	if r.result[n.Outputs[0]] {
+		return false
+	}
 	for _, u := range r.users[n.Outputs[0]] {
 		if u.Op != "MatMul" && u.Op != "Gemm" && u.Op != "Transpose" {
 			return false

@@ -26,10 +26,13 @@ func TestPermutations(t *testing.T) {
 	product := b.do("MatMul", b.with("Transpose", perm(1, 0), "w"), b.with("Transpose", perm(1, 0), "m"))
 	gemm := b.with("Transpose", perm(1, 0), b.with("Gemm", nil, "m", "w"))
 	shared := b.with("Transpose", perm(1, 0), "m") // read by another node too
+	there := b.with("Transpose", perm(1, 0), "w")
+	back := b.with("Transpose", perm(1, 0), there)
+	b.result(b.do("MatMul", there, "w"), b.do("MatMul", "m", back), b.with("Transpose", perm(1, 0), "m"))
 	b.result(heads, turned, product, gemm, b.do("MatMul", shared, "m"), b.do("Floor", shared))
 	nodes := b.check(t)
-	if p, left := count(nodes, "Permute"), count(nodes, "Transpose"); p != 3 || left != 3 {
-		t.Errorf("%d permutations and %d transposes, want 3 of each", p, left)
+	if p, left := count(nodes, "Permute"), count(nodes, "Transpose"); p != 4 || left != 5 {
+		t.Errorf("%d permutations and %d transposes, want 4 and 5", p, left)
 	}
 }
 
