@@ -15,7 +15,7 @@ func TestOperatorsOfChannelFilters(t *testing.T) {
 	bits := map[string][]float32{}
 	for _, threads := range []int{1, 3} {
 		d := kernelDevice(t, threads)
-		for _, p := range []pool{
+		for _, p := range []windows{
 			{3, 16, 9, 12, [2]int{3, 3}, one, one, one, [2]int{9, 12}, 8},
 			{5, 8, 2, 2, [2]int{5, 5}, one, one, [2]int{2, 2}, [2]int{2, 2}, 8}, // no tap meets all
 			{2, 24, 14, 11, [2]int{7, 7}, one, one, [2]int{3, 3}, [2]int{14, 11}, 8},
@@ -37,7 +37,7 @@ func TestOperatorsOfChannelFilters(t *testing.T) {
 	}
 }
 
-func checkChannelFilter(t *testing.T, d *Device, p pool) []float32 {
+func checkChannelFilter(t *testing.T, d *Device, p windows) []float32 {
 	t.Helper()
 	r := rand.New(rand.NewPCG(7, uint64(p.h)))
 	area, out, taps := p.h*p.w, p.result[0]*p.result[1], p.kernel[0]*p.kernel[1]
@@ -46,22 +46,15 @@ func checkChannelFilter(t *testing.T, d *Device, p pool) []float32 {
 	for plane := range p.images * p.channels {
 		for o := range out {
 			for k := range taps {
-				row := o/p.result[1]*p.stride[0] + k/p.kernel[1]*p.dilation[0] - p.begin[0]
-				column := o%p.result[1]*p.stride[1] + k%p.kernel[1]*p.dilation[1] - p.begin[1]
-				if row >= 0 && row < p.h && column >= 0 && column < p.w {
-					want[plane%p.channels*taps+k] += float64(x[plane*area+row*p.w+column]) * float64(dy[plane*out+o])
+				if place, inside := p.at(o, k); inside {
+					want[plane%p.channels*taps+k] += float64(x[plane*area+place]) * float64(dy[plane*out+o])
 				}
 			}
 		}
 	}
-	image, result := []int64{int64(p.images), int64(p.channels), int64(p.h), int64(p.w)}, []int64{int64(p.images), int64(p.channels), int64(p.result[0]), int64(p.result[1])}
-	var window []int64
-	for _, v := range [][2]int{p.kernel, p.stride, p.dilation, p.begin} {
-		window = append(window, int64(v[0]), int64(v[1]))
-	}
-	in := func(v []float32, area int) []float32 { return inBlocks(v, p.channels, area, p.block, false) }
-	model := winnowNode("ChannelFilter", 2, 1, map[string][]int64{"block": {int64(p.block)}, "window": window})
-	got, err := runNode(t, d, model, [][]int64{image, result}, [][]int64{{int64(p.channels), 1, int64(p.kernel[0]), int64(p.kernel[1])}}, in(x, area), in(dy, out))
+	image, result := p.shapes()
+	filter := []int64{int64(p.channels), 1, int64(p.kernel[0]), int64(p.kernel[1])}
+	got, err := runNode(t, d, p.node("ChannelFilter", 2), [][]int64{image, result}, [][]int64{filter}, p.inBlocks(x, area), p.inBlocks(dy, out))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,11 +8,37 @@ import (
 	"testing"
 )
 
-// pool is a maximum pooling.
-type pool struct {
+// windows are those of a maximum pooling or of a convolution by channel.
+type windows struct {
 	images, channels, h, w                  int
 	kernel, stride, dilation, begin, result [2]int
 	block                                   int
+}
+
+// at is the place in a plane that tap k meets at position o of the result.
+func (p windows) at(o, k int) (place int, inside bool) {
+	row := o/p.result[1]*p.stride[0] + k/p.kernel[1]*p.dilation[0] - p.begin[0]
+	column := o%p.result[1]*p.stride[1] + k%p.kernel[1]*p.dilation[1] - p.begin[1]
+	return row*p.w + column, row >= 0 && row < p.h && column >= 0 && column < p.w
+}
+
+// shapes are those of the image and of the result.
+func (p windows) shapes() (image, result []int64) {
+	n, c := int64(p.images), int64(p.channels)
+	return []int64{n, c, int64(p.h), int64(p.w)}, []int64{n, c, int64(p.result[0]), int64(p.result[1])}
+}
+
+// node is the file of an operator over them.
+func (p windows) node(op string, inputs int) []byte {
+	var window []int64
+	for _, v := range [][2]int{p.kernel, p.stride, p.dilation, p.begin} {
+		window = append(window, int64(v[0]), int64(v[1]))
+	}
+	return winnowNode(op, inputs, 1, map[string][]int64{"block": {int64(p.block)}, "window": window})
+}
+
+func (p windows) inBlocks(v []float32, area int) []float32 {
+	return inBlocks(v, p.channels, area, p.block, false)
 }
 
 // A maximum pooling's gradient goes to the first largest element of each window,
@@ -23,7 +49,7 @@ func TestOperatorsOfPoolings(t *testing.T) {
 	bits := map[string][]float32{}
 	for _, threads := range []int{1, 3} {
 		d := kernelDevice(t, threads)
-		for _, p := range []pool{
+		for _, p := range []windows{
 			{3, 16, 6, 8, [2]int{2, 2}, [2]int{2, 2}, one, [2]int{}, [2]int{3, 4}, 8},
 			{2, 24, 7, 9, [2]int{3, 3}, [2]int{2, 2}, one, one, [2]int{4, 5}, 8},
 			{1, 8, 5, 5, [2]int{3, 2}, [2]int{1, 3}, [2]int{2, 1}, [2]int{2, 0}, [2]int{5, 2}, 8},
@@ -41,7 +67,7 @@ func TestOperatorsOfPoolings(t *testing.T) {
 	}
 }
 
-func checkPool(t *testing.T, d *Device, p pool) []float32 {
+func checkPool(t *testing.T, d *Device, p windows) []float32 {
 	t.Helper()
 	r := rand.New(rand.NewPCG(5, uint64(p.h)))
 	area, out := p.h*p.w, p.result[0]*p.result[1]
@@ -54,10 +80,8 @@ func checkPool(t *testing.T, d *Device, p pool) []float32 {
 		for o := range out {
 			largest, at := float32(math.Inf(-1)), -1
 			for k := range p.kernel[0] * p.kernel[1] {
-				row := o/p.result[1]*p.stride[0] + k/p.kernel[1]*p.dilation[0] - p.begin[0]
-				column := o%p.result[1]*p.stride[1] + k%p.kernel[1]*p.dilation[1] - p.begin[1]
-				if row >= 0 && row < p.h && column >= 0 && column < p.w && x[plane*area+row*p.w+column] > largest {
-					at = plane*area + row*p.w + column
+				if place, inside := p.at(o, k); inside && x[plane*area+place] > largest {
+					at = plane*area + place
 					largest = x[at]
 				}
 			}
@@ -65,14 +89,8 @@ func checkPool(t *testing.T, d *Device, p pool) []float32 {
 			want[at] += dy[plane*out+o]
 		}
 	}
-	image, result := []int64{int64(p.images), int64(p.channels), int64(p.h), int64(p.w)}, []int64{int64(p.images), int64(p.channels), int64(p.result[0]), int64(p.result[1])}
-	var window []int64
-	for _, v := range [][2]int{p.kernel, p.stride, p.dilation, p.begin} {
-		window = append(window, int64(v[0]), int64(v[1]))
-	}
-	in := func(v []float32, area int) []float32 { return inBlocks(v, p.channels, area, p.block, false) }
-	model := winnowNode("MaxPoolGrad", 3, 1, map[string][]int64{"block": {int64(p.block)}, "window": window})
-	got, err := runNode(t, d, model, [][]int64{result, image, result}, [][]int64{image}, in(dy, out), in(x, area), in(y, out))
+	image, result := p.shapes()
+	got, err := runNode(t, d, p.node("MaxPoolGrad", 3), [][]int64{result, image, result}, [][]int64{image}, p.inBlocks(dy, out), p.inBlocks(x, area), p.inBlocks(y, out))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 func Graph(g *onnx.Graph, inf *infer.Inference) {
 	emit.Sweep(g)
 	columnSums(read(g, inf))
+	emit.Sweep(g) // of the axes
 	permutations(read(g, inf))
 	chains(read(g, inf))
 }
