@@ -47,8 +47,8 @@ func BenchmarkOperators(b *testing.B) {
 	}
 }
 
-// What chains by element, normalisation of rows, poolings' gradients and filters in
-// blocks take, beside the provider's sum of two of the same size, which reads two and
+// What chains by element, normalisation of rows, permutations, sums, gradients of poolings
+// and of filters by channel, and filters in blocks take, beside the provider's sum of two of the same size, which reads two and
 // writes one: sgd reads three and writes two.
 func BenchmarkOperatorsByElement(b *testing.B) {
 	for _, threads := range []int{1, 2} {
@@ -80,6 +80,10 @@ func BenchmarkOperatorsByElement(b *testing.B) {
 			{"4096x192/provider's layernorm", node("", "LayerNormalization", 3, 3, axis, floatAttribute("epsilon", 1e-5)), [][]int64{rows, {192}, {192}}, [][]int64{rows, {4096, 1}, {4096, 1}}},
 			{"4096x192/layernorm's gradient", winnowNode("LayerNormGrad", 5, 3, axis, floatAttribute("epsilon", 1e-5)), [][]int64{rows, rows, {192}, {4096, 1}, {4096, 1}}, [][]int64{rows, {192}, {192}}},
 			{"128x16@28/sum", node("", "Add", 2, 1, nil), [][]int64{image, image}, [][]int64{image}},
+			{"16x16x12x192/permuted", winnowNode("Permute", 1, 1, nil, intsAttribute("perm", 0, 2, 3, 1)), [][]int64{{16, 16, 12, 192}}, [][]int64{{16, 12, 192, 16}}},
+			{"16x16x12x192/provider's transpose", node("", "Transpose", 1, 1, map[string][]int64{"perm": {0, 2, 3, 1}}), [][]int64{{16, 16, 12, 192}}, [][]int64{{16, 12, 192, 16}}},
+			{"4096x192/sums of columns", winnowNode("ColumnSums", 1, 1, map[string][]int64{"axis": {1}, "keepdims": {1}}), [][]int64{rows}, [][]int64{{1, 192}}},
+			{"128x16@28/3x3 by channel, filter's gradient", winnowNode("ChannelFilter", 2, 1, map[string][]int64{"block": {8}, "window": {3, 3, 1, 1, 1, 1, 1, 1}}), [][]int64{image, image}, [][]int64{{16, 1, 3, 3}}},
 			{"128x16@28/pooling's gradient", winnowNode("MaxPoolGrad", 3, 1, map[string][]int64{"block": {8}, "window": {2, 2, 2, 2, 1, 1, 0, 0}}), [][]int64{pooled, image, pooled}, [][]int64{image}},
 		} {
 			b.Run(fmt.Sprintf("%d-threads/%s", threads, c.name), func(b *testing.B) { benchOperator(b, d, c.model, c.in, c.results...) })
