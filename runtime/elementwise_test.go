@@ -21,10 +21,10 @@ var steps = []func(a, b float64) float64{
 }
 
 // elementwise runs a program over operands of shapes; all results have the shape whole.
-func elementwise(t *testing.T, d *Device, program, outputs []int64, whole []int64, shapes [][]int64, operands ...[]float32) ([][]float32, error) {
+func elementwise(t *testing.T, d *Device, block int64, program, outputs []int64, whole []int64, shapes [][]int64, operands ...[]float32) ([][]float32, error) {
 	t.Helper()
 	results := slices.Repeat([][]int64{whole}, len(outputs))
-	model := winnowNode("Elementwise", len(operands), len(outputs), nil, intsAttribute("program", program...), intsAttribute("outputs", outputs...))
+	model := winnowNode("Elementwise", len(operands), len(outputs), map[string][]int64{"block": {block}}, intsAttribute("program", program...), intsAttribute("outputs", outputs...))
 	return runNode(t, d, model, shapes, results, operands...)
 }
 
@@ -39,12 +39,19 @@ func TestElementwiseFunctions(t *testing.T) {
 	x = append(x, 0, float32(math.Copysign(0, -1)), 1, -1, 88.72, 88.73, -87.3, -104, 0.625, 4, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()))
 	n := []int64{int64(len(x))}
 	for f := int64(6); f < int64(len(steps)); f++ {
-		got, err := elementwise(t, d, []int64{f, 0, 0}, []int64{1}, n, [][]int64{n}, x)
+		got, err := elementwise(t, d, 8, []int64{f, 0, 0}, []int64{1}, n, [][]int64{n}, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wide, err := elementwise(t, d, 16, []int64{f, 0, 0}, []int64{1}, n, [][]int64{n}, x)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i, v := range x {
 			want, y := steps[f](float64(v), 0), got[0][i]
+			if math.Float32bits(y) != math.Float32bits(wide[0][i]) {
+				t.Fatalf("function %d of %v is %v, and %v in vectors of 16", f, v, y, wide[0][i])
+			}
 			const tiny = 1 << 23 * math.SmallestNonzeroFloat32 // below it float32 loses digits
 			ulp := math.Max(math.Abs(want), tiny) * 0x1p-23
 			switch {
@@ -106,11 +113,11 @@ func TestElementwisePrograms(t *testing.T) {
 			outputs = []int64{values - 1}
 		}
 		t.Run(fmt.Sprintf("%d of %v", i, whole), func(t *testing.T) {
-			got, err := elementwise(t, one, program, outputs, whole, shapes, operands...)
+			got, err := elementwise(t, one, 8, program, outputs, whole, shapes, operands...)
 			if err != nil {
 				t.Fatal(err)
 			}
-			again, err := elementwise(t, three, program, outputs, whole, shapes, operands...)
+			again, err := elementwise(t, three, 16, program, outputs, whole, shapes, operands...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -121,7 +128,7 @@ func TestElementwisePrograms(t *testing.T) {
 						t.Fatalf("value %d, element %d is %v, want %v", o, j, a, v)
 					}
 					if math.Float32bits(got[k][j]) != math.Float32bits(again[k][j]) {
-						t.Fatalf("value %d, element %d: three threads give %v, one %v", o, j, again[k][j], got[k][j])
+						t.Fatalf("value %d, element %d: three threads and vectors of 16 give %v, one and 8 %v", o, j, again[k][j], got[k][j])
 					}
 				}
 			}
@@ -194,7 +201,7 @@ func TestElementwiseRefuses(t *testing.T) {
 		for _, s := range c.shapes {
 			operands = append(operands, make([]float32, product(s)))
 		}
-		_, err := elementwise(t, d, c.program, c.outputs, c.shapes[0], c.shapes, operands...)
+		_, err := elementwise(t, d, 8, c.program, c.outputs, c.shapes[0], c.shapes, operands...)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want what says %q", name, err, c.want)
 		}

@@ -62,7 +62,7 @@ func BenchmarkOperatorsByElement(b *testing.B) {
 		}
 		filter, rows, image, pooled, one := []int64{512, 512, 3, 3}, []int64{4096, 192}, []int64{128, 16, 28, 28}, []int64{128, 16, 14, 14}, []int64{}
 		chain := func(inputs, outputs int, program []int64, values ...int64) []byte {
-			return winnowNode("Elementwise", inputs, outputs, nil, intsAttribute("program", program...), intsAttribute("outputs", values...))
+			return winnowNode("Elementwise", inputs, outputs, map[string][]int64{"block": {8}}, intsAttribute("program", program...), intsAttribute("outputs", values...))
 		}
 		axis := map[string][]int64{"axis": {1}}
 		for _, c := range []struct {

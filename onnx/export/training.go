@@ -62,7 +62,7 @@ func buildTrain(f *forward, o Options, record func(autodiff.Case), b *bundle.Bun
 		return err
 	}
 	if s.blocks != nil && s.blocks.Kernels {
-		fuse.Graph(e.Graph, e.Inf)
+		fuse.Graph(e.Graph, e.Inf, s.o.Blocks.Size)
 	}
 	b.Train, err = emit.Encode(e.Graph, nchwc.Domain, onnx.KernelDomain)
 	return err

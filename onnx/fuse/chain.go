@@ -10,7 +10,7 @@ import (
 // Operator is the operator that a chain becomes: attribute program has three
 // numbers for each step, its function and the two values it takes, where values
 // are the inputs and then what each step gives; attribute outputs says which
-// values are outputs.
+// values are outputs, and block how many floats a vector has.
 const Operator = "Elementwise"
 
 // Bounds of a chain, those of runtime/kernels.
@@ -37,12 +37,13 @@ type chain struct {
 // fuser looks for the chains of a graph.
 type fuser struct {
 	*reader
-	in map[*onnx.Node]*chain
+	vector int64
+	in     map[*onnx.Node]*chain
 }
 
 // chains replaces the chains of a graph, of which no node may lead to nothing.
-func chains(r *reader) {
-	f := &fuser{reader: r, in: map[*onnx.Node]*chain{}}
+func chains(r *reader, vector int64) {
+	f := &fuser{reader: r, vector: vector, in: map[*onnx.Node]*chain{}}
 	for _, n := range r.g.Nodes {
 		f.take(n)
 	}
@@ -240,6 +241,6 @@ func (f *fuser) node(c *chain) *onnx.Node {
 			f.tell(out)
 		}
 	}
-	n.Attrs = map[string]onnx.Attr{"program": onnx.IntsAttr(program...), "outputs": onnx.IntsAttr(outputs...)}
+	n.Attrs = map[string]onnx.Attr{"block": onnx.IntAttr(f.vector), "program": onnx.IntsAttr(program...), "outputs": onnx.IntsAttr(outputs...)}
 	return n
 }

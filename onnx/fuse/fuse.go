@@ -7,13 +7,14 @@ import (
 )
 
 // Graph puts the project's own operators in the place of others in a graph whose
-// types inf knows. Nodes that lead to nothing are dropped.
-func Graph(g *onnx.Graph, inf *infer.Inference) {
+// types inf knows, for vectors of so many floats (8 or 16). Nodes that lead to
+// nothing are dropped.
+func Graph(g *onnx.Graph, inf *infer.Inference, vector int64) {
 	emit.Sweep(g)
 	columnSums(read(g, inf))
 	emit.Sweep(g) // of the axes
 	permutations(read(g, inf))
-	chains(read(g, inf))
+	chains(read(g, inf), vector)
 }
 
 // reader knows who makes and who reads what in a graph.

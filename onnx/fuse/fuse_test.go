@@ -112,7 +112,7 @@ func (b *graph) check(t *testing.T) []*onnx.Node {
 	d := kernels(t)
 	emit.Sweep(b.Graph)
 	want := b.outputs(t, d)
-	fuse.Graph(b.Graph, b.Inf)
+	fuse.Graph(b.Graph, b.Inf, 8)
 	got := b.outputs(t, d)
 	for i := range want {
 		if !slices.Equal(got[i], want[i]) {
@@ -158,7 +158,7 @@ func TestOperators(t *testing.T) {
 			}
 			b.result(b.do("Neg", b.do(op, inputs...)))
 			want := b.outputs(t, d)[0]
-			fuse.Graph(b.Graph, b.Inf)
+			fuse.Graph(b.Graph, b.Inf, 8)
 			if len(b.Graph.Nodes) != 1 {
 				t.Fatalf("%d nodes", len(b.Graph.Nodes))
 			}

@@ -45,7 +45,7 @@ func TestColumnSums(t *testing.T) {
 	b.result(b.with("ReduceSum", keep(0), "x", b.Int64s(0)), b.with("ReduceSum", keep(1), "x", b.Int64s(-2, 0)), b.with("ReduceSum", nil, "x", b.Int64s(0)),
 		b.with("ReduceSum", keep(0), "x", b.Int64s(1)), b.with("ReduceSum", keep(0), "x"), b.with("ReduceSum", keep(0), "x", b.Int64s(0, 1, 2)))
 	want := b.outputs(t, d)
-	fuse.Graph(b.Graph, b.Inf)
+	fuse.Graph(b.Graph, b.Inf, 8)
 	if n, left := count(b.Graph.Nodes, "ColumnSums"), count(b.Graph.Nodes, "ReduceSum"); n != 3 || left != 3 {
 		t.Errorf("%d sums of columns and %d others, want 3 of each", n, left)
 	}

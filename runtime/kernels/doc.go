@@ -32,7 +32,8 @@
 //   - Elementwise(X...) -> Y...: up to 32 steps by element in one pass. An input has the
 //     dimensions of the whole, or a run of them and 1 for the others. Attributes: program,
 //     three numbers for each step, a function (elementwise.h) and the two values it
-//     takes, and outputs, values; values are the inputs and then what each step gives.
+//     takes, outputs, values, and block, the floats of a vector, which change no bit;
+//     values are the inputs and then what each step gives.
 //   - Permute(X) -> X with its dimensions in the order of the attribute perm.
 //   - ColumnSums(X) -> the sums over the first dimensions, as many as the attribute axis says;
 //     with the attribute keepdims they stay, as 1.

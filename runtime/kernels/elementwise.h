@@ -19,11 +19,12 @@ typedef enum {
 // A program: its values are the inputs and then what each step gives.
 typedef struct {
 	size_t inputs, steps, outputs;
+	size_t block; // floats of a vector: 8 or 16
 	struct { uint8_t f, a, b; } step[WINNOW_STEPS]; // a function and the values it takes
 	uint8_t output[WINNOW_OUTPUTS];                 // values
 } winnow_program;
 
-// Reads a program written as three numbers for each step; 0 where it is none.
+// Reads a program written as three numbers for each step, but for its block; 0 where it is none.
 int winnow_program_read(winnow_program *p, size_t inputs, const int64_t *steps, size_t numbers, const int64_t *outputs, size_t count);
 
 // An operand whose element at place i of n is data[i/inner % period].

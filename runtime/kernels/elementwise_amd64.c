@@ -1,121 +1,34 @@
 #include "elementwise.h"
 
+#include <immintrin.h>
 #include <string.h>
-
-#define TARGET __attribute__((target("avx2,fma")))
-#define INLINE static inline __attribute__((always_inline)) TARGET
 
 enum { TILE = 256, PIECES = 4, VALUES = WINNOW_INPUTS + WINNOW_STEPS };
 enum { least = 1 << 15 }; // steps times elements that are worth a thread
 
-typedef float vec __attribute__((vector_size(32), aligned(4), may_alias));
-typedef float whole __attribute__((vector_size(32)));
-typedef int32_t ints __attribute__((vector_size(32), may_alias));
-
-INLINE vec all(float x) { return (vec){x, x, x, x, x, x, x, x}; }
-INLINE vec pick(ints mask, vec a, vec b) { return (vec)((mask & (ints)a) | (~mask & (ints)b)); }
-INLINE vec magnitude(vec x) { return (vec)((ints)x & 0x7fffffff); }
-INLINE vec signed_as(vec magnitude, vec x) { return (vec)((ints)magnitude | ((ints)x & (ints)all(-0.0f))); }
-
-// The polynomials are least in their greatest error, by Lawson's iteration on
-// Chebyshev's nodes in forty digits: testdata/polynomials.py.
-
-// 2^n and e^r whose product is e^x, r within log(2)/2.
-INLINE vec parts(vec x, ints *n) {
-	vec whole = (x * all(1.442695041f) + all(12582912.0f)) - all(12582912.0f); // to the nearest whole number
-	vec r = (x - whole * all(0.693359375f)) + whole * all(2.12194440e-4f);     // log(2) in two parts
-	vec p = all(1.3951708e-3f);
-	p = p * r + all(8.3695994e-3f);
-	p = p * r + all(4.1666187e-2f);
-	p = p * r + all(1.6666513e-1f);
-	p = p * r + all(0.5f);
-	*n = __builtin_convertvector(whole, ints);
-	return (p * r) * r + r + all(1);
-}
-
-// e^x. Below -87.3, where numbers lose digits, 0.
-INLINE vec exponential(vec x) {
-	ints n;
-	vec y = parts(x, &n);
-	ints half = n >> 1, rest = n - half;
-	y = y * (vec)((half + 127) << 23) * (vec)((rest + 127) << 23); // 2^128 is no float, 2^64 twice is
-	y = pick(x > all(88.7228394f), all(__builtin_inff()), y);
-	y = pick(x < all(-87.3f), all(0), y);
-	return pick(x != x, x, y);
-}
-
-// e^x for x from -80 to 80.
-INLINE vec exponential_near(vec x) {
-	ints n;
-	vec y = parts(x, &n);
-	return (vec)((ints)y + (n << 23));
-}
-
-// erf(x): x P(x^2) up to 1, then 1 - e^-Q(|x|), which is 1 from 4 on.
-INLINE vec error_function(vec x) {
-	vec a = magnitude(x), z = x * x;
-	vec p = all(7.8538410e-5f);
-	p = p * z + all(-8.0101875e-4f);
-	p = p * z + all(5.1883270e-3f);
-	p = p * z + all(-2.6853812e-2f);
-	p = p * z + all(1.1283585e-1f);
-	p = p * z + all(-3.7612626e-1f);
-	p = p * z + all(1.1283792f);
-	vec q = all(-1.8557884e-4f), b = pick(a > all(4), all(4), a);
-	q = q * b + all(2.9396535e-3f);
-	q = q * b + all(-2.1805498e-2f);
-	q = q * b + all(1.0303774e-1f);
-	q = q * b + all(6.3822527e-1f);
-	q = q * b + all(1.1270403f);
-	q = q * b + all(3.5366115e-4f);
-	vec far = all(1) - exponential_near(-q); // at 4 it is 1
-	return pick(a > all(1), signed_as(far, x), x * p); // what is no number is not above 1
-}
-
-INLINE vec root(vec x) { return (vec)__builtin_ia32_sqrtps256((whole)x); }
-INLINE vec logistic(vec x) { return all(1) / (all(1) + exponential(-x)); }
-
-// tanh(x): x P(x^2) up to 0.625, then 1 - 2/(e^2|x| + 1).
-INLINE vec hyperbolic(vec x) {
-	vec a = magnitude(x), z = x * x;
-	vec p = all(-5.6599655e-3f);
-	p = p * z + all(2.0590965e-2f);
-	p = p * z + all(-5.3721060e-2f);
-	p = p * z + all(1.3331127e-1f);
-	p = p * z + all(-3.3333261e-1f);
-	vec near = (p * z) * x + x;
-	vec far = all(1) - all(2) / (exponential(a + a) + all(1));
-	return pick(a < all(0.625f), near, signed_as(far, x));
-}
-
-// What is no number stays so, as in ONNX Runtime's operators.
-INLINE vec greater(vec a, vec b) { return pick(a != a, a, pick(a < b, b, pick(b != b, b, a))); }
-INLINE vec lesser(vec a, vec b) { return pick(a != a, a, pick(a > b, b, pick(b != b, b, a))); }
-INLINE vec positive(vec a) { return pick(a <= all(0), all(0), a); }
-
-#define LOAD(p) (*(const vec *)((p) + i))
-#define EACH(value) for (size_t i = 0; i < n; i += 8) *(vec *)(y + i) = value; break
-
-// y of n elements, whole vectors.
-TARGET static void step(winnow_function f, const float *a, const float *b, size_t n, float *y) {
-	switch (f) {
-	case WINNOW_ADD: EACH(LOAD(a) + LOAD(b));
-	case WINNOW_SUB: EACH(LOAD(a) - LOAD(b));
-	case WINNOW_MUL: EACH(LOAD(a) * LOAD(b));
-	case WINNOW_DIV: EACH(LOAD(a) / LOAD(b));
-	case WINNOW_MAX: EACH(greater(LOAD(a), LOAD(b)));
-	case WINNOW_MIN: EACH(lesser(LOAD(a), LOAD(b)));
-	case WINNOW_NEG: EACH(-LOAD(a));
-	case WINNOW_SQRT: EACH(root(LOAD(a)));
-	case WINNOW_RECIPROCAL: EACH(all(1) / LOAD(a));
-	case WINNOW_RELU: EACH(positive(LOAD(a)));
-	case WINNOW_EXP: EACH(exponential(LOAD(a)));
-	case WINNOW_ERF: EACH(error_function(LOAD(a)));
-	case WINNOW_SIGMOID: EACH(logistic(LOAD(a)));
-	case WINNOW_TANH: EACH(hyperbolic(LOAD(a)));
-	case WINNOW_FUNCTIONS: break;
-	}
-}
+#define LANES 8
+#define NAME(x) x##_avx2
+#define TARGET __attribute__((target("avx2,fma")))
+#define ROOTS 8
+#define SQUARE_ROOTS(p) _mm256_storeu_ps(p, _mm256_sqrt_ps(_mm256_loadu_ps(p)))
+#include "elementwise_step.h"
+#undef LANES
+#undef NAME
+#define LANES 16
+#define NAME(x) x##_pairs // the same where there is no AVX-512, for tests
+#include "elementwise_step.h"
+#undef NAME
+#undef TARGET
+#undef ROOTS
+#undef SQUARE_ROOTS
+#define NAME(x) x##_avx512
+#define TARGET __attribute__((target("avx512f")))
+#define ROOTS 16
+#define SQUARE_ROOTS(p) _mm512_storeu_ps(p, _mm512_sqrt_ps(_mm512_loadu_ps(p)))
+#include "elementwise_step.h"
+#undef LANES
+#undef NAME
+#undef TARGET
 
 int winnow_program_read(winnow_program *p, size_t inputs, const int64_t *steps, size_t numbers, const int64_t *outputs, size_t count) {
 	if (!inputs || inputs > WINNOW_INPUTS || !numbers || numbers % 3 || numbers / 3 > WINNOW_STEPS || !count || count > WINNOW_OUTPUTS) return 0;
@@ -154,6 +67,7 @@ int winnow_operand_of(winnow_operand *o, const int64_t *dims, size_t rank, const
 typedef struct {
 	const winnow_program *p;
 	size_t n, pieces;
+	void (*step)(winnow_function, const float *, const float *, size_t, float *);
 	const winnow_operand *inputs;
 	float *const *outputs;
 	float *at[VALUES];              // where a value lies as a whole, NULL where it does not
@@ -207,7 +121,7 @@ static void piece(void *arg, size_t i) {
 	const run *r = arg;
 	const winnow_program *p = r->p;
 	float memory[VALUES][TILE] __attribute__((aligned(64)));
-	size_t vectors = r->n / 8, from = i * vectors / r->pieces * 8, until = (i + 1) * vectors / r->pieces * 8;
+	size_t lanes = p->block, vectors = r->n / lanes, from = i * vectors / r->pieces * lanes, until = (i + 1) * vectors / r->pieces * lanes;
 	for (size_t j = 0; j < p->inputs; j++)
 		if (!r->at[j] && r->inputs[j].period == 1) spread(&r->inputs[j], 0, TILE, memory[r->slot[j]]);
 	for (size_t at = from; at < until; at += TILE) {
@@ -220,21 +134,22 @@ static void piece(void *arg, size_t i) {
 		for (size_t j = 0; j < p->steps; j++) {
 			size_t y = p->inputs + j;
 			float *to = r->at[y] ? r->at[y] + at : memory[r->slot[y]];
-			step(p->step[j].f, value[p->step[j].a], value[p->step[j].b], n, to);
+			r->step(p->step[j].f, value[p->step[j].a], value[p->step[j].b], n, to);
 			value[y] = to;
 		}
 	}
-	if (i + 1 == r->pieces && r->n % 8) { // what is no whole vector, each value in its own
-		size_t at = r->n / 8 * 8, n = r->n - at;
-		float v[VALUES][8] = {{0}};
+	if (i + 1 == r->pieces && r->n % lanes) { // what is no whole vector, each value in its own
+		size_t at = vectors * lanes, n = r->n - at;
+		float v[VALUES][16] = {{0}};
 		for (size_t j = 0; j < p->inputs; j++) spread(&r->inputs[j], at, n, v[j]);
-		for (size_t j = 0; j < p->steps; j++) step(p->step[j].f, v[p->step[j].a], v[p->step[j].b], 8, v[p->inputs + j]);
+		for (size_t j = 0; j < p->steps; j++) r->step(p->step[j].f, v[p->step[j].a], v[p->step[j].b], lanes, v[p->inputs + j]);
 		for (size_t j = 0; j < p->outputs; j++) memcpy(r->outputs[j] + at, v[p->output[j]], n * sizeof(float));
 	}
 }
 
 void winnow_elementwise(const winnow_program *p, size_t n, const winnow_operand *inputs, float *const *outputs, size_t lanes, winnow_for each, void *pool) {
 	run r = {.p = p, .n = n, .inputs = inputs, .outputs = outputs};
+	r.step = p->block == 8 ? step_avx2 : __builtin_cpu_supports("avx512f") ? step_avx512 : step_pairs;
 	if (!n) return;
 	place(&r);
 	size_t worth = n * p->steps / least + 1;

@@ -88,7 +88,7 @@ typedef struct {
 	int windowed;                     // it has an attribute window
 	int grouped;                      // it has an attribute group
 	const char *choice;               // an attribute that is 0 or 1, or NULL
-	// attributes: block; axis and epsilon; program and outputs, with any number of operands; perm; axis
+	// attributes: block; axis and epsilon; block, program and outputs, with any number of operands; perm; axis
 	enum { BLOCKS, ROWS, PROGRAM, ORDER, LEADING } kind;
 	void *(*run)(work *);
 	const winnow_ops *of;

@@ -40,15 +40,15 @@ static void *node_create(const void *o, table api, const void *info, void **out)
 	void *(*list)(const void *, const char *, int64_t *, size_t *) = (void *(*)(const void *, const char *, int64_t *, size_t *))api[attributes];
 	switch (n.op->kind) {
 	case BLOCKS:
+	case PROGRAM:
 		TRY(number(info, "block", &n.block));
 		if (n.block != 8 && n.block != 16) return fail(api, "winnow: block: want 8 or 16");
+		if (n.op->kind == PROGRAM) TRY(program_of(api, info, &n.program));
+		n.program.block = n.block;
 		break;
 	case ROWS:
 		TRY(number(info, "axis", &n.axis));
 		TRY(CALL(attributeFloat, void *(*)(const void *, const char *, float *))(info, "epsilon", &n.epsilon));
-		break;
-	case PROGRAM:
-		TRY(program_of(api, info, &n.program));
 		break;
 	case ORDER:
 		n.rank = WINNOW_RANK;

@@ -318,7 +318,7 @@ func (k *check) function(d *ortrun.Device) *ortrun.Function {
 		k.t.Fatal(k.e.Err)
 	}
 	if k.c.kernels && d.Kernels() {
-		fuse.Graph(k.g, k.e.Inf)
+		fuse.Graph(k.g, k.e.Inf, BlockOf(k.t, d))
 	}
 	model, err := emit.Encode(k.g, nchwc.Domain, onnx.KernelDomain)
 	if err != nil {
