@@ -124,6 +124,26 @@ func intsAttribute(name string, v ...int64) []byte {
 	return append(a, number(20, 7)...)
 }
 
+// anyThreads checks cases on one thread and on three, and wants the same bits of both.
+func anyThreads[C any](t *testing.T, cases []C, check func(*testing.T, *Device, C) []float32) {
+	t.Helper()
+	bits := map[string][]float32{} // of one thread
+	for _, threads := range []int{1, 3} {
+		d := kernelDevice(t, threads)
+		for _, c := range cases {
+			key := fmt.Sprintf("%+v", c)
+			t.Run(fmt.Sprintf("%s, %d threads", key, threads), func(t *testing.T) {
+				got := check(t, d, c)
+				if threads == 1 {
+					bits[key] = got
+				} else if !slices.Equal(got, bits[key]) {
+					t.Error("another number of threads gives other bits")
+				}
+			})
+		}
+	}
+}
+
 // floatAttribute is an attribute that is a float.
 func floatAttribute(name string, v float32) []byte {
 	a := protowire.AppendTag(message(1, []byte(name)), 2, protowire.Fixed32Type)
@@ -191,20 +211,7 @@ func TestOperatorsOfConvolutions(t *testing.T) {
 		{images: 3, in: 32, out: 48, h: 8, w: 9, pads: [4]int{1, 1, 1, 1}, block: 16},
 		{images: 2, in: 128, out: 144, h: 4, w: 5, pads: [4]int{1, 1, 1, 1}, block: 16},
 	}
-	bits := map[string][]float32{} // of one thread
-	for _, threads := range []int{1, 3} {
-		d := kernelDevice(t, threads)
-		for _, s := range shapes {
-			t.Run(fmt.Sprintf("%+v, %d threads", s, threads), func(t *testing.T) {
-				got := checkConv3x3(t, d, s)
-				if key := fmt.Sprint(s); bits[key] == nil {
-					bits[key] = got
-				} else if !slices.Equal(got, bits[key]) {
-					t.Error("another number of threads gives other bits")
-				}
-			})
-		}
-	}
+	anyThreads(t, shapes, checkConv3x3)
 }
 
 func checkConv3x3(t *testing.T, d *Device, s conv3x3) (all []float32) {
@@ -313,23 +320,10 @@ func TestOperatorsRefuse(t *testing.T) {
 // The parts of a batch normalisation are those of its definition, in float64,
 // also where a channel's mean is large beside its deviation.
 func TestOperatorsOfNormalisations(t *testing.T) {
-	bits := map[string][]float32{}
-	for _, threads := range []int{1, 3} {
-		d := kernelDevice(t, threads)
-		for _, s := range []conv3x3{
-			{images: 5, in: 16, h: 7, w: 9, block: 8}, {images: 1, in: 8, h: 1, w: 1, block: 8}, {images: 2, in: 24, h: 40, w: 31, block: 8},
-			{images: 3, in: 32, h: 5, w: 4, block: 16},
-		} {
-			t.Run(fmt.Sprintf("%+v, %d threads", s, threads), func(t *testing.T) {
-				got := checkNorm(t, d, s)
-				if key := fmt.Sprint(s); bits[key] == nil {
-					bits[key] = got
-				} else if !slices.Equal(got, bits[key]) {
-					t.Error("another number of threads gives other bits")
-				}
-			})
-		}
-	}
+	anyThreads(t, []conv3x3{
+		{images: 5, in: 16, h: 7, w: 9, block: 8}, {images: 1, in: 8, h: 1, w: 1, block: 8}, {images: 2, in: 24, h: 40, w: 31, block: 8},
+		{images: 3, in: 32, h: 5, w: 4, block: 16},
+	}, checkNorm)
 }
 
 func checkNorm(t *testing.T, d *Device, s conv3x3) (all []float32) {

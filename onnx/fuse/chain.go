@@ -136,17 +136,16 @@ func (f *fuser) fits(n *onnx.Node) (onnx.Shape, bool) {
 	if !ok || n.Domain != "" || len(n.Outputs) != 1 {
 		return nil, false
 	}
-	y, ok := f.inf.Type(n.Outputs[0])
-	if !ok || y.DType != onnx.Float32 || y.Shape == nil || len(y.Shape) > maxRank {
+	whole, ok := f.floats(n.Outputs[0])
+	if !ok {
 		return nil, false
 	}
 	for _, in := range n.Inputs {
-		v, ok := f.inf.Type(in)
-		if !ok || v.DType != onnx.Float32 || !sideBySide(v.Shape, y.Shape) {
+		if s, ok := f.floats(in); !ok || !sideBySide(s, whole) {
 			return nil, false
 		}
 	}
-	return y.Shape, true
+	return whole, true
 }
 
 func arity(function int64) int {
@@ -159,7 +158,7 @@ func arity(function int64) int {
 // sideBySide is whether an operand has dimensions of the whole that lie side by
 // side, and 1 for the others.
 func sideBySide(s, whole onnx.Shape) bool {
-	if s == nil || len(s) > len(whole) {
+	if len(s) > len(whole) {
 		return false
 	}
 	const before, within, behind = 0, 1, 2

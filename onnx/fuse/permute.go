@@ -1,34 +1,41 @@
 package fuse
 
-import "winnow/onnx"
+import (
+	"winnow/onnx"
+	"winnow/onnx/infer"
+)
 
 // permutations puts the operator Permute in the place of Transpose, but where ONNX
 // Runtime makes one with a product of matrices out of both.
 func permutations(r *reader) {
 	for i, n := range r.g.Nodes {
-		if n.Op != "Transpose" || n.Domain != "" || r.joinsProduct(n) {
+		if n.Op != "Transpose" || n.Domain != "" {
 			continue
 		}
 		shape, ok := r.floats(n.Inputs[0])
-		if !ok {
+		order, err := infer.Permutation(n, len(shape))
+		if !ok || err != nil || r.joinsProduct(n, order) {
 			continue
 		}
+		var perm []int64
+		for _, d := range order {
+			perm = append(perm, int64(d))
+		}
 		r.g.Nodes[i] = &onnx.Node{Name: n.Name, Op: "Permute", Domain: onnx.KernelDomain, Inputs: n.Inputs, Outputs: n.Outputs,
-			Attrs: map[string]onnx.Attr{"perm": onnx.IntsAttr(orderOf(n, len(shape))...)}}
+			Attrs: map[string]onnx.Attr{"perm": onnx.IntsAttr(perm...)}}
 		r.tell(n.Outputs[0])
 	}
 }
 
 // joinsProduct is whether a transpose turns around matrices that a product reads or
 // gave, or another transpose turns back.
-func (r *reader) joinsProduct(n *onnx.Node) bool {
-	shape, ok := r.floats(n.Inputs[0])
-	last := len(shape) - 1
-	if !ok || last < 1 {
+func (r *reader) joinsProduct(n *onnx.Node, order []int) bool {
+	last := len(order) - 1
+	if last < 1 {
 		return false
 	}
-	for i, p := range orderOf(n, last+1) {
-		if i < last-1 && p != int64(i) || i == last && p != int64(last-1) {
+	for i, d := range order {
+		if i < last-1 && d != i || i == last && d != last-1 {
 			return false
 		}
 	}
@@ -44,15 +51,4 @@ func (r *reader) joinsProduct(n *onnx.Node) bool {
 		}
 	}
 	return true
-}
-
-// orderOf is the order that a Transpose of so many dimensions gives them.
-func orderOf(n *onnx.Node, rank int) []int64 {
-	order := n.Ints("perm", nil)
-	if order == nil {
-		for i := range rank {
-			order = append(order, int64(rank-1-i))
-		}
-	}
-	return order
 }

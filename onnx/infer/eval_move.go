@@ -47,7 +47,7 @@ func evalTranspose(e *evaluator) ([]*onnx.Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	perm, err := permutation(e.n, len(x.Dims))
+	perm, err := Permutation(e.n, len(x.Dims))
 	if err != nil {
 		return nil, err
 	}

@@ -284,7 +284,7 @@ func (f *folder) changesNothing(n *onnx.Node) bool {
 	case "Concat", "Sum", "Max", "Min", "Mean":
 		return len(n.Inputs) == 1
 	case "Transpose":
-		perm, err := permutation(n, len(x.Shape))
+		perm, err := Permutation(n, len(x.Shape))
 		return err == nil && x.Shape != nil && slices.IsSorted(perm)
 	}
 	return false

@@ -150,7 +150,7 @@ func inferTranspose(c call) error {
 		c.set(0, c.dtype(0), nil)
 		return nil
 	}
-	perm, err := permutation(c.n, len(x))
+	perm, err := Permutation(c.n, len(x))
 	if err != nil {
 		return err
 	}
@@ -162,8 +162,9 @@ func inferTranspose(c call) error {
 	return nil
 }
 
-// permutation reads Transpose's perm, by default the reverse order.
-func permutation(n *onnx.Node, rank int) ([]int, error) {
+// Permutation is the order that a Transpose gives so many dimensions, by default the
+// reverse; an error where its perm is none.
+func Permutation(n *onnx.Node, rank int) ([]int, error) {
 	given := n.Ints("perm", nil)
 	perm := make([]int, rank)
 	if len(given) == 0 {
