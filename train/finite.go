@@ -102,7 +102,7 @@ func (l *loop) firstNotFinite(b *loader.Batch) string {
 // not finite on a batch.
 func (l *loop) firstValue(b *loader.Batch) (string, error) {
 	spec := l.graphs.evalSpec
-	m, err := wire.Decode(spec.Model, "")
+	m, err := wire.Decode(l.graphs.bundle.Eval, "") // of the model's own values, in any layout
 	if err != nil {
 		return "", err
 	}

@@ -55,7 +55,7 @@ func (g *graphs) open(o *Options, maxTrain, maxEval, tail int) error {
 	if g.inference, err = o.Bundle.Inference(); err != nil {
 		return err
 	}
-	if g.evalSpec, err = step.EvalSpec(o.Bundle, g.inference); err != nil {
+	if g.evalSpec, err = step.EvalSpec(o.Bundle, g.inference, g.layout); err != nil {
 		return err
 	}
 	if g.evaluator, err = o.Device.NewEvaluator(g.evalSpec, g.state, maxEval); err != nil {

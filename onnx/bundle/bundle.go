@@ -20,6 +20,7 @@ type Bundle struct {
 	Manifest    Manifest
 	Train, Eval []byte                  // the graphs as ONNX files
 	Blocked     []byte                  // the graph of Manifest.Blocked; nil if there is none
+	BlockedEval []byte                  // Eval with operators of package runtime/kernels, never of a file; nil if there is none
 	Forward     []byte                  // the model it was made from, its state as inputs; nil if it cannot be rebuilt
 	Init        map[string]*onnx.Tensor // initial values by the name of the state
 	Path        string                  // the folder or archive it was read from; "" if from none

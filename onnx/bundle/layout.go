@@ -15,3 +15,12 @@ func (b *Bundle) Graph(layout string) []byte {
 	}
 	return b.Blocked
 }
+
+// Evaluation is the evaluation graph of a layout: its images, its state and its
+// logits are those of Eval.
+func (b *Bundle) Evaluation(layout string) []byte {
+	if layout == LayoutKernels && b.BlockedEval != nil {
+		return b.BlockedEval
+	}
+	return b.Eval
+}

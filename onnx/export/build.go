@@ -80,6 +80,11 @@ func build(f *forward, o Options) (*bundle.Bundle, error) {
 	if err := buildEval(f, o, b); err != nil {
 		return nil, err
 	}
+	if has := b.Manifest.Blocked; has != nil && has.Kernels {
+		if err := buildEvalBlocked(f, o, b); err != nil {
+			return nil, err
+		}
+	}
 	if err := f.save(b); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"fmt"
 	"slices"
 
 	"winnow/onnx"
@@ -53,6 +54,13 @@ func graphFor(f *forward, o Options) (*writer, []*onnx.Node, bundle.Value) {
 		nodes = append(nodes, &c)
 	}
 	return e, nodes, manifestValue(image)
+}
+
+// recovered makes a panic an error: whatever a rule takes for granted, a file may lack.
+func (e *writer) recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("export: nothing can be made of the shapes at %q: %v: %w", e.Place(), r, emit.ErrModel)
+	}
 }
 
 // normalise emits what Normalize says, and a reshape where the model takes flat vectors.

@@ -1,6 +1,7 @@
 package export_test
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
 	"winnow/onnx/export"
+	"winnow/onnx/nchwc"
 	ortrun "winnow/runtime"
 )
 
@@ -27,15 +29,21 @@ var otherBlock = map[int]int64{8: 16, 16: 8}
 // is made and checked at least.
 func TestLayoutsAgree(t *testing.T) {
 	d := openDevice(t)
-	block := d.ConvBlock()
+	block, inBlocks := d.ConvBlock(), 0
 	for seed := range *layoutSeeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			m := func() *onnx.Model { return randomNet(rand.New(rand.NewPCG(uint64(seed), 20))) }
 			layoutsAgree(t, d, m, seed%3)
+			if evaluationsAgree(t, d, m()) {
+				inBlocks++
+			}
 			if other := otherBlock[block]; other != 0 {
 				build(t, m(), export.Options{Blocks: export.Blocks{Size: other, Insist: true}})
 			}
 		})
+	}
+	if !t.Failed() && inBlocks < *layoutSeeds/2 {
+		t.Errorf("%d of %d networks are evaluated in blocks", inBlocks, *layoutSeeds)
 	}
 }
 
@@ -80,16 +88,77 @@ func layoutsAgree(t *testing.T, d *ortrun.Device, m func() *onnx.Model, form int
 	}
 }
 
-// oneStep is the state and the losses after a step on images and labels drawn at random.
-func oneStep(t *testing.T, d *ortrun.Device, b *bundle.Bundle, n int) map[string][]float32 {
+// evaluationsAgree evaluates a model with operators of package runtime/kernels
+// and with ONNX Runtime's alone, with the values that training starts with; it
+// tells whether it has images in blocks.
+func evaluationsAgree(t *testing.T, d *ortrun.Device, m *onnx.Model) (inBlocks bool) {
 	t.Helper()
+	if !d.Kernels() {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("package runtime/kernels has no operators for this processor")
+		}
+		t.Skip("package runtime/kernels has no operators for this processor")
+	}
+	for _, n := range m.Graph.Nodes { // what drops in training does nothing here
+		if n.Op == "Identity" {
+			n.Op = "Dropout"
+		}
+	}
+	b := build(t, m, export.Options{
+		Images: export.ImageOptions{Float: true, Normalize: bundle.Normalize{Scale: 1}},
+		Blocks: export.Blocks{Size: int64(d.ConvBlock()), Kernels: true, Insist: true},
+	})
+	for _, n := range []int{16, 5} {
+		want, got := evaluation(t, d, b, bundle.LayoutPortable, n), evaluation(t, d, b, bundle.LayoutKernels, n)
+		diff := make([]float32, len(want))
+		for i := range want {
+			diff[i] = got[i] - want[i]
+		}
+		if e := norm(diff); !(e <= 1e-5*norm(want)) {
+			t.Errorf("scores of %d images are %.3g apart, of %.3g", n, e, norm(want))
+		}
+	}
+	return bytes.Contains(b.BlockedEval, []byte(nchwc.Domain))
+}
+
+// evaluation is the scores of images drawn at random by a layout's graph.
+func evaluation(t *testing.T, d *ortrun.Device, b *bundle.Bundle, layout string, n int) []float32 {
+	t.Helper()
+	f, err := b.Inference()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, state, _ := newTrainer(t, d, b, n)
+	ev, err := d.NewEvaluator(ortrun.EvalSpec{
+		Model: b.Evaluation(layout), State: f.State(), Images: slot(b.Manifest.Eval.Images), Logits: slot(b.Manifest.Eval.Logits),
+	}, state, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ev.Close()
+	got, err := ev.Run(n, randomImages(b, n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Clone(got)
+}
+
+// randomImages are n images of a bundle's shape, of normal values.
+func randomImages(b *bundle.Bundle, n int) []byte {
 	r := rand.New(rand.NewPCG(7, uint64(n)))
 	s := b.Manifest.ImageShape
 	images := make([]float32, n*int(s[0]*s[1]*s[2]))
 	for i := range images {
 		images[i] = float32(r.NormFloat64())
 	}
-	in := ortrun.StepInput{N: n, Images: onnx.FromFloat32(images, int64(len(images))).Data, LearningRate: 0.01}
+	return onnx.FromFloat32(images, int64(len(images))).Data
+}
+
+// oneStep is the state and the losses after a step on images and labels drawn at random.
+func oneStep(t *testing.T, d *ortrun.Device, b *bundle.Bundle, n int) map[string][]float32 {
+	t.Helper()
+	r := rand.New(rand.NewPCG(8, uint64(n)))
+	in := ortrun.StepInput{N: n, Images: randomImages(b, n), LearningRate: 0.01}
 	for range n {
 		in.Labels = append(in.Labels, r.Int64N(b.Manifest.Classes))
 	}
@@ -276,7 +345,7 @@ func (b *netBuilder) both(x image) image {
 }
 
 func (b *netBuilder) elementwise(x image) image {
-	op := []string{"Relu", "Tanh", "Sigmoid", "HardSwish", "LeakyRelu", "Elu"}[b.r.IntN(6)]
+	op := []string{"Relu", "Tanh", "Sigmoid", "HardSwish", "LeakyRelu", "Elu", "Identity"}[b.r.IntN(7)]
 	return b.add(b.node(op, nil, x.name), x.c, x.h, x.w)
 }
 

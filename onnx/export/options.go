@@ -47,8 +47,9 @@ type Blocks struct {
 	// Size is how many channels ONNX Runtime's CPU provider puts into a block on
 	// this machine (runtime.Device.ConvBlock). 0 leaves the graph out.
 	Size int64
-	// Kernels lets it have operators of package runtime/kernels, with which it
-	// runs in this program alone: such a bundle is for a run, not for a file.
+	// Kernels lets it have operators of package runtime/kernels, and adds an
+	// evaluation graph that has them. They run in this program alone: such a
+	// bundle is for a run, not for a file.
 	Kernels bool
 	// Insist makes it an error that the graph cannot be made; else it is left
 	// out with a warning.

@@ -40,11 +40,7 @@ func buildTrain(f *forward, o Options, record func(autodiff.Case), b *bundle.Bun
 		writer: e, f: f, o: o, record: record, b: b, roles: &b.Manifest.Train, nodes: nodes,
 		stats: map[*onnx.Node]autodiff.BatchStats{}, next: map[string]string{},
 	}
-	defer func() { // whatever a rule takes for granted, a file may lack
-		if r := recover(); r != nil {
-			err = fmt.Errorf("export: nothing can be made of the shapes at %q: %v: %w", e.Place(), r, emit.ErrModel)
-		}
-	}()
+	defer e.recovered(&err)
 	s.roles.Images = images
 	s.inputs()
 	if err := s.forward(); err != nil {

@@ -117,6 +117,8 @@ func (l *Layout) forwardBlocked(n *onnx.Node, centred string) string {
 		return l.blockedMeans(n)
 	case n.Op == "Concat":
 		return l.blockedConcat(n)
+	case n.Op == "Identity" || n.Op == "Dropout" && len(n.Inputs) < 3: // of evaluation
+		return l.of[n.Inputs[0]]
 	case n.Op == "GlobalAveragePool" && l.of[n.Inputs[0]] != "":
 		return l.blockedMean(l.of[n.Inputs[0]])
 	case n.Op == "Relu" && l.scaled[l.of[n.Inputs[0]]] != nil:

@@ -111,9 +111,10 @@ func trainRoles(b *bundle.Bundle) (ortrun.TrainSpec, error) {
 	return spec, err
 }
 
-// EvalSpec translates a bundle's inference roles; inputs that are not images are state.
-func EvalSpec(b *bundle.Bundle, f *bundle.Inference) (ortrun.EvalSpec, error) {
-	spec := ortrun.EvalSpec{Model: b.Eval, State: f.State()}
+// EvalSpec translates a bundle's inference roles, with the graph of a layout;
+// inputs that are not images are state.
+func EvalSpec(b *bundle.Bundle, f *bundle.Inference, layout string) (ortrun.EvalSpec, error) {
+	spec := ortrun.EvalSpec{Model: b.Evaluation(layout), State: f.State()}
 	var err error
 	if spec.Images, err = slotOf(b.Manifest.Eval.Images); err != nil {
 		return spec, err
