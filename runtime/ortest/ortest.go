@@ -3,9 +3,9 @@ package ortest
 
 import (
 	"errors"
-	"os"
 	"testing"
 
+	"winnow/internal/missing"
 	ortrun "winnow/runtime"
 )
 
@@ -16,8 +16,8 @@ func CPU(t testing.TB, threads int) *ortrun.Device {
 	t.Helper()
 	d, err := ortrun.Open(ortrun.Options{Device: "cpu", Threads: threads})
 	switch {
-	case errors.Is(err, ortrun.ErrNoLibrary) && os.Getenv("CI") != "true":
-		t.Skipf("needs the ONNX Runtime library (winnow setup): %v", err)
+	case errors.Is(err, ortrun.ErrNoLibrary):
+		missing.Skip(t, "needs the ONNX Runtime library (winnow setup): %v", err)
 	case err != nil:
 		t.Fatal(err)
 	}
