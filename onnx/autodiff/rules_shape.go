@@ -6,6 +6,7 @@ import (
 
 	"winnow/onnx"
 	"winnow/onnx/emit"
+	"winnow/onnx/infer"
 )
 
 // y = x in another shape: dx = g in the shape of x.
@@ -19,14 +20,11 @@ func gradReshape(n *Node) ([]string, error) {
 
 // y = x with its axes permuted: dx = g with them put back.
 func gradTranspose(n *Node) ([]string, error) {
-	rank := len(n.Shape(n.Inputs[0]))
-	perm := n.Ints("perm", nil)
-	if perm == nil {
-		for i := range rank {
-			perm = append(perm, int64(rank-1-i))
-		}
+	perm, err := infer.Permutation(n.Node, len(n.Shape(n.Inputs[0])))
+	if err != nil {
+		return nil, err
 	}
-	back := make([]int64, rank)
+	back := make([]int64, len(perm))
 	for i, p := range perm {
 		back[p] = int64(i)
 	}

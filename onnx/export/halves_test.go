@@ -10,12 +10,12 @@ import (
 	"slices"
 	"testing"
 
-	"winnow/internal/missing"
 	"winnow/onnx"
 	"winnow/onnx/bundle"
 	"winnow/onnx/export"
 	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
+	"winnow/runtime/ortest"
 	"winnow/train/step"
 )
 
@@ -242,15 +242,9 @@ func TestHalvesAreTheWhole(t *testing.T) {
 // time, and carry running statistics from batch to batch.
 func TestHalvesWithRunningStatistics(t *testing.T) {
 	d := openDevice(t)
-	block := int64(d.ConvBlock())
-	if block == 0 {
-		missing.Skip(t, "the CPU provider has no blocked layout here")
-	}
-	layouts := []string{bundle.LayoutPortable, bundle.LayoutNCHWC}
-	if d.Kernels() {
-		layouts = append(layouts, bundle.LayoutKernels)
-	}
-	for _, layout := range layouts {
+	block := ortest.Block(t, d)
+	ortest.Kernels(t, d)
+	for _, layout := range []string{bundle.LayoutPortable, bundle.LayoutNCHWC, bundle.LayoutKernels} {
 		blocks := export.Blocks{Size: block, Kernels: layout == bundle.LayoutKernels}
 		b, err := export.Build(forward(t, "resnet8"), export.Options{Name: "resnet8", Blocks: blocks})
 		if err != nil {

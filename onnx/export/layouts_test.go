@@ -10,13 +10,13 @@ import (
 	"slices"
 	"testing"
 
-	"winnow/internal/missing"
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/bundle"
 	"winnow/onnx/export"
 	"winnow/onnx/nchwc"
 	ortrun "winnow/runtime"
+	"winnow/runtime/ortest"
 )
 
 var layoutSeeds = flag.Int("layout-seeds", 16, "how many networks TestLayoutsAgree draws")
@@ -50,7 +50,7 @@ func TestLayoutsAgree(t *testing.T) {
 // layoutsAgree takes one step in either layout, of whole blocks of images and of fewer.
 func layoutsAgree(t *testing.T, d *ortrun.Device, m func() *onnx.Model, form int) {
 	t.Helper()
-	block := int64(d.ConvBlock())
+	block := ortest.Block(t, d)
 	o := export.Options{
 		Optimizer: bundle.Optimizer{Momentum: 0.9},
 		Images:    export.ImageOptions{Float: true, Normalize: bundle.Normalize{Scale: 1}},
@@ -59,9 +59,6 @@ func layoutsAgree(t *testing.T, d *ortrun.Device, m func() *onnx.Model, form int
 	}
 	portable := build(t, m(), o)
 	blocked := *portable
-	if block == 0 {
-		missing.Skip(t, "the CPU provider has no blocked layout here")
-	}
 	blocked.Train = portable.Blocked
 	for _, n := range []int{int(block), int(block) - 3} {
 		want, got := oneStep(t, d, portable, n), oneStep(t, d, &blocked, n)
@@ -90,9 +87,7 @@ func layoutsAgree(t *testing.T, d *ortrun.Device, m func() *onnx.Model, form int
 // tells whether it has images in blocks.
 func evaluationsAgree(t *testing.T, d *ortrun.Device, m *onnx.Model) (inBlocks bool) {
 	t.Helper()
-	if !d.Kernels() {
-		missing.Skip(t, "package runtime/kernels has no operators for this processor")
-	}
+	ortest.Kernels(t, d)
 	for _, n := range m.Graph.Nodes { // what drops in training does nothing here
 		if n.Op == "Identity" {
 			n.Op = "Dropout"
@@ -100,7 +95,7 @@ func evaluationsAgree(t *testing.T, d *ortrun.Device, m *onnx.Model) (inBlocks b
 	}
 	b := build(t, m, export.Options{
 		Images: export.ImageOptions{Float: true, Normalize: bundle.Normalize{Scale: 1}},
-		Blocks: export.Blocks{Size: int64(d.ConvBlock()), Kernels: true, Insist: true},
+		Blocks: export.Blocks{Size: ortest.Block(t, d), Kernels: true, Insist: true},
 	})
 	for _, n := range []int{16, 5} {
 		want, got := evaluation(t, d, b, bundle.LayoutPortable, n), evaluation(t, d, b, bundle.LayoutKernels, n)

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"testing"
 
-	"winnow/internal/missing"
 	"winnow/onnx"
 	"winnow/onnx/emit"
 	"winnow/onnx/fuse"
@@ -96,9 +95,7 @@ func (b *graph) outputs(t *testing.T, d *ortrun.Device) [][]byte {
 func kernels(t *testing.T) *ortrun.Device {
 	t.Helper()
 	d := ortest.CPU(t, 2)
-	if !d.Kernels() {
-		missing.Skip(t, "the operators need a processor with AVX2")
-	}
+	ortest.Kernels(t, d)
 	return d
 }
 

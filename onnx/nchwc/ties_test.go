@@ -11,6 +11,7 @@ import (
 	"winnow/onnx/infer"
 	"winnow/onnx/nchwc"
 	ortrun "winnow/runtime"
+	"winnow/runtime/ortest"
 )
 
 // Among equal maxima the first, in row-major order, gets the whole gradient,
@@ -45,8 +46,10 @@ func TestMaxPoolTies(t *testing.T) {
 				Attrs: emit.Attrs{"kernel_shape": onnx.IntsAttr(2, 2), "strides": onnx.IntsAttr(2, 2)}}
 			walk := autodiff.Walk{Lowering: autodiff.Lowering{Pool: form}}
 			if form == autodiff.PoolBlocked || form == autodiff.Kernel {
-				layout := nchwc.New(e, gradtest.BlockOf(t, d), "")
-				layout.Kernels = form == autodiff.Kernel && d.Kernels()
+				layout := nchwc.New(e, ortest.Block(t, d), "")
+				if layout.Kernels = form == autodiff.Kernel; layout.Kernels {
+					ortest.Kernels(t, d)
+				}
 				walk.Layout = layout
 				n.Inputs[0] = layout.ToPlain(layout.ToBlocks("x"))
 				if !layout.Forward(n, "") {

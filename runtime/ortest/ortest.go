@@ -28,3 +28,23 @@ func CPU(t testing.TB, threads int) *ortrun.Device {
 	})
 	return d
 }
+
+// Block is how many channels d has to a block of images, for a test of the
+// layout in blocks.
+func Block(t testing.TB, d *ortrun.Device) int64 {
+	t.Helper()
+	block := d.ConvBlock()
+	if block == 0 {
+		missing.Skip(t, "the CPU provider has no blocked layout here")
+	}
+	return int64(block)
+}
+
+// Kernels says of a test that it is of the operators of package
+// runtime/kernels: it is skipped, or fails under CI=true, where d has none.
+func Kernels(t testing.TB, d *ortrun.Device) {
+	t.Helper()
+	if !d.Kernels() {
+		missing.Skip(t, "the operators of package runtime/kernels need a processor with AVX2")
+	}
+}

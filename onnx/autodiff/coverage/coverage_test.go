@@ -26,11 +26,13 @@ import (
 	"winnow/onnx/export"
 	"winnow/onnx/wire"
 	ortrun "winnow/runtime"
+	"winnow/train/step"
 )
 
 const (
-	gradTolerance = 1e-3 // of a parameter's gradient, by norm
-	lossTolerance = 1e-3 // of each of the five losses
+	gradTolerance  = 1e-3 // of a parameter's gradient, by norm
+	lossTolerance  = 1e-3 // of each of the five losses
+	scoreTolerance = 1e-4 // of an evaluation's scores, by norm, beside those of ONNX Runtime's operators
 
 	// Where rounding alone moves PyTorch's own float32 gradient by more than
 	// this part of the tolerance, the limit is that movement times a factor, and
@@ -175,7 +177,7 @@ func (n *network) judge(t *testing.T, d *ortrun.Device, exporter string) []row {
 	for _, layout := range []string{bundle.LayoutPortable, bundle.LayoutNCHWC, bundle.LayoutKernels} {
 		r := made
 		r.layout = layout
-		model := graph(t, d, b, layout)
+		model := graph(t, d, b, layout, want.tensors["images"])
 		if model == nil {
 			continue // the layout before it takes its place
 		}
@@ -197,7 +199,9 @@ func (n *network) judge(t *testing.T, d *ortrun.Device, exporter string) []row {
 }
 
 // graph is the training graph of a layout, nil where there is none of its own.
-func graph(t *testing.T, d *ortrun.Device, b *bundle.Bundle, layout string) []byte {
+// The layout of a run's own operators is held to evaluate images as ONNX
+// Runtime's operators do.
+func graph(t *testing.T, d *ortrun.Device, b *bundle.Bundle, layout string, images *onnx.Tensor) []byte {
 	t.Helper()
 	if layout == bundle.LayoutPortable || layout == bundle.LayoutNCHWC && *where == "cpu" {
 		return b.Graph(layout)
@@ -209,10 +213,50 @@ func graph(t *testing.T, d *ortrun.Device, b *bundle.Bundle, layout string) []by
 	if err != nil {
 		t.Fatal(err)
 	}
+	want, err := scores(d, own, own.Eval, images)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := scores(d, own, own.BlockedEval, images)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range got {
+		got[i] -= want[i]
+	}
+	if e := norm(got); !(e <= scoreTolerance*norm(want)) {
+		t.Errorf("scores in evaluation are %.2g apart, of %.2g", e, norm(want))
+	}
 	if bytes.Equal(own.Blocked, b.Blocked) { // it has no convolution that the operators take
 		return nil
 	}
 	return own.Blocked
+}
+
+// scores are what an evaluation graph gives with the values that training starts with.
+func scores(d *ortrun.Device, b *bundle.Bundle, model []byte, images *onnx.Tensor) ([]float32, error) {
+	f, err := b.Inference()
+	if err != nil {
+		return nil, err
+	}
+	slots, err := step.StateSlots(b)
+	if err != nil {
+		return nil, err
+	}
+	state, err := d.NewState(slots)
+	if err != nil {
+		return nil, err
+	}
+	defer state.Close()
+	r := b.Manifest.Eval
+	n := int(images.Dims[0])
+	ev, err := d.NewEvaluator(ortrun.EvalSpec{Model: model, Images: slot(&r.Images), Logits: slot(&r.Logits), State: f.State()}, state, n)
+	if err != nil {
+		return nil, err
+	}
+	defer ev.Close()
+	got, err := ev.Run(n, images.Data)
+	return slices.Clone(got), err
 }
 
 // share fails where fewer than trainedShare of the models that PyTorch can
@@ -310,13 +354,12 @@ func compare(d *ortrun.Device, b *bundle.Bundle, model []byte, want record, r *r
 			grads[p] = v
 		}
 	}
-	slots, index := make([]ortrun.StateSlot, len(b.Manifest.State)), map[string]int{}
+	slots, err := step.StateSlots(b)
+	if err != nil {
+		return err
+	}
+	index := map[string]int{}
 	for i, s := range b.Manifest.State {
-		dt, err := onnx.ParseDType(s.DType)
-		if err != nil {
-			return err
-		}
-		slots[i] = ortrun.StateSlot{Input: s.Input, Output: s.Output, DType: ortrun.DType(dt), Shape: s.Shape, Init: b.Init[s.Name].Data}
 		index[s.Name] = i
 		if s.Kind != bundle.KindParameter {
 			continue

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"testing"
 
-	"winnow/internal/missing"
 	"winnow/onnx"
 	"winnow/onnx/autodiff"
 	"winnow/onnx/emit"
@@ -24,16 +23,6 @@ import (
 func Device(t testing.TB) *ortrun.Device {
 	t.Helper()
 	return ortest.CPU(t, 2)
-}
-
-// BlockOf is the machine's block of channels.
-func BlockOf(t testing.TB, d *ortrun.Device) int64 {
-	t.Helper()
-	block := d.ConvBlock()
-	if block == 0 {
-		missing.Skip(t, "the CPU provider has no blocked layout here")
-	}
-	return int64(block)
 }
 
 // Arg is one input of a checked node: a differentiable tensor drawn at random,
@@ -97,7 +86,7 @@ type Case struct {
 	all       bool // or all are
 	Lower     autodiff.Lowering
 	blocked   bool // images of whole blocks come in the layout in blocks
-	kernels   bool // and convolutions of 3x3 take the operators of runtime/kernels, where the machine can
+	kernels   bool // and convolutions of 3x3 take the operators of runtime/kernels
 	Alone     bool // composed, and ONNX Runtime's kernel refuses it or differs from the definition
 }
 
@@ -207,9 +196,12 @@ func (k *check) forward(d *ortrun.Device) {
 	var layout *nchwc.Layout
 	var forms autodiff.NormForms
 	if k.c.blocked {
-		block := BlockOf(k.t, d)
+		block := ortest.Block(k.t, d)
 		layout = nchwc.New(k.e, block, "")
-		layout.Lowering, layout.Kernels = k.c.Lower, k.c.kernels && d.Kernels()
+		if k.c.kernels {
+			ortest.Kernels(k.t, d)
+		}
+		layout.Lowering, layout.Kernels = k.c.Lower, k.c.kernels
 		k.walk.Layout, forms = layout, layout.NormForms()
 		for _, v := range k.g.Inputs { // as if a blocked convolution had made it
 			if len(v.Shape) == 4 && v.Shape[1].N%block == 0 && (v.Name != "x1" || k.c.Op != "Conv") {
@@ -314,8 +306,8 @@ func (k *check) function(d *ortrun.Device) *ortrun.Function {
 	if k.e.Err != nil {
 		k.t.Fatal(k.e.Err)
 	}
-	if k.c.kernels && d.Kernels() {
-		fuse.Graph(k.g, k.e.Inf, BlockOf(k.t, d))
+	if k.c.kernels {
+		fuse.Graph(k.g, k.e.Inf, ortest.Block(k.t, d))
 	}
 	model, err := emit.Encode(k.g, nchwc.Domain, onnx.KernelDomain)
 	if err != nil {
