@@ -81,8 +81,11 @@ func build(f *forward, o Options) (*bundle.Bundle, error) {
 		return nil, err
 	}
 	if has := b.Manifest.Blocked; has != nil && has.Kernels {
-		if err := buildEvalBlocked(f, o, b); err != nil {
+		switch err := buildEvalBlocked(f, o, b); {
+		case err != nil && o.Blocks.Insist:
 			return nil, err
+		case err != nil:
+			o.Warn(fmt.Sprintf("evaluation takes ONNX Runtime's operators alone, one with those of winnow's own cannot be made: %v", err))
 		}
 	}
 	if err := f.save(b); err != nil {
