@@ -12,7 +12,7 @@ import (
 
 // buildEval writes the evaluation graph into b, with the roles of its inputs and outputs.
 func buildEval(f *forward, o Options, b *bundle.Bundle) error {
-	e, images, err := evaluation(f, o, nil)
+	e, images, err := evaluation(f, o, false)
 	if err != nil {
 		return err
 	}
@@ -28,30 +28,28 @@ func buildEval(f *forward, o Options, b *bundle.Bundle) error {
 // buildEvalBlocked writes the graph that gives the logits of buildEval's in
 // blocks of channels, with operators of package runtime/kernels.
 func buildEvalBlocked(f *forward, o Options, b *bundle.Bundle) (err error) {
-	e, _, err := evaluation(f, o, func(e *emit.Builder) *nchwc.Layout {
-		l := nchwc.New(e, o.Blocks.Size, "")
-		l.Lowering, l.Kernels = o.Forms.Lowering, true
-		return l
-	})
+	e, _, err := evaluation(f, o, true)
 	if err != nil {
 		return err
 	}
+	defer e.recovered(&err)
 	e.output(f.logits.Name)
 	fuse.Graph(e.Graph, e.Inf, o.Blocks.Size)
 	b.BlockedEval, err = emit.Encode(e.Graph, nchwc.Domain, onnx.KernelDomain)
 	return err
 }
 
-// evaluation writes the model's nodes as they are evaluated, in a layout or, for nil, as they are.
-func evaluation(f *forward, o Options, blocks func(*emit.Builder) *nchwc.Layout) (_ *writer, images bundle.Value, err error) {
+// evaluation writes the model's nodes as they are evaluated, in blocks or as they are.
+func evaluation(f *forward, o Options, blocks bool) (_ *writer, images bundle.Value, err error) {
 	e, nodes, images := graphFor(f, o)
 	defer e.recovered(&err)
 	if nodes, err = settle(e.Builder, nodes); err != nil {
 		return nil, images, fmt.Errorf("export: %w", err)
 	}
 	var layout *nchwc.Layout
-	if blocks != nil {
-		layout = blocks(e.Builder)
+	if blocks {
+		layout = nchwc.New(e.Builder, o.Blocks.Size, "")
+		layout.Lowering, layout.Kernels = o.Forms.Lowering, true
 	}
 	for _, n := range nodes {
 		n = evaluated(n)
