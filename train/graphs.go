@@ -59,7 +59,7 @@ func (g *graphs) open(o *Options, maxTrain, maxEval, tail int) error {
 		return err
 	}
 	if g.evaluator, err = o.Device.NewEvaluator(g.evalSpec, g.state, maxEval); err != nil {
-		return fmt.Errorf("train: bundle %q: %s: %w", o.Bundle.Where(), bundle.EvalFile, err)
+		return fmt.Errorf("train: bundle %q: its evaluation graph: %w", o.Bundle.Where(), err)
 	}
 	g.closers = append(g.closers, g.evaluator)
 	debug.FreeOSMemory() // what only the set-up took, of a large model several times its weights

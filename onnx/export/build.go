@@ -68,25 +68,19 @@ func build(f *forward, o Options) (*bundle.Bundle, error) {
 	}
 	if block := o.Blocks.Size; block != 0 && o.Precision == "" { // half precision is for other providers
 		twin := scratch(o)
-		switch err := buildTrain(f, o, nil, twin); {
-		case err == nil:
-			b.Manifest.Blocked, b.Blocked = &bundle.Blocked{Block: block, Kernels: o.Blocks.Kernels}, twin.Train
-		default:
-			if err := o.leaveBlocksOut(err); err != nil {
-				return nil, err
-			}
+		err := buildTrain(f, o, nil, twin)
+		if err == nil && o.Blocks.Kernels {
+			err = buildEvalBlocked(f, o, twin)
+		}
+		if err == nil {
+			b.Manifest.Blocked = &bundle.Blocked{Block: block, Kernels: o.Blocks.Kernels}
+			b.Blocked, b.BlockedEval = twin.Train, twin.BlockedEval
+		} else if err := o.leaveBlocksOut(err); err != nil {
+			return nil, err
 		}
 	}
 	if err := buildEval(f, o, b); err != nil {
 		return nil, err
-	}
-	if has := b.Manifest.Blocked; has != nil && has.Kernels {
-		switch err := buildEvalBlocked(f, o, b); {
-		case err != nil && o.Blocks.Insist:
-			return nil, err
-		case err != nil:
-			o.Warn(fmt.Sprintf("evaluation takes ONNX Runtime's operators alone, one with those of winnow's own cannot be made: %v", err))
-		}
 	}
 	if err := f.save(b); err != nil {
 		return nil, err

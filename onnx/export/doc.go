@@ -1,8 +1,9 @@
 // Package export turns a forward ONNX model into a training bundle: it makes the
 // model ready, finds what is trained, and writes a training graph, with loss,
 // gradients and the optimizer's update, and an evaluation graph, of standard
-// operators. Rebuild writes a bundle's graphs anew from the model in it; with
-// Blocks.Kernels both have operators of the project's own, for a run alone.
+// operators. Rebuild writes a bundle's graphs anew from the model in it.
+// Blocks.Kernels adds a graph of either kind with operators of the project's
+// own, for a run alone.
 //
 // Mixed precision is a pass over the finished forward and backward nodes, as
 // torch.autocast would run them: products in half precision, what follows them

@@ -14,12 +14,13 @@ import (
 func BenchmarkEvaluation(b *testing.B) {
 	const n = 128
 	d := ortest.CPU(b, 1)
+	ortest.Kernels(b, d)
 	for _, name := range []string{"lenet", "resnet8"} {
 		drawn, err := models.Draw(name, 1)
 		if err != nil {
 			b.Fatal(err)
 		}
-		own, err := export.Rebuild(drawn, export.Options{Blocks: export.Blocks{Size: int64(d.ConvBlock()), Kernels: d.Kernels()}, Warn: func(string) {}})
+		own, err := export.Rebuild(drawn, export.Options{Blocks: export.Blocks{Size: ortest.Block(b, d), Kernels: true}, Warn: func(string) {}})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -30,9 +30,8 @@ import (
 )
 
 const (
-	gradTolerance  = 1e-3 // of a parameter's gradient, by norm
-	lossTolerance  = 1e-3 // of each of the five losses
-	scoreTolerance = 1e-4 // of an evaluation's scores, by norm, beside those of ONNX Runtime's operators
+	gradTolerance = 1e-3 // of a parameter's gradient, by norm
+	lossTolerance = 1e-3 // of each of the five losses
 
 	// Where rounding alone moves PyTorch's own float32 gradient by more than
 	// this part of the tolerance, the limit is that movement times a factor, and
@@ -199,8 +198,7 @@ func (n *network) judge(t *testing.T, d *ortrun.Device, exporter string) []row {
 }
 
 // graph is the training graph of a layout, nil where there is none of its own.
-// The layout of a run's own operators is held to evaluate images as ONNX
-// Runtime's operators do.
+// The layout of a run's own operators is held to evaluate images, too.
 func graph(t *testing.T, d *ortrun.Device, b *bundle.Bundle, layout string, images *onnx.Tensor) []byte {
 	t.Helper()
 	if layout == bundle.LayoutPortable || layout == bundle.LayoutNCHWC && *where == "cpu" {
@@ -213,50 +211,11 @@ func graph(t *testing.T, d *ortrun.Device, b *bundle.Bundle, layout string, imag
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := scores(d, own, own.Eval, images)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := scores(d, own, own.BlockedEval, images)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range got {
-		got[i] -= want[i]
-	}
-	if e := norm(got); !(e <= scoreTolerance*norm(want)) {
-		t.Errorf("scores in evaluation are %.2g apart, of %.2g", e, norm(want))
-	}
+	evaluates(t, d, own, images)
 	if bytes.Equal(own.Blocked, b.Blocked) { // it has no convolution that the operators take
 		return nil
 	}
 	return own.Blocked
-}
-
-// scores are what an evaluation graph gives with the values that training starts with.
-func scores(d *ortrun.Device, b *bundle.Bundle, model []byte, images *onnx.Tensor) ([]float32, error) {
-	f, err := b.Inference()
-	if err != nil {
-		return nil, err
-	}
-	slots, err := step.StateSlots(b)
-	if err != nil {
-		return nil, err
-	}
-	state, err := d.NewState(slots)
-	if err != nil {
-		return nil, err
-	}
-	defer state.Close()
-	r := b.Manifest.Eval
-	n := int(images.Dims[0])
-	ev, err := d.NewEvaluator(ortrun.EvalSpec{Model: model, Images: slot(&r.Images), Logits: slot(&r.Logits), State: f.State()}, state, n)
-	if err != nil {
-		return nil, err
-	}
-	defer ev.Close()
-	got, err := ev.Run(n, images.Data)
-	return slices.Clone(got), err
 }
 
 // share fails where fewer than trainedShare of the models that PyTorch can
