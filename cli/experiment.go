@@ -51,8 +51,8 @@ model's first weights, the order and the augmentation, so runs of one seed are a
 pair, and each method is compared with full training (none) pair by pair: accuracy
 with its standard deviation, the difference with its 95% interval by a paired
 t-test, the worst class, samples and seconds saved. "No loss within X points" is
-said only where the interval says it; else "not shown", with the number of seeds
-that it would take. The interval is about seeds, not about the test samples.
+said only where the interval says it; else "not shown", with the loss that is, or
+about how many seeds it would take. The interval is about seeds, not about the test samples.
 
 The folder of --out holds plan.json, which says what the runs are, and a run folder
 each below runs, which winnow eval and winnow compare take. Each run is a process of

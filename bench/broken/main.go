@@ -281,7 +281,8 @@ func report(list []*sample, results []result) string {
 			longest, slowest = r.busy, r
 		}
 		if r.outcome == failed {
-			reasons[r.command+": "+r.text[:min(len(r.text), 8)]]++
+			code, _, _ := strings.Cut(r.text, ":")
+			reasons[r.command+": "+code]++
 		}
 	}
 	var b strings.Builder
@@ -326,7 +327,7 @@ broken cache of images must be refused or come to the result of a sound one.
 			"the file is sound, and whether training diverges is a matter of data and rate too.\n\n")
 		var lines []string
 		for text, n := range reasons {
-			lines = append(lines, fmt.Sprintf("- %s (%d)\n", strings.TrimSuffix(text, ":"), n))
+			lines = append(lines, fmt.Sprintf("- %s (%d)\n", text, n))
 		}
 		sort.Strings(lines)
 		b.WriteString(strings.Join(lines, ""))

@@ -57,6 +57,10 @@ func besideHosts() (list []contrast) {
 // besideTable is a study's contrasts as Markdown, "" where no seed of two has both runs.
 func (p *program) besideTable(s study) (string, error) {
 	var t strings.Builder
+	full, err := p.samplesInFull(s)
+	if err != nil {
+		return "", err
+	}
 	for _, c := range s.beside {
 		of, err := p.ofSeed(s, c.of)
 		if err != nil {
@@ -68,10 +72,13 @@ func (p *program) besideTable(s study) (string, error) {
 		}
 		var differences, saved, savedTo []float64
 		for _, seed := range slices.Sorted(maps.Keys(of)) {
-			if r, b := of[seed], to[seed]; b != nil {
-				differences = append(differences, r.TestAccuracy-b.TestAccuracy)
-				saved, savedTo = append(saved, r.SavedRatio), append(savedTo, b.SavedRatio)
+			r, b := of[seed], to[seed]
+			if b == nil || full[r.Data] == 0 {
+				continue
 			}
+			share := func(s *run.Summary) float64 { return 1 - float64(s.TrainSamplesUsed)/full[r.Data] }
+			differences = append(differences, r.TestAccuracy-b.TestAccuracy)
+			saved, savedTo = append(saved, share(r)), append(savedTo, share(b))
 		}
 		if len(differences) < 2 {
 			continue
@@ -109,6 +116,27 @@ func (s study) nameOf(folder string) string {
 		}
 	}
 	return name
+}
+
+// samplesInFull is how many samples full training used, by the data: what is saved
+// is a share of them, as in the table of the study, also for a run that holds
+// samples out.
+func (p *program) samplesInFull(s study) (map[string]float64, error) {
+	runs, _, err := p.finished(s)
+	if err != nil {
+		return nil, err
+	}
+	full := map[string]float64{}
+	for _, dir := range runs {
+		r, err := run.Read(dir)
+		if err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(filepath.Base(dir), "none-") {
+			full[r.Summary.Data] = float64(r.Summary.TrainSamplesUsed)
+		}
+	}
+	return full, nil
 }
 
 // ofSeed are the finished runs of a method by their seeds.
