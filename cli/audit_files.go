@@ -29,7 +29,7 @@ const (
 var auditFiles = []string{auditJSONName, labelsCSVName, labelsJSONName, labelsNPZName, suspectsHTML, suspectsPNG}
 
 var auditKinds = map[string]kind{auditJSONName: auditJSON, labelsCSVName: labelsCSV, labelsJSONName: labelsJSONL,
-	labelsNPZName: npzFile, suspectsHTML: pageFile, suspectsPNG: pngFile}
+	labelsNPZName: labelsNPZ, suspectsHTML: pageFile, suspectsPNG: pngFile}
 
 // takeAuditFolder takes a folder that may hold an earlier audit, and nothing
 // else under these names.
@@ -109,7 +109,7 @@ func (a *audited) write(f *atomicfile.Folder, o auditOptions, pictures *suspects
 			return enc.Encode(a.report(o))
 		}},
 	} {
-		if err := f.Write(file.name, file.content); err != nil {
+		if err := f.Write(file.name, auditKinds[file.name].marked(file.content)); err != nil {
 			return fmt.Errorf("audit: write %q: %w", filepath.Join(o.Out, file.name), err)
 		}
 	}
