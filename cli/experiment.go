@@ -221,6 +221,9 @@ func (o *experimentOptions) write(runs []run.Run, out *output) error {
 	}
 	options := o.Form.options()
 	options.Meant = []string{"data", "epochs"} // noise and budgets, by the plan
+	if first := o.Plan.Methods[0]; first != prune.MethodAuto {
+		options.Baseline = first
+	}
 	c, err := eval.Compare(runs, options)
 	if err != nil {
 		return err

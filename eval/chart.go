@@ -158,7 +158,7 @@ func (c *Comparison) label(r Row) string {
 	if r.Method != "" && r.Method != r.Name {
 		name += " (" + r.Method + ")"
 	}
-	return printable.Cut(name, maxLabel) + ", " + c.by.text("%.2f", r.Accuracy) + c.percent()
+	return printable.Cut(name, maxLabel) + ", " + c.by.text("%.2f", *r.Accuracy) + c.percent()
 }
 
 // percent is the sign behind a share.

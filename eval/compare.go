@@ -19,9 +19,9 @@ import (
 type Row struct {
 	Name         string   `json:"name"`
 	Method       string   `json:"method"`
-	Accuracy     float64  `json:"test_accuracy"`
-	BestAccuracy float64  `json:"best_test_accuracy"`
-	Difference   float64  `json:"accuracy_difference"`
+	Accuracy     *float64 `json:"test_accuracy"` // of what the comparison is by; nil before the first epoch's end
+	BestAccuracy *float64 `json:"best_test_accuracy"`
+	Difference   *float64 `json:"accuracy_difference"` // nil where one of them has none
 	Epochs       int      `json:"epochs"`
 	SamplesUsed  int64    `json:"train_samples_used"`
 	SamplesSaved *float64 `json:"samples_saved"` // 1 - used / the baseline's used; nil where one of them is not finished
@@ -35,12 +35,13 @@ type Row struct {
 type Comparison struct {
 	Rows   []Row    `json:"runs"`
 	Groups []Group  `json:"groups"`           // by configuration, the baseline's first
-	Margin float64  `json:"margin"`           // loss of accuracy that the verdicts are about
-	Metric string   `json:"metric,omitempty"` // what stands in the place of the accuracy, where another was asked for
+	Margin float64  `json:"margin"` // loss of accuracy that the verdicts are about
+	Metric string   `json:"metric"` // what the runs are compared by, under the names of the accuracy: accuracy, mAP, loss
 	Notes  []string `json:"notes,omitempty"`  // what makes the runs hard to compare
 	runs   []run.Run
 	noted  []noted
 	by     criterion
+	bases  map[string]*Group // the baseline of each data, nil where it has no finished run
 	budget bool
 }
 
@@ -50,6 +51,9 @@ type Options struct {
 	Metric string   // what runs are compared by; "" is the accuracy, or the task's main metric, or the model's own loss
 	Budget bool     // with full training on as many samples instead of as many epochs
 	Meant  []string // in what runs differ on purpose, so that no note says it: data, epochs
+	// Baseline is the method that others are compared with, finished or not; "" is
+	// the configuration of the first run.
+	Baseline string
 }
 
 // Compare compares runs with the first of them, and groups of runs that differ
@@ -63,19 +67,27 @@ func Compare(runs []run.Run, o Options) (*Comparison, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Comparison{runs: runs, by: by, Metric: by.name}
+	c := &Comparison{runs: runs, by: by, Metric: by.head()}
 	c.sameData()
 	runs = c.runs
 	base := &runs[0].Summary
+	known := o.Baseline == "" || method(base) == o.Baseline
 	for i := range runs {
 		s := &runs[i].Summary
-		c.Rows = append(c.Rows, Row{
-			Name: runs[i].Name, Method: method(s), Accuracy: by.value(s), BestAccuracy: by.best(&runs[i]),
-			Difference: by.value(s) - by.value(base), Epochs: s.Epochs,
-			SamplesUsed: s.TrainSamplesUsed, Seconds: s.WallSeconds,
+		row := Row{
+			Name: runs[i].Name, Method: method(s), Epochs: s.Epochs, SamplesUsed: s.TrainSamplesUsed, Seconds: s.WallSeconds,
 			TrainSeconds: s.WallSeconds - s.EvalSeconds, Interrupted: s.Interrupted,
-		})
-		if !s.Interrupted && !base.Interrupted {
+		}
+		if s.Epochs > 0 {
+			value, best := by.value(s), by.best(&runs[i])
+			row.Accuracy, row.BestAccuracy = &value, &best
+			if known && base.Epochs > 0 {
+				d := value - by.value(base)
+				row.Difference = &d
+			}
+		}
+		c.Rows = append(c.Rows, row)
+		if known && !s.Interrupted && !base.Interrupted {
 			samples, seconds := less(float64(s.TrainSamplesUsed), float64(base.TrainSamplesUsed)), less(s.WallSeconds, base.WallSeconds)
 			c.Rows[i].SamplesSaved, c.Rows[i].SecondsSaved = &samples, &seconds
 		}
@@ -186,11 +198,6 @@ type noted struct {
 	more       int
 }
 
-// metric names what all runs are judged by.
-func (c *Comparison) metric() string {
-	return cmp.Or(c.by.name, mainMetric(&c.runs[0].Summary))
-}
-
 // runColumns are those of the table of runs.
 func (c *Comparison) runColumns() []column[Row] {
 	base := &c.Rows[0]
@@ -212,23 +219,23 @@ func (c *Comparison) runColumns() []column[Row] {
 	return []column[Row]{
 		every("run", func(r *Row) string { return r.Name }),
 		every("pruning", func(r *Row) string { return r.Method }),
-		every(c.metric(), func(r *Row) string {
-			if r.Epochs == 0 {
+		every(c.Metric, func(r *Row) string {
+			if r.Accuracy == nil {
 				return "-"
 			}
 			if c.by.raw {
-				return c.by.text("%.2f", r.Accuracy)
+				return c.by.text("%.2f", *r.Accuracy)
 			}
-			return percent(r.Accuracy)
+			return percent(*r.Accuracy)
 		}),
 		beside("difference", func(r *Row) string {
-			if r.Epochs == 0 || base.Epochs == 0 {
+			if r.Difference == nil {
 				return ""
 			}
 			if c.by.raw {
-				return c.by.text("%+.2f", r.Difference)
+				return c.by.text("%+.2f", *r.Difference)
 			}
-			return fmt.Sprintf("%+.2f pts", 100*r.Difference)
+			return fmt.Sprintf("%+.2f pts", 100**r.Difference)
 		}),
 		every("samples", func(r *Row) string { return thousands(r.SamplesUsed) }),
 		beside("saved", func(r *Row) string { return saved(r.SamplesSaved) }),

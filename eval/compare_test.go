@@ -224,7 +224,7 @@ func TestCompareUnlike(t *testing.T) {
 	}
 	m := b
 	m.Summary.Metric, m.Summary.TestMetrics = MeanIoU, map[string]float64{MeanIoU: 0.5, Accuracy: 0.25}
-	if by, err := Compare([]run.Run{m}, Options{Metric: Accuracy}); err != nil || by.Rows[0].Accuracy != 0.25 {
+	if by, err := Compare([]run.Run{m}, Options{Metric: Accuracy}); err != nil || *by.Rows[0].Accuracy != 0.25 {
 		t.Errorf("a further measure that has the name of classes' main one: %v, %v", by, err)
 	}
 }

@@ -33,6 +33,7 @@ var lessIsBetter = []string{LossMetric, meanAbsolute, rootSquared}
 // criterion is the number of a run that a comparison is about.
 type criterion struct {
 	name string // "" is the main metric of a task, which stands in the place of the accuracy
+	main string // that one's name
 	less bool   // less of it is better
 	raw  bool   // it is no share of 1, and shown as it is
 }
@@ -41,6 +42,7 @@ type criterion struct {
 // where all are measured by that of the model itself.
 func newCriterion(runs []run.Run, asked string) (c criterion, err error) {
 	main := mainMetric(&runs[0].Summary)
+	c.main = main
 	if asked == "" {
 		for i := range runs {
 			if m := mainMetric(&runs[i].Summary); m != main {
@@ -139,10 +141,7 @@ func (c criterion) scale() float64 {
 
 // head is the name of the number in a table.
 func (c criterion) head() string {
-	if c.name == "" {
-		return "accuracy"
-	}
-	return c.name
+	return cmp.Or(c.name, c.main)
 }
 
 // text is a number as a percentage, or as it is; format is that of a number.

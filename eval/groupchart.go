@@ -22,24 +22,32 @@ type groupPoints struct {
 	plotter.YErrors
 }
 
-// panel is the groups of one data: their methods, and full training.
+// panel is the groups of one data: their methods, and the baseline, nil where it
+// has no finished run.
 type panel struct {
 	data    string
 	full    *Group
 	methods []groupPoints
 }
 
-// panels divides the groups by data. The share saved is of what the first group
-// of the data used.
+// panels divides the groups by data. The share saved is of what the baseline used,
+// or would have.
 func (c *Comparison) panels() (all []panel) {
 	for i := range c.Groups {
 		g := &c.Groups[i]
-		k := slices.IndexFunc(all, func(p panel) bool { return p.full.data() == g.data() })
+		k := slices.IndexFunc(all, func(p panel) bool { return p.data == g.data() })
 		if k < 0 {
-			all = append(all, panel{full: g})
-			continue
+			k = len(all)
+			all = append(all, panel{data: g.data(), full: c.bases[g.data()]})
 		}
 		p := &all[k]
+		whole := g.whole()
+		if p.full != nil {
+			if p.full.Name == g.Name {
+				continue
+			}
+			whole = p.full.SamplesUsed
+		}
 		name := g.series
 		if g.full() {
 			name += ", fewer epochs"
@@ -49,7 +57,7 @@ func (c *Comparison) panels() (all []panel) {
 			m = len(p.methods)
 			p.methods = append(p.methods, groupPoints{method: name})
 		}
-		at := plotter.XY{X: 100 * less(g.SamplesUsed, p.full.SamplesUsed), Y: c.by.scale() * g.Accuracy.Mean}
+		at := plotter.XY{X: 100 * less(g.SamplesUsed, whole), Y: c.by.scale() * g.Accuracy.Mean}
 		spread := 0.0
 		if g.Accuracy.Deviation != nil {
 			spread = c.by.scale() * *g.Accuracy.Deviation
@@ -66,10 +74,10 @@ func (c *Comparison) panels() (all []panel) {
 	}
 	specs := make([]map[string]string, len(all))
 	for k := range all {
-		specs[k] = map[string]string{"data": all[k].full.data()}
+		specs[k] = map[string]string{"data": all[k].data}
 	}
 	for k := range all {
-		if all[k].data = dataName(all[k].full.data(), specs); all[k].data == "" && len(all) > 1 {
+		if all[k].data = dataName(all[k].data, specs); all[k].data == "" && len(all) > 1 {
 			all[k].data = "the labels as they are"
 		}
 	}
@@ -149,14 +157,17 @@ func (c *Comparison) plotPanel(p *panel, colors map[string]int, key *plot.Plot) 
 	for _, m := range p.methods {
 		right = math.Max(right, m.XYs[len(m.XYs)-1].X*1.08)
 	}
-	base := c.by.scale() * p.full.Accuracy.Mean
-	line, err := plotter.NewLine(plotter.XYs{{X: 0, Y: base}, {X: right, Y: base}})
-	if err != nil {
-		return nil, fmt.Errorf("eval: chart: %w", err)
+	base := math.Inf(1)
+	if p.full != nil {
+		base = c.by.scale() * p.full.Accuracy.Mean
+		line, err := plotter.NewLine(plotter.XYs{{X: 0, Y: base}, {X: right, Y: base}})
+		if err != nil {
+			return nil, fmt.Errorf("eval: chart: %w", err)
+		}
+		line.Color, line.Width, line.Dashes = palette[len(palette)-1], vg.Points(1.4), []vg.Length{vg.Points(5), vg.Points(3)}
+		out.Add(line)
+		out.Legend.Add(printable.Cut(p.full.Method, maxLabel)+", "+c.by.text("%.2f", p.full.Accuracy.Mean)+c.percent(), line)
 	}
-	line.Color, line.Width, line.Dashes = palette[len(palette)-1], vg.Points(1.4), []vg.Length{vg.Points(5), vg.Points(3)}
-	out.Add(line)
-	out.Legend.Add(printable.Cut(p.full.Method, maxLabel)+", "+c.by.text("%.2f", p.full.Accuracy.Mean)+c.percent(), line)
 	for _, m := range p.methods {
 		k, named := colors[m.method]
 		if !named {

@@ -17,12 +17,12 @@ import (
 const DefaultMargin = 0.005
 
 // Group is the runs of one configuration, which differ in their seeds. Its
-// baseline is the first group of the same data. Differences are to the runs of
-// the baseline with the same seeds; shares saved are of what these used.
+// baseline is the group of the same data that the options say. Differences are to
+// the runs of the baseline with the same seeds; shares saved are of what these used.
 type Group struct {
 	Name         string      `json:"name"` // the method, and what tells it from other groups of that method
 	Method       string      `json:"method"`
-	Ratio        float64     `json:"prune_ratio"`
+	Ratio        *float64    `json:"prune_ratio"`        // nil for training in full
 	Baseline     string      `json:"baseline,omitempty"` // its name; "" for one
 	Seeds        []uint64    `json:"seeds"`
 	Accuracy     Moments     `json:"test_accuracy"`
@@ -42,13 +42,14 @@ type Group struct {
 	SeedsNeeded  int       `json:"seeds_needed,omitempty"`
 	Verdict      string    `json:"verdict,omitempty"`
 
-	series string // of a chart: groups that a line joins
+	series string  // of a chart: groups that a line joins
+	base   float64 // mean of the runs that it was compared with
 	runs   []*run.Run
 	by     criterion
 }
 
 // group collects the finished runs by configuration and compares each group
-// with the first of the same data.
+// with its baseline.
 func (c *Comparison) group(o Options) {
 	byKey := map[string]*Group{}
 	var groups []*Group
@@ -62,7 +63,10 @@ func (c *Comparison) group(o Options) {
 		key := fmt.Sprint(f) // in the order of its keys
 		g := byKey[key]
 		if g == nil {
-			g = &Group{Method: method(&r.Summary), Ratio: r.Summary.Config.Prune.Ratio, by: c.by}
+			g = &Group{Method: method(&r.Summary), by: c.by}
+			if r.Summary.Policy != prune.PolicyFull {
+				g.Ratio = &r.Summary.Config.Prune.Ratio
+			}
 			byKey[key] = g
 			groups, fields = append(groups, g), append(fields, f)
 		}
@@ -75,22 +79,42 @@ func (c *Comparison) group(o Options) {
 	nameGroups(groups, fields)
 	for _, g := range groups {
 		g.measure()
-		if base := groups[slices.IndexFunc(groups, func(b *Group) bool { return b.data() == g.data() })]; base != g {
-			partner := base.ofSeed
-			if g.Baseline = base.Name; o.Budget {
-				if g.full() {
-					g.Baseline = ""
-					c.Groups = append(c.Groups, *g)
-					continue
-				}
-				g.Baseline, partner = asManySamples, equalSamples(groups)
-			}
-			c.Notes = append(c.Notes, g.pair(partner)...)
-			g.judge(o.Margin, base.Accuracy.Mean)
+	}
+	c.bases = map[string]*Group{}
+	for i, g := range groups {
+		base := c.baseline(g, groups, byKey, o)
+		c.bases[g.data()] = base
+		switch {
+		case o.Budget && !g.full():
+			g.Baseline = asManySamples
+			c.Notes = append(c.Notes, g.pair(equalSamples(groups, fields, fields[i]))...)
+			g.judge(o.Margin)
+		case o.Budget || base == g:
+		case base == nil:
+			g.Verdict = "not shown: no run of the baseline is finished"
+		default:
+			g.Baseline = base.Name
+			c.Notes = append(c.Notes, g.pair(base.ofSeed)...)
+			g.judge(o.Margin)
 		}
 		c.Groups = append(c.Groups, *g)
 	}
 	c.Margin, c.budget = o.Margin, o.Budget
+}
+
+// baseline is what a group is compared with, nil where it has no finished run.
+func (c *Comparison) baseline(g *Group, groups []*Group, byKey map[string]*Group, o Options) *Group {
+	first := &c.runs[0].Summary
+	if o.Baseline == "" && first.Data == g.data() {
+		return byKey[fmt.Sprint(configuration(first))]
+	}
+	k := slices.IndexFunc(groups, func(b *Group) bool {
+		return b.data() == g.data() && (o.Baseline == "" || b.Method == o.Baseline)
+	})
+	if k < 0 {
+		return nil
+	}
+	return groups[k]
 }
 
 func (g *Group) data() string { return g.runs[0].Summary.Data }
@@ -220,6 +244,15 @@ func (g *Group) measureNoise() {
 	g.WrongKept, g.WrongByEpoch = &all, byEpoch
 }
 
+// whole is how many samples a run would have used in full.
+func (g *Group) whole() float64 {
+	var all []float64
+	for _, r := range g.runs {
+		all = append(all, float64(r.Summary.TrainSamplesFull))
+	}
+	return MomentsOf(all).Mean
+}
+
 // full is whether the group trains on everything.
 func (g *Group) full() bool { return g.runs[0].Summary.Policy == prune.PolicyFull }
 
@@ -235,14 +268,22 @@ func (g *Group) ofSeed(r *run.Run) (*run.Run, string) {
 // asManySamples is the baseline at an equal budget.
 const asManySamples = "full training on as many samples"
 
-// equalSamples finds the run in full of the same data and seed whose samples are
-// as many as another's, give or take half an epoch.
-func equalSamples(groups []*Group) func(*run.Run) (*run.Run, string) {
+// equalSamples finds the run in full of the same data, options and seed whose
+// samples are as many as another's, give or take half an epoch.
+func equalSamples(groups []*Group, fields []map[string]string, of map[string]string) func(*run.Run) (*run.Run, string) {
+	recipe := func(f map[string]string) map[string]string {
+		f = maps.Clone(f)
+		maps.DeleteFunc(f, func(name string, _ string) bool {
+			return ofMethod(name) || name == "epochs" || name == "train_samples" // fewer where some are held out
+		})
+		return f
+	}
+	want := recipe(of)
 	return func(r *run.Run) (*run.Run, string) {
 		s := &r.Summary
 		best, least := (*run.Run)(nil), int64(s.Config.TrainSamples)/2+1
-		for _, g := range groups {
-			if !g.full() || g.data() != s.Data || g.runs[0].Summary.Bundle != s.Bundle {
+		for i, g := range groups {
+			if !g.full() || !maps.Equal(recipe(fields[i]), want) {
 				continue
 			}
 			if b, _ := g.ofSeed(r); b != nil {
@@ -252,7 +293,7 @@ func equalSamples(groups []*Group) func(*run.Run) (*run.Run, string) {
 			}
 		}
 		if best == nil {
-			return nil, fmt.Sprintf("%s: no run in full of seed %d used about as many samples", r.Name, s.Seed)
+			return nil, fmt.Sprintf("%s: no run in full of seed %d with its options used about as many samples", r.Name, s.Seed)
 		}
 		return best, ""
 	}
@@ -260,7 +301,7 @@ func equalSamples(groups []*Group) func(*run.Run) (*run.Run, string) {
 
 // pair compares a group with the baseline, seed by seed.
 func (g *Group) pair(partner func(*run.Run) (*run.Run, string)) (notes []string) {
-	var differences []float64
+	var differences, base []float64
 	var used, usedBase, seconds, secondsBase float64
 	for _, r := range g.runs {
 		other, note := partner(r)
@@ -272,7 +313,7 @@ func (g *Group) pair(partner func(*run.Run) (*run.Run, string)) (notes []string)
 		if x, y := initSeed(s), initSeed(b); x != y {
 			notes = append(notes, fmt.Sprintf("%s: its first weights are those of seed %s, those of %s of seed %s", r.Name, x, other.Name, y))
 		}
-		differences = append(differences, g.by.value(s)-g.by.value(b))
+		differences, base = append(differences, g.by.value(s)-g.by.value(b)), append(base, g.by.value(b))
 		used, usedBase = used+float64(s.TrainSamplesUsed), usedBase+float64(b.TrainSamplesUsed)
 		seconds, secondsBase = seconds+s.WallSeconds, secondsBase+b.WallSeconds
 	}
@@ -281,7 +322,7 @@ func (g *Group) pair(partner func(*run.Run) (*run.Run, string)) (notes []string)
 	}
 	d := Paired(differences)
 	samples, time := less(used, usedBase), less(seconds, secondsBase)
-	g.Difference, g.SamplesSaved, g.SecondsSaved = &d, &samples, &time
+	g.Difference, g.SamplesSaved, g.SecondsSaved, g.base = &d, &samples, &time, MomentsOf(base).Mean
 	return notes
 }
 
@@ -292,8 +333,8 @@ func initSeed(s *run.Summary) string {
 	return "none"
 }
 
-// judge says what the interval shows of a loss; base is the mean of the baseline.
-func (g *Group) judge(margin, base float64) {
+// judge says what the interval shows of a loss.
+func (g *Group) judge(margin float64) {
 	if g.Difference == nil {
 		g.Verdict = "not shown: no seed in common"
 		return
@@ -304,7 +345,7 @@ func (g *Group) judge(margin, base float64) {
 	within := fmt.Sprintf("no loss within %g points", 100*margin)
 	if g.by.raw {
 		unit, within = "", fmt.Sprintf("no loss within %g%% of the baseline's", 100*margin)
-		margin *= math.Abs(base)
+		margin *= math.Abs(g.base)
 	}
 	g.NoLoss, g.SeedsNeeded = d.Within(margin), d.Seeds(margin)
 	switch {

@@ -3,6 +3,7 @@ package eval
 import (
 	"bytes"
 	"encoding/csv"
+	"errors"
 	"strconv"
 	"strings"
 	"testing"
@@ -197,6 +198,66 @@ func TestGroupsBudget(t *testing.T) {
 	}
 	if notes := strings.Join(c.Notes, "\n"); !strings.Contains(notes, "random-s2: no run in full of seed 2") {
 		t.Error(notes)
+	}
+}
+
+// A run in full of other options is none to compare with, whatever its samples, and
+// where none is there a pruned group is still no baseline.
+func TestGroupsBudgetOfOtherOptions(t *testing.T) {
+	pruned := seeded("random", 0.5, 0, 0.9, 0.895)
+	short := seeded("none", 0.5, 0, 0.6, 0.61)
+	for i := range short {
+		p, s := &pruned[i].Summary, &short[i].Summary
+		p.Config.TrainSamples, p.TrainSamplesUsed = 60000, 5*60000
+		s.Config.Epochs, s.Config.TrainSamples, s.TrainSamplesUsed = 5, 60000, 5*60000
+	}
+	compared := func(lr float64) Group {
+		for i := range short {
+			short[i].Summary.Config.LearningRate = lr
+		}
+		c, err := Compare(append(append([]run.Run{}, pruned...), short...), Options{Margin: DefaultMargin, Budget: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Groups[0]
+	}
+	if g := compared(pruned[0].Summary.Config.LearningRate); g.Difference == nil || g.Difference.Pairs != 2 || !near(g.Difference.Mean, 0.2925) {
+		t.Errorf("the same options: %+v", g)
+	}
+	if g := compared(1e-4); g.Difference != nil || g.Verdict != "not shown: no seed in common" {
+		t.Errorf("another rate: %+v", g)
+	}
+}
+
+// The baseline is the method that was said, not the one whose runs are there.
+func TestBaselineWithoutRuns(t *testing.T) {
+	random := seeded("random", 0.5, 0, 0.8, 0.81)
+	c, err := Compare(append(random, seeded("none", 0.5, 1, 0.9)...), Options{Margin: DefaultMargin, Baseline: "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, n := c.Groups[0], c.Groups[1]; r.Baseline != "none" || r.Difference == nil || r.Difference.Pairs != 1 || !near(r.Difference.Mean, -0.09) || n.Difference != nil || n.Verdict != "" {
+		t.Errorf("%+v, %+v", r, n)
+	}
+	if d := c.Rows[1].Difference; d != nil {
+		t.Errorf("a run differs by %v from one that is no baseline", *d)
+	}
+	c, err = Compare(random, Options{Margin: DefaultMargin, Baseline: "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := c.Groups[0]; g.Difference != nil || g.NoLoss || g.Verdict != "not shown: no run of the baseline is finished" {
+		t.Errorf("%+v", g)
+	}
+	var text, chart bytes.Buffer
+	if err := errors.Join(c.WriteGroups(&text, Text), c.WriteChart(&chart, FormatSVG, AxisSaved)); err != nil || strings.Contains(text.String(), "t-test, to") {
+		t.Error(err, text.String())
+	}
+	// Without a method said it is the first run's configuration, which is not finished here.
+	stopped := seeded("none", 0.5, 0, 0.9)
+	stopped[0].Summary.Interrupted = true
+	if g := grouped(t, stopped, random).Groups[0]; g.Difference != nil || g.Verdict != "not shown: no run of the baseline is finished" {
+		t.Errorf("%+v", g)
 	}
 }
 

@@ -46,7 +46,8 @@ func (c *Comparison) groupColumns(f Format) []column[Group] {
 		{key: "prune_ratio", value: func(g *G) any { return g.Ratio }},
 		{key: "baseline", value: func(g *G) any { return g.Baseline }},
 		{"seeds", "seeds", func(g *G) string { return fmt.Sprint(len(g.Seeds)) }, func(g *G) any { return len(g.Seeds) }},
-		{"test_accuracy", c.by.head(), func(g *G) string { return spread(g.Accuracy) }, func(g *G) any { return g.Accuracy.Mean }},
+		{key: "metric", value: func(*G) any { return c.Metric }},
+		{"test_accuracy", c.Metric, func(g *G) string { return spread(g.Accuracy) }, func(g *G) any { return g.Accuracy.Mean }},
 		{key: "test_accuracy_std", value: func(g *G) any { return g.Accuracy.Deviation }},
 		{key: "pairs", value: func(g *G) any {
 			if g.Difference == nil {
@@ -118,6 +119,30 @@ func (g *Group) remarks(f Format) (list []string) {
 	return list
 }
 
+// to says what groups are compared with, after a comma.
+func (c *Comparison) to() string {
+	var names, methods []string
+	for i := range c.Groups {
+		name := c.Groups[i].Baseline
+		if name == "" || slices.Contains(names, name) {
+			continue
+		}
+		names = append(names, name)
+		if k := slices.IndexFunc(c.Groups, func(g Group) bool { return g.Name == name }); k >= 0 && !slices.Contains(methods, c.Groups[k].Method) {
+			methods = append(methods, c.Groups[k].Method)
+		}
+	}
+	switch {
+	case len(names) == 0:
+		return ""
+	case len(names) == 1:
+		return ", to " + printable.Text(names[0])
+	case len(methods) == 1:
+		return ", to " + printable.Text(methods[0]) + " on the same data"
+	}
+	return ", to the first of the same data"
+}
+
 // WriteGroups writes the table of groups; for people, with what its columns
 // mean and the verdicts.
 func (c *Comparison) WriteGroups(w io.Writer, f Format) error {
@@ -131,26 +156,17 @@ func (c *Comparison) WriteGroups(w io.Writer, f Format) error {
 	if f == Markdown {
 		b.WriteString("\n")
 	}
-	base := printable.Text(c.Groups[0].Name)
-	for _, g := range c.Groups {
-		if g.Baseline == "" && g.Method != c.Groups[0].Method {
-			base = "the first of the same data"
-			break
-		} else if g.Baseline == "" && g.Name != c.Groups[0].Name {
-			base = printable.Text(g.Method) + " on the same data"
-		}
+	what, unit, worst := "% of test samples", " in points", ""
+	switch {
+	case c.by.raw:
+		what, unit = printable.Text(c.Metric)+" of the test samples", ""
+	case c.Metric != Accuracy:
+		what = printable.Text(c.Metric) + " of the test samples in percent"
 	}
-	if c.budget {
-		base = asManySamples
+	if slices.ContainsFunc(c.Groups, func(g Group) bool { return g.Worst != nil }) {
+		worst = " worst class;"
 	}
-	what, unit, worst := "% of test samples", " in points", " worst class;"
-	if c.by.raw {
-		what, unit = printable.Text(c.by.name)+" of the test samples", ""
-	}
-	if c.by.name != "" {
-		worst = ""
-	}
-	fmt.Fprintf(&b, "%s, mean ±standard deviation over seeds; diff%s, with the\ninterval of a paired t-test, to %s;%s\nshares of samples and seconds saved\n", what, unit, base, worst)
+	fmt.Fprintf(&b, "%s, mean ±standard deviation over seeds; diff%s, with the\ninterval of a paired t-test%s;%s\nshares of samples and seconds saved\n", what, unit, c.to(), worst)
 	first := true
 	for i := range c.Groups {
 		g := &c.Groups[i]
