@@ -92,13 +92,32 @@ func TestExperiment(t *testing.T) {
 			t.Fatal(err)
 		}
 		var report struct {
-			PerClass map[string]runs.ClassResult `json:"per_class"`
+			PerClass  map[string]runs.ClassResult `json:"per_class"`
+			Confusion []struct {
+				Label, Predicted string
+				Samples          int
+			}
 		}
 		text, err := program("eval", dir, "--json", "--device", "cpu").Output()
 		if err != nil || json.Unmarshal(text, &report) != nil {
 			t.Fatal(err, string(text))
 		}
 		worst := 1.0
+		for _, x := range report.Confusion { // whose rows add up to the classes, and whose diagonal is what is right
+			c := report.PerClass[x.Label]
+			if c.Samples -= x.Samples; x.Label == x.Predicted && c.Correct != x.Samples {
+				t.Errorf("class %s: %d right, the confusion matrix has %d", x.Label, c.Correct, x.Samples)
+			}
+			report.PerClass[x.Label] = c
+		}
+		for name, c := range report.PerClass {
+			if c.Samples != 0 {
+				t.Errorf("class %s: %d samples are not in the confusion matrix", name, c.Samples)
+			}
+		}
+		if err := json.Unmarshal(text, &report); err != nil {
+			t.Fatal(err)
+		}
 		for _, c := range report.PerClass {
 			if c.Samples > 0 {
 				worst = min(worst, float64(c.Correct)/float64(c.Samples))
@@ -128,6 +147,34 @@ func TestExperiment(t *testing.T) {
 		t.Fatal(err)
 	}
 	winnow(t, args...).fails(t, exitUsage, "none-s1", "seed=0")
+}
+
+// What is refused before a run begins leaves no plan that a second try has to keep
+// to, and a metric that runs have not is found with the first of them.
+func TestExperimentSecondTry(t *testing.T) {
+	ortest.CPU(t, 1)
+	out := filepath.Join(t.TempDir(), "e")
+	try := func(flags ...string) (string, error) {
+		cmd := program(append([]string{"experiment", "--bundle", "mlp", "--data", tinyData, "--epochs", "1", "--device", "cpu", "--threads", "1",
+			"--methods", "none, random", "--seeds", "2", "-o", out}, flags...)...)
+		text, err := cmd.CombinedOutput()
+		return string(text), err
+	}
+	if text, err := try("--lr", "-1"); err == nil || !strings.Contains(text, "--lr") {
+		t.Error(err, text)
+	}
+	if text, err := try("--lr", "0.1", "--metric", "nonsense"); err == nil || !strings.Contains(text, "nonsense") || !strings.Contains(text, "measured by accuracy, loss") {
+		t.Error(err, text)
+	}
+	if names, err := os.ReadDir(filepath.Join(out, "runs")); err != nil || len(names) != 1 {
+		t.Error("runs that nothing can be said of were trained:", names, err)
+	}
+	if text, err := try("--lr", "0.1", "--metric", "loss"); err != nil || !strings.Contains(text, "none-s0: accuracy") {
+		t.Error(err, text)
+	}
+	if text, err := try("--lr", "0.2"); err == nil || !strings.Contains(text, "--lr") {
+		t.Error(err, text)
+	}
 }
 
 func TestExperimentRefuses(t *testing.T) {

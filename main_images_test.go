@@ -309,7 +309,15 @@ func TestOnBad(t *testing.T) {
 	if said := winnow(t, append(args, "--on-bad", "skip", "--overwrite")...).succeeds(t).stderr; !strings.Contains(said, "left out 1 image that") {
 		t.Error(said)
 	}
-	winnow(t, "audit", out, "--device", "cpu").fails(t, exitInput, "b/5.png", "--on-bad skip")
+	for _, command := range [][]string{{"audit", out}, {"report", out}, {"eval", out, "--split", "train"}} { // as the run was trained
+		command = append(command, "--device", "cpu")
+		if said := winnow(t, command...).succeeds(t).stderr; !strings.Contains(said, "--on-bad error") || strings.Contains(said, "left out 1 image that") != (command[0] != "report") {
+			t.Errorf("%s: %s", command[0], said)
+		}
+		if command[0] != "report" { // which reads the test samples alone
+			winnow(t, append(command, "--on-bad", "error")...).fails(t, exitInput, "b/5.png", "--on-bad skip")
+		}
+	}
 	said := winnow(t, "eval", out, "--device", "cpu").succeeds(t).stdout
 	if !strings.Contains(said, "without samples: 8 of 10") || strings.Contains(said, "0 of 0") {
 		t.Error(said)

@@ -46,7 +46,7 @@ func newAuditCommand(out *output) *cli.Command {
 		&cli.StringFlag{Name: "data", Aliases: []string{"d"}, Destination: &o.Data, Category: flagsData, DefaultText: "the run's",
 			Usage: "where the run's data is now, `SPEC`: the same samples in the same order"},
 		decoderFlag(&o.Decode),
-		onBadFlag(&o.OnBad),
+		onBadOfRunFlag(&o.OnBad),
 		&cli.StringFlag{Name: "by", Value: byAuto, Destination: &o.By, Category: flagsRecipe,
 			Usage: "`RANKING` of the labels: " + strings.Join(audit.Rankings(), ", ") + "; auto takes mean-loss where the run kept it and there are no folds, else self-confidence"},
 		&cli.IntFlag{Name: "folds", Destination: &o.Folds, Category: flagsRecipe, DefaultText: "0, the run's own model",
@@ -155,6 +155,10 @@ func runAudit(ctx context.Context, o auditOptions, out *output) error {
 		if !o.Quiet {
 			out.notef("note: %s", text)
 		}
+	}
+	o.OnBad = onBadOf(o.Run, o.OnBad, notice)
+	if s := &r.Summary; s.Interrupted {
+		notice(fmt.Sprintf("the run was stopped after %d of %d epochs; winnow train --resume %s goes on", s.Epochs, s.Config.Epochs, o.Run))
 	}
 	d, err := openOwn(ctx, r.Summary.Data, o.Data, out, notice)
 	if err != nil {

@@ -9,12 +9,32 @@ import (
 
 	"winnow/loader"
 	"winnow/loader/raster"
+	"winnow/run"
 )
 
 // onBadFlag says what becomes of images that cannot be read.
 func onBadFlag(dst *string) cli.Flag {
 	return &cli.StringFlag{Name: flagOnBad, Value: badError, Destination: dst, Category: flagsData,
 		Usage: "images that cannot be read, `error|skip`: skip leaves them out, and lists them at the end"}
+}
+
+// onBadOfRunFlag is that of a command on a run, which was trained with one already.
+func onBadOfRunFlag(dst *string) cli.Flag {
+	return &cli.StringFlag{Name: flagOnBad, Destination: dst, Category: flagsData, DefaultText: "what the run was trained with, or error",
+		Usage: "images that cannot be read, `error|skip`: skip leaves them out, and lists them at the end"}
+}
+
+// onBadOf is what was given, or what a run was trained with, which is said.
+func onBadOf(path, given string, notice func(string)) string {
+	if given != "" || !run.Begun(path) {
+		return given
+	}
+	last, err := run.Last(path)
+	if err != nil || last.Typed.Flags[flagOnBad] != badSkip {
+		return badError
+	}
+	notice(fmt.Sprintf("images that cannot be read are left out, as the run was trained; --%s %s ends at the first", flagOnBad, badError))
+	return badSkip
 }
 
 const (
@@ -24,8 +44,12 @@ const (
 	badSkip  = "skip"
 )
 
-// badSamples collects what --on-bad skip leaves out; nil where it is an error.
+// badSamples collects what --on-bad skip leaves out; nil where it is an error, as
+// it is where nothing was said.
 func badSamples(onBad string) (*loader.BadSamples, error) {
+	if onBad == "" {
+		return nil, nil
+	}
 	if err := oneOf("--on-bad", onBad, badError, badSkip); err != nil || onBad == badError {
 		return nil, err
 	}
@@ -40,7 +64,7 @@ func sayOnBad(c *cli.Command) {
 	}
 	c.Action = func(ctx *cli.Context) error {
 		err := action(ctx)
-		if errors.Is(err, raster.ErrImage) && ctx.String(flagOnBad) == badError {
+		if errors.Is(err, raster.ErrImage) && ctx.String(flagOnBad) != badSkip {
 			return fmt.Errorf("%w; --%s %s leaves out what cannot be read", err, flagOnBad, badSkip)
 		}
 		return err

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"time"
@@ -43,14 +45,14 @@ func newEvalCommand(out *output) *cli.Command {
 			Usage: "batch size `N`"},
 		scoresFlag(&o.Output),
 		decoderFlag(&o.Decode),
-		onBadFlag(&o.OnBad),
+		onBadOfRunFlag(&o.OnBad),
 		&cli.StringFlag{Name: "against", Destination: &o.Against, Category: flagsModel, TakesFile: true,
 			Usage: "also evaluate `OTHER`, a run, a model or a bundle, and test whether the two differ"},
 		jsonFlag(&o.JSON),
 	}
 	return &cli.Command{
 		Name:      "eval",
-		Usage:     "evaluate a model: top-1, top-5, loss, calibration, accuracy by class",
+		Usage:     "evaluate a model: top-1, top-5, loss, calibration, accuracy by class, confusions",
 		ArgsUsage: "RUN|MODEL.onnx|BUNDLE",
 		Description: about(`Evaluates the model of a run folder, any ONNX classifier, or a bundle with its first
 weights. The data of a run is the data it was trained on, unless --data says
@@ -95,6 +97,7 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if _, err := badSamples(o.OnBad); err != nil {
 		return err
 	}
+	o.OnBad = onBadOf(o.Path, o.OnBad, func(text string) { out.notef("note: %s", text) })
 	own, err := o.ownLossOf(ctx, out)
 	if err != nil {
 		return err
@@ -178,6 +181,7 @@ type judged struct {
 	calibration eval.Calibration
 	noise       *noiseScore
 	correct     map[uint32]bool // by sample
+	taken       map[[2]int]int  // samples by label and by the class they were taken for
 	seconds     float64
 }
 
@@ -242,11 +246,13 @@ func (o *evalOptions) judge(ctx context.Context, m *eval.Classifier, path string
 	if err := m.Spec.CheckData(src); err != nil {
 		return nil, fmt.Errorf("data %q: %w", o.Data, err)
 	}
-	j := &judged{correct: map[uint32]bool{}}
+	j := &judged{correct: map[uint32]bool{}, taken: map[[2]int]int{}}
 	if noisy {
 		j.noise = &noiseScore{}
 	}
-	j.Result, j.seconds, err = evaluate(ctx, m, path, device, src, *o, bad, func(index uint32, correct bool, confidence float64) {
+	j.Result, j.seconds, err = evaluate(ctx, m, path, device, src, *o, bad, func(index uint32, label, predicted int, confidence float64) {
+		correct := label == predicted
+		j.taken[[2]int{label, predicted}]++
 		j.calibration.Add(confidence, correct)
 		if j.noise != nil {
 			j.noise.add(loader.TrueLabelOf(records, index) != records.Target(index).Class(), correct)
@@ -264,7 +270,7 @@ func (o *evalOptions) judge(ctx context.Context, m *eval.Classifier, path string
 
 // evaluate also says how many seconds it took, reading of images included.
 func evaluate(ctx context.Context, c *eval.Classifier, path string, device *ortrun.Device, src *loader.Source, o evalOptions, bad *loader.BadSamples,
-	each func(uint32, bool, float64)) (*eval.Result, float64, error) {
+	each func(uint32, int, int, float64)) (*eval.Result, float64, error) {
 	task, err := c.Task(src)
 	if err != nil {
 		return nil, 0, err
@@ -337,6 +343,40 @@ type evalReport struct {
 	Against  *against              `json:"against,omitempty"`
 	Noise    *noiseScore           `json:"label_noise,omitempty"`
 	PerClass map[string]classScore `json:"per_class"`
+	Taken    []takenFor            `json:"confusion"` // what is not 0, by label and then by prediction
+}
+
+// takenFor is how many samples of a class were taken for one: an element of the
+// confusion matrix.
+type takenFor struct {
+	Label     string `json:"label"`
+	Predicted string `json:"predicted"`
+	Samples   int    `json:"samples"`
+}
+
+// confusion lists the elements of the matrix that are not 0.
+func (j *judged) confusion(names []string) (list []takenFor) {
+	for _, at := range slices.SortedFunc(maps.Keys(j.taken), func(a, b [2]int) int { return slices.Compare(a[:], b[:]) }) {
+		list = append(list, takenFor{classLabel(names, at[0]), classLabel(names, at[1]), j.taken[at]})
+	}
+	return list
+}
+
+const shownConfusions = 10
+
+// printConfusions prints the commonest mistakes.
+func (j *judged) printConfusions(names []string, out *output) {
+	wrong := slices.DeleteFunc(slices.Collect(maps.Keys(j.taken)), func(at [2]int) bool { return at[0] == at[1] })
+	slices.SortFunc(wrong, func(a, b [2]int) int { return cmp.Or(j.taken[b]-j.taken[a], slices.Compare(a[:], b[:])) })
+	if len(wrong) == 0 {
+		return
+	}
+	out.printf("\nMost often taken for another class (--json has the whole matrix)\n")
+	var rows [][]string
+	for _, at := range wrong[:min(len(wrong), shownConfusions)] {
+		rows = append(rows, []string{classLabel(names, at[0]) + " taken for " + classLabel(names, at[1]), fmt.Sprintf("%d of %d", j.taken[at], j.PerClass[at[0]].Samples)})
+	}
+	out.table(rows)
 }
 
 type classScore struct {
@@ -365,7 +405,7 @@ func printResult(o evalOptions, names []string, r *judged, versus *against, out 
 	}
 	if o.JSON {
 		report := evalReport{Model: o.Path, Data: o.Data, Split: o.Split, Samples: r.Samples, Rate: rate(r.Samples, r.seconds),
-			Top1: r.Top1, Top5: r.Top5, ECE: r.calibration.Error(), Against: versus, Noise: r.noise, PerClass: map[string]classScore{}}
+			Top1: r.Top1, Top5: r.Top5, ECE: r.calibration.Error(), Against: versus, Noise: r.noise, PerClass: map[string]classScore{}, Taken: r.confusion(names)}
 		if r.NotFinite == 0 {
 			report.Loss = &r.Result.Loss
 		}
@@ -411,5 +451,6 @@ func printResult(o evalOptions, names []string, r *judged, versus *against, out 
 	if without > 0 {
 		out.printf("  without samples: %s of %d\n", countText(int64(without)), len(r.PerClass))
 	}
+	r.printConfusions(names, out)
 	return nil
 }

@@ -140,7 +140,7 @@ func (o *experimentOptions) plan(c *cli.Context, trained []string) error {
 	}
 	typed := typedFlags(c)
 	maps.DeleteFunc(typed.Flags, func(name, _ string) bool { return !slices.Contains(trained, name) })
-	p := experiment.Plan{Dir: typed.Dir, Flags: typed.Flags, Budget: o.Form.Budget, Methods: strings.Split(c.String("methods"), ",")}
+	p := experiment.Plan{Dir: typed.Dir, Flags: typed.Flags, Budget: o.Form.Budget, Methods: words(c.String("methods"))}
 	data, err := dataFor("experiment", c.String("bundle"), c.String("data"))
 	if err != nil {
 		return err
@@ -150,7 +150,7 @@ func (o *experimentOptions) plan(c *cli.Context, trained []string) error {
 		return err
 	}
 	if text := c.String("noise"); text != "" {
-		p.Noise = strings.Split(text, ",")
+		p.Noise = words(text)
 	}
 	n := c.Int("seeds")
 	if n < 1 || n > experiment.MaxRuns {
@@ -167,6 +167,15 @@ func (o *experimentOptions) plan(c *cli.Context, trained []string) error {
 		o.Out = filepath.Join("experiments", folderName(bundle, data))
 	}
 	return nil
+}
+
+// words are what stands between commas.
+func words(text string) []string {
+	list := strings.Split(text, ",")
+	for i := range list {
+		list[i] = strings.TrimSpace(list[i])
+	}
+	return list
 }
 
 // parseShares reads shares of 1 with commas between, none from nothing.
@@ -195,6 +204,7 @@ func runExperiment(ctx context.Context, o experimentOptions, out *output) error 
 		}
 	}
 	p := newExperimentProgress(ctx, out, o.Epochs, o.Quiet)
+	p.metric = o.Form.Metric
 	if !o.Quiet {
 		out.notef("%s in %s: %s", counted(len(o.Plan.Runs), "run"), o.Out, planText(&o.Plan))
 		first := o.Plan.Methods[0]
@@ -206,6 +216,9 @@ func runExperiment(ctx context.Context, o experimentOptions, out *output) error 
 	p.clear()
 	if ctx.Err() != nil {
 		out.notef("%d of %s finished; winnow experiment --resume %s goes on", len(runs), counted(len(o.Plan.Runs), "run"), o.Out)
+		return err
+	}
+	if errors.Is(err, eval.ErrMetric) {
 		return err
 	}
 	if werr := o.write(runs, out); werr != nil {

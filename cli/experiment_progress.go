@@ -19,7 +19,8 @@ type experimentProgress struct {
 	ctx    context.Context // once cancelled, the terminal is left as it is
 	out    *output
 	quiet  bool
-	epochs int // of a run
+	epochs int    // of a run
+	metric string // that runs are compared by
 	bar    *progressbar.ProgressBar
 	drawn  bool
 	left   estimate
@@ -58,12 +59,14 @@ func (p *experimentProgress) Progress(at experiment.Progress) {
 	p.drawn = true
 }
 
-// End prints the lasting line of a finished run.
-func (p *experimentProgress) End(at experiment.Progress, r *run.Run, took bool) {
+// End prints the lasting line of a finished run. One that has not what runs are
+// compared by ends the experiment: no other would have it.
+func (p *experimentProgress) End(at experiment.Progress, r *run.Run, took bool) error {
 	s := &r.Summary
 	p.left.end(at.Run.Name, s)
+	err := eval.HasMetric(r, p.metric)
 	if p.quiet {
-		return
+		return err
 	}
 	p.clear()
 	was := ""
@@ -71,6 +74,7 @@ func (p *experimentProgress) End(at experiment.Progress, r *run.Run, took bool) 
 		was = ", finished before"
 	}
 	p.out.notef("%s: %s %s, %s of samples saved, %s%s", at.Run.Name, metricHead(s.Metric), scoreText(s), percent(s.SavedRatio), seconds(s.WallSeconds), was)
+	return err
 }
 
 // scoreText is what a run reached, with the loss and the further outputs of a

@@ -37,7 +37,7 @@ func newReportCommand(out *output) *cli.Command {
 		&cli.StringFlag{Name: "data", Aliases: []string{"d"}, Destination: &o.Data, Category: flagsData, DefaultText: "the run's",
 			Usage: "where the run's data is now, `SPEC`"},
 		decoderFlag(&o.Decode),
-		onBadFlag(&o.OnBad),
+		onBadOfRunFlag(&o.OnBad),
 		&cli.IntFlag{Name: "batch-size", Aliases: []string{"b"}, Value: loader.DefaultBatchSize, Destination: &o.Batch, Category: flagsMachine, Usage: "batch size `N`"},
 		&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Destination: &o.Out, Category: flagsOutput, TakesFile: true,
 			DefaultText: "RUN/report.html", Usage: "`FILE.html` to write; replaces an older page, never another file"},
@@ -89,6 +89,7 @@ func runReport(ctx context.Context, o reportOptions, out *output) error {
 		return err
 	}
 	notice := func(text string) { out.notef("note: %s", text) }
+	o.OnBad = onBadOf(o.Run, o.OnBad, notice)
 	data, err := openOwn(ctx, r.Summary.Data, o.Data, out, notice)
 	if err != nil {
 		return err

@@ -72,6 +72,14 @@ func NoiseRate(setting string) (rate float64, ok bool) {
 	return n.Rate, ok
 }
 
+// SameNoise reports whether two settings of noise are of the same kind and rate,
+// as 0.2 and symmetric:0.20 are.
+func SameNoise(a, b string) bool {
+	x, okX := parseNoise(a)
+	y, okY := parseNoise(b)
+	return okX && okY && x.Rate == y.Rate && (x.Kind == y.Kind || x.Rate == 0)
+}
+
 // nextItem takes the first item off a list; more is whether another follows.
 func nextItem(list string) (item, rest string, quoted, more bool, err error) {
 	text, quoted := strings.CutPrefix(list, `"`)

@@ -34,10 +34,10 @@ type Row struct {
 // Comparison sets runs side by side.
 type Comparison struct {
 	Rows   []Row    `json:"runs"`
-	Groups []Group  `json:"groups"`           // by configuration, the baseline's first
-	Margin float64  `json:"margin"` // loss of accuracy that the verdicts are about
-	Metric string   `json:"metric"` // what the runs are compared by, under the names of the accuracy: accuracy, mAP, loss
-	Notes  []string `json:"notes,omitempty"`  // what makes the runs hard to compare
+	Groups []Group  `json:"groups"`          // by configuration, the baseline's first
+	Margin float64  `json:"margin"`          // loss of accuracy that the verdicts are about
+	Metric string   `json:"metric"`          // what the runs are compared by, under the names of the accuracy: accuracy, mAP, loss
+	Notes  []string `json:"notes,omitempty"` // what makes the runs hard to compare
 	runs   []run.Run
 	noted  []noted
 	by     criterion

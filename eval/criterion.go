@@ -75,6 +75,13 @@ func newCriterion(runs []run.Run, asked string) (c criterion, err error) {
 	return c, nil
 }
 
+// HasMetric is an error that wraps ErrMetric where a run has not what is asked for,
+// as Options name it.
+func HasMetric(r *run.Run, asked string) error {
+	_, err := newCriterion([]run.Run{*r}, asked)
+	return err
+}
+
 // mainMetric names what stands in the place of a run's accuracy.
 func mainMetric(s *run.Summary) string { return cmp.Or(s.Metric, Accuracy) }
 

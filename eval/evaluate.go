@@ -134,7 +134,7 @@ func every(ctx context.Context, r Runner, it Batches, width int, m measure) (*Re
 // classes measures scores [N, classes] against labels.
 type classes struct {
 	classes           int
-	each              func(index uint32, correct bool, confidence float64)
+	each              func(index uint32, label, predicted int, confidence float64)
 	res               Result
 	mean              mean
 	right, five, seen int
@@ -142,7 +142,7 @@ type classes struct {
 
 var _ measure = (*classes)(nil)
 
-func newClasses(n int, each func(uint32, bool, float64)) *classes {
+func newClasses(n int, each func(uint32, int, int, float64)) *classes {
 	return &classes{classes: n, each: each, res: Result{PerClass: make([]Class, n)}}
 }
 
@@ -165,7 +165,8 @@ func (m *classes) rank(index uint32, row []float32, label int) {
 	m.seen++
 	k := rank(row, label)
 	if m.each != nil {
-		m.each(index, k == 0, math.Exp(-crossEntropy(row, first(row))))
+		top := first(row)
+		m.each(index, label, top, math.Exp(-crossEntropy(row, top)))
 	}
 	switch {
 	case k == 0:

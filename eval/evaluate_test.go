@@ -224,7 +224,7 @@ func TestEvaluateTellsOfEach(t *testing.T) {
 	m := &table{rows: [][]float32{{0, 1, 1}, {2, -1, 0}, {-300, 400, 0}}}
 	var indices []uint32
 	var right int
-	r, err := Task{Classes: 3}.Evaluate(context.Background(), m, batches([]int64{1, 2, 1}, 2), func(index uint32, correct bool, confidence float64) {
+	r, err := Task{Classes: 3}.Evaluate(context.Background(), m, batches([]int64{1, 2, 1}, 2), func(index uint32, label, predicted int, confidence float64) {
 		row, sum, top := m.rows[index], 0.0, 0.0
 		for _, x := range row {
 			sum += math.Exp(float64(x))
@@ -233,7 +233,7 @@ func TestEvaluateTellsOfEach(t *testing.T) {
 		if want := top / sum; !(math.Abs(confidence-want) <= 1e-12) {
 			t.Errorf("sample %d: confidence %v, want %v", index, confidence, want)
 		}
-		if indices = append(indices, index); correct {
+		if indices = append(indices, index); label == predicted {
 			right++
 		}
 	})

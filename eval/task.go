@@ -63,10 +63,10 @@ func (t Task) Main() string {
 func (t Task) labels() bool { return t.Loss.Name == bundle.BCE || t.Loss.Name == bundle.Focal }
 
 // Evaluate runs every batch and measures what the model gives. each, where it is
-// not nil, is told of every sample that has a class: whether its label comes
-// first, and the probability of the class that does. A cancelled context ends it
+// not nil, is told of every sample that has a class: its label, the class that
+// comes first, and the probability of that. A cancelled context ends it
 // with the context's error.
-func (t Task) Evaluate(ctx context.Context, r Runner, it Batches, each func(index uint32, correct bool, confidence float64)) (*Result, error) {
+func (t Task) Evaluate(ctx context.Context, r Runner, it Batches, each func(index uint32, label, predicted int, confidence float64)) (*Result, error) {
 	if t.Classes < 1 {
 		return nil, fmt.Errorf("eval: %d classes", t.Classes)
 	}

@@ -90,7 +90,8 @@ func (p *Plan) Complete() error {
 		policies[m] = policy
 	}
 	p.Methods = append(full, others...)
-	p.Noise, p.Ratios, p.Seeds = distinct(p.Noise), distinct(p.Ratios), distinct(p.Seeds)
+	p.Ratios, p.Seeds = distinct(p.Ratios, same), distinct(p.Seeds, same)
+	p.Noise = distinct(p.Noise, datasets.SameNoise) // the first spelling names the runs
 	if n := len(p.Methods) * max(1, len(p.Noise)) * max(1, len(p.Ratios)) * len(p.Seeds) * max(1, p.Folds); n < 1 || n > MaxRuns || p.Folds < 0 || p.Folds > datasets.MaxFolds {
 		return fmt.Errorf("experiment: %w: %d runs, want 1 to %d", ErrPlan, n, MaxRuns)
 	}
@@ -170,10 +171,12 @@ func ratioRow() *prune.Option {
 
 func number(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 
+func same[T comparable](a, b T) bool { return a == b }
+
 // distinct drops what is there before.
-func distinct[T comparable](list []T) (out []T) {
+func distinct[T any](list []T, same func(a, b T) bool) (out []T) {
 	for _, x := range list {
-		if !slices.Contains(out, x) {
+		if !slices.ContainsFunc(out, func(y T) bool { return same(x, y) }) {
 			out = append(out, x)
 		}
 	}

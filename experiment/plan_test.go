@@ -37,6 +37,10 @@ func TestComplete(t *testing.T) {
 	if err := p.Complete(); err != nil || runNames(&p) != "none-s0 random-s0 none-npairflip-0.2-s0 random-npairflip-0.2-s0" {
 		t.Error(runNames(&p), err)
 	}
+	spelled := Plan{Flags: p.Flags, Methods: []string{"none"}, Noise: []string{"0.2", "symmetric:0.20", "0", "pairflip:0.0"}, Seeds: []uint64{0}}
+	if err := spelled.Complete(); err != nil || runNames(&spelled) != "none-n0.2-s0 none-s0" {
+		t.Error(runNames(&spelled), err)
+	}
 	for i, want := range []string{"glyphs", "glyphs", "glyphs:noise=pairflip:0.2", "glyphs:noise=pairflip:0.2"} {
 		if got := p.flags(&p.Runs[i])["data"]; got != want {
 			t.Errorf("%s: data %s", p.Runs[i].Name, got)

@@ -25,11 +25,12 @@ import (
 
 // Reporter hears of an experiment's course. Its calls come one at a time.
 type Reporter interface {
-	Begin(p Progress)                      // a run begins or goes on
-	Progress(p Progress)                   // about once a second while it is trained
-	End(p Progress, r *run.Run, took bool) // it is finished; took: it was before
-	Failed(p Progress, err error)          // it failed, and the experiment goes on
-	Noted(p Progress, text string)         // what it says of its options and data, once for all runs that say the same
+	Begin(p Progress)    // a run begins or goes on
+	Progress(p Progress) // about once a second while it is trained
+	// End is told of a finished run; took: it was before. An error ends the experiment.
+	End(p Progress, r *run.Run, took bool) error
+	Failed(p Progress, err error)  // it failed, and the experiment goes on
+	Noted(p Progress, text string) // what it says of its options and data, once for all runs that say the same
 }
 
 // Progress is where an experiment stands.
@@ -68,7 +69,11 @@ func Train(ctx context.Context, dir, program string, p *Plan, jobs int, rep Repo
 	defer folder.Release()
 	switch earlier, err := Read(dir); {
 	case err == nil:
-		if err := p.Join(earlier); err != nil {
+		err := p.Join(earlier)
+		if errors.Is(err, ErrOther) && !earlier.begun(dir) { // all that it tried was refused
+			err = p.Complete()
+		}
+		if err != nil {
 			return nil, err
 		}
 	case exists(filepath.Join(dir, PlanFile)):
@@ -112,6 +117,11 @@ func Train(ctx context.Context, dir, program string, p *Plan, jobs int, rep Repo
 		err = fmt.Errorf("experiment: %w: %d of %d: %s; the first: %s", ErrFailed, len(failed), all, strings.Join(names, ", "), failed[0].Text)
 	}
 	return done, err
+}
+
+// begun is whether a run of the plan was, below the experiment's folder.
+func (p *Plan) begun(dir string) bool {
+	return slices.ContainsFunc(p.Runs, func(r Run) bool { return run.Begun(filepath.Join(dir, RunsDir, r.Name)) })
 }
 
 // equalSamples are runs in full whose epochs take about as many samples as each
@@ -178,8 +188,14 @@ func (t *trainer) train(ctx context.Context, runs []Run) (done []run.Run, failed
 	}
 	for i := range runs {
 		if taken[i] != nil {
-			t.tell(func(rep Reporter, at *Progress) { at.Run, at.Epochs = &runs[i], 0; rep.End(*at, taken[i], true) })
+			t.tell(func(rep Reporter, at *Progress) {
+				at.Run, at.Epochs = &runs[i], 0
+				err = errors.Join(err, rep.End(*at, taken[i], true))
+			})
 		}
+	}
+	if err != nil {
+		return nil, nil, err
 	}
 	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(t.jobs)
@@ -230,8 +246,8 @@ func (t *trainer) one(ctx context.Context, r *Run) (end *run.Run, failed *ChildE
 	if err != nil {
 		return nil, nil, err
 	}
-	t.tell(func(rep Reporter, at *Progress) { at.Run = r; at.Done++; rep.End(*at, end, false) })
-	return end, nil, nil
+	t.tell(func(rep Reporter, at *Progress) { at.Run = r; at.Done++; err = rep.End(*at, end, false) })
+	return end, nil, err
 }
 
 // forAll reports whether the other runs would end with a run's exit code too. A

@@ -11,6 +11,8 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"strings"
+	"unicode"
 
 	"winnow/loader/raster"
 	"winnow/run"
@@ -110,12 +112,19 @@ func WriteGallery(w io.Writer, g *Gallery) error {
 	return send(w, "gallery.html", text)
 }
 
+// render fills a template in; control characters, which names of files may have and
+// HTML may not, are shown as unknown ones.
 func render(name string, data any) ([]byte, error) {
 	var page bytes.Buffer
 	if err := pages.ExecuteTemplate(&page, name, data); err != nil {
 		return nil, fmt.Errorf("report: %s: %w", name, err)
 	}
-	return page.Bytes(), nil
+	return bytes.Map(func(r rune) rune {
+		if unicode.IsControl(r) && !strings.ContainsRune("\t\n\r", r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, page.Bytes()), nil
 }
 
 func send(w io.Writer, name string, text []byte) error {

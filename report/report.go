@@ -176,8 +176,10 @@ func (r *Report) head() Head {
 	s := &r.Run.Summary
 	h := Head{Title: r.Run.Name, About: fmt.Sprintf("%s on %s, %s of %s epochs, seed %d", s.Bundle, s.Data, thousands(int64(s.Epochs)), thousands(int64(s.Config.Epochs)), s.Seed)}
 	fact := func(name, value string) { h.Facts = append(h.Facts, Fact{name, value}) }
-	fact("test "+cmp.Or(s.Metric, "accuracy"), percent(s.TestAccuracy))
-	fact("best, epoch by epoch", percent(s.BestTestAccuracy))
+	if s.Epochs > 0 { // before the end of the first nothing is measured
+		fact("test "+cmp.Or(s.Metric, "accuracy"), percent(s.TestAccuracy))
+		fact("best, epoch by epoch", percent(s.BestTestAccuracy))
+	}
 	if w := s.WorstClass; w.Samples > 0 {
 		fact("worst class, "+r.class(w.Class), percent(float64(w.Correct)/float64(w.Samples)))
 	}
@@ -188,7 +190,9 @@ func (r *Report) head() Head {
 	}
 	fact("pruning", strings.TrimPrefix(strings.TrimSpace(s.Scorer+" "+s.Policy), "none "))
 	fact("samples used", thousands(s.TrainSamplesUsed))
-	fact("samples saved", percent(s.SavedRatio))
+	if s.Epochs > 0 {
+		fact("samples saved", percent(s.SavedRatio))
+	}
 	fact("time", duration(s.WallSeconds))
 	if s.Device != "" {
 		fact("device", s.Device)
