@@ -59,6 +59,30 @@ func TestEvaluationsAgree(t *testing.T) {
 	}
 }
 
+// A graph in blocks of either size comes apart into gradients and update where the
+// portable one does, with operators of package runtime/kernels and without.
+func TestHalvesOfLayouts(t *testing.T) {
+	for seed := range *layoutSeeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			for _, block := range []int64{8, 16} {
+				for layout, kernels := range map[string]bool{bundle.LayoutNCHWC: false, bundle.LayoutKernels: true} {
+					b := build(t, randomNet(rand.New(rand.NewPCG(uint64(seed), 20))), export.Options{
+						Images: export.ImageOptions{Float: true, Normalize: bundle.Normalize{Scale: 1}},
+						Blocks: export.Blocks{Size: block, Kernels: kernels, Insist: true},
+					})
+					want, err := b.Halves(bundle.LayoutPortable)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got, err := b.Halves(layout); err != nil || len(got.Sums) != len(want.Sums) {
+						t.Errorf("blocks of %d, %s: %v", block, layout, err)
+					}
+				}
+			}
+		})
+	}
+}
+
 // layoutsAgree takes one step in either layout, of whole blocks of images and of fewer.
 func layoutsAgree(t *testing.T, d *ortrun.Device, m func() *onnx.Model, form int) {
 	t.Helper()

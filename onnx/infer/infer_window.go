@@ -17,7 +17,7 @@ var windowRules = map[string]inferRule{
 
 	nchwc + "Conv": inferConv, nchwc + "MaxPool": inferPool, nchwc + "AveragePool": inferPool,
 	nchwc + "GlobalAveragePool": inferGlobalPool, nchwc + "GlobalMaxPool": inferGlobalPool,
-	nchwc + "ReorderInput": inferReorderInput, nchwc + "ReorderOutput": inferReorderOutput,
+	nchwc + "Upsample": inferBlockedUpsample, nchwc + "ReorderInput": inferReorderInput, nchwc + "ReorderOutput": inferReorderOutput,
 }
 
 // window holds the attributes of a sliding window, one entry per spatial axis.
@@ -314,6 +314,31 @@ func inferConvTranspose(c call) error {
 		}
 	}
 	c.set(0, c.dtype(0), out)
+	return nil
+}
+
+// inferBlockedUpsample is the provider's own Upsample, whose scales are whole
+// numbers, of the last axes.
+func inferBlockedUpsample(c call) error {
+	s, scales := slices.Clone(c.shape(0)), c.n.Ints("scales", nil)
+	if len(scales) != len(s) {
+		return shapeErrorf("scales has %d entries, not %d", len(scales), len(s))
+	}
+	for i, x := range scales {
+		if x < 1 || x > maxPad {
+			return shapeErrorf("scales %d, want 1 to %d", x, int64(maxPad))
+		}
+		switch n, ok := elements.Count([]int64{s[i].N, x}); {
+		case x == 1:
+		case !s[i].IsConst():
+			s[i] = c.in.unknownDim()
+		case !ok:
+			return shapeErrorf("%d times %d", s[i].N, x)
+		default:
+			s[i] = onnx.Const(n)
+		}
+	}
+	c.set(0, c.dtype(0), s)
 	return nil
 }
 
