@@ -131,16 +131,23 @@ func Median(v []float64) float64 {
 	return s[len(s)/2]
 }
 
-// CPU names the processor and counts its hardware threads.
+// CPU names the processor, counts its hardware threads, and says whether it has AVX-512.
 func CPU() string {
 	text, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		return runtime.GOARCH
 	}
+	name, wide := runtime.GOARCH, ""
 	for l := range strings.Lines(string(text)) {
-		if key, value, ok := strings.Cut(l, ":"); ok && strings.TrimSpace(key) == "model name" {
-			return fmt.Sprintf("%s, %d cores", strings.TrimSpace(value), runtime.NumCPU())
+		key, value, _ := strings.Cut(l, ":")
+		switch strings.TrimSpace(key) {
+		case "model name":
+			name = strings.TrimSpace(value)
+		case "flags":
+			if slices.Contains(strings.Fields(value), "avx512f") {
+				wide = ", AVX-512"
+			}
 		}
 	}
-	return runtime.GOARCH
+	return fmt.Sprintf("%s, %d cores%s", name, runtime.NumCPU(), wide)
 }

@@ -59,6 +59,21 @@ func TestEvaluationsAgree(t *testing.T) {
 	}
 }
 
+// A tensor of no elements has no memory, and goes through the operators all the same.
+func TestEmptyBranch(t *testing.T) {
+	d := openDevice(t)
+	ortest.Kernels(t, d)
+	g := &onnx.Graph{Name: "empty", Inputs: []onnx.Value{batchOf("x", 3, 8, 8)}, Outputs: []onnx.Value{{Name: "y", DType: onnx.Float32}}, Initializers: map[string]*onnx.Tensor{}}
+	b := &netBuilder{r: rand.New(rand.NewPCG(1, 2)), g: g, values: []image{{"x", 3, 8, 8}}}
+	x := b.norm(b.conv(b.conv(b.values[0])))
+	features := b.node("Flatten", nil, b.node("GlobalAveragePool", nil, x.name))
+	none := b.node("Slice", nil, features, b.ints(0), b.ints(0), b.ints(1))
+	none = b.node("Relu", nil, b.node("Mul", nil, b.node("Add", nil, none, b.weight(1, 1)), none))
+	joined := b.node("Concat", map[string]onnx.Attr{"axis": onnx.IntAttr(1)}, features, none)
+	g.Outputs[0].Name = b.node("Gemm", nil, joined, b.weight(1, x.c, 4))
+	evaluationsAgree(t, d, &onnx.Model{IRVersion: 8, Opset: 18, Graph: g})
+}
+
 // A graph in blocks of either size comes apart into gradients and update where the
 // portable one does, with operators of package runtime/kernels and without.
 func TestHalvesOfLayouts(t *testing.T) {

@@ -126,7 +126,10 @@ static inline void *operand_of(table api, void *context, size_t i, float **data,
 	if (!status) status = CALL(getDimensions, void *(*)(const void *, int64_t *, size_t))(shape, dims, *rank);
 	CALL(releaseTypeAndShape, void (*)(void *))(shape);
 	if (status) return status;
-	return CALL(getData, void *(*)(void *, void **))(value, (void **)data);
+	TRY(CALL(getData, void *(*)(void *, void **))(value, (void **)data));
+	static float nothing; // an empty tensor is there, but may have no memory
+	if (!*data) *data = &nothing;
+	return NULL;
 }
 
 // The same of an input whose rank is known.
