@@ -172,6 +172,10 @@ func TestExperimentSecondTry(t *testing.T) {
 	if text, err := try("--lr", "0.1", "--metric", "loss"); err != nil || !strings.Contains(text, "none-s0: accuracy") {
 		t.Error(err, text)
 	}
+	text, err := try("--lr", "0.1", "--metric", "nonsense", "-q")
+	if err == nil || strings.Count(text, "\n") != 1 || !strings.Contains(text, "measured by accuracy, loss") {
+		t.Error("of runs that are all there:", err, text)
+	}
 	if text, err := try("--lr", "0.2"); err == nil || !strings.Contains(text, "--lr") {
 		t.Error(err, text)
 	}

@@ -65,11 +65,11 @@ names, and epoch, that of the last plan.`,
 }
 
 func runScores(_ context.Context, o scoresOptions, out *output) error {
-	kind, write := csvFile, writeScoresCSV
+	kind, write := scoresCSV, writeScoresCSV
 	switch ending := strings.ToLower(filepath.Ext(o.Out)); ending {
 	case ".csv", "":
 	case ".npz":
-		kind, write = npzFile, writeScoresNPZ
+		kind, write = scoresNPZ, writeScoresNPZ
 	default:
 		return usagef("--out %s: give a name that ends in .csv or .npz", o.Out)
 	}

@@ -14,8 +14,8 @@ import (
 	"winnow/run"
 )
 
-// Row is one run of a comparison. Ratios and differences are against the
-// baseline, the first run.
+// Row is one run of a comparison. Ratios and differences are against the first
+// run, and nil where that is not of the baseline's method.
 type Row struct {
 	Name         string   `json:"name"`
 	Method       string   `json:"method"`
@@ -34,7 +34,7 @@ type Row struct {
 // Comparison sets runs side by side.
 type Comparison struct {
 	Rows   []Row    `json:"runs"`
-	Groups []Group  `json:"groups"`          // by configuration, the baseline's first
+	Groups []Group  `json:"groups"`          // by configuration, in the order of their runs
 	Margin float64  `json:"margin"`          // loss of accuracy that the verdicts are about
 	Metric string   `json:"metric"`          // what the runs are compared by, under the names of the accuracy: accuracy, mAP, loss
 	Notes  []string `json:"notes,omitempty"` // what makes the runs hard to compare
@@ -42,7 +42,6 @@ type Comparison struct {
 	noted  []noted
 	by     criterion
 	bases  map[string]*Group // the baseline of each data, nil where it has no finished run
-	budget bool
 }
 
 // Options say how groups are compared.

@@ -99,7 +99,7 @@ func (c *Comparison) group(o Options) {
 		}
 		c.Groups = append(c.Groups, *g)
 	}
-	c.Margin, c.budget = o.Margin, o.Budget
+	c.Margin = o.Margin
 }
 
 // baseline is what a group is compared with, nil where it has no finished run.

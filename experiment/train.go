@@ -190,12 +190,12 @@ func (t *trainer) train(ctx context.Context, runs []Run) (done []run.Run, failed
 		if taken[i] != nil {
 			t.tell(func(rep Reporter, at *Progress) {
 				at.Run, at.Epochs = &runs[i], 0
-				err = errors.Join(err, rep.End(*at, taken[i], true))
+				err = rep.End(*at, taken[i], true)
 			})
+			if err != nil {
+				return nil, nil, err
+			}
 		}
-	}
-	if err != nil {
-		return nil, nil, err
 	}
 	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(t.jobs)
