@@ -3,9 +3,11 @@ package main
 import (
 	"encoding/json"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	runs "winnow/run"
 	"winnow/runtime/ortest"
 )
 
@@ -51,5 +53,33 @@ func TestEvalTellsNoise(t *testing.T) {
 	}
 	if read("test"); r.Noise != nil {
 		t.Error("test labels have no noise")
+	}
+}
+
+// TestEvalTellsLimit: a run that was judged by fewer test samples than its data
+// has is judged by all of them, which is said, with the flag that takes as many.
+func TestEvalTellsLimit(t *testing.T) {
+	ortest.CPU(t, 1)
+	out := filepath.Join(t.TempDir(), "run")
+	winnow(t, trainMLP(out, "--limit-test", "24", "-q")...).succeeds(t)
+	r, err := runs.Read(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, more := range [][]string{nil, {"--limit", "24"}, {"--split", "train"}, {"--data", tinyData}} {
+		o := winnow(t, append([]string{"eval", out, "--device", "cpu", "--json"}, more...)...).succeeds(t)
+		if said := strings.Contains(o.stderr, "first 24 test samples, here all 64 are taken; --limit 24"); said != (more == nil) {
+			t.Errorf("%v: %s", more, o.stderr)
+		}
+		var got struct {
+			Samples int
+			Top1    float64
+		}
+		if err := json.Unmarshal([]byte(o.stdout), &got); err != nil {
+			t.Fatal(err)
+		}
+		if limited := slices.Contains(more, "--limit"); limited != (got.Samples == 24) || limited && got.Top1 != r.Summary.TestAccuracy {
+			t.Errorf("%v: %+v, the run had %v", more, got, r.Summary.TestAccuracy)
+		}
 	}
 }

@@ -56,18 +56,18 @@ func newEvalCommand(out *output) *cli.Command {
 		ArgsUsage: "RUN|MODEL.onnx|BUNDLE",
 		Description: about(`Evaluates the model of a run folder, any ONNX classifier, or a bundle with its first
 weights. The data of a run is the data it was trained on, unless --data says
-otherwise. A model may take images as [N, C, H, W], [N, H, W, C] or flat [N, F],
-with a dynamic or a fixed batch size. The loss is the mean cross-entropy; for a
-model that ends in Softmax, that is -log of the label's probability. The calibration
-error is how far the probability of the first class is from how often that class is
-right, in 15 bins. The throughput has the reading of images in it. --split train of
-data with noise= tells labels that were changed from those that were not. --against
-tests, on the same samples, whether one of two models is right more often: McNemar's
-exact test. A run or a bundle whose targets are no classes is measured by what they
-are: several labels by mean average precision, F1 and exact matches, quantities by
-R2 and errors, masks by the mean intersection over union and pixel accuracy, and a
-bundle or a run with the model's own loss by that and the model's further outputs,
-as training computes them.`,
+otherwise, all of its split unless --limit says so. A model may take images as
+[N, C, H, W], [N, H, W, C] or flat [N, F], with a dynamic or a fixed batch size. The
+loss is the mean cross-entropy; for a model that ends in Softmax, that is -log of the
+label's probability. The calibration error is how far the probability of the first
+class is from how often that class is right, in 15 bins. The throughput has the
+reading of images in it. --split train of data with noise= tells labels that were
+changed from those that were not. --against tests, on the same samples, whether one of
+two models is right more often: McNemar's exact test. A run or a bundle whose targets
+are no classes is measured by what they are: several labels by mean average precision,
+F1 and exact matches, quantities by R2 and errors, masks by the mean intersection over
+union and pixel accuracy, and a bundle or a run with the model's own loss by that and
+the model's further outputs, as training computes them.`,
 			[]int{0, 1, 2, 3, 4, 130},
 			"winnow eval runs/lenet-glyphs-auto-s0",
 			"winnow eval model.onnx --data fashion-mnist --mean 0.286 --std 0.353 --json",
@@ -130,6 +130,9 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 	if records, err = limited(records, o.Limit, "--limit"); err != nil {
 		return err
 	}
+	if given == "" && o.Limit == 0 {
+		o.sayLimit(records.Len(), out)
+	}
 	noisy := data.Noise != nil && o.Split == splitTrain
 	device, err := openDevice(ctx, o.Device, func(text string) { out.notef("note: %s", text) })
 	if err != nil {
@@ -169,6 +172,25 @@ func runEval(ctx context.Context, o evalOptions, out *output) error {
 			o.Path, r.NotFinite, r.FirstBad)
 	}
 	return nil
+}
+
+// sayLimit says where a run had fewer samples of the split than are taken here.
+func (o *evalOptions) sayLimit(samples int, out *output) {
+	if !run.Begun(o.Path) {
+		return
+	}
+	last, err := run.Last(o.Path)
+	if err != nil || last.Config.Command == nil {
+		return
+	}
+	limit := last.Config.Command.LimitTest
+	if o.Split == splitTrain {
+		limit = last.Config.Command.LimitTrain
+	}
+	if limit > 0 && limit < samples {
+		out.notef("note: the run had the first %s %s samples, here all %s are taken; --limit %d takes as many",
+			countText(int64(limit)), o.Split, countText(int64(samples)), limit)
+	}
 }
 
 func againstClasses(path string) error {
