@@ -11,7 +11,7 @@ from building the model, after its imports, until the first step is done: compil
 nowhere else. WINNOW_DEVICE=cuda:0 steps there, each step with its batch of bytes from the host and the
 loss back to it, and TF32 unless WINNOW_TF32=0. WINNOW_BATCH is another batch size.
 """
-import json, os, resource, sys, time
+import json, os, resource, sys, time, warnings
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -129,6 +129,7 @@ def measure(name, seconds, way):
 
 
 def export(folder, names):
+    warnings.simplefilter("ignore")  # a line for each normalisation
     os.makedirs(folder, exist_ok=True)
     recent = tuple(int(p) for p in torch.__version__.split(".")[:2]) >= (2, 5)
     for name in names:
