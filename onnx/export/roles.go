@@ -148,8 +148,10 @@ func (r *roles) of(name string) role {
 	if !found {
 		return role{name: "reaches no output", fixed: true}
 	}
-	if pattern := patternOf(t); pattern != "" && best.unsure {
-		return role{name: pattern, fixed: true}
+	if best.unsure { // for what is sure, no copy of its numbers
+		if pattern := patternOf(t); pattern != "" {
+			return role{name: pattern, fixed: true}
+		}
 	}
 	return best
 }

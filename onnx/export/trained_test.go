@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -229,6 +230,22 @@ func TestKeyBias(t *testing.T) {
 	b, _, _ := statesOf(t, m, export.Options{})
 	if got := trainedNames(b); !slices.Equal(got, []string{"h", "q", "v", "w"}) {
 		t.Errorf("trained are %q", got)
+	}
+}
+
+// What is surely trained is built without a copy of its numbers.
+func TestSureWeightsAreNotCopied(t *testing.T) {
+	const wide = 1 << 18
+	m := tiny(map[string][]int64{"w": {16, wide}, "h": {wide, 3}}, op("MatMul", nil, "a", "x", "w"), op("MatMul", nil, "y", "a", "h"))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	b := build(t, m, export.Options{})
+	runtime.ReadMemStats(&after)
+	if got := trainedNames(b); !slices.Equal(got, []string{"h", "w"}) {
+		t.Errorf("trained are %q", got)
+	}
+	if used := after.TotalAlloc - before.TotalAlloc; used > 3*wide {
+		t.Errorf("%d bytes allocated for %d of weights", used, 4*wide*(16+3))
 	}
 }
 
