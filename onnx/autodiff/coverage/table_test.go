@@ -31,7 +31,7 @@ What a file cannot say is told with --freeze and --train: parameters with requir
 
 One parameter of torchvision's segmentation networks is beyond 1e-3, of deeplabv3_resnet50: the weight of the branch that pools each image to one position. Batch normalisation follows it, over as many values as there are images, and of 4 images of noise, 64x64, these are nearly alike: their mean is 120 times their deviation (the median channel; 1430 times the worst), and so much more does rounding weigh behind it. Against float64, PyTorch in float32 is 0.9e-3 to 1.9e-3 off there, by image seed and order of addition, and this project 0.9e-3 to 1.4e-3: neither is nearer. The same network with 8 images of 32x32 (deeplabv3_resnet50_32), where it is 29 times, is 1.3e-4 to 1.6e-4 from float64, PyTorch 1.8e-4.
 
-"nodes" are those of the training graph, "memory" is the peak of the process that reads the model, builds the bundle, with both graphs, and writes it, "export" its time and "step" the fastest of steps two to five.
+"nodes" are those of the training graph, "memory" is the peak of the process that reads the model, builds the bundle, with both graphs, and writes it, "export" its time and "step" the fastest of steps two to five, both beside other work ([performance.md](performance.md) has times of a machine that does nothing else).
 
 `
 
