@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -56,20 +55,30 @@ func TestEvalTellsNoise(t *testing.T) {
 	}
 }
 
-// TestEvalTellsLimit: a run that was judged by fewer test samples than its data
-// has is judged by all of them, which is said, with the flag that takes as many.
+// TestEvalTellsLimit: a run that had fewer samples of a split than its data has is
+// judged by all of them, which is said, with the flag that takes as many.
 func TestEvalTellsLimit(t *testing.T) {
 	ortest.CPU(t, 1)
 	out := filepath.Join(t.TempDir(), "run")
-	winnow(t, trainMLP(out, "--limit-test", "24", "-q")...).succeeds(t)
+	winnow(t, trainMLP(out, "--limit-train", "200", "--limit-test", "24", "-q")...).succeeds(t)
 	r, err := runs.Read(out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, more := range [][]string{nil, {"--limit", "24"}, {"--split", "train"}, {"--data", tinyData}} {
-		o := winnow(t, append([]string{"eval", out, "--device", "cpu", "--json"}, more...)...).succeeds(t)
-		if said := strings.Contains(o.stderr, "first 24 test samples, here all 64 are taken; --limit 24"); said != (more == nil) {
-			t.Errorf("%v: %s", more, o.stderr)
+	for _, c := range []struct {
+		args    []string
+		samples int
+		said    string
+	}{
+		{nil, 64, "first 24 test samples, here all 64 are taken; --limit 24 "},
+		{[]string{"--split", "train"}, 256, "first 200 train samples, here all 256 are taken; --limit 200 "},
+		{[]string{"--limit", "24"}, 24, ""},
+		{[]string{"--limit", "40"}, 40, ""},
+		{[]string{"--data", tinyData}, 64, ""},
+	} {
+		o := winnow(t, append([]string{"eval", out, "--device", "cpu", "--json"}, c.args...)...).succeeds(t)
+		if said := strings.Contains(o.stderr, "the run had"); said != (c.said != "") || !strings.Contains(o.stderr, c.said) {
+			t.Errorf("%v: %s", c.args, o.stderr)
 		}
 		var got struct {
 			Samples int
@@ -78,8 +87,8 @@ func TestEvalTellsLimit(t *testing.T) {
 		if err := json.Unmarshal([]byte(o.stdout), &got); err != nil {
 			t.Fatal(err)
 		}
-		if limited := slices.Contains(more, "--limit"); limited != (got.Samples == 24) || limited && got.Top1 != r.Summary.TestAccuracy {
-			t.Errorf("%v: %+v, the run had %v", more, got, r.Summary.TestAccuracy)
+		if got.Samples != c.samples || c.samples == 24 && got.Top1 != r.Summary.TestAccuracy {
+			t.Errorf("%v: %+v, the run had %v", c.args, got, r.Summary.TestAccuracy)
 		}
 	}
 }

@@ -29,13 +29,15 @@ What a file cannot say is told with --freeze and --train: parameters with requir
 
 "rounding" is the measured movement of PyTorch's own float32 gradient of that parameter: the worst of three float32 runs against float64. A ReLU or a maximum whose operands lie within rounding of the edge takes one branch in one run and the other in the next, which moves gradients of small maps by far more than an ulp. ` + "`gen.py`" + ` draws the scale and shift of batch normalisations such that few activations lie near an edge, and looks among a few image seeds for one without; where there is none, "over" counts the parameters beyond 1e-3 that rounding explains. A program that adds up in another order can meet an edge of its own; networks where one does are judged by a second batch of images ("other images").
 
-One parameter of torchvision's segmentation networks is beyond 1e-3, of deeplabv3_resnet50: the weight of the branch that pools each image to one position. Batch normalisation follows it, over as many values as there are images, and of 4 images of noise, 64x64, these are nearly alike: their mean is 120 times their deviation (the median channel; 1430 times the worst), and so much more does rounding weigh behind it. Against float64, PyTorch in float32 is 0.9e-3 to 1.9e-3 off there, by image seed and order of addition, and this project 0.9e-3 to 1.4e-3: neither is nearer. The same network with 8 images of 32x32 (deeplabv3_resnet50_32), where it is 29 times, is 1.3e-4 to 1.6e-4 from float64, PyTorch 1.8e-4.
+One parameter of torchvision's segmentation networks is beyond 1e-3, of deeplabv3_resnet50: the weight of the branch that pools each image to one position. Batch normalisation follows it, over as many values as there are images, and of 4 images of noise, 64x64, these are nearly alike: their mean is 120 times their deviation (the median channel; 1430 times the worst), and so much more does rounding weigh behind it. Against float64, PyTorch in float32 is 0.9e-3 to 1.9e-3 off there, by image seed and order of addition, and this project, by machine and layout, 0.6e-3 to 1.4e-3. The same network with 8 images of 32x32 (deeplabv3_resnet50_32), where it is 29 times, is 0.8e-4 to 1.7e-4 from float64, PyTorch 1.8e-4.
 
 "nodes" are those of the training graph, "memory" is the peak of the process that reads the model, builds the bundle, with both graphs, and writes it, "export" its time and "step" the fastest of steps two to five, both beside other work ([performance.md](performance.md) has times of a machine that does nothing else).
 
 `
 
 const notes = `` + "`winnow export`" + ` of a resnet50 (images of 224, 1000 classes) took 0.7 s and 293 MB, of a vit_b_16 2.2 s and 763 MB, both graphs included, measured with /usr/bin/time -v on two cores.
+
+The tables of modules and timm are older than the last three operators of winnow's own, but for timm's inception_v3 and selecsls42; [performance.md](performance.md#operators-of-our-own) says what was run with them since.
 
 Twenty steps on images (generated characters in colour, 64x64; AdamW, rate 0.0003, batches of 32, dropout and stochastic depth on), the mean loss of steps 1 to 5, 6 to 10, 11 to 15 and 16 to 20, by ` + "`onnx/autodiff/coverage/steps.sh FOLDER`" + ` on the default exporter's files:
 
